@@ -1,0 +1,78 @@
+#pragma once
+// What the binding's files share. The tensor type and the registry's functions use the C API
+// directly: they are the fast path of every op call; everything else goes through nanobind.
+#include <Python.h>
+#include <structmember.h>
+
+#include <string>
+
+#include "op/function.h"
+#include "record/tensor.h"
+#include "record/view.h"
+
+namespace sn::py {
+
+struct PyTensor {
+    PyObject_HEAD
+    Tensor tensor;        // unused while `cell` is set
+    Ref<Cell> cell;       // set once the tensor has views or is one
+    PyObject* dict;
+    PyObject* weakrefs;
+};
+
+extern PyTypeObject* tensor_type;
+
+inline bool is_tensor(PyObject* o) { return PyObject_TypeCheck(o, tensor_type); }
+inline PyTensor* as_py(PyObject* o) { return reinterpret_cast<PyTensor*>(o); }
+
+// The current tensor of a handle (a view follows its base).
+const Tensor& get(PyObject* o);
+// Binds the handle to a new value: what writing in place means. Views write through to their base.
+void rebind(PyObject* o, Tensor value);
+// A new Python tensor. `source`: the handle that the call read; when the result is a view of its
+// value, the new handle becomes a view of that handle.
+PyObject* wrap(Tensor tensor, PyObject* source = nullptr);
+PyObject* wrap_all(Results results, bool as_tuple);
+
+// Conversions. They throw sn::Error (or PythonError after a Python exception has been set).
+struct PythonError {};
+[[noreturn]] inline void raise_python() { throw PythonError{}; }
+bool to_scalar(PyObject* o, Scalar* out);  // Python bool, int, float, and NumPy's scalars
+Tensor to_operand(const char* op, const char* name, PyObject* o);
+Tensor to_tensor(const char* op, const char* name, PyObject* o);  // tensors only
+int64_t to_int(const char* op, const char* name, PyObject* o);
+bool to_ints(PyObject* o, Dims* out, bool* single);
+DType to_dtype(const char* op, PyObject* o);
+Device to_device(const char* op, PyObject* o);
+PyObject* from_dtype(DType dtype);
+PyObject* from_shape(const Dims& shape);
+std::string type_name(PyObject* o);
+
+// Anything array-like: numbers, nested sequences, NumPy arrays, objects with __dlpack__ or a buffer.
+// `copy`: 1 always, 0 never (fails when one is needed), -1 when needed.
+Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int copy);
+PyObject* to_numpy(PyObject* tensor);
+Tensor from_dlpack(PyObject* o, int copy);
+PyObject* to_dlpack(PyObject* tensor, PyObject* max_version, PyObject* copy);
+
+// Turns the exception in flight into a Python one. Call inside catch (...).
+void set_python_error();
+void init_errors(PyObject* module);
+void init_dtypes(PyObject* module);
+void init_tensor_type(PyObject* module);
+void init_functions(PyObject* module);
+void init_sites(PyObject* module);
+void init_module_functions(PyObject* module);
+
+// Ctrl-C, queued releases of borrowed memory: called with the GIL held, now and then.
+void service();
+
+#define SN_PY_TRY try {
+#define SN_PY_CATCH(result)       \
+    }                             \
+    catch (...) {                 \
+        ::sn::py::set_python_error(); \
+        return result;            \
+    }
+
+}  // namespace sn::py

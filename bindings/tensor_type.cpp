@@ -1,0 +1,917 @@
+// sennit.Tensor: operators, indexing, attributes and conversions. Methods that are functions of the
+// registry are added by functions.cpp.
+#include <cmath>
+#include <cstring>
+
+#include "backend/backend.h"
+#include "base/error.h"
+#include "op/api.h"
+#include "py.h"
+#include "record/read.h"
+#include "record/recorder.h"
+#include "record/tape.h"
+
+namespace sn::py {
+
+PyTypeObject* tensor_type = nullptr;
+
+const Tensor& get(PyObject* o) {
+    PyTensor* p = as_py(o);
+    return p->cell ? read(*p->cell) : p->tensor;
+}
+
+void rebind(PyObject* o, Tensor value) {
+    PyTensor* p = as_py(o);
+    if (p->cell) write(*p->cell, std::move(value));
+    else p->tensor = std::move(value);
+}
+
+namespace {
+
+// Freed objects of exactly our type, kept for the next op call.
+constexpr int kMaxFree = 4096;
+PyObject* free_objects[kMaxFree];
+int n_free = 0;
+
+PyTensor* allocate(PyTypeObject* type) {
+    PyTensor* p;
+    if (type == tensor_type && n_free > 0) {
+        p = as_py(free_objects[--n_free]);
+        PyObject_Init(reinterpret_cast<PyObject*>(p), type);
+    } else {
+        p = as_py(type->tp_alloc(type, 0));
+        if (!p) raise_python();
+    }
+    new (&p->tensor) Tensor;
+    new (&p->cell) Ref<Cell>;
+    p->dict = nullptr;
+    p->weakrefs = nullptr;
+    return p;
+}
+
+void tensor_dealloc(PyObject* self) {
+    PyTensor* p = as_py(self);
+    PyTypeObject* type = Py_TYPE(self);
+    if (p->weakrefs) PyObject_ClearWeakRefs(self);
+    Py_CLEAR(p->dict);
+    p->tensor.~Tensor();
+    p->cell.~Ref<Cell>();
+    if (type == tensor_type && n_free < kMaxFree) free_objects[n_free++] = self;
+    else type->tp_free(self);
+    Py_DECREF(type);
+}
+
+Ref<Cell>& cell_of(PyTensor* p) {
+    if (!p->cell) {
+        p->cell = Ref<Cell>(new Cell);
+        p->cell->current = std::move(p->tensor);
+        p->tensor = Tensor();
+    }
+    return p->cell;
+}
+
+}  // namespace
+
+PyObject* wrap(Tensor tensor, PyObject* source) {
+    PyTensor* p = allocate(tensor_type);
+    if (source) {
+        // Only a value that a view op has just made can be a view.
+        const Value* v = tensor.value().get();
+        if (v->kind == ValueState::kPending && v->recorder) {
+            const Graph& g = v->recorder->graph;
+            const NodeId n = g.producer(v->id);
+            if (n != kNone && op_def(g.nodes[n].op).view) {
+                PyTensor* base = as_py(source);
+                const Tensor from = get(source);
+                if (link_view(tensor, from, Ref<Cell>(new Cell))) {
+                    Ref<Cell> cell = link_view(tensor, from, cell_of(base));
+                    p->cell = std::move(cell);
+                    return reinterpret_cast<PyObject*>(p);
+                }
+            }
+        }
+    }
+    p->tensor = std::move(tensor);
+    return reinterpret_cast<PyObject*>(p);
+}
+
+PyObject* wrap_all(Results results, bool as_tuple) {
+    const Py_ssize_t n = static_cast<Py_ssize_t>(results.size());
+    PyObject* list = as_tuple ? PyTuple_New(n) : PyList_New(n);
+    for (Py_ssize_t i = 0; i < n; ++i) {
+        PyObject* item = wrap(std::move(results[static_cast<size_t>(i)]));
+        if (as_tuple) PyTuple_SET_ITEM(list, i, item);
+        else PyList_SET_ITEM(list, i, item);
+    }
+    return list;
+}
+
+namespace {
+
+// ---- operators
+
+using Binary = Tensor (*)(const Tensor&, const Tensor&);
+using Unary = Tensor (*)(const Tensor&);
+
+// An operand of an operator; false: not ours (the other side's operator is tried).
+bool operand(PyObject* o, Tensor* out) {
+    if (is_tensor(o)) {
+        *out = get(o);
+        return true;
+    }
+    Scalar s;
+    if (to_scalar(o, &s)) {
+        *out = Tensor(s);
+        return true;
+    }
+    // NumPy's scalars and arrays.
+    if (PyObject_CheckBuffer(o) && !PyBytes_Check(o) && !PyByteArray_Check(o)) {
+        *out = array_like(o, nullptr, nullptr, -1);
+        return true;
+    }
+    return false;
+}
+
+template <Binary op>
+PyObject* binary(PyObject* a, PyObject* b) {
+    SN_PY_TRY
+    Tensor x, y;
+    if (!operand(a, &x) || !operand(b, &y)) Py_RETURN_NOTIMPLEMENTED;
+    return wrap(op(x, y));
+    SN_PY_CATCH(nullptr)
+}
+
+// x op= y: binds the handle to a new value of the same shape and dtype.
+void assign(PyObject* self, const char* op, const Tensor& result) {
+    const Tensor& x = get(self);
+    if (grad_enabled() && x.node() && x.node()->leaf) {
+        fail(ErrorKind::kGrad, op, "a leaf of shape %s that requires a gradient is written in place; do it "
+             "inside `with sn.no_grad():`, or work on a new tensor", format_shape(x.shape()).c_str());
+    }
+    if (!(result.shape() == x.shape())) {
+        fail(ErrorKind::kShape, op, "the result has shape %s, but the tensor written has %s; an operation in "
+             "place keeps the shape; write x = x ... instead", format_shape(result.shape()).c_str(),
+             format_shape(x.shape()).c_str());
+    }
+    if (result.dtype() != x.dtype() && is_float(result.dtype()) && !is_float(x.dtype())) {
+        fail(ErrorKind::kDType, op, "the result is %s, but the tensor written is %s; an operation in place keeps "
+             "the dtype; convert it first with x.astype(sn.%s)", dtype_name(result.dtype()), dtype_name(x.dtype()),
+             dtype_name(result.dtype()));
+    }
+    Tensor value = cast(result, x.dtype());
+    if (!grad_enabled() && x.node() && x.node()->leaf)
+        value = Tensor(value.value(), x.node(), x.output());  // a parameter stays the leaf that it is
+    rebind(self, std::move(value));
+}
+
+template <Binary op>
+PyObject* in_place(PyObject* a, PyObject* b) {
+    SN_PY_TRY
+    Tensor y;
+    if (!operand(b, &y)) Py_RETURN_NOTIMPLEMENTED;
+    assign(a, "in place", op(get(a), y));
+    return Py_NewRef(a);
+    SN_PY_CATCH(nullptr)
+}
+
+template <Unary op>
+PyObject* unary(PyObject* a) {
+    SN_PY_TRY
+    return wrap(op(get(a)));
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* power(PyObject* a, PyObject* b, PyObject*) {
+    // Squares are so common that they have their own op.
+    if (PyLong_CheckExact(b) && is_tensor(a) && PyLong_AsLong(b) == 2) {
+        SN_PY_TRY
+        return wrap(square(get(a)));
+        SN_PY_CATCH(nullptr)
+    }
+    return binary<pow>(a, b);
+}
+PyObject* in_place_power(PyObject* a, PyObject* b, PyObject*) { return in_place<pow>(a, b); }
+
+PyObject* compare(PyObject* a, PyObject* b, int op) {
+    switch (op) {
+        case Py_LT: return binary<less>(a, b);
+        case Py_LE: return binary<less_equal>(a, b);
+        case Py_GT: return binary<greater>(a, b);
+        case Py_GE: return binary<greater_equal>(a, b);
+        case Py_NE: return binary<not_equal>(a, b);
+        default: return binary<equal>(a, b);
+    }
+}
+
+Py_hash_t identity_hash(PyObject* self) { return static_cast<Py_hash_t>(reinterpret_cast<size_t>(self) >> 4); }
+
+// ---- reading single numbers
+
+Scalar read_item(PyObject* self, const char* op) {
+    const Tensor& t = get(self);
+    if (t.numel() != 1) {
+        fail(ErrorKind::kShape, op, "a tensor of shape %s has %lld elements; only one element becomes a Python "
+             "number; reduce it first, or use x.tolist()", format_shape(t.shape()).c_str(),
+             static_cast<long long>(t.numel()));
+    }
+    return read_number(op, t.detach());
+}
+
+PyObject* scalar_object(const Scalar& s) {
+    switch (s.kind) {
+        case ScalarKind::kBool: return PyBool_FromLong(s.i != 0);
+        case ScalarKind::kInt: return PyLong_FromLongLong(s.i);
+        default: return PyFloat_FromDouble(s.f);
+    }
+}
+
+PyObject* item(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    service();
+    const Scalar s = read_item(self, "item");
+    if (get(self).dtype() == DType::kU64) return PyLong_FromUnsignedLongLong(static_cast<uint64_t>(s.i));
+    return scalar_object(s);
+    SN_PY_CATCH(nullptr)
+}
+PyObject* to_float(PyObject* self) {
+    SN_PY_TRY
+    return PyFloat_FromDouble(read_item(self, "float").as_double());
+    SN_PY_CATCH(nullptr)
+}
+PyObject* to_long(PyObject* self) {
+    SN_PY_TRY
+    const Scalar s = read_item(self, "int");
+    return s.kind == ScalarKind::kFloat ? PyLong_FromDouble(s.f) : PyLong_FromLongLong(s.i);
+    SN_PY_CATCH(nullptr)
+}
+PyObject* to_index(PyObject* self) {
+    if (is_float(get(self).dtype()) || get(self).dtype() == DType::kBool || get(self).rank() > 0) {
+        PyErr_SetString(PyExc_TypeError, "only integer tensors of one element and rank 0 can be an index");
+        return nullptr;
+    }
+    return to_long(self);
+}
+int truth(PyObject* self) {
+    SN_PY_TRY
+    const Tensor& t = get(self);
+    if (t.numel() != 1) {
+        fail(ErrorKind::kValue, "bool", "the truth of a tensor of shape %s is ambiguous; use x.any() or x.all()",
+             format_shape(t.shape()).c_str());
+    }
+    return read_item(self, "bool").as_double() != 0;
+    SN_PY_CATCH(-1)
+}
+
+// ---- indexing
+
+// Lets a sequence of items be read as NumPy reads it. Returns false after a type error was raised.
+void read_items(PyObject* key, std::vector<IndexItem>& items) {
+    const auto one = [&](PyObject* o) {
+        IndexItem it;
+        if (o == Py_None) {
+            it.kind = IndexItem::kNewaxis;
+        } else if (o == Py_Ellipsis) {
+            it.kind = IndexItem::kEllipsis;
+        } else if (PySlice_Check(o)) {
+            auto* s = reinterpret_cast<PySliceObject*>(o);
+            it.kind = IndexItem::kSlice;
+            const auto bound = [](PyObject* v, bool* has, int64_t* out) {
+                if (v == Py_None) return;
+                *has = true;
+                *out = to_int("getitem", "slice", v);
+            };
+            bound(s->start, &it.has_start, &it.start);
+            bound(s->stop, &it.has_stop, &it.stop);
+            bound(s->step, &it.has_step, &it.step);
+        } else if (PyLong_Check(o) && !PyBool_Check(o)) {
+            it.kind = IndexItem::kInteger;
+            it.start = PyLong_AsLongLong(o);
+            if (it.start == -1 && PyErr_Occurred()) raise_python();
+        } else if (is_tensor(o)) {
+            it.kind = IndexItem::kTensor;
+            it.tensor = get(o);
+        } else if (PyList_Check(o) || PyTuple_Check(o) || PyBool_Check(o) || PyObject_CheckBuffer(o)) {
+            it.kind = IndexItem::kTensor;
+            if (PySequence_Check(o) && PySequence_Size(o) == 0) {
+                const DType d = DType::kI64;
+                it.tensor = array_like(o, &d, nullptr, 1);
+            } else {
+                it.tensor = array_like(o, nullptr, nullptr, -1);
+            }
+        } else if (PyIndex_Check(o)) {
+            it.kind = IndexItem::kInteger;
+            it.start = to_int("getitem", "index", o);
+        } else {
+            fail(ErrorKind::kType, "getitem", "%s cannot index a tensor; use integers, slices, None, ..., "
+                 "integer tensors or bool masks", type_name(o).c_str());
+        }
+        items.push_back(std::move(it));
+    };
+    if (PyTuple_Check(key)) {
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i) one(PyTuple_GET_ITEM(key, i));
+    } else {
+        one(key);
+    }
+}
+
+PyObject* get_item(PyObject* self, PyObject* key) {
+    SN_PY_TRY
+    std::vector<IndexItem> items;
+    read_items(key, items);
+    return wrap(index(get(self), items.data(), static_cast<int>(items.size())), self);
+    SN_PY_CATCH(nullptr)
+}
+
+int set_item(PyObject* self, PyObject* key, PyObject* value) {
+    SN_PY_TRY
+    if (!value) fail(ErrorKind::kType, "setitem", "elements of a tensor cannot be deleted");
+    const Tensor& x = get(self);
+    if (grad_enabled() && x.node() && x.node()->leaf) {
+        fail(ErrorKind::kGrad, "setitem", "a leaf of shape %s that requires a gradient is written in place; do it "
+             "inside `with sn.no_grad():`, or work on a copy (x.clone())", format_shape(x.shape()).c_str());
+    }
+    std::vector<IndexItem> items;
+    read_items(key, items);
+    Tensor v;
+    if (!operand(value, &v)) v = array_like(value, nullptr, nullptr, -1);
+    Tensor result = index_update(x, items.data(), static_cast<int>(items.size()), v);
+    if (!grad_enabled() && x.node() && x.node()->leaf) result = Tensor(result.value(), x.node(), x.output());
+    rebind(self, std::move(result));
+    return 0;
+    SN_PY_CATCH(-1)
+}
+
+Py_ssize_t length(PyObject* self) {
+    const Tensor& t = get(self);
+    if (t.rank() == 0) {
+        PyErr_SetString(PyExc_TypeError, "len() of a tensor of rank 0");
+        return -1;
+    }
+    return static_cast<Py_ssize_t>(t.size(0));
+}
+
+PyObject* sequence_item(PyObject* self, Py_ssize_t i) {
+    SN_PY_TRY
+    const Tensor& t = get(self);
+    if (t.rank() == 0) fail(ErrorKind::kShape, "getitem", "a tensor of rank 0 cannot be iterated over");
+    if (i < 0 || i >= t.size(0)) {
+        PyErr_SetNone(PyExc_IndexError);  // ends an iteration
+        return nullptr;
+    }
+    IndexItem it;
+    it.kind = IndexItem::kInteger;
+    it.start = i;
+    return wrap(index(t, &it, 1), self);
+    SN_PY_CATCH(nullptr)
+}
+
+// ---- buffer protocol: read-only, zero-copy; the view holds the buffer
+
+struct Export {
+    BufferRef buffer;
+    SmallVec<Py_ssize_t, 8> shape, strides;
+};
+
+const char* buffer_format(DType d) {
+    switch (d) {
+        case DType::kBool: return "?";
+        case DType::kI8: return "b";
+        case DType::kI16: return "h";
+        case DType::kI32: return "i";
+        case DType::kI64: return "q";
+        case DType::kU8: return "B";
+        case DType::kU16: return "H";
+        case DType::kU32: return "I";
+        case DType::kU64: return "Q";
+        case DType::kF16: return "e";
+        case DType::kBF16: return "H";  // as bits: no format letter exists
+        case DType::kF32: return "f";
+        case DType::kF64: return "d";
+    }
+    return "B";
+}
+
+int get_buffer(PyObject* self, Py_buffer* view, int flags) {
+    SN_PY_TRY
+    if (flags & PyBUF_WRITABLE) {
+        PyErr_SetString(PyExc_BufferError, "a tensor's memory is read-only");
+        return -1;
+    }
+    Tensor t = get(self).detach();
+    wait_ready(t);
+    if (!backend(t.device()).host_visible()) t = copy_to_device(t, Device{});
+    if ((flags & PyBUF_STRIDES) != PyBUF_STRIDES && !is_contiguous(t.shape(), t.value()->strides)) {
+        Tensor keep;
+        read_values(t, &keep);
+        t = keep;
+    }
+    const Value& v = *t.value();
+    auto* e = new Export;
+    e->buffer = v.buffer;
+    const Py_ssize_t size = static_cast<Py_ssize_t>(dtype_size(v.meta.dtype));
+    for (size_t i = 0; i < v.meta.shape.size(); ++i) {
+        e->shape.push_back(v.meta.shape[i]);
+        e->strides.push_back(v.strides[i] * size);
+    }
+    view->obj = Py_NewRef(self);
+    view->buf = static_cast<char*>(v.buffer->data()) + v.offset * size;
+    view->len = static_cast<Py_ssize_t>(t.numel()) * size;
+    view->readonly = 1;
+    view->itemsize = size;
+    view->format = flags & PyBUF_FORMAT ? const_cast<char*>(buffer_format(v.meta.dtype)) : nullptr;
+    view->ndim = t.rank();
+    view->shape = flags & PyBUF_ND ? e->shape.data() : nullptr;
+    view->strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? e->strides.data() : nullptr;
+    view->suboffsets = nullptr;
+    view->internal = e;
+    return 0;
+    SN_PY_CATCH(-1)
+}
+
+void release_buffer(PyObject*, Py_buffer* view) { delete static_cast<Export*>(view->internal); }
+
+// ---- attributes
+
+PyObject* get_shape(PyObject* self, void*) { return from_shape(get(self).shape()); }
+PyObject* get_dtype(PyObject* self, void*) { return from_dtype(get(self).dtype()); }
+PyObject* get_ndim(PyObject* self, void*) { return PyLong_FromLong(get(self).rank()); }
+PyObject* get_size(PyObject* self, void*) { return PyLong_FromLongLong(get(self).numel()); }
+PyObject* get_itemsize(PyObject* self, void*) { return PyLong_FromSize_t(dtype_size(get(self).dtype())); }
+PyObject* get_nbytes(PyObject* self, void*) {
+    return PyLong_FromLongLong(get(self).numel() * static_cast<int64_t>(dtype_size(get(self).dtype())));
+}
+PyObject* get_device(PyObject* self, void*) {
+    return PyUnicode_FromString(device_name(get(self).device()).c_str());
+}
+PyObject* get_requires_grad(PyObject* self, void*) { return PyBool_FromLong(get(self).requires_grad()); }
+PyObject* get_is_leaf(PyObject* self, void*) {
+    const Tensor& t = get(self);
+    return PyBool_FromLong(!t.node() || t.node()->leaf);
+}
+
+void set_requires(PyObject* self, bool on) {
+    const Tensor& t = get(self);
+    if (on == t.requires_grad()) return;
+    if (on) {
+        if (!is_float(t.dtype())) {
+            fail(ErrorKind::kGrad, "requires_grad", "a tensor of dtype %s cannot require a gradient; only "
+                 "floating-point tensors can; convert it with x.astype(sn.float32)", dtype_name(t.dtype()));
+        }
+        const Tensor leaf(t.value(), make_leaf(t.value()->meta), 0);
+        PyTensor* p = as_py(self);
+        if (p->cell) p->cell->current = leaf;
+        else p->tensor = leaf;
+        return;
+    }
+    if (!t.node()->leaf) {
+        fail(ErrorKind::kGrad, "requires_grad", "only leaves can stop requiring a gradient; use x.detach()");
+    }
+    PyTensor* p = as_py(self);
+    const Tensor plain = t.detach();
+    if (p->cell) p->cell->current = plain;
+    else p->tensor = plain;
+}
+
+int set_requires_grad(PyObject* self, PyObject* value, void*) {
+    SN_PY_TRY
+    const int on = value ? PyObject_IsTrue(value) : 0;
+    if (on < 0) return -1;
+    set_requires(self, on != 0);
+    return 0;
+    SN_PY_CATCH(-1)
+}
+
+PyObject* get_grad(PyObject* self, void*) {
+    const Tensor& t = get(self);
+    if (!t.node() || !t.node()->extra || !t.node()->extra->grad) Py_RETURN_NONE;
+    return wrap(t.node()->extra->grad);
+}
+
+int set_grad(PyObject* self, PyObject* value, void*) {
+    SN_PY_TRY
+    const Tensor& t = get(self);
+    if (!t.node() || !t.node()->leaf) {
+        fail(ErrorKind::kGrad, "grad", "only a leaf that requires a gradient has one; this tensor of shape %s "
+             "does not", format_shape(t.shape()).c_str());
+    }
+    if (!value || value == Py_None) {
+        t.node()->extra->grad = Tensor();
+        return 0;
+    }
+    const Tensor g = to_tensor("grad", "value", value);
+    if (!(g.shape() == t.shape())) {
+        fail(ErrorKind::kShape, "grad", "the gradient has shape %s, the tensor %s; they must be equal",
+             format_shape(g.shape()).c_str(), format_shape(t.shape()).c_str());
+    }
+    t.node()->extra->grad = cast(g, t.dtype());
+    return 0;
+    SN_PY_CATCH(-1)
+}
+
+PyObject* get_transposed(PyObject* self, void*) {
+    SN_PY_TRY
+    const Tensor& t = get(self);
+    Dims axes;
+    for (int i = t.rank(); i-- > 0;) axes.push_back(i);
+    return wrap(permute(t, axes), self);
+    SN_PY_CATCH(nullptr)
+}
+PyObject* get_matrix_transposed(PyObject* self, void*) {
+    SN_PY_TRY
+    return wrap(transpose(get(self), -2, -1), self);
+    SN_PY_CATCH(nullptr)
+}
+
+// `data`: the value without its history; assigning it replaces the value (a parameter stays one).
+PyObject* get_data(PyObject* self, void*) { return wrap(get(self).detach()); }
+int set_data(PyObject* self, PyObject* value, void*) {
+    SN_PY_TRY
+    const Tensor& t = get(self);
+    const Tensor v = to_tensor("data", "value", value);
+    rebind(self, t.node() && t.node()->leaf ? Tensor(v.value(), t.node(), 0) : v.detach());
+    return 0;
+    SN_PY_CATCH(-1)
+}
+
+// ---- methods
+
+PyObject* detach(PyObject* self, PyObject*) { return wrap(get(self).detach()); }
+PyObject* numpy(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    service();
+    return to_numpy(self);
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* array(PyObject* self, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"dtype", "copy", nullptr};
+    PyObject *dtype = Py_None, *copy = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|OO", const_cast<char**>(names), &dtype, &copy)) return nullptr;
+    SN_PY_TRY
+    PyObject* plain = wrap(get(self).detach());
+    PyObject* made = nullptr;
+    try {
+        made = to_numpy(plain);
+    } catch (...) {
+        Py_DECREF(plain);
+        throw;
+    }
+    Py_DECREF(plain);
+    if (dtype != Py_None) {
+        PyObject* typed = PyObject_CallMethod(made, "astype", "O", dtype);
+        Py_DECREF(made);
+        return typed;
+    }
+    if (copy == Py_True) {
+        PyObject* copied = PyObject_CallMethod(made, "copy", nullptr);
+        Py_DECREF(made);
+        return copied;
+    }
+    return made;
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* nested_list(PyObject* flat, const Dims& shape, size_t depth, Py_ssize_t* at) {
+    if (depth == shape.size()) return Py_NewRef(PyList_GET_ITEM(flat, (*at)++));
+    PyObject* list = PyList_New(static_cast<Py_ssize_t>(shape[depth]));
+    for (Py_ssize_t i = 0; i < shape[depth]; ++i) PyList_SET_ITEM(list, i, nested_list(flat, shape, depth + 1, at));
+    return list;
+}
+
+PyObject* to_list(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    service();
+    Tensor keep;
+    const Tensor t = get(self).detach();
+    const Tensor wide = t.dtype() == DType::kBF16 || t.dtype() == DType::kF16 ? cast(t, DType::kF32) : t;
+    const char* data = static_cast<const char*>(read_values(wide, &keep));
+    const Py_ssize_t n = static_cast<Py_ssize_t>(t.numel());
+    PyObject* flat = PyList_New(n);
+    for (Py_ssize_t i = 0; i < n; ++i) {
+        PyObject* o = nullptr;
+        const auto at = [&]<class T>(T) { T v; std::memcpy(&v, data + static_cast<size_t>(i) * sizeof(T), sizeof(T)); return v; };
+        switch (wide.dtype()) {
+            case DType::kBool: o = PyBool_FromLong(at(uint8_t{})); break;
+            case DType::kI8: o = PyLong_FromLong(at(int8_t{})); break;
+            case DType::kI16: o = PyLong_FromLong(at(int16_t{})); break;
+            case DType::kI32: o = PyLong_FromLong(at(int32_t{})); break;
+            case DType::kI64: o = PyLong_FromLongLong(at(int64_t{})); break;
+            case DType::kU8: o = PyLong_FromLong(at(uint8_t{})); break;
+            case DType::kU16: o = PyLong_FromLong(at(uint16_t{})); break;
+            case DType::kU32: o = PyLong_FromUnsignedLong(at(uint32_t{})); break;
+            case DType::kU64: o = PyLong_FromUnsignedLongLong(at(uint64_t{})); break;
+            case DType::kF64: o = PyFloat_FromDouble(at(double{})); break;
+            default: o = PyFloat_FromDouble(static_cast<double>(at(float{}))); break;
+        }
+        PyList_SET_ITEM(flat, i, o);
+    }
+    if (t.rank() == 0) {
+        PyObject* only = Py_NewRef(PyList_GET_ITEM(flat, 0));
+        Py_DECREF(flat);
+        return only;
+    }
+    Py_ssize_t at = 0;
+    PyObject* nested = nested_list(flat, t.shape(), 0, &at);
+    Py_DECREF(flat);
+    return nested;
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* backward_method(PyObject* self, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"gradient", "retain_graph", "create_graph", nullptr};
+    PyObject *gradient = Py_None;
+    int retain = 0, create = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|Opp", const_cast<char**>(names), &gradient, &retain, &create))
+        return nullptr;
+    SN_PY_TRY
+    const Tensor root = get(self);
+    Tensor g;
+    if (gradient == Py_None) {
+        if (root.numel() != 1) {
+            fail(ErrorKind::kGrad, "backward", "the tensor has shape %s; without an argument only a scalar has a "
+                 "gradient; reduce it first (x.sum(), x.mean()) or pass a gradient of that shape",
+                 format_shape(root.shape()).c_str());
+        }
+        if (root.requires_grad()) g = ones_like(root.detach());
+    } else {
+        g = to_tensor("backward", "gradient", gradient);
+        if (!(g.shape() == root.shape())) {
+            fail(ErrorKind::kShape, "backward", "the gradient has shape %s, the tensor %s; they must be equal",
+                 format_shape(g.shape()).c_str(), format_shape(root.shape()).c_str());
+        }
+    }
+    BackwardOptions options;
+    options.create_graph = create != 0;
+    backward({&root, 1}, {&g, 1}, options);
+    Py_RETURN_NONE;
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* requires_grad_(PyObject* self, PyObject* args) {
+    int on = 1;
+    if (!PyArg_ParseTuple(args, "|p", &on)) return nullptr;
+    SN_PY_TRY
+    set_requires(self, on != 0);
+    return Py_NewRef(self);
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* copy_(PyObject* self, PyObject* other) {
+    SN_PY_TRY
+    Tensor v;
+    if (!operand(other, &v)) v = array_like(other, nullptr, nullptr, -1);
+    const Tensor& x = get(self);
+    assign(self, "copy_", expand(cast(v, x.dtype()), x.shape()));
+    return Py_NewRef(self);
+    SN_PY_CATCH(nullptr)
+}
+
+// Rebinds a handle to a new value without any check of modes: for optimisers and buffers. When the
+// window that computes it fails, the handle keeps its former value.
+PyObject* assign_(PyObject* self, PyObject* other) {
+    SN_PY_TRY
+    const Tensor v = to_tensor("assign_", "value", other);
+    const Tensor x = get(self);
+    if (!(v.shape() == x.shape()) || v.dtype() != x.dtype()) {
+        fail(ErrorKind::kShape, "assign_", "the new value is %s%s, the tensor %s%s; they must agree",
+             dtype_name(v.dtype()), format_shape(v.shape()).c_str(), dtype_name(x.dtype()),
+             format_shape(x.shape()).c_str());
+    }
+    rebind(self, x.node() && x.node()->leaf ? Tensor(v.value(), x.node(), 0) : v.detach());
+    return Py_NewRef(self);
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* to(PyObject* self, PyObject* args, PyObject* keywords) {
+    SN_PY_TRY
+    Tensor t = get(self);
+    const auto apply = [&](PyObject* o) {
+        if (o == Py_None || PyBool_Check(o)) return;
+        if (is_tensor(o)) {
+            t = cast(copy_to_device(t, get(o).device()), get(o).dtype());
+            return;
+        }
+        if (PyUnicode_Check(o)) {
+            DType d;
+            const char* text = PyUnicode_AsUTF8(o);
+            if (parse_dtype(text, &d)) t = cast(t, d);
+            else t = copy_to_device(t, parse_device(text));
+            return;
+        }
+        t = cast(t, to_dtype("to", o));
+    };
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args); ++i) apply(PyTuple_GET_ITEM(args, i));
+    if (keywords) {
+        PyObject *name, *value;
+        Py_ssize_t at = 0;
+        while (PyDict_Next(keywords, &at, &name, &value)) apply(value);
+    }
+    if (t.value() == get(self).value()) return Py_NewRef(self);
+    return wrap(std::move(t));
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* register_hook(PyObject* self, PyObject* hook) {
+    SN_PY_TRY
+    const Tensor& t = get(self);
+    if (!t.node() || !t.node()->leaf) {
+        fail(ErrorKind::kGrad, "register_hook", "gradient hooks belong to leaves that require a gradient");
+    }
+    std::shared_ptr<PyObject> held(Py_NewRef(hook), [](PyObject* o) { Py_DECREF(o); });
+    t.node()->extra->hooks.push_back([held](const Tensor& g) -> Tensor {
+        PyObject* argument = wrap(g);
+        PyObject* result = PyObject_CallOneArg(held.get(), argument);
+        Py_DECREF(argument);
+        if (!result) raise_python();
+        Tensor changed;
+        if (result != Py_None) changed = to_tensor("hook", "result", result);
+        Py_DECREF(result);
+        return changed;
+    });
+    Py_RETURN_NONE;
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* strides_method(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    const Tensor t = get(self).detach();
+    materialize(t);
+    return from_shape(t.value()->strides);
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* reduce_ex(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    PyObject* module = PyImport_ImportModule("sennit._pickle");
+    if (!module) return nullptr;
+    PyObject* result = PyObject_CallMethod(module, "reduce_tensor", "O", self);
+    Py_DECREF(module);
+    return result;
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* python_text(PyObject* self, const char* function, PyObject* argument) {
+    PyObject* module = PyImport_ImportModule("sennit._text");
+    if (!module) return nullptr;
+    PyObject* result = argument ? PyObject_CallMethod(module, function, "OO", self, argument)
+                                : PyObject_CallMethod(module, function, "O", self);
+    Py_DECREF(module);
+    return result;
+}
+PyObject* repr(PyObject* self) { return python_text(self, "tensor_repr", nullptr); }
+PyObject* html(PyObject* self, PyObject*) { return python_text(self, "tensor_html", nullptr); }
+PyObject* format(PyObject* self, PyObject* spec) { return python_text(self, "tensor_format", spec); }
+PyObject* dlpack(PyObject* self, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"stream", "max_version", "dl_device", "copy", nullptr};
+    PyObject *stream = Py_None, *version = Py_None, *device = Py_None, *copy = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$OOOO", const_cast<char**>(names), &stream, &version, &device, &copy))
+        return nullptr;
+    SN_PY_TRY
+    return to_dlpack(self, version, copy);
+    SN_PY_CATCH(nullptr)
+}
+PyObject* dlpack_device(PyObject*, PyObject*) { return Py_BuildValue("(ii)", 1, 0); }
+
+PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"data", "dtype", "device", "requires_grad", nullptr};
+    PyObject *data = nullptr, *dtype = Py_None, *device = Py_None;
+    int requires_grad = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|OOp", const_cast<char**>(names), &data, &dtype, &device,
+                                     &requires_grad))
+        return nullptr;
+    SN_PY_TRY
+    DType d{};
+    Device where{};
+    if (dtype != Py_None) d = to_dtype("tensor", dtype);
+    if (device != Py_None) where = to_device("tensor", device);
+    Tensor t = array_like(data, dtype != Py_None ? &d : nullptr, device != Py_None ? &where : nullptr, -1);
+    PyTensor* p = allocate(type);
+    p->tensor = t.detach();
+    PyObject* o = reinterpret_cast<PyObject*>(p);
+    if (requires_grad) {
+        try {
+            set_requires(o, true);
+        } catch (...) {
+            Py_DECREF(o);
+            throw;
+        }
+    }
+    return o;
+    SN_PY_CATCH(nullptr)
+}
+
+PyGetSetDef getset[] = {
+    {"shape", get_shape, nullptr, "Sizes of the dimensions, a tuple of ints.", nullptr},
+    {"dtype", get_dtype, nullptr, "Type of the elements.", nullptr},
+    {"device", get_device, nullptr, "Where the tensor lives: 'cpu', 'cpu:1', 'cuda:0'.", nullptr},
+    {"ndim", get_ndim, nullptr, "Number of dimensions.", nullptr},
+    {"size", get_size, nullptr, "Number of elements.", nullptr},
+    {"itemsize", get_itemsize, nullptr, "Bytes of one element.", nullptr},
+    {"nbytes", get_nbytes, nullptr, "Bytes of all elements.", nullptr},
+    {"T", get_transposed, nullptr, "The tensor with its dimensions reversed, a view.", nullptr},
+    {"mT", get_matrix_transposed, nullptr, "The tensor with its last two dimensions swapped, a view.", nullptr},
+    {"requires_grad", get_requires_grad, set_requires_grad, "Whether gradients flow to this tensor.", nullptr},
+    {"is_leaf", get_is_leaf, nullptr, "Whether the user made the tensor (no op on the tape did).", nullptr},
+    {"grad", get_grad, set_grad, "The gradient that backward() accumulated, or None.", nullptr},
+    {"data", get_data, set_data, "The value without its history; assigning replaces the value.", nullptr},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+#define SN_KEYWORDS(f) reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(f))
+PyMethodDef methods[] = {
+    {"item", item, METH_NOARGS, "The only element as a Python number."},
+    {"tolist", to_list, METH_NOARGS, "The elements as (nested lists of) Python numbers."},
+    {"numpy", numpy, METH_NOARGS, "A read-only NumPy array over the same memory."},
+    {"detach", detach, METH_NOARGS, "The same value without its history."},
+    {"backward", SN_KEYWORDS(backward_method), METH_VARARGS | METH_KEYWORDS,
+     "backward(gradient=None, retain_graph=False, create_graph=False)\n\nAdds the gradient of this tensor to "
+     "the `grad` of every leaf it depends on. A tensor of one element needs no `gradient`; others take one of "
+     "their shape. `retain_graph` is accepted and not needed: saved values are given up by optimizer.step(), "
+     "not by backward()."},
+    {"requires_grad_", requires_grad_, METH_VARARGS, "Sets requires_grad; returns the tensor."},
+    {"copy_", copy_, METH_O, "Replaces the elements by those of another tensor, broadcast and converted."},
+    {"assign_", assign_, METH_O, "Replaces the value by one of the same shape and dtype; for training state."},
+    {"to", SN_KEYWORDS(to), METH_VARARGS | METH_KEYWORDS, "Converts to a dtype, a device, or both."},
+    {"register_hook", register_hook, METH_O, "Calls a function on the gradient before it is accumulated."},
+    {"stride", strides_method, METH_NOARGS, "Strides in elements."},
+    {"__array__", SN_KEYWORDS(array), METH_VARARGS | METH_KEYWORDS, "As a NumPy array."},
+    {"__dlpack__", SN_KEYWORDS(dlpack), METH_VARARGS | METH_KEYWORDS, "As a DLPack capsule."},
+    {"__dlpack_device__", dlpack_device, METH_NOARGS, "DLPack's device type and ordinal."},
+    {"__reduce_ex__", reduce_ex, METH_O, "Pickling, for multiprocessing."},
+    {"__format__", format, METH_O, "Formats a single element as a number."},
+    {"_repr_html_", html, METH_NOARGS, "As a table, for notebooks."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyMemberDef members[] = {
+    {"__dictoffset__", T_PYSSIZET, offsetof(PyTensor, dict), READONLY, nullptr},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(PyTensor, weakrefs), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr},
+};
+
+#define SN_SLOT(slot, function) {slot, reinterpret_cast<void*>(function)}
+PyType_Slot slots[] = {
+    {Py_tp_doc, const_cast<char*>(
+        "A multi-dimensional array of one dtype on one device.\n\nMake one with sn.tensor, sn.asarray, sn.zeros and "
+        "so on. Values never change: `x += 1` and `x[i] = v` bind the tensor (and its views and base) to a new "
+        "value, computed in place when nobody else holds the old one.\n")},
+    SN_SLOT(Py_tp_new, tensor_new),
+    SN_SLOT(Py_tp_dealloc, tensor_dealloc),
+    SN_SLOT(Py_tp_repr, repr),
+    SN_SLOT(Py_tp_hash, identity_hash),
+    SN_SLOT(Py_tp_richcompare, compare),
+    {Py_tp_getset, getset},
+    {Py_tp_methods, methods},
+    {Py_tp_members, members},
+    SN_SLOT(Py_nb_add, binary<add>),
+    SN_SLOT(Py_nb_subtract, binary<subtract>),
+    SN_SLOT(Py_nb_multiply, binary<multiply>),
+    SN_SLOT(Py_nb_true_divide, binary<divide>),
+    SN_SLOT(Py_nb_floor_divide, binary<floor_divide>),
+    SN_SLOT(Py_nb_remainder, binary<remainder>),
+    SN_SLOT(Py_nb_power, power),
+    SN_SLOT(Py_nb_matrix_multiply, binary<matmul>),
+    SN_SLOT(Py_nb_and, binary<bitwise_and>),
+    SN_SLOT(Py_nb_or, binary<bitwise_or>),
+    SN_SLOT(Py_nb_xor, binary<bitwise_xor>),
+    SN_SLOT(Py_nb_lshift, binary<bitwise_left_shift>),
+    SN_SLOT(Py_nb_rshift, binary<bitwise_right_shift>),
+    SN_SLOT(Py_nb_negative, unary<negative>),
+    SN_SLOT(Py_nb_absolute, unary<abs>),
+    SN_SLOT(Py_nb_invert, unary<bitwise_invert>),
+    SN_SLOT(Py_nb_inplace_add, in_place<add>),
+    SN_SLOT(Py_nb_inplace_subtract, in_place<subtract>),
+    SN_SLOT(Py_nb_inplace_multiply, in_place<multiply>),
+    SN_SLOT(Py_nb_inplace_true_divide, in_place<divide>),
+    SN_SLOT(Py_nb_inplace_floor_divide, in_place<floor_divide>),
+    SN_SLOT(Py_nb_inplace_remainder, in_place<remainder>),
+    SN_SLOT(Py_nb_inplace_power, in_place_power),
+    SN_SLOT(Py_nb_inplace_and, in_place<bitwise_and>),
+    SN_SLOT(Py_nb_inplace_or, in_place<bitwise_or>),
+    SN_SLOT(Py_nb_inplace_xor, in_place<bitwise_xor>),
+    SN_SLOT(Py_nb_bool, truth),
+    SN_SLOT(Py_nb_float, to_float),
+    SN_SLOT(Py_nb_int, to_long),
+    SN_SLOT(Py_nb_index, to_index),
+    SN_SLOT(Py_mp_length, length),
+    SN_SLOT(Py_mp_subscript, get_item),
+    SN_SLOT(Py_mp_ass_subscript, set_item),
+    SN_SLOT(Py_sq_item, sequence_item),
+    SN_SLOT(Py_sq_length, length),
+    SN_SLOT(Py_bf_getbuffer, get_buffer),
+    SN_SLOT(Py_bf_releasebuffer, release_buffer),
+    {0, nullptr},
+};
+PyType_Spec spec = {"sennit.Tensor", sizeof(PyTensor), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+
+}  // namespace
+
+void init_tensor_type(PyObject* module) {
+    PyObject* type = PyType_FromSpec(&spec);
+    if (!type) raise_python();
+    tensor_type = reinterpret_cast<PyTypeObject*>(type);
+    PyModule_AddObjectRef(module, "Tensor", type);
+}
+
+}  // namespace sn::py

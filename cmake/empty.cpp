@@ -1,0 +1,1 @@
+// A static library needs one source even where every other folder is empty.

@@ -1,0 +1,87 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/kernel.h"
+#include "base/allocator.h"
+#include "base/device.h"
+#include "ir/graph.h"
+
+namespace sn {
+
+// A fused group of elementwise ops and row reductions, free of any device: what a back-end turns
+// into something that runs (a tile program, generated source).
+struct ProgramSpec {
+    struct Input {
+        DType dtype = DType::kF32;
+        bool scalar = false;  // a runtime number: binding is an index into the scalars
+        Dims strides;         // per loop dimension, in elements; 0 broadcasts
+        int binding = 0;
+    };
+    enum class Kind : uint8_t { kElementwise, kCast, kReduce };
+    struct Instruction {
+        Kind kind = Kind::kElementwise;
+        OpId op = 0;                  // kElementwise, kReduce
+        DType dtype = DType::kF32;    // kElementwise: computed in; kCast: the target
+        SmallVec<int32_t, 4> args;    // value numbers: inputs first, then instructions in order
+    };
+    struct Output {
+        int value = 0;
+        DType dtype = DType::kF32;
+        Dims strides;
+        int binding = 0;
+    };
+    Dims shape;        // loop space, row-major
+    int row_dims = 0;  // trailing dimensions that reductions run along
+    std::vector<Input> inputs;
+    std::vector<Instruction> instructions;
+    std::vector<Output> outputs;
+    // Epilogue of a matrix product or convolution: the input that is the product (or -1). The loop
+    // space is then [rows, columns] of the product.
+    int product = -1;
+    bool product_in_output = false;  // accumulated in the buffer of the product's binding
+};
+
+class CompiledProgram {
+public:
+    virtual ~CompiledProgram() = default;
+    virtual std::string describe() const = 0;
+    virtual double cost() const = 0;    // estimated nanoseconds
+    virtual int64_t bytes() const = 0;  // memory traffic
+};
+
+// A kind of device. Nothing outside backend/ knows more of a device than this.
+class Backend {
+public:
+    virtual ~Backend() = default;
+    virtual const char* name() const = 0;
+    virtual int device_count() const = 0;
+    virtual Allocator& allocator(int index) = 0;
+    virtual const KernelTable& kernels() const = 0;
+    virtual int64_t max_program_row(DType widest) const = 0;
+    virtual std::shared_ptr<const CompiledProgram> compile(const ProgramSpec& spec) = 0;
+    virtual void run_program(const CompiledProgram& program, void* const* buffers,
+                             const Scalar* scalars) = 0;
+    // Runs a kernel with a program on its result while that is in cache.
+    virtual void run_with_epilogue(KernelFn kernel, KernelCall& call, const CompiledProgram& program,
+                                   void* const* buffers, const Scalar* scalars) = 0;
+    // Between this back-end's memory and the host's; waits until it is done.
+    virtual void copy_from_host(void* device, const void* host, size_t bytes) = 0;
+    virtual void copy_to_host(void* host, const void* device, size_t bytes) = 0;
+    // True when the host may read device memory through its pointer.
+    virtual bool host_visible() const = 0;
+};
+
+void register_backend(std::unique_ptr<Backend> backend);
+int backend_count();
+Backend& backend(Device device);
+inline Allocator& device_allocator(Device device) { return backend(device).allocator(device.index); }
+// "cpu", "cpu:1", "cuda:0". Fails with kDevice, saying what is missing on this machine.
+Device parse_device(const std::string& name);
+// Why a kind of device is not there ("cuda"): in words, with what to install. Set by the loader of a
+// back-end that could not start.
+void set_unavailable(const std::string& kind, const std::string& reason);
+std::string unavailable_reason(const std::string& kind);
+
+}  // namespace sn

@@ -1,0 +1,20 @@
+#pragma once
+#include <cstdint>
+
+namespace sn {
+
+// What happens to a block of a matrix product or convolution once its sums are finished and while
+// it is still in cache: bias, activation, residual, rounding to the output's dtype.
+struct Epilogue {
+    // `tile` points at element (row0, col0) of the block; its columns are contiguous and its rows
+    // `tile_ld` elements apart, in the accumulate dtype (f32 for f32/f16/bf16, f64 for f64).
+    void (*run)(void* context, const void* tile, int64_t tile_ld, int64_t batch, int64_t row0,
+                int64_t rows, int64_t col0, int64_t cols);
+    void* context;
+    // true: sums are accumulated in the output buffer itself, `tile` aliases it and the program
+    // updates it in place (the output has the accumulate dtype and contiguous columns).
+    // false: sums are accumulated in scratch and the program alone writes the output.
+    bool tile_in_output;
+};
+
+}  // namespace sn

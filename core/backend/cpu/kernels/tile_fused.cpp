@@ -1,0 +1,60 @@
+// Two operations in one loop, each rounded by itself (kFusedPairs in tile_kernels.h): it saves a
+// pass over a tile in L1, and changes no bit.
+#include "backend/cpu/kernels/tile_loops.h"
+
+namespace sn::cpu::SN_ISA {
+namespace {
+
+// What one step does after its arithmetic.
+struct AsIs {
+    template <class V>
+    SN_INLINE static V apply(V x) {
+        return x;
+    }
+};
+#define SN_FUSED(name, first, second)             \
+    template <class Round>                        \
+    struct Fused_##name {                         \
+        template <class V>                        \
+        SN_INLINE static V apply(V a, V b, V c) { \
+            const V t = Round::apply(first);      \
+            return Round::apply(second);          \
+        }                                         \
+    };
+SN_FUSED(multiply_add, a* b, t + c)
+SN_FUSED(multiply_subtract, a* b, t - c)
+SN_FUSED(multiply_subtract_from, a* b, c - t)
+SN_FUSED(multiply_multiply, a* b, t* c)
+SN_FUSED(add_multiply, a + b, t* c)
+SN_FUSED(subtract_multiply, a - b, t* c)
+SN_FUSED(add_add, a + b, t + c)
+#undef SN_FUSED
+
+template <template <class> class Op, int s>
+SN_INLINE void set(TileFn3 (*row)[8]) {
+    row[kF32][s] = vector_entry3<float, Op<AsIs>, s>;
+    row[kF64][s] = vector_entry3<double, Op<AsIs>, s>;
+    row[kF16][s] = vector_entry3<float, Op<RoundF16>, s>;
+    row[kBF16][s] = vector_entry3<float, Op<RoundBF16>, s>;
+    if constexpr (s > 0) set<Op, s - 1>(row);
+}
+
+}  // namespace
+
+void register_tile_fused(TileKernels& t) {
+    const auto row = [&](TileOp first, TileOp second, int swapped) {
+        return t.fused[find_fused_pair(first, second, swapped != 0)];
+    };
+    // Sums and products commute: both orders are one loop.
+    for (int swapped = 0; swapped < 2; ++swapped) {
+        set<Fused_multiply_add, 7>(row(kTile_multiply, kTile_add, swapped));
+        set<Fused_multiply_multiply, 7>(row(kTile_multiply, kTile_multiply, swapped));
+        set<Fused_add_multiply, 7>(row(kTile_add, kTile_multiply, swapped));
+        set<Fused_subtract_multiply, 7>(row(kTile_subtract, kTile_multiply, swapped));
+        set<Fused_add_add, 7>(row(kTile_add, kTile_add, swapped));
+    }
+    set<Fused_multiply_subtract, 7>(row(kTile_multiply, kTile_subtract, 0));
+    set<Fused_multiply_subtract_from, 7>(row(kTile_multiply, kTile_subtract, 1));
+}
+
+}  // namespace sn::cpu::SN_ISA

@@ -1,0 +1,135 @@
+// Memory to tile and back, contiguous and strided; constants and ramps.
+#include "backend/cpu/kernels/tile_loops.h"
+
+namespace sn::cpu::SN_ISA {
+namespace {
+
+template <int size>
+void copy(void* dst, const void* src, int64_t n) {
+    std::memmove(dst, src, static_cast<size_t>(n) * size);
+}
+
+struct ConvertF16 {
+    SN_INLINE static F32 widen(H16 h) { return f16_to_f32(h); }
+    SN_INLINE static H16 narrow(F32 x) { return f32_to_f16(x); }
+};
+struct ConvertBF16 {
+    SN_INLINE static F32 widen(H16 h) { return bf16_to_f32(h); }
+    SN_INLINE static H16 narrow(F32 x) { return f32_to_bf16(x); }
+};
+template <class Convert>
+[[gnu::noinline]] void load_16(void* tile, const void* memory, int64_t n) {
+    constexpr int64_t w = kLanes<float>;
+    float* d = static_cast<float*>(tile);
+    const uint16_t* p = static_cast<const uint16_t*>(memory);
+    for (; n >= w; n -= w, p += w, d += w) store<F32>(d, Convert::widen(load<H16>(p)));
+    if (n) store_part<F32>(d, Convert::widen(load_part<H16>(p, n)), n);
+}
+template <class Convert>
+[[gnu::noinline]] void store_16(void* memory, const void* tile, int64_t n) {
+    constexpr int64_t w = kLanes<float>;
+    uint16_t* d = static_cast<uint16_t*>(memory);
+    const float* p = static_cast<const float*>(tile);
+    for (; n >= w; n -= w, p += w, d += w) store<H16>(d, Convert::narrow(load<F32>(p)));
+    if (n) store_part<H16>(d, Convert::narrow(load_part<F32>(p, n)), n);
+}
+
+template <class T>
+[[gnu::noinline]] void fill(void* tile, const void* value, int64_t n) {
+    T* d = static_cast<T*>(tile);
+    const T x = *static_cast<const T*>(value);
+    for (int64_t i = 0; i < n; ++i) d[i] = x;
+}
+template <class T>
+[[gnu::noinline]] void gather(void* tile, const void* memory, int64_t stride, int64_t n) {
+    if (stride == 1) return copy<sizeof(T)>(tile, memory, n);
+    if (stride == 0) return fill<T>(tile, memory, n);
+    T* d = static_cast<T*>(tile);
+    const T* p = static_cast<const T*>(memory);
+    for (int64_t i = 0; i < n; ++i) d[i] = p[i * stride];
+}
+template <class T>
+[[gnu::noinline]] void scatter(void* memory, int64_t stride, const void* tile, int64_t n) {
+    if (stride == 1) return copy<sizeof(T)>(memory, tile, n);
+    T* d = static_cast<T*>(memory);
+    const T* p = static_cast<const T*>(tile);
+    for (int64_t i = 0; i < n; ++i) d[i * stride] = p[i];
+}
+template <class Convert>
+void gather_16(void* tile, const void* memory, int64_t stride, int64_t n) {
+    if (stride == 1) return load_16<Convert>(tile, memory, n);
+    uint16_t piece[kPiece];
+    for (int64_t i = 0; i < n; i += kPiece) {
+        const int64_t m = n - i < kPiece ? n - i : kPiece;
+        gather<uint16_t>(piece, static_cast<const uint16_t*>(memory) + i * stride, stride, m);
+        load_16<Convert>(static_cast<float*>(tile) + i, piece, m);
+    }
+}
+template <class Convert>
+void scatter_16(void* memory, int64_t stride, const void* tile, int64_t n) {
+    if (stride == 1) return store_16<Convert>(memory, tile, n);
+    uint16_t piece[kPiece];
+    for (int64_t i = 0; i < n; i += kPiece) {
+        const int64_t m = n - i < kPiece ? n - i : kPiece;
+        store_16<Convert>(piece, static_cast<const float*>(tile) + i, m);
+        scatter<uint16_t>(static_cast<uint16_t*>(memory) + i * stride, stride, piece, m);
+    }
+}
+
+// Floats: in f64, product and sum rounded one by one (no fma, which some levels lack), then to T.
+template <class T>
+[[gnu::noinline]] void iota_float(void* tile, const void* start, const void* step, int64_t first,
+                                  int64_t n) {
+    T* d = static_cast<T*>(tile);
+    const double s = *static_cast<const double*>(start), k = *static_cast<const double*>(step);
+    for (int64_t i = 0; i < n; ++i) d[i] = static_cast<T>(s + static_cast<double>(first + i) * k);
+}
+template <class Round>
+void iota_rounded(void* tile, const void* start, const void* step, int64_t first, int64_t n) {
+    iota_float<float>(tile, start, step, first, n);
+    vector_loop1<float, Round>(tile, tile, n);
+}
+template <class T>
+[[gnu::noinline]] void iota_int(void* tile, const void* start, const void* step, int64_t first,
+                                int64_t n) {
+    T* d = static_cast<T*>(tile);
+    const uint64_t s = *static_cast<const uint64_t*>(start),
+                   k = *static_cast<const uint64_t*>(step);
+    for (int64_t i = 0; i < n; ++i) d[i] = static_cast<T>(s + static_cast<uint64_t>(first + i) * k);
+}
+
+template <class T>
+SN_INLINE void set_size(TileKernels& t, int d) {
+    t.load[d] = t.store[d] = copy<sizeof(T)>;
+    t.gather[d] = gather<T>;
+    t.scatter[d] = scatter<T>;
+    t.fill[d] = fill<T>;
+}
+
+}  // namespace
+
+void register_tile_move(TileKernels& t) {
+#define SN_SET(T)                                    \
+    set_size<math::Bits<T>>(t, TileDType<T>::value); \
+    t.iota[TileDType<T>::value] = iota_int<math::Bits<T>>;
+    SN_EACH_INT(SN_SET)
+#undef SN_SET
+    set_size<uint8_t>(t, static_cast<int>(DType::kBool));
+    set_size<uint32_t>(t, kF32);
+    set_size<uint64_t>(t, kF64);
+    t.iota[kF32] = iota_float<float>;
+    t.iota[kF64] = iota_float<double>;
+    t.iota[kF16] = iota_rounded<RoundF16>;
+    t.iota[kBF16] = iota_rounded<RoundBF16>;
+    t.load[kF16] = load_16<ConvertF16>;
+    t.load[kBF16] = load_16<ConvertBF16>;
+    t.store[kF16] = store_16<ConvertF16>;
+    t.store[kBF16] = store_16<ConvertBF16>;
+    t.gather[kF16] = gather_16<ConvertF16>;
+    t.gather[kBF16] = gather_16<ConvertBF16>;
+    t.scatter[kF16] = scatter_16<ConvertF16>;
+    t.scatter[kBF16] = scatter_16<ConvertBF16>;
+    t.fill[kF16] = t.fill[kBF16] = t.fill[kF32];
+}
+
+}  // namespace sn::cpu::SN_ISA

@@ -1,0 +1,466 @@
+// Runs a lowered program: cuts the space into tiles, points the places at them, and interprets.
+#include <algorithm>
+#include <cstring>
+
+#include "backend/cpu/program_impl.h"
+#include "base/error.h"
+#include "engine/pool.h"
+
+namespace sn::cpu {
+namespace {
+
+struct Tile {
+    int64_t row0, rows, col0, cols;
+    int64_t index[kMaxLoopDims];  // of row0, one per batch dimension
+};
+
+struct Run {
+    const Lowered& low;
+    const ProgramBindings& bind;
+    char* scratch;
+    void** places;
+    // run_program_block puts the accumulated product in the place of one binding's buffer.
+    int tile_binding = -1;
+    const char* tile_base = nullptr;
+    int64_t tile_ld = 0;
+
+    void start();
+    void tile(const Tile& t);
+    void tile_and_prefetch(const Tile& t, const Tile& next);
+
+private:
+    char* base(const View& v) const { return static_cast<char*>(bind.buffers[v.binding]); }
+    int64_t row_offset(const View& v, const Tile& t) const {
+        if (v.linear_rows) return t.row0 * v.row_stride;
+        int64_t offset = 0;
+        for (size_t d = 0; d < v.batch.size(); ++d) offset += t.index[d] * v.batch[d];
+        return offset;
+    }
+    char* address(const View& v, const Tile& t) const {
+        const int64_t size = static_cast<int64_t>(dtype_size(v.dtype));
+        if (v.binding == tile_binding) {
+            return const_cast<char*>(tile_base) + (t.row0 * tile_ld + t.col0) * size;
+        }
+        return base(v) + (row_offset(v, t) + t.col0 * v.col_stride) * size;
+    }
+    void execute(const Instr& in, const Tile& t);
+    void move(const Instr& in, const Tile& t);
+    void move_row(const Instr& in, const View& v, char* memory, char* tile, int64_t n) const;
+    void reduce_rows(const Instr& in, const Tile& t) const;
+    void scalar_cell(const Instr& in) const;
+};
+
+// dst[r][c] = src[c * stride + r].
+template <class T>
+void transpose_as(T* dst, const T* src, int64_t rows, int64_t cols, int64_t stride) {
+    int64_t c = 0;
+    for (; c + 4 <= cols; c += 4) {  // four columns: one store per row instead of four
+        const T *a = src + c * stride, *b = a + stride, *d = b + stride, *e = d + stride;
+        for (int64_t r = 0; r < rows; ++r) {
+            const T four[4] = {a[r], b[r], d[r], e[r]};
+            std::memcpy(dst + r * cols + c, four, sizeof four);
+        }
+    }
+    for (; c < cols; ++c) {
+        for (int64_t r = 0; r < rows; ++r) dst[r * cols + c] = src[c * stride + r];
+    }
+}
+void transpose(void* dst, const void* src, int64_t rows, int64_t cols, int64_t stride,
+               int64_t size) {
+    const auto as = [&](auto zero) {
+        using T = decltype(zero);
+        transpose_as(static_cast<T*>(dst), static_cast<const T*>(src), rows, cols, stride);
+    };
+    switch (size) {
+        case 1: as(uint8_t{}); break;
+        case 2: as(uint16_t{}); break;
+        case 4: as(uint32_t{}); break;
+        default: as(uint64_t{}); break;
+    }
+}
+
+void next(const std::vector<int64_t>& shape, int64_t* index) {
+    for (size_t d = shape.size(); d-- > 0;) {
+        if (++index[d] < shape[d]) return;
+        index[d] = 0;
+    }
+}
+
+void Run::scalar_cell(const Instr& in) const {
+    const Scalar& s = bind.scalars[in.view];
+    void* cell = places[in.dst];
+    switch (in.dtype) {
+        case DType::kBool:
+            *static_cast<uint8_t*>(cell) = s.kind == ScalarKind::kFloat ? s.f != 0 : s.i != 0;
+            break;
+        case DType::kI8:
+        case DType::kU8: *static_cast<int8_t*>(cell) = static_cast<int8_t>(s.as_int()); break;
+        case DType::kI16:
+        case DType::kU16: *static_cast<int16_t*>(cell) = static_cast<int16_t>(s.as_int()); break;
+        case DType::kI32:
+        case DType::kU32: *static_cast<int32_t*>(cell) = static_cast<int32_t>(s.as_int()); break;
+        case DType::kI64:
+        case DType::kU64: *static_cast<int64_t*>(cell) = s.as_int(); break;
+        case DType::kF16:
+            *static_cast<float*>(cell) = f16_to_f32(f32_to_f16(static_cast<float>(s.as_double())));
+            break;
+        case DType::kBF16:
+            *static_cast<float*>(cell) =
+                bf16_to_f32(f32_to_bf16(static_cast<float>(s.as_double())));
+            break;
+        case DType::kF32: *static_cast<float*>(cell) = static_cast<float>(s.as_double()); break;
+        case DType::kF64: *static_cast<double*>(cell) = s.as_double(); break;
+    }
+}
+
+// One run of columns between memory and a tile.
+void Run::move_row(const Instr& in, const View& v, char* memory, char* tile, int64_t n) const {
+    const TileKernels& k = *low.tables->tile;
+    const int d = static_cast<int>(v.dtype);
+    const int64_t size = static_cast<int64_t>(dtype_size(v.dtype));
+    const int64_t tile_size = static_cast<int64_t>(tile_element_size(v.dtype));
+    const auto piece = [&](char* m, char* t, int64_t stride, int64_t count) {
+        if (in.step == Step::kStore) {
+            if (stride == 1)
+                k.store[d](m, t, count);
+            else
+                k.scatter[d](m, stride, t, count);
+        } else {
+            if (stride == 1)
+                k.load[d](t, m, count);
+            else
+                k.gather[d](t, m, stride, count);
+        }
+    };
+    if (v.linear_cols) {
+        piece(memory, tile, v.binding == tile_binding ? 1 : v.col_stride, n);
+        return;
+    }
+    // The row spans several dimensions (and is whole): walk the outer ones.
+    const std::vector<int64_t>& shape = low.space.row;
+    const size_t inner = shape.size() - 1;
+    int64_t index[kMaxLoopDims] = {};
+    for (int64_t done = 0; done < n; done += shape[inner]) {
+        int64_t offset = 0;
+        for (size_t i = 0; i < inner; ++i) offset += index[i] * v.row[i];
+        piece(memory + offset * size, tile + done * tile_size, v.row[inner], shape[inner]);
+        for (size_t i = inner; i-- > 0;) {
+            if (++index[i] < shape[i]) break;
+            index[i] = 0;
+        }
+    }
+}
+
+void Run::move(const Instr& in, const Tile& t) {
+    const View& v = low.views[static_cast<size_t>(in.view)];
+    const TileKernels& k = *low.tables->tile;
+    const int d = static_cast<int>(v.dtype);
+    const int64_t size = static_cast<int64_t>(dtype_size(v.dtype));
+    const int64_t tile_size = static_cast<int64_t>(tile_element_size(v.dtype));
+    char* tile = static_cast<char*>(places[in.step == Step::kStore ? in.args[0] : in.dst]);
+    char* memory = in.level == Level::kScalar ? base(v) : address(v, t);
+
+    if (in.level == Level::kScalar) {
+        if (in.step == Step::kStore)
+            k.store[d](memory, tile, 1);
+        else
+            k.load[d](tile, memory, 1);
+        return;
+    }
+    if (in.level == Level::kRow) {
+        if (v.linear_rows || t.rows == 1) {
+            if (in.step == Step::kStore)
+                k.scatter[d](memory, v.row_stride, tile, t.rows);
+            else
+                k.gather[d](tile, memory, v.row_stride, t.rows);
+            return;
+        }
+        Tile row = t;
+        for (int64_t r = 0; r < t.rows; ++r) {
+            char* m = base(v) + row_offset(v, row) * size;
+            if (in.step == Step::kStore)
+                k.store[d](m, tile + r * tile_size, 1);
+            else
+                k.load[d](tile + r * tile_size, m, 1);
+            next(low.space.batch, row.index);
+        }
+        return;
+    }
+    if (in.step == Step::kLoad && t.rows > 1 && v.linear_cols && v.col_stride != 1 &&
+        !v.batch.empty() && v.batch.back() == 1 &&
+        t.index[v.batch.size() - 1] + t.rows <= low.space.batch.back()) {
+        // Transposed: read along memory. 16-bit floats are turned round before they are converted.
+        const bool plain = compute_dtype(v.dtype) == v.dtype;
+        char* raw = plain ? tile : scratch + low.stage_offset;
+        transpose(raw, memory, t.rows, t.cols, v.col_stride, size);
+        if (!plain) k.load[d](tile, raw, t.rows * t.cols);
+        return;
+    }
+    const int64_t bytes_per_row = t.cols * tile_size;
+    if (v.linear_rows && v.linear_cols && v.col_stride == 1 && v.row_stride == t.cols &&
+        t.rows > 1) {
+        if (in.step == Step::kStore)
+            k.store[d](memory, tile, t.rows * t.cols);
+        else
+            k.load[d](tile, memory, t.rows * t.cols);
+        return;
+    }
+    if (v.linear_rows || t.rows == 1) {
+        for (int64_t r = 0; r < t.rows; ++r) {
+            move_row(in, v, memory + r * v.row_stride * size, tile + r * bytes_per_row, t.cols);
+        }
+        return;
+    }
+    Tile row = t;
+    for (int64_t r = 0; r < t.rows; ++r) {
+        char* m = base(v) + (row_offset(v, row) + t.col0 * v.col_stride) * size;
+        move_row(in, v, m, tile + r * bytes_per_row, t.cols);
+        next(low.space.batch, row.index);
+    }
+}
+
+void Run::reduce_rows(const Instr& in, const Tile& t) const {
+    constexpr Accumulate kWhat[] = {Accumulate::kSum, Accumulate::kProd,   Accumulate::kMax,
+                                    Accumulate::kMin, Accumulate::kAny,    Accumulate::kAll,
+                                    Accumulate::kSum, Accumulate::kMoments};
+    const ReduceKernels& k = *low.tables->reduce;
+    const int d = static_cast<int>(compute_dtype(in.arg_dtype));
+    const auto rows = k.rows[static_cast<int>(kWhat[static_cast<int>(in.reduce)])][d];
+    char* out = static_cast<char*>(places[in.dst]);
+    const char* x = static_cast<const char*>(places[in.args[0]]);
+    const int64_t size = static_cast<int64_t>(tile_element_size(in.arg_dtype));
+    char* mean = in.dst2 >= 0 ? static_cast<char*>(places[in.dst2]) : nullptr;
+    if (mean) {
+        rows(x, t.cols, t.rows, t.cols, mean, out);
+    } else if (in.reduce == ReduceKind::kVar) {
+        alignas(64) double sums[64];  // only the squares are wanted
+        for (int64_t r = 0; r < t.rows; r += 64) {
+            rows(x + r * t.cols * size, t.cols, std::min<int64_t>(64, t.rows - r), t.cols, sums,
+                 out + r * size);
+        }
+    } else {
+        rows(x, t.cols, t.rows, t.cols, out, nullptr);
+    }
+    for (char* result : {out, mean}) {
+        if (!result) continue;
+        if (in.reduce >= ReduceKind::kMean)
+            k.divide[d](result, t.rows, static_cast<double>(t.cols));
+        if (compute_dtype(in.dtype) != in.dtype) {
+            low.tables->tile->cast[d][static_cast<int>(in.dtype)](result, result, t.rows);
+        }
+    }
+}
+
+inline void Run::execute(const Instr& in, const Tile& t) {
+    const int64_t n = in.level == Level::kFull  ? t.rows * t.cols
+                      : in.level == Level::kRow ? t.rows
+                                                : 1;
+    void* const* p = places;
+    switch (in.step) {
+        case Step::kUnary: in.f1(p[in.dst], p[in.args[0]], n); break;
+        case Step::kBinary: in.f2(p[in.dst], p[in.args[0]], p[in.args[1]], n); break;
+        case Step::kTernary:
+            in.f3(p[in.dst], p[in.args[0]], p[in.args[1]], p[in.args[2]], n);
+            break;
+        case Step::kBinaryRows:
+        case Step::kTernaryRows: {
+            char* at[3] = {};
+            int64_t step[3] = {};
+            const int count = in.step == Step::kBinaryRows ? 2 : 3;
+            for (int i = 0; i < count; ++i) {
+                at[i] = static_cast<char*>(p[in.args[static_cast<size_t>(i)]]);
+                step[i] = in.sizes[static_cast<size_t>(i)];
+                if (in.scalar_args >> i & 1)
+                    step[i] = 0;
+                else if (!(in.row_args >> i & 1))
+                    step[i] *= t.cols;
+            }
+            char* dst = static_cast<char*>(p[in.dst]);
+            for (int64_t r = 0; r < t.rows; ++r) {
+                if (count == 2)
+                    in.f2(dst, at[0], at[1], t.cols);
+                else
+                    in.f3(dst, at[0], at[1], at[2], t.cols);
+                for (int i = 0; i < 3; ++i) at[i] += step[i];
+                dst += t.cols * in.sizes[3];
+            }
+            break;
+        }
+        case Step::kReduce: reduce_rows(in, t); break;
+        case Step::kExpand: {
+            const int64_t size = static_cast<int64_t>(tile_element_size(in.dtype));
+            char* dst = static_cast<char*>(p[in.dst]);
+            const char* src = static_cast<const char*>(p[in.args[0]]);
+            for (int64_t r = 0; r < t.rows; ++r)
+                in.f1(dst + r * t.cols * size, src + r * size, t.cols);
+            break;
+        }
+        case Step::kFill: in.f1(p[in.dst], p[in.args[0]], n); break;
+        case Step::kLoad:
+        case Step::kStore: move(in, t); break;
+        case Step::kLoadColumns: {
+            const View& v = low.views[static_cast<size_t>(in.view)];
+            const size_t bytes = static_cast<size_t>(t.cols) * tile_element_size(v.dtype);
+            char* dst = static_cast<char*>(p[in.dst]);
+            move_row(in, v, base(v), dst, t.cols);
+            for (int64_t r = 1; r < t.rows; ++r)
+                std::memcpy(dst + static_cast<size_t>(r) * bytes, dst, bytes);
+            break;
+        }
+        case Step::kScalarCell: scalar_cell(in); break;
+    }
+}
+
+void Run::start() {
+    for (size_t i = 0; i < low.places.size(); ++i) places[i] = scratch + low.places[i].offset;
+    const Tile whole{0, low.tile_rows, 0, low.tile_cols, {}};
+    for (const Instr& in : low.prologue) execute(in, whole);
+}
+
+inline void Run::tile(const Tile& t) {
+    for (int32_t place : low.direct) {
+        places[place] =
+            address(low.views[static_cast<size_t>(low.places[static_cast<size_t>(place)].view)], t);
+    }
+    for (const Instr& in : low.body) execute(in, t);
+}
+
+// The tile, and between its instructions an even share of the lines that the next one touches.
+void Run::tile_and_prefetch(const Tile& t, const Tile& next) {
+    constexpr int64_t kLine = 64;
+    constexpr int kMost = 8;
+    const char* from[kMost];
+    int64_t lines[kMost];
+    bool writes[kMost];
+    int streams = 0;
+    for (int32_t place : low.direct) {
+        const View& v = low.views[static_cast<size_t>(low.places[static_cast<size_t>(place)].view)];
+        places[place] = address(v, t);
+        if (streams == kMost || v.level != Level::kFull) continue;
+        const char* a = address(v, next);
+        bool known = false;  // in place: one stream
+        for (int i = 0; i < streams; ++i) known |= from[i] == a;
+        if (known) continue;
+        from[streams] = a;
+        lines[streams] = next.rows * next.cols * static_cast<int64_t>(dtype_size(v.dtype)) / kLine;
+        writes[streams++] = v.is_output;
+    }
+    const int64_t steps = static_cast<int64_t>(low.body.size());
+    int64_t step = 0;
+    for (const Instr& in : low.body) {
+        for (int i = 0; i < streams; ++i) {
+            const int64_t end = lines[i] * (step + 1) / steps;
+            for (int64_t line = lines[i] * step / steps; line < end; ++line) {
+                if (writes[i])
+                    __builtin_prefetch(from[i] + line * kLine, 1, 2);
+                else
+                    __builtin_prefetch(from[i] + line * kLine, 0, 2);
+            }
+        }
+        execute(in, t);
+        ++step;
+    }
+}
+
+void locate(const Lowered& low, int64_t number, Tile* t) {
+    const Space& s = low.space;
+    const int64_t row_tile = number / low.col_tiles, col_tile = number % low.col_tiles;
+    t->row0 = row_tile * low.tile_rows;
+    t->rows = std::min(low.tile_rows, s.rows - t->row0);
+    t->col0 = col_tile * low.tile_cols;
+    t->cols = std::min(low.tile_cols, s.cols - t->col0);
+    int64_t rest = t->row0;
+    for (size_t d = s.batch.size(); d-- > 0;) {
+        t->index[d] = d ? rest % s.batch[d] : rest;
+        if (d) rest /= s.batch[d];
+    }
+}
+
+void run_tiles(const Lowered& low, const ProgramBindings& bind, int64_t begin, int64_t end) {
+    char* scratch = static_cast<char*>(thread_scratch(static_cast<size_t>(low.scratch_bytes)));
+    Run run{low, bind, scratch, reinterpret_cast<void**>(scratch)};
+    run.start();
+    Tile t, following;
+    locate(low, begin, &following);
+    for (int64_t at = begin; at < end; ++at) {
+        t = following;
+        if (at + 1 == end) {
+            run.tile(t);
+            break;
+        }
+        locate(low, at + 1, &following);
+        if (low.prefetch)
+            run.tile_and_prefetch(t, following);
+        else
+            run.tile(t);
+    }
+}
+
+}  // namespace
+
+void run_program(const Program& program, const ProgramBindings& bindings) {
+    const Lowered* low = &program.main;
+    for (auto [output, input] : low->hazards) {
+        if (bindings.buffers[output] != bindings.buffers[input]) continue;
+        low = &program.late();
+        break;
+    }
+    const Space& s = low->space;
+    if (s.rows == 0 || (s.cols == 0 && program.row_dims == 0)) return;
+    const int64_t tiles = low->row_tiles * low->col_tiles;
+    if (tiles <= 2 * low->chunk) {
+        run_tiles(*low, bindings, 0, tiles);
+        return;
+    }
+    parallel_for(tiles, low->chunk,
+                 [&](int64_t begin, int64_t end) { run_tiles(*low, bindings, begin, end); });
+}
+
+void run_program_block(const Program& program, const ProgramBindings& bindings, int tile_binding,
+                       const void* tile, int64_t tile_ld, int64_t row0, int64_t rows, int64_t col0,
+                       int64_t cols) {
+    const Lowered& low = program.block();
+    char* scratch = static_cast<char*>(thread_scratch(static_cast<size_t>(low.scratch_bytes)));
+    Run run{low, bindings, scratch, reinterpret_cast<void**>(scratch)};
+    run.tile_binding = tile_binding;
+    run.tile_ld = tile_ld;
+    for (const View& v : low.views) {
+        if (v.binding != tile_binding) continue;
+        run.tile_base = static_cast<const char*>(tile) -
+                        (row0 * tile_ld + col0) * static_cast<int64_t>(dtype_size(v.dtype));
+    }
+    run.start();
+    Tile t{};
+    for (int64_t r = 0; r < rows; ++r) {
+        t.row0 = t.index[0] = row0 + r;
+        t.rows = 1;
+        for (int64_t c = 0; c < cols; c += low.tile_cols) {
+            t.col0 = col0 + c;
+            t.cols = std::min(low.tile_cols, cols - c);
+            run.tile(t);
+        }
+    }
+}
+
+int64_t program_bytes(const Program& program) {
+    int64_t bytes = 0;
+    const Space& s = program.main.space;
+    for (const View& v : program.main.views) {
+        int64_t count = 1;
+        for (size_t d = 0; d < v.batch.size(); ++d) count *= v.batch[d] ? s.batch[d] : 1;
+        for (size_t d = 0; d < v.row.size(); ++d) count *= v.row[d] ? s.row[d] : 1;
+        bytes += count * static_cast<int64_t>(dtype_size(v.dtype));
+    }
+    return bytes;
+}
+
+double program_cost(const Program& program) {
+    const Lowered& low = program.main;
+    const double tiles = static_cast<double>(low.row_tiles * low.col_tiles);
+    const double points = static_cast<double>(low.space.rows * low.space.cols);
+    // The last tile may be short, and a small program is one short tile.
+    const double full = static_cast<double>(low.tile_rows * low.tile_cols) * tiles;
+    return 60 + low.tile_cost * tiles * (full > 0 ? points / full : 0);
+}
+
+}  // namespace sn::cpu

@@ -1,0 +1,103 @@
+#pragma once
+// Table of the tile loops: what the tile interpreter calls. One table per instruction set.
+//
+// A tile is a contiguous run of elements in the compute representation of its dtype: bool one byte
+// (0 or 1), integers and f32, f64 as they are, f16 and bf16 as f32 storage that holds representable
+// values. Every loop takes any n and any alignment, gives the same bits for an element wherever it
+// stands in the tile, and allows dst to be exactly one of its arguments (when the elements have the
+// same size).
+#include <cstdint>
+
+#include "base/dtype.h"
+#include "op/elementwise.h"
+
+namespace sn::cpu {
+
+using TileFn1 = void (*)(void* dst, const void* a, int64_t n);
+using TileFn2 = void (*)(void* dst, const void* a, const void* b, int64_t n);
+using TileFn3 = void (*)(void* dst, const void* a, const void* b, const void* c, int64_t n);
+// Strides count elements. Memory representation on one side, tile on the other.
+using TileGatherFn = void (*)(void* tile, const void* memory, int64_t stride, int64_t n);
+using TileScatterFn = void (*)(void* memory, int64_t stride, const void* tile, int64_t n);
+// tile[i] = start + (first + i) * step. start and step are double for floats, int64 for integers.
+using TileIotaFn = void (*)(void* tile, const void* start, const void* step, int64_t first,
+                            int64_t n);
+
+// Which arguments point to one element instead of n: bit i for argument i. All arguments scalar is
+// not a case (compute one element instead).
+enum TileVariant : int { kVectorVector = 0, kScalarVector = 1, kVectorScalar = 2 };
+
+// Two operations in one loop: second(first(a, b), c), or second(c, first(a, b)) when `swapped`.
+// Each step rounds by itself, so the result is that of the two separate loops.
+struct FusedPair {
+    TileOp first, second;
+    bool swapped;
+};
+inline constexpr FusedPair kFusedPairs[] = {
+    {kTile_multiply, kTile_add, false},      {kTile_multiply, kTile_add, true},
+    {kTile_multiply, kTile_subtract, false}, {kTile_multiply, kTile_subtract, true},
+    {kTile_multiply, kTile_multiply, false}, {kTile_multiply, kTile_multiply, true},
+    {kTile_add, kTile_multiply, false},      {kTile_add, kTile_multiply, true},
+    {kTile_subtract, kTile_multiply, false}, {kTile_subtract, kTile_multiply, true},
+    {kTile_add, kTile_add, false},           {kTile_add, kTile_add, true},
+};
+inline constexpr int kNumFusedPairs = sizeof(kFusedPairs) / sizeof(kFusedPairs[0]);
+
+// The index in kFusedPairs, or -1.
+constexpr int find_fused_pair(int first, int second, bool swapped) {
+    for (int i = 0; i < kNumFusedPairs; ++i) {
+        const FusedPair& p = kFusedPairs[i];
+        if (p.first == first && p.second == second && p.swapped == swapped) return i;
+    }
+    return -1;
+}
+
+// Null where the op is not defined on the dtype. The dtype is that of the arguments (for `where`,
+// that of the second and third).
+struct TileKernels {
+    TileFn1 unary[kNumTileOps1][kNumDTypes];
+    TileFn2 binary[kNumTileOps2][kNumDTypes][3];   // by TileVariant
+    TileFn3 ternary[kNumTileOps3][kNumDTypes][8];  // bit i: argument i is one element
+    TileFn3 fused[kNumFusedPairs][kNumDTypes][8];  // floats only; bits for a, b, c
+
+    TileFn1 cast[kNumDTypes][kNumDTypes];  // [from][to], between tiles
+    TileFn1 load[kNumDTypes];              // contiguous memory -> tile
+    TileFn1 store[kNumDTypes];             // tile -> contiguous memory
+    TileGatherFn gather[kNumDTypes];
+    TileScatterFn scatter[kNumDTypes];
+    TileFn1 fill[kNumDTypes];  // every element of the tile = a[0], a tile element
+    TileIotaFn iota[kNumDTypes];
+
+    TileFn1 op1(int op, DType d) const { return unary[op][static_cast<int>(d)]; }
+    TileFn2 op2(int op, DType d, int variant) const {
+        return binary[op - kNumTileOps1][static_cast<int>(d)][variant];
+    }
+    TileFn3 op3(int op, DType d, int scalars) const {
+        return ternary[op - kEndTileOps2][static_cast<int>(d)][scalars];
+    }
+};
+
+#define SN_TILE_DECLARE(isa)                         \
+    namespace isa {                                  \
+    const TileKernels& tile_kernels();               \
+    void register_tile_unary_f32(TileKernels& t);    \
+    void register_tile_unary_f64(TileKernels& t);    \
+    void register_tile_unary_other(TileKernels& t);  \
+    void register_tile_binary_float(TileKernels& t); \
+    void register_tile_binary_int(TileKernels& t);   \
+    void register_tile_compare(TileKernels& t);      \
+    void register_tile_ternary(TileKernels& t);      \
+    void register_tile_fused(TileKernels& t);        \
+    void register_tile_cast(TileKernels& t);         \
+    void register_tile_move(TileKernels& t);         \
+    }
+SN_TILE_DECLARE(v2)
+SN_TILE_DECLARE(avx2)
+SN_TILE_DECLARE(avx512)
+SN_TILE_DECLARE(neon)
+#undef SN_TILE_DECLARE
+
+// Size of one element of a tile.
+constexpr size_t tile_element_size(DType d) { return dtype_size(compute_dtype(d)); }
+
+}  // namespace sn::cpu

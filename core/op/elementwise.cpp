@@ -1,0 +1,240 @@
+#include "op/elementwise.h"
+
+#include <deque>
+#include <string>
+
+#include "op/api.h"
+#include "op/families.h"
+#include "op/function.h"
+#include "op/op.h"
+#include "record/tape.h"
+
+namespace sn {
+
+namespace {
+
+// Gradient rules of the lists, one function per op. Tokens of the lists become these macros.
+#define SAVE_NONE 0u
+#define SAVE_X save_in(0)
+#define SAVE_Y save_in(1)
+#define SAVE_Z save_in(2)
+#define SAVE_OUT save_out(0)
+#define ZERO_GRAD (Tensor())
+#define NO_GRAD (Tensor())
+
+// The saved operands are fetched only when the rule declares them: `saved` is a constant.
+template <uint32_t saved>
+Tensor saved_in(GradCall& c, int i) {
+    if constexpr (saved != 0) {
+        if (saved & save_in(i) || c.node.inputs[i].saved) return c.in(i);
+    }
+    return Tensor();
+}
+
+#define SN_EW1(name, cls, res, expr, gx, saves, doc)                                             \
+    void grad_##name(GradCall& c) {                                                              \
+        [[maybe_unused]] const Tensor& g = c.grad();                                             \
+        [[maybe_unused]] const Tensor x = saved_in<(saves)>(c, 0);                               \
+        [[maybe_unused]] const Tensor out = (saves)&SAVE_OUT ? c.out() : Tensor();               \
+        if (c.needs(0)) c.set(0, gx);                                                            \
+    }
+#define SN_EW2(name, cls, res, expr, gx, gy, saves, doc)                                         \
+    void grad_##name(GradCall& c) {                                                              \
+        [[maybe_unused]] const Tensor& g = c.grad();                                             \
+        [[maybe_unused]] const Tensor x = saved_in<(saves)>(c, 0);                               \
+        [[maybe_unused]] const Tensor y = saved_in<(saves)>(c, 1);                               \
+        [[maybe_unused]] const Tensor out = (saves)&SAVE_OUT ? c.out() : Tensor();               \
+        if (c.needs(0)) c.set(0, gx);                                                            \
+        if (c.needs(1)) c.set(1, gy);                                                            \
+    }
+#define SN_EW3(name, cls, res, expr, gx, gy, gz, saves, doc)                                     \
+    void grad_##name(GradCall& c) {                                                              \
+        [[maybe_unused]] const Tensor& g = c.grad();                                             \
+        [[maybe_unused]] const Tensor x = saved_in<(saves)>(c, 0);                               \
+        [[maybe_unused]] const Tensor y = saved_in<(saves)>(c, 1);                               \
+        [[maybe_unused]] const Tensor z = saved_in<(saves)>(c, 2);                               \
+        [[maybe_unused]] const Tensor out = (saves)&SAVE_OUT ? c.out() : Tensor();               \
+        if (c.needs(0)) c.set(0, gx);                                                            \
+        if (c.needs(1)) c.set(1, gy);                                                            \
+        if (c.needs(2)) c.set(2, gz);                                                            \
+    }
+#include "op/elementwise_binary.inc"
+#include "op/elementwise_ternary.inc"
+#include "op/elementwise_unary.inc"
+#undef SN_EW1
+#undef SN_EW2
+#undef SN_EW3
+
+const char* class_text(TileClass c) {
+    switch (c) {
+        case TileClass::FLOAT: return "Any real dtype; integers and bool are computed in float32.";
+        case TileClass::NUMERIC: return "Any numeric dtype.";
+        case TileClass::INT: return "Integer dtypes.";
+        case TileClass::INTBOOL: return "Integer dtypes and bool.";
+        case TileClass::BOOL: return "Any dtype; numbers count as true when they are not zero.";
+        case TileClass::ANY: return "Any dtype.";
+    }
+    return "";
+}
+
+const char* keep(std::string text) {
+    static std::deque<std::string>* kept = new std::deque<std::string>;
+    return kept->emplace_back(std::move(text)).c_str();
+}
+
+const char* aliases_of(const std::string& name) {
+    std::string text;
+#define SN_EW_ALIAS(alias, original) \
+    if (name == #original) text += (text.empty() ? "" : " ") + std::string(#alias);
+#include "op/elementwise_aliases.inc"
+#undef SN_EW_ALIAS
+    return keep(text);
+}
+
+// The docstring that every elementwise function shares, around its own sentence.
+const char* function_doc(const char* name, const char* sentence, int arity, const TileOpInfo& info) {
+    std::string call = "sn." + std::string(name) + "(";
+    const bool ints = info.dtypes == TileClass::INT || info.dtypes == TileClass::INTBOOL;
+    const bool select = info.result == TileResult::SELECT;
+    for (int i = 0; i < arity; ++i) {
+        if (i) call += ", ";
+        if (select && i == 0) call += "sn.tensor([True, False])";
+        else if (ints) call += i ? "sn.tensor([1, 2])" : "sn.tensor([4, 6])";
+        else call += i ? "sn.tensor([0.5, 0.75])" : "sn.tensor([0.25, 0.5])";
+    }
+    call += ")";
+    std::string text = sentence;
+    text += "\n\nComputed element by element; operands broadcast against each other by NumPy's rule"
+            " and are promoted to a common dtype.\n\nParameters\n----------\n";
+    const char* operand[] = {"x", "y", "z"};
+    for (int i = 0; i < arity; ++i) {
+        text += std::string(operand[i]) + " : Tensor or number, any shape\n    ";
+        text += select && i == 0 ? "The condition, bool." : class_text(info.dtypes);
+        text += "\n";
+    }
+    text += "\nReturns\n-------\nTensor\n    Of the broadcast shape; ";
+    text += info.result == TileResult::BOOL ? "bool.\n" : "of the computed dtype.\n";
+    text += "\nRaises\n------\nShapeError\n    When the shapes do not broadcast.\nDTypeError\n    When "
+            "the dtypes have no common type, or the operation is not defined on it.\n";
+    text += "\nExamples\n--------\n>>> result = " + call + "\n>>> result.shape\n(2,)\n";
+    return keep(text);
+}
+
+void register_elementwise(const char* name, int tile_op, GradFn grad, uint32_t saves,
+                          const char* sentence, Tensor (*call)(const Args&)) {
+    const TileOpInfo& info = kTileOpInfo[tile_op];
+    const int arity = tile_arity(tile_op);
+    OpDef def;
+    def.name = name;
+    def.n_in = arity;
+    def.doc = sentence;
+    def.tile_op = tile_op;
+    def.dtype_class = static_cast<uint8_t>(info.dtypes);
+    def.result_rule = static_cast<uint8_t>(info.result);
+    def.dtype_operand = info.result == TileResult::SELECT ? 1 : 0;
+    def.layout = Layout::kAny;
+    if (info.result != TileResult::BOOL) {
+        def.grad = grad;
+        def.saves = saves;
+    }
+    register_op(def);
+    const char* operand[] = {"x", "y", "z"};
+    std::string signature = std::string(name) + "(";
+    for (int i = 0; i < arity; ++i)
+        signature += std::string(i ? ", " : "") + operand[i] + ": Operand";
+    register_function({.signature = keep(signature + ") -> Tensor"),
+                       .doc = function_doc(name, sentence, arity, info),
+                       .call = call,
+                       .aliases = aliases_of(name)});
+}
+
+void grad_cast(GradCall& c) { c.set(0, c.grad()); }
+
+void infer_cast(InferCall& c) {
+    c.out[0].shape = c.in[0]->shape;
+    c.out[0].dtype = c.attrs.dtype(0);
+}
+
+}  // namespace
+
+DType elementwise_compute_dtype(const char* op, TileClass cls, DType dtype, bool weak) {
+    if (class_has(cls, dtype)) return dtype;
+    switch (cls) {
+        case TileClass::FLOAT: return weak ? DType::kF64 : DType::kF32;
+        case TileClass::BOOL: return DType::kBool;
+        case TileClass::NUMERIC:
+            if (is_bool(dtype)) return DType::kI64;
+            break;
+        default: break;
+    }
+    fail(ErrorKind::kDType, op, "the operands have dtype %s, on which this is not defined; it takes %s; "
+         "convert them with x.astype(...)", dtype_name(dtype),
+         cls == TileClass::INT ? "integers" : cls == TileClass::INTBOOL ? "integers or bool" : "numbers");
+}
+
+#define SN_EW1(name, ...)                            \
+    Tensor name(const Tensor& x) {                   \
+        static const OpId id = find_op(#name);       \
+        return record(id, std::span<const Tensor>(&x, 1));                  \
+    }
+#define SN_EW2(name, ...)                            \
+    Tensor name(const Tensor& x, const Tensor& y) {  \
+        static const OpId id = find_op(#name);       \
+        const Tensor in[2] = {x, y};                 \
+        return record(id, std::span<const Tensor>(in, 2));                  \
+    }
+#define SN_EW3(name, ...)                                             \
+    Tensor name(const Tensor& x, const Tensor& y, const Tensor& z) {  \
+        static const OpId id = find_op(#name);                        \
+        const Tensor in[3] = {x, y, z};                               \
+        return record(id, std::span<const Tensor>(in, 3));                                   \
+    }
+#include "op/elementwise_binary.inc"
+#include "op/elementwise_ternary.inc"
+#include "op/elementwise_unary.inc"
+#undef SN_EW1
+#undef SN_EW2
+#undef SN_EW3
+
+Tensor cast(const Tensor& x, DType dtype) {
+    if (x.dtype() == dtype && !x.weak()) return x;
+    static const OpId id = find_op("cast");
+    return record(id, std::span<const Tensor>(&x, 1), Attrs().dtype(dtype));
+}
+
+void register_elementwise_ops() {
+#define SN_EW1(name, cls, res, expr, gx, saves, doc)                         \
+    register_elementwise(#name, kTile_##name, grad_##name, (saves), doc,     \
+                         [](const Args& a) { return name(a.tensor(0)); });
+#define SN_EW2(name, cls, res, expr, gx, gy, saves, doc)                     \
+    register_elementwise(#name, kTile_##name, grad_##name, (saves), doc,     \
+                         [](const Args& a) { return name(a.tensor(0), a.tensor(1)); });
+#define SN_EW3(name, cls, res, expr, gx, gy, gz, saves, doc)                 \
+    register_elementwise(#name, kTile_##name, grad_##name, (saves), doc,     \
+                         [](const Args& a) { return name(a.tensor(0), a.tensor(1), a.tensor(2)); });
+#include "op/elementwise_unary.inc"
+#include "op/elementwise_binary.inc"
+#include "op/elementwise_ternary.inc"
+#undef SN_EW1
+#undef SN_EW2
+#undef SN_EW3
+    register_op({.name = "cast",
+                 .n_in = 1,
+                 .schema = "dtype:dtype",
+                 .doc = "Conversion to another dtype.",
+                 .infer = infer_cast,
+                 .grad = grad_cast,
+                 .cast = true,
+                 .layout = Layout::kAny});
+    register_function(
+        {.signature = "astype(x: Tensor, dtype: DType) -> Tensor",
+         .doc = "Converts to another dtype.\n\nFloat to integer truncates toward zero, saturates at the "
+                "limits and maps NaN to 0; integer to integer wraps; to bool is `x != 0`.\n\n"
+                "Parameters\n----------\nx : Tensor\ndtype : dtype\n\nReturns\n-------\nTensor\n    Of "
+                "the same shape; `x` itself when it has the dtype already.\n\nExamples\n--------\n"
+                ">>> sn.astype(sn.tensor([1.5, -2.5]), sn.int32).tolist()\n[1, -2]\n",
+         .call = [](const Args& a) { return cast(a.tensor(0), a.dtype(1)); },
+         .aliases = "type"});
+}
+
+}  // namespace sn

@@ -1,0 +1,28 @@
+#pragma once
+
+namespace sn {
+
+// One function per family file of this folder; register_families() calls them all, in this order.
+void register_elementwise_ops();
+void register_movement_ops();
+void register_reduce_ops();
+void register_linalg_ops();
+void register_nn_ops();
+void register_conv_ops();
+void register_indexing_ops();
+void register_sorting_ops();
+void register_random_ops();
+
+inline void register_families() {
+    register_elementwise_ops();
+    register_movement_ops();
+    register_reduce_ops();
+    register_linalg_ops();
+    register_nn_ops();
+    register_conv_ops();
+    register_indexing_ops();
+    register_sorting_ops();
+    register_random_ops();
+}
+
+}  // namespace sn

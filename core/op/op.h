@@ -1,0 +1,104 @@
+#pragma once
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "ir/graph.h"
+#include "op/attrs.h"
+
+namespace sn {
+
+class Tensor;
+struct GradCall;
+
+// The shape and dtype rule, over integers. Reads inputs and attributes, fills `out` (already sized
+// to n_out). Runs again for every instantiation of a graph with open sizes.
+struct InferCall {
+    const char* op;
+    std::span<const Meta* const> in;
+    AttrView attrs;
+    std::span<Meta> out;
+};
+using InferFn = void (*)(InferCall&);
+
+// Builds gradients out of ordinary ops, so that every order of derivative comes for free.
+using GradFn = void (*)(GradCall&);
+
+// Rewrites a composite op into simpler ones by calling ordinary ops on `in`; fills `out`.
+// Used by the `lower` pass for every back-end that has no kernel of its own for the op.
+struct LowerCall {
+    std::span<const Tensor> in;
+    AttrView attrs;
+    std::span<Tensor> out;
+};
+using LowerFn = void (*)(LowerCall&);
+
+// A view op computes no element: it reads its first input with other strides. `strides` of the
+// output are static; the offset may depend on scalar operands: offset = sum of scalar k * factor k.
+struct ViewCall {
+    AttrView attrs;
+    const Meta* in;          // first input
+    DimSpan in_strides;
+    const Meta* out;
+    Dims strides;            // result
+    int64_t offset = 0;      // result, static part, in elements
+    SmallVec<int64_t, 6> scalar_factors;  // result, one per scalar operand (operands 1..)
+};
+// Returns false when these strides need a copy (reshape).
+using ViewFn = bool (*)(ViewCall&);
+// The base with the part that a view shows replaced by `part`: what a write through a view means.
+using ViewUpdateFn = Tensor (*)(const Tensor& base, const Tensor& part, std::span<const Tensor> scalars,
+                                AttrView attrs);
+
+enum class Layout : uint8_t {
+    kAny,           // the kernel takes any strides
+    kContiguous,    // row-major inputs, row-major outputs
+    kChannelsLast,  // activations channels last: flagged inputs (channels_last_in) and all outputs
+};
+
+inline constexpr uint32_t save_in(int i) { return 1u << i; }
+inline constexpr uint32_t save_out(int i) { return 1u << (16 + i); }
+
+// One op, one record. Everything else (Python function, stub, docs, fusibility, CSE equality,
+// serialisation, tests) is derived from it.
+struct OpDef {
+    const char* name = nullptr;
+    int n_in = 1;                  // -1: any number
+    int n_out = 1;
+    const char* schema = "";       // attributes: "axes:ints keepdims:bool"; types int float bool dtype ints
+    const char* doc = "";
+    InferFn infer = nullptr;
+    GradFn grad = nullptr;
+    uint32_t saves = 0;            // what the gradient reads: save_in(i) | save_out(i)
+    LowerFn lower = nullptr;
+    ViewFn view = nullptr;
+    ViewUpdateFn view_update = nullptr;
+    int tile_op = -1;              // elementwise: number of the tile instruction
+    uint8_t dtype_class = 0;       // elementwise: DTypeClass, which dtypes it computes in
+    uint8_t result_rule = 0;       // elementwise: ResultRule
+    int dtype_operand = 0;         // elementwise: operands before this one are bool (`where`)
+    int reduce_kind = -1;          // reduction (attributes axes, keepdims): cpu::ReduceKind
+    bool cast = false;             // elementwise conversion to the output's dtype
+    Layout layout = Layout::kContiguous;
+    uint32_t channels_last_in = 0; // mask of inputs that a kChannelsLast kernel wants channels last
+    uint32_t channels_last_out = ~0u;  // mask of outputs that it makes channels last
+    bool epilogue = false;         // the kernel runs a tile program on its result while in cache
+    bool checks_values = false;    // may fail on values (bad index): ordered before writes in place
+    bool pure = true;              // false: never merged by CSE (random state, effects)
+    int inplace_in = -1;           // this input's buffer may become the first output's
+    // Derived at registration.
+    OpId id = 0;
+    std::vector<AttrType> attr_types = {};
+    std::vector<const char*> attr_names = {};  // pointers into a copy of the schema
+};
+
+OpId register_op(OpDef def);
+const OpDef& op_def(OpId id);
+int op_count();
+OpId find_op(std::string_view name);  // fails with kValue when unknown
+inline AttrView attr_view(const Graph& g, const Node& n) {
+    return {op_def(n.op).attr_types, g.attr(n)};
+}
+
+}  // namespace sn

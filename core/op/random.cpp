@@ -1,0 +1,412 @@
+// Random numbers: Philox 4x32-10, a counter-based generator (Salmon et al., SC 2011). The key is
+// the seed, the counter is (block of elements, draw). Seed and draw are operands, so a recorded op
+// can be replayed or recomputed and gives the same bits.
+#include "op/random.h"
+
+#include <cmath>
+
+#include "op/api.h"
+#include "op/function.h"
+#include "op/op.h"
+#include "op/rules.h"
+#include "record/read.h"
+#include "record/tape.h"
+
+namespace sn {
+
+namespace {
+
+RandomState generator;  // guarded by the record lock, like everything that records
+
+Tensor draw(OpId id, const Tensor& a, const Tensor& b, DimSpan shape, DType dtype, Device device) {
+    return record(id,
+                  {a, b, Tensor(static_cast<int64_t>(generator.seed)),
+                   Tensor(static_cast<int64_t>(generator.counter++))},
+                  Attrs().ints(shape).dtype(dtype).i(device.backend << 8 | device.index));
+}
+
+void infer_draw(InferCall& c) {
+    const int64_t device = c.attrs.i(2);
+    c.out[0] = {Dims(c.attrs.ints(0)),
+                c.attrs.dtype(1),
+                {static_cast<uint8_t>(device >> 8), static_cast<uint8_t>(device & 0xff)}};
+    for (int64_t size : c.out[0].shape) {
+        if (size >= 0) continue;
+        fail(ErrorKind::kShape, c.op, "shape %s has a negative size; sizes must be 0 or more",
+             format_shape(c.out[0].shape).c_str());
+    }
+}
+
+bool both_scalars(const Tensor& a, const Tensor& b) { return a.is_scalar() && b.is_scalar(); }
+
+DType float_dtype(const Args& a, int i, const char* op) {
+    const DType dtype = a.has(i) ? a.dtype(i) : DType::kF32;
+    require_float(op, "the result", dtype);
+    return dtype;
+}
+
+Device device_of(const Args& a, int i) { return a.has(i) ? a.device(i) : Device(); }
+
+// The shape asked for, or that of the parameters broadcast together.
+Dims draw_shape(const char* op, const Args& a, int i, const Tensor& p, const Tensor& q) {
+    return a.has(i) ? Dims(a.ints(i)) : broadcast_shapes(op, p.shape(), q.shape());
+}
+
+// uniform(low: Operand, high: Operand, shape, dtype, device)
+Tensor uniform_function(const Args& a) {
+    const Tensor &low = a.tensor(0), &high = a.tensor(1);
+    const DType dtype = float_dtype(a, 3, "random.uniform");
+    const Dims shape = draw_shape("random.uniform", a, 2, low, high);
+    if (both_scalars(low, high)) return random_uniform(shape, low, high, dtype, device_of(a, 4));
+    return low + (high - low) * random_uniform(shape, 0.0, 1.0, dtype, device_of(a, 4));
+}
+
+Tensor normal_function(const Args& a) {
+    const Tensor &mean = a.tensor(0), &std = a.tensor(1);
+    const DType dtype = float_dtype(a, 3, "random.normal");
+    const Dims shape = draw_shape("random.normal", a, 2, mean, std);
+    if (both_scalars(mean, std)) return random_normal(shape, mean, std, dtype, device_of(a, 4));
+    return mean + std * random_normal(shape, 0.0, 1.0, dtype, device_of(a, 4));
+}
+
+Tensor integers_function(const Args& a) {
+    const Scalar first = read_number("random.integers", a.tensor(0));
+    const Scalar low = a.has(1) ? first : Scalar::of_int(0);
+    const Scalar high = a.has(1) ? read_number("random.integers", a.tensor(1)) : first;
+    return random_integers(a.ints(2), Tensor(low.as_int()), Tensor(high.as_int()),
+                           a.has(3) ? a.dtype(3) : DType::kI64, device_of(a, 4));
+}
+
+Tensor bernoulli_function(const Args& a) {
+    const Tensor& p = a.tensor(0);
+    const Dims shape = a.has(1) ? Dims(a.ints(1)) : p.shape();
+    const DType dtype = a.has(2) ? a.dtype(2) : p.is_scalar() ? DType::kF32 : p.dtype();
+    return cast(less(random_uniform(shape, 0.0, 1.0, DType::kF32, p.device()), p), dtype);
+}
+
+Tensor permutation_function(const Args& a) {
+    const Tensor& x = a.tensor(0);
+    if (x.rank() == 0)
+        return random_permutation(read_number("random.permutation", x).as_int(), DType::kI64,
+                                  x.device());
+    return take(x, random_permutation(x.size(0), DType::kI64, x.device()), 0);
+}
+
+Tensor state_tensor() {
+    const Tensor parts[2] = {
+        full(Dims{1}, static_cast<int64_t>(generator.seed), DType::kU64, Device()),
+        full(Dims{1}, static_cast<int64_t>(generator.counter), DType::kU64, Device())};
+    return concat(parts, 0);
+}
+
+Results set_state_function(const Args& a) {
+    const Tensor& state = a.tensor(0);
+    if (state.numel() != 2 || !is_int(state.dtype())) {
+        fail(ErrorKind::kValue, "random.set_state",
+             "the state has shape %s and dtype %s; two integers, as random.get_state() gives, are "
+             "required",
+             format_shape(state.shape()).c_str(), dtype_name(state.dtype()));
+    }
+    Tensor keep;
+    const auto* words = static_cast<const uint64_t*>(read_values(cast(state, DType::kU64), &keep));
+    set_random_state({words[0], words[1]});
+    return {};
+}
+
+}  // namespace
+
+RandomState random_state() { return generator; }
+void set_random_state(RandomState state) { generator = state; }
+void seed(uint64_t value) { generator = {value, 0}; }
+
+Tensor random_uniform(DimSpan shape, const Tensor& low, const Tensor& high, DType dtype,
+                      Device device) {
+    static const OpId id = find_op("random_uniform");
+    if (both_scalars(low, high)) {
+        const double a = low.value()->scalar.as_double(), b = high.value()->scalar.as_double();
+        if (!(a <= b) || !std::isfinite(b - a)) {
+            fail(ErrorKind::kValue, "random.uniform",
+                 "low is %g and high is %g; both must be finite "
+                 "and low must not be larger",
+                 a, b);
+        }
+    }
+    return draw(id, scalar_operand("random.uniform", low, dtype),
+                scalar_operand("random.uniform", high, dtype), shape, dtype, device);
+}
+
+Tensor random_normal(DimSpan shape, const Tensor& mean, const Tensor& std, DType dtype,
+                     Device device) {
+    static const OpId id = find_op("random_normal");
+    if (std.is_scalar() && !(std.value()->scalar.as_double() >= 0)) {
+        fail(ErrorKind::kValue, "random.normal", "std is %g; it must be 0 or more",
+             std.value()->scalar.as_double());
+    }
+    return draw(id, scalar_operand("random.normal", mean, dtype),
+                scalar_operand("random.normal", std, dtype), shape, dtype, device);
+}
+
+Tensor random_integers(DimSpan shape, const Tensor& low, const Tensor& high, DType dtype,
+                       Device device) {
+    static const OpId id = find_op("random_integers");
+    if (both_scalars(low, high) && low.value()->scalar.as_int() >= high.value()->scalar.as_int()) {
+        fail(ErrorKind::kValue, "random.integers",
+             "low is %lld and high is %lld; low must be smaller", ll(low.value()->scalar.as_int()),
+             ll(high.value()->scalar.as_int()));
+    }
+    if (!is_int(dtype)) {
+        fail(ErrorKind::kDType, "random.integers", "dtype is %s; an integer dtype is required",
+             dtype_name(dtype));
+    }
+    return draw(id, scalar_operand("random.integers", low, DType::kI64),
+                scalar_operand("random.integers", high, DType::kI64), shape, dtype, device);
+}
+
+// Random keys, sorted: equal keys (which 63 bits make rare) are ordered by index.
+Tensor random_permutation(int64_t n, DType dtype, Device device) {
+    if (n < 0) {
+        fail(ErrorKind::kValue, "random.permutation", "n is %lld; it must be 0 or more", ll(n));
+    }
+    const Tensor keys = random_integers(Dims{n}, int64_t{0}, INT64_MAX, DType::kI64, device);
+    return cast(argsort(keys, 0, false), dtype);
+}
+
+Tensor dropout(const Tensor& x, const Tensor& p) {
+    static const OpId id = find_op("dropout_mask");
+    require_float("dropout", "x", x.dtype());
+    const double rate = read_number("dropout", p).as_double();
+    if (!(rate >= 0 && rate <= 1)) {
+        fail(ErrorKind::kValue, "dropout", "p is %g; a probability between 0 and 1 is required",
+             rate);
+    }
+    if (rate == 0) return x;
+    // The probability stays a float64: as a float32 it would change which elements are kept.
+    const Tensor mask = record(
+        id,
+        {Tensor(rate), Tensor(static_cast<int64_t>(generator.seed)),
+         Tensor(static_cast<int64_t>(generator.counter++))},
+        Attrs().ints(x.shape()).dtype(DType::kBool).i(x.device().backend << 8 | x.device().index));
+    return where(mask, x * Tensor(rate < 1 ? 1 / (1 - rate) : 0.0), 0.0);
+}
+
+namespace {
+
+void register_random_functions() {
+    register_function({
+        .signature = "random.seed(seed: int) -> None",
+        .doc =
+            R"(Starts the random numbers anew; a program that never calls this starts from seed 0.
+
+>>> sn.random.seed(0)
+>>> a = sn.random.uniform(shape=(2,))
+>>> sn.random.seed(0)
+>>> bool((a == sn.random.uniform(shape=(2,))).all())
+True
+)",
+        .call_many =
+            [](const Args& a) {
+                seed(static_cast<uint64_t>(a.integer(0)));
+                return Results{};
+            },
+        .aliases = "manual_seed",
+        .method = false,
+    });
+    register_function({
+        .signature = "random.get_state() -> Tensor",
+        .doc = R"(The generator's state: two uint64, the seed and the number of draws so far.
+
+>>> sn.random.seed(7)
+>>> sn.random.get_state().tolist()
+[7, 0]
+)",
+        .call = [](const Args&) { return state_tensor(); },
+        .method = false,
+    });
+    register_function({
+        .signature = "random.set_state(state: Tensor) -> None",
+        .doc = R"(Goes back to a state that get_state gave.
+
+>>> state = sn.random.get_state()
+>>> a = sn.random.normal(shape=(2,))
+>>> sn.random.set_state(state)
+>>> bool((a == sn.random.normal(shape=(2,))).all())
+True
+)",
+        .call_many = set_state_function,
+        .method = false,
+    });
+    register_function({
+        .signature = "random.uniform(low: Operand = 0.0, high: Operand = 1.0, shape: Ints? = None, "
+                     "dtype: DType? = None, device: Device? = None) -> Tensor",
+        .doc = R"(Numbers spread evenly over [low, high): high never occurs.
+
+shape : by default that of low and high.
+
+>>> x = sn.random.uniform(2.0, 3.0, (100,))
+>>> bool((x >= 2.0).all()), bool((x < 3.0).all())
+(True, True)
+)",
+        .call = uniform_function,
+        .method = false,
+    });
+    register_function({
+        .signature = "random.normal(mean: Operand = 0.0, std: Operand = 1.0, shape: Ints? = None, "
+                     "dtype: DType? = None, device: Device? = None) -> Tensor",
+        .doc = R"(Normally distributed numbers with the given mean and standard deviation.
+
+>>> sn.random.normal(shape=(2, 3)).shape
+(2, 3)
+)",
+        .call = normal_function,
+        .method = false,
+    });
+    register_function({
+        .signature =
+            "random.rand(shape: Ints, dtype: DType? = None, device: Device? = None) -> Tensor",
+        .doc = R"(Numbers spread evenly over [0, 1).
+
+>>> sn.random.rand((2, 3)).shape
+(2, 3)
+)",
+        .call =
+            [](const Args& a) {
+                return random_uniform(a.ints(0), 0.0, 1.0, float_dtype(a, 1, "random.rand"),
+                                      device_of(a, 2));
+            },
+        .aliases = "rand",
+        .method = false,
+    });
+    register_function({
+        .signature =
+            "random.randn(shape: Ints, dtype: DType? = None, device: Device? = None) -> Tensor",
+        .doc = R"(Normally distributed numbers with mean 0 and standard deviation 1.
+
+>>> sn.random.randn((2, 3)).shape
+(2, 3)
+)",
+        .call =
+            [](const Args& a) {
+                return random_normal(a.ints(0), 0.0, 1.0, float_dtype(a, 1, "random.randn"),
+                                     device_of(a, 2));
+            },
+        .aliases = "randn",
+        .method = false,
+    });
+    register_function({
+        .signature = "rand_like(x: Tensor) -> Tensor",
+        .doc = R"(Numbers spread evenly over [0, 1), with the shape, dtype and device of x.
+
+>>> sn.rand_like(sn.zeros((2, 3))).shape
+(2, 3)
+)",
+        .call =
+            [](const Args& a) {
+                const Tensor& x = a.tensor(0);
+                require_float("rand_like", "x", x.dtype());
+                return random_uniform(x.shape(), 0.0, 1.0, x.dtype(), x.device());
+            },
+        .method = false,
+    });
+    register_function({
+        .signature = "randn_like(x: Tensor) -> Tensor",
+        .doc = R"(Normally distributed numbers with the shape, dtype and device of x.
+
+>>> sn.randn_like(sn.zeros((2, 3))).shape
+(2, 3)
+)",
+        .call =
+            [](const Args& a) {
+                const Tensor& x = a.tensor(0);
+                require_float("randn_like", "x", x.dtype());
+                return random_normal(x.shape(), 0.0, 1.0, x.dtype(), x.device());
+            },
+        .method = false,
+    });
+    register_function({
+        .signature = "random.integers(low: Operand, high: Operand? = None, shape: Ints = (), "
+                     "dtype: DType? = None, device: Device? = None) -> Tensor",
+        .doc = R"(Integers spread evenly over [low, high), or over [0, low) when high is left out.
+
+The high half of a 64-bit random number times the width: no integer is more likely than another by
+more than one part in 2**64 / width.
+
+>>> bool((sn.random.integers(0, 3, (100,)) < 3).all())
+True
+)",
+        .call = integers_function,
+        .aliases = "random.randint randint",
+        .method = false,
+    });
+    register_function({
+        .signature =
+            "random.bernoulli(p: Operand, shape: Ints? = None, dtype: DType? = None) -> Tensor",
+        .doc = R"(1 with probability p, else 0.
+
+>>> sn.random.bernoulli(1.0, (3,)).tolist()
+[1.0, 1.0, 1.0]
+)",
+        .call = bernoulli_function,
+        .aliases = "bernoulli",
+        .method = false,
+    });
+    register_function({
+        .signature = "random.permutation(x: Operand) -> Tensor",
+        .doc = R"(The numbers 0 to n - 1 in random order, or a tensor with its first axis shuffled.
+
+>>> sorted(sn.random.permutation(4).tolist())
+[0, 1, 2, 3]
+)",
+        .call = permutation_function,
+        .aliases = "randperm",
+        .method = false,
+    });
+    register_function({
+        .signature = "dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor",
+        .doc = R"(Zero with probability p, else x / (1 - p); x itself when not training.
+
+>>> sn.dropout(sn.ones((2,)), p=0.0).tolist()
+[1.0, 1.0]
+)",
+        .call =
+            [](const Args& a) {
+                return a.flag(2) ? dropout(a.tensor(0), Tensor(a.real(1))) : a.tensor(0);
+            },
+        .method = false,
+    });
+}
+
+}  // namespace
+
+void register_random_ops() {
+    register_op({
+        .name = "random_uniform",
+        .n_in = 4,
+        .schema = "shape:ints dtype:dtype device:int",
+        .doc = "Operands low, high, seed, draw: numbers spread evenly over [low, high).",
+        .infer = infer_draw,
+    });
+    register_op({
+        .name = "random_normal",
+        .n_in = 4,
+        .schema = "shape:ints dtype:dtype device:int",
+        .doc = "Operands mean, std, seed, draw: normal numbers (Box and Muller's method).",
+        .infer = infer_draw,
+    });
+    register_op({
+        .name = "random_integers",
+        .n_in = 4,
+        .schema = "shape:ints dtype:dtype device:int",
+        .doc = "Operands low, high, seed, draw: integers spread evenly over [low, high).",
+        .infer = infer_draw,
+    });
+    register_op({
+        .name = "dropout_mask",
+        .n_in = 3,
+        .schema = "shape:ints dtype:dtype device:int",
+        .doc = "Operands p, seed, draw: false with probability p.",
+        .infer = infer_draw,
+    });
+    register_random_functions();
+}
+
+}  // namespace sn

@@ -1,0 +1,59 @@
+#include "op/rules.h"
+
+#include "op/api.h"
+
+namespace sn {
+
+Dims all_axes(int rank) { return trailing_axes(rank, rank); }
+
+Dims trailing_axes(int rank, int64_t count) {
+    Dims axes;
+    for (int64_t i = rank - count; i < rank; ++i) axes.push_back(i);
+    return axes;
+}
+
+Dims keepdims_shape(DimSpan shape, DimSpan axes) {
+    Dims out(shape);
+    for (int64_t axis : axes) out[axis] = 1;
+    return out;
+}
+
+Dims reduced_shape(DimSpan shape, DimSpan axes, bool keepdims) {
+    Dims out = keepdims_shape(shape, axes);
+    if (!keepdims) {
+        for (size_t i = axes.size(); i-- > 0;) out.erase(axes[i]);
+    }
+    return out;
+}
+
+int64_t count_along(DimSpan shape, DimSpan axes) {
+    int64_t count = 1;
+    for (int64_t axis : axes) count *= shape[axis];
+    return count;
+}
+
+Tensor to_compute(const Tensor& x) { return cast(x, compute_dtype(x.dtype())); }
+
+Tensor axis_to_last(const Tensor& x, int axis) {
+    if (axis == x.rank() - 1) return x;
+    Dims order = all_axes(x.rank());
+    order.erase(axis);
+    order.push_back(axis);
+    return permute(x, order);
+}
+
+Tensor axis_from_last(const Tensor& x, int axis) {
+    if (axis == x.rank() - 1) return x;
+    Dims order = all_axes(x.rank() - 1);
+    order.insert(axis, x.rank() - 1);
+    return permute(x, order);
+}
+
+void require_float(const char* op, const char* what, DType dtype) {
+    if (is_float(dtype)) return;
+    fail(ErrorKind::kDType, op,
+         "%s has dtype %s; a floating-point dtype is required; convert with .astype(sn.float32)",
+         what, dtype_name(dtype));
+}
+
+}  // namespace sn

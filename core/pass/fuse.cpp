@@ -1,0 +1,366 @@
+#include <algorithm>
+#include <queue>
+
+#include "op/op.h"
+#include "pass/pass.h"
+
+namespace sn {
+
+namespace {
+
+// Grows groups along the graph's order: a node joins the groups that make its operands where their
+// loop spaces agree and no path leads out of the merged group and back in.
+class Fuser {
+public:
+    explicit Fuser(const Program& program)
+        : p_(program), g_(program.graph), group_of_(g_.nodes.size(), kNone) {}
+    std::vector<Group> run();
+
+private:
+    struct Draft {
+        Group group;
+        NodeId first = kNone, last = 0;
+        std::vector<NodeId> sources;  // producers of the group's operands, views resolved
+        uint32_t merged_into = kNone;
+    };
+
+    NodeId source(ValueId v) const;  // the computing node behind a value, or kNone
+    uint32_t find(uint32_t draft) const {
+        while (drafts_[draft].merged_into != kNone) draft = drafts_[draft].merged_into;
+        return draft;
+    }
+    uint32_t draft_of(NodeId n) const { return group_of_[n] == kNone ? kNone : find(group_of_[n]); }
+    void start(NodeId id, Draft draft);
+    bool creates_cycle(const std::vector<uint32_t>& members, NodeId joining);
+    bool accepts_elementwise(const Draft& d, NodeId id) const;
+    bool accepts_reduce(const Draft& d, NodeId id) const;
+    bool accepts_epilogue(const Draft& d, NodeId id) const;
+    bool is_row_shape(const Draft& d, DimSpan shape) const;
+    void place_elementwise(NodeId id);
+    void place_reduce(NodeId id);
+    bool compatible(const Draft& a, const Draft& b) const;
+    void join(NodeId id, const std::vector<uint32_t>& members);
+    int trailing_reduction(const Node& n) const;
+
+    const Program& p_;
+    const Graph& g_;
+    std::vector<uint32_t> group_of_;
+    std::vector<Draft> drafts_;
+    std::vector<uint32_t> visit_mark_;
+    uint32_t visit_ = 0;
+};
+
+NodeId Fuser::source(ValueId v) const {
+    NodeId n = g_.producer(v);
+    while (n != kNone && p_.view[n]) n = g_.producer(g_.in(g_.nodes[n])[0]);
+    return n;
+}
+
+// Number of trailing dimensions that a reduction runs along, or 0 when it is of another kind or its
+// rows are too long for a program.
+int Fuser::trailing_reduction(const Node& n) const {
+    const OpDef& def = op_def(n.op);
+    if (def.reduce_kind < 0) return 0;
+    const Meta& in = g_.meta(g_.in(n)[0]);
+    const DimSpan axes = attr_view(g_, n).ints(0);
+    const int rank = static_cast<int>(in.shape.size());
+    int64_t row = 1;
+    for (size_t i = 0; i < axes.size(); ++i) {
+        if (axes[i] != rank - static_cast<int64_t>(axes.size() - i)) return 0;
+        row *= in.shape[axes[i]];
+    }
+    if (axes.empty() || row == 0 || numel(in.shape) == 0) return 0;
+    return row <= backend(in.device).max_program_row(in.dtype) ? static_cast<int>(axes.size()) : 0;
+}
+
+bool Fuser::is_row_shape(const Draft& d, DimSpan shape) const {
+    const Dims& full = d.group.shape;
+    const size_t outer = full.size() - d.group.row_dims;
+    if (d.group.row_dims == 0) return false;
+    if (shape.size() != full.size() && shape.size() != outer) return false;
+    for (size_t i = 0; i < shape.size(); ++i)
+        if (shape[i] != (i < outer ? full[i] : 1)) return false;
+    return true;
+}
+
+// Operands that come from inside must be read in the group's own loop order: directly, or through
+// nothing but a broadcast along the row.
+bool Fuser::accepts_elementwise(const Draft& d, NodeId id) const {
+    if (!d.group.fused && d.group.anchor == kNone) return false;
+    const Node& n = g_.nodes[id];
+    const Dims& shape = g_.meta(n.first_out).shape;
+    if (d.group.anchor != kNone) return accepts_epilogue(d, id);
+    const bool full = shape == d.group.shape;
+    if (!full && !is_row_shape(d, shape)) return false;
+    const uint32_t self = find(static_cast<uint32_t>(&d - drafts_.data()));
+    for (ValueId v : g_.in(n)) {
+        const NodeId producer = g_.producer(v);
+        const NodeId behind = source(v);
+        if (behind == kNone || draft_of(behind) != self) continue;
+        if (producer != behind) return false;  // through a view
+        const Dims& in = g_.meta(v).shape;
+        if (in == shape) continue;
+        if (!full || in.size() != shape.size() || !is_row_shape(d, in)) return false;
+    }
+    return true;
+}
+
+// Strides over dimensions [0, rank-1) of `order` collapse into one row stride.
+bool collapses_to_rows(DimSpan shape, DimSpan strides, DimSpan order) {
+    int64_t step = -1, size = 1;
+    for (size_t k = order.size() - 1; k-- > 0;) {
+        const int64_t d = order[k];
+        if (shape[d] == 1) continue;
+        if (step >= 0 && strides[d] != step * size) return false;
+        step = strides[d];
+        size = shape[d];
+    }
+    return true;
+}
+
+}  // namespace
+
+// The loop order in which the result of an anchor is a matrix [rows, columns]: memory order.
+Dims anchor_order(DimSpan shape, DimSpan strides) {
+    Dims order;
+    const size_t rank = shape.size();
+    if (rank >= 3 && is_contiguous(shape, strides) == false) {
+        order.push_back(0);
+        for (size_t i = 2; i < rank; ++i) order.push_back(static_cast<int64_t>(i));
+        order.push_back(1);
+    } else {
+        for (size_t i = 0; i < rank; ++i) order.push_back(static_cast<int64_t>(i));
+    }
+    return order;
+}
+
+namespace {
+
+bool Fuser::accepts_epilogue(const Draft& d, NodeId id) const {
+    const Node& anchor = g_.nodes[d.group.anchor];
+    const Meta& product = g_.meta(anchor.first_out);
+    const Node& n = g_.nodes[id];
+    const Dims& shape = g_.meta(n.first_out).shape;
+    if (numel(shape) != numel(product.shape) || shape.empty() || numel(shape) == 0) return false;
+    // The first elementwise node may see the product through a reshape that keeps its columns.
+    if (d.group.nodes.size() > 1 && !(shape == d.group.shape)) return false;
+    const Dims order = anchor_order(shape, p_.strides[n.first_out]);
+    const Dims product_order = anchor_order(product.shape, p_.strides[anchor.first_out]);
+    if (shape[order.back()] != product.shape[product_order.back()]) return false;
+    const uint32_t self = find(static_cast<uint32_t>(&d - drafts_.data()));
+    for (ValueId v : g_.in(n)) {
+        if (g_.values[v].kind == ValueKind::kScalar) continue;
+        const Meta& m = g_.meta(v);
+        const Dims strides = broadcast_strides(m.shape, p_.strides[v], shape);
+        const NodeId behind = source(v);
+        if (behind != kNone && draft_of(behind) == self) {
+            if (!(m.shape == shape)) return false;
+            // The same elements in the same order, whatever reshape lies between.
+            for (size_t i = 0; i < shape.size(); ++i)
+                if (shape[i] > 1 && strides[i] != p_.strides[n.first_out][i]) return false;
+            if (g_.producer(v) != behind && behind != d.group.anchor) return false;
+        }
+        if (!collapses_to_rows(shape, strides, order)) return false;
+    }
+    return collapses_to_rows(shape, p_.strides[n.first_out], order);
+}
+
+bool Fuser::accepts_reduce(const Draft& d, NodeId id) const {
+    if (!d.group.fused || d.group.anchor != kNone) return false;
+    const Node& n = g_.nodes[id];
+    const int row_dims = trailing_reduction(n);
+    return g_.producer(g_.in(n)[0]) == source(g_.in(n)[0]) && row_dims > 0 &&
+           g_.meta(g_.in(n)[0]).shape == d.group.shape &&
+           (d.group.row_dims == 0 || d.group.row_dims == row_dims);
+}
+
+bool Fuser::compatible(const Draft& a, const Draft& b) const {
+    if (a.group.anchor != kNone && b.group.anchor != kNone) return false;
+    if (a.group.anchor != kNone || b.group.anchor != kNone) {
+        const Draft& anchored = a.group.anchor != kNone ? a : b;
+        const Draft& other = a.group.anchor != kNone ? b : a;
+        if (other.group.row_dims) return false;
+        for (NodeId id : other.group.nodes)
+            if (!accepts_epilogue(anchored, id)) return false;
+        return anchored.group.nodes.size() == 1 || anchored.group.shape == other.group.shape;
+    }
+    return a.group.shape == b.group.shape &&
+           (a.group.row_dims == b.group.row_dims || !a.group.row_dims || !b.group.row_dims);
+}
+
+// True when a path leaves the members (or ends in `joining`) and comes back into them.
+bool Fuser::creates_cycle(const std::vector<uint32_t>& members, NodeId joining) {
+    visit_mark_.resize(drafts_.size(), 0);
+    ++visit_;
+    NodeId first = joining;
+    for (uint32_t m : members) first = std::min(first, drafts_[m].first);
+    const auto is_member = [&](uint32_t d) {
+        return std::find(members.begin(), members.end(), d) != members.end();
+    };
+    std::vector<uint32_t> stack;
+    const auto push = [&](NodeId n) {
+        const uint32_t d = draft_of(n);
+        if (d == kNone || is_member(d) || visit_mark_[d] == visit_ || drafts_[d].last < first) return;
+        visit_mark_[d] = visit_;
+        stack.push_back(d);
+    };
+    for (ValueId v : g_.in(g_.nodes[joining]))
+        if (source(v) != kNone) push(source(v));
+    for (uint32_t m : members)
+        for (NodeId s : drafts_[m].sources) push(s);
+    while (!stack.empty()) {
+        const uint32_t d = stack.back();
+        stack.pop_back();
+        for (NodeId s : drafts_[d].sources) {
+            const uint32_t next = draft_of(s);
+            if (next == kNone || next == d) continue;
+            if (is_member(next)) return true;
+            push(s);
+        }
+    }
+    return false;
+}
+
+void Fuser::start(NodeId id, Draft draft) {
+    draft.group.nodes = {id};
+    draft.first = draft.last = id;
+    for (ValueId v : g_.in(g_.nodes[id]))
+        if (source(v) != kNone) draft.sources.push_back(source(v));
+    group_of_[id] = static_cast<uint32_t>(drafts_.size());
+    drafts_.push_back(std::move(draft));
+}
+
+void Fuser::join(NodeId id, const std::vector<uint32_t>& members) {
+    uint32_t into = members[0];
+    for (uint32_t m : members)  // an anchor's group keeps its identity
+        if (drafts_[m].group.anchor != kNone) into = m;
+    Draft& d = drafts_[into];
+    for (uint32_t m : members) {
+        if (m == into) continue;
+        Draft& other = drafts_[m];
+        d.group.nodes.insert(d.group.nodes.end(), other.group.nodes.begin(), other.group.nodes.end());
+        d.sources.insert(d.sources.end(), other.sources.begin(), other.sources.end());
+        d.group.row_dims = std::max(d.group.row_dims, other.group.row_dims);
+        d.first = std::min(d.first, other.first);
+        d.last = std::max(d.last, other.last);
+        other.merged_into = into;
+        other.sources.clear();
+        other.group.nodes.clear();
+    }
+    d.group.nodes.push_back(id);
+    d.last = std::max(d.last, id);
+    group_of_[id] = into;
+    for (ValueId v : g_.in(g_.nodes[id]))
+        if (source(v) != kNone) d.sources.push_back(source(v));
+    // Sources inside the group are no longer sources; long chains would collect them all.
+    std::sort(d.sources.begin(), d.sources.end());
+    d.sources.erase(std::unique(d.sources.begin(), d.sources.end()), d.sources.end());
+    std::erase_if(d.sources, [&](NodeId s) { return draft_of(s) == into; });
+}
+
+void Fuser::place_elementwise(NodeId id) {
+    const Node& n = g_.nodes[id];
+    const Dims& shape = g_.meta(n.first_out).shape;
+    std::vector<uint32_t> members;
+    const auto in = g_.in(n);
+    for (size_t k = in.size(); k-- > 0;) {
+        const NodeId behind = source(in[k]);
+        if (behind == kNone) continue;
+        const uint32_t d = draft_of(behind);
+        if (d == kNone || std::find(members.begin(), members.end(), d) != members.end()) continue;
+        if (g_.producer(in[k]) != behind && drafts_[d].group.anchor != behind) continue;
+        if (g_.meta(g_.nodes[behind].first_out).device != g_.meta(n.first_out).device) continue;
+        if (!accepts_elementwise(drafts_[d], id)) continue;
+        bool fits = true;
+        for (uint32_t m : members) fits &= compatible(drafts_[m], drafts_[d]);
+        if (!fits) continue;
+        members.push_back(d);
+        if (creates_cycle(members, id)) members.pop_back();
+    }
+    if (members.empty()) {
+        Draft draft;
+        draft.group.fused = true;
+        draft.group.shape = shape;
+        start(id, std::move(draft));
+        return;
+    }
+    join(id, members);
+    Draft& d = drafts_[draft_of(id)];
+    if (d.group.anchor != kNone) {
+        d.group.fused = true;
+        d.group.shape = shape;
+    }
+}
+
+void Fuser::place_reduce(NodeId id) {
+    const Node& n = g_.nodes[id];
+    const NodeId behind = source(g_.in(n)[0]);
+    if (behind != kNone) {
+        const uint32_t d = draft_of(behind);
+        if (d != kNone && accepts_reduce(drafts_[d], id) && !creates_cycle({d}, id)) {
+            drafts_[d].group.row_dims = trailing_reduction(n);
+            join(id, {d});
+            return;
+        }
+    }
+    Draft draft;
+    draft.group.fused = true;
+    draft.group.shape = g_.meta(g_.in(n)[0]).shape;
+    draft.group.row_dims = trailing_reduction(n);
+    start(id, std::move(draft));
+}
+
+std::vector<Group> Fuser::run() {
+    for (NodeId id = 0; id < g_.nodes.size(); ++id) {
+        if (p_.view[id]) continue;
+        const Node& n = g_.nodes[id];
+        const OpDef& def = op_def(n.op);
+        const bool sized = numel(g_.meta(n.first_out).shape) > 0;
+        if ((def.tile_op >= 0 || def.cast) && sized) {
+            place_elementwise(id);
+        } else if (trailing_reduction(n) > 0) {
+            place_reduce(id);
+        } else {
+            Draft draft;
+            if (def.epilogue && sized && is_float(g_.meta(n.first_out).dtype)) draft.group.anchor = id;
+            start(id, std::move(draft));
+        }
+    }
+    // Topological order of the groups, earliest first node first: what the user wrote first runs
+    // first, so that parameters are read before their update overwrites them.
+    std::vector<uint32_t> waiting(drafts_.size(), 0);
+    std::vector<std::vector<uint32_t>> users(drafts_.size());
+    for (uint32_t d = 0; d < drafts_.size(); ++d) {
+        if (drafts_[d].merged_into != kNone) continue;
+        std::vector<uint32_t> from;
+        for (NodeId s : drafts_[d].sources)
+            if (draft_of(s) != d) from.push_back(draft_of(s));
+        std::sort(from.begin(), from.end());
+        from.erase(std::unique(from.begin(), from.end()), from.end());
+        for (uint32_t f : from) users[f].push_back(d);
+        waiting[d] = static_cast<uint32_t>(from.size());
+    }
+    using Entry = std::pair<NodeId, uint32_t>;
+    std::priority_queue<Entry, std::vector<Entry>, std::greater<>> ready;
+    for (uint32_t d = 0; d < drafts_.size(); ++d)
+        if (drafts_[d].merged_into == kNone && waiting[d] == 0) ready.emplace(drafts_[d].first, d);
+    std::vector<Group> order;
+    size_t count = 0;
+    for (const Draft& d : drafts_) count += d.merged_into == kNone;
+    while (!ready.empty()) {
+        const uint32_t d = ready.top().second;
+        ready.pop();
+        std::sort(drafts_[d].group.nodes.begin(), drafts_[d].group.nodes.end());
+        order.push_back(std::move(drafts_[d].group));
+        for (uint32_t u : users[d])
+            if (--waiting[u] == 0) ready.emplace(drafts_[u].first, u);
+    }
+    SN_CHECK(order.size() == count);
+    return order;
+}
+
+}  // namespace
+
+std::vector<Group> fuse(const Program& program) { return Fuser(program).run(); }
+
+}  // namespace sn

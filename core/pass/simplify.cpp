@@ -1,0 +1,113 @@
+#include <algorithm>
+#include <unordered_map>
+
+#include "op/op.h"
+#include "pass/pass.h"
+
+namespace sn {
+
+namespace {
+
+uint64_t mix(uint64_t h, uint64_t x) {
+    h ^= x + 0x9e3779b97f4a7c15ull + (h << 6) + (h >> 2);
+    return h * 0xff51afd7ed558ccdull;
+}
+
+// A node that returns its input unchanged.
+bool does_nothing(const Graph& g, const Node& n) {
+    const OpDef& def = op_def(n.op);
+    if (n.n_in != 1 || n.n_out != 1 || !(def.cast || def.view)) return false;
+    const Meta& in = g.meta(g.in(n)[0]);
+    const Meta& out = g.meta(n.first_out);
+    if (!(in.shape == out.shape) || in.dtype != out.dtype) return false;
+    if (def.cast) return g.values[g.in(n)[0]].kind != ValueKind::kScalar;
+    // A view of the same shape with the same strides, tried on contiguous ones.
+    ViewCall call{attr_view(g, n), &in, {}, &out, {}, 0, {}};
+    const Dims strides = contiguous_strides(in.shape);
+    call.in_strides = strides;
+    if (!def.view(call) || call.offset != 0) return false;
+    for (size_t i = 0; i < strides.size(); ++i)
+        if (in.shape[i] > 1 && call.strides[i] != strides[i]) return false;
+    return true;
+}
+
+}  // namespace
+
+void simplify(Program& program) {
+    const Graph& old = program.graph;
+    std::vector<uint8_t> needed(old.nodes.size(), 0);
+    const auto need = [&](ValueId v) {
+        if (old.producer(v) != kNone) needed[old.producer(v)] = 1;
+    };
+    for (ValueId v : old.outputs) need(v);
+    for (NodeId id = static_cast<NodeId>(old.nodes.size()); id-- > 0;) {
+        const Node& n = old.nodes[id];
+        // A check that fails on bad values is wanted even when nobody reads its result.
+        if (op_def(n.op).checks_values) needed[id] = 1;
+        if (needed[id])
+            for (ValueId v : old.in(n)) need(v);
+    }
+
+    Graph fresh;
+    std::vector<ValueId> to(old.values.size(), kNone);
+    for (ValueId v : old.inputs) to[v] = fresh.add_input(old.meta(v));
+    // Equal constants of the rewriting are one scalar.
+    std::vector<ScalarSource> scalars;
+    std::unordered_map<uint64_t, ValueId> constants;
+    for (size_t i = 0; i < old.scalars.size(); ++i) {
+        const ValueId v = old.scalars[i];
+        const ScalarSource& source = program.scalars[i];
+        const Meta& m = old.meta(v);
+        uint64_t h = mix(static_cast<uint64_t>(m.dtype) + 1, static_cast<uint64_t>(source.slot) + 1);
+        if (source.slot < 0) {
+            h = mix(h, static_cast<uint64_t>(source.constant.i));
+            h = mix(h, static_cast<uint64_t>(source.constant.kind));
+        }
+        const auto [it, is_new] = constants.emplace(h, kNone);
+        if (is_new) {
+            it->second = fresh.add_scalar(m.dtype, m.device);
+            scalars.push_back(source);
+        }
+        to[v] = it->second;
+    }
+
+    std::unordered_multimap<uint64_t, NodeId> seen;  // hash -> node of the fresh graph
+    for (NodeId id = 0; id < old.nodes.size(); ++id) {
+        const Node& n = old.nodes[id];
+        if (!needed[id]) continue;
+        const OpDef& def = op_def(n.op);
+        if (does_nothing(old, n)) {
+            to[n.first_out] = to[old.in(n)[0]];
+            continue;
+        }
+        SmallVec<ValueId, 8> in;
+        for (ValueId v : old.in(n)) in.push_back(to[v]);
+        uint64_t h = mix(n.op, n.n_attrs);
+        for (ValueId v : in) h = mix(h, v);
+        for (int64_t word : old.attr(n)) h = mix(h, static_cast<uint64_t>(word));
+        NodeId same = kNone;
+        if (def.pure) {
+            const auto range = seen.equal_range(h);
+            for (auto it = range.first; it != range.second && same == kNone; ++it) {
+                const Node& c = fresh.nodes[it->second];
+                if (c.op == n.op && std::ranges::equal(fresh.in(c), std::span<const ValueId>(in)) &&
+                    std::ranges::equal(fresh.attr(c), old.attr(n)))
+                    same = it->second;
+            }
+        }
+        if (same != kNone) {
+            for (uint32_t k = 0; k < n.n_out; ++k) to[n.first_out + k] = fresh.nodes[same].first_out + k;
+            continue;
+        }
+        std::vector<Meta> out;
+        for (uint32_t k = 0; k < n.n_out; ++k) out.push_back(old.meta(n.first_out + k));
+        const ValueId first = fresh.add_node(n.op, in, old.attr(n), out, n.origin);
+        seen.emplace(h, static_cast<NodeId>(fresh.nodes.size() - 1));
+        for (uint32_t k = 0; k < n.n_out; ++k) to[n.first_out + k] = first + k;
+    }
+    for (ValueId v : old.outputs) fresh.outputs.push_back(to[v]);
+    program.graph = std::move(fresh);
+    program.scalars = std::move(scalars);
+}
+
+}  // namespace sn

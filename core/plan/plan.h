@@ -1,0 +1,92 @@
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "pass/pass.h"
+
+namespace sn {
+
+// Where a piece of memory of a plan comes from when it runs.
+enum class BufferKind : uint8_t {
+    kInput,   // the buffer of an input (an output may be written over a donated one)
+    kOutput,  // a fresh buffer that a live value keeps
+    kArena,   // a byte range of the plan's arena
+};
+
+struct PlanBuffer {
+    BufferKind kind = BufferKind::kArena;
+    uint32_t index = 0;       // kInput: which input; kOutput: which output buffer
+    size_t bytes = 0;
+    size_t offset = 0;        // kArena
+    uint32_t first = 0;       // steps in which it is alive
+    uint32_t last = 0;
+};
+
+// A tensor inside a buffer. The offset may depend on runtime numbers (where a slice starts).
+struct Slot {
+    uint32_t buffer = kNone;  // kNone: scalar number `scalar`
+    uint32_t scalar = 0;
+    int64_t offset = 0;       // bytes
+    SmallVec<int64_t, 2> terms;  // pairs: scalar index, bytes per unit
+};
+
+struct Step {
+    NodeId origin = 0;        // recorded node, for errors and times
+    OpId op = 0;              // of the kernel or of the program's last instruction
+    KernelFn kernel = nullptr;                       // null: a program alone
+    std::shared_ptr<const CompiledProgram> program;  // alone, or the kernel's epilogue
+    Device device;
+    std::vector<TensorView> in, out;                 // kernel: shapes and strides; data is filled in
+    std::vector<Slot> in_slots, out_slots;
+    std::vector<Slot> bindings;                      // program
+    std::vector<int64_t> attrs;
+    Slot workspace;
+    bool checks_values = false;
+    bool overwrites_input = false;                   // writes over a donated input
+    uint32_t ops = 1;                                // recorded ops that it does the work of
+    double cost = 0;                                 // estimated nanoseconds
+};
+
+struct PlanOutput {
+    Slot slot;
+    Dims strides;             // elements
+};
+
+// Everything about running one structure of graph, computed once.
+struct Plan {
+    std::vector<Step> steps;
+    std::vector<PlanBuffer> buffers;
+    std::vector<ScalarSource> scalars;
+    std::vector<DType> scalar_dtypes;
+    std::vector<PlanOutput> outputs;         // in the order of the graph's outputs
+    std::vector<uint32_t> output_buffers;    // plan buffers of kind kOutput, by index
+    size_t arena_bytes = 0;
+    Device device;
+    double cost = 0;
+    std::deque<Dims> dims;                   // what the steps' views point into
+    Graph graph;                             // as it was after the passes, for explain()
+    std::vector<Group> groups;
+};
+
+// Passes and plans a recorded graph. `donated`: inputs whose memory may be overwritten.
+std::shared_ptr<const Plan> build_plan(const Graph& recorded, std::span<const Dims> input_strides,
+                                       std::span<const uint8_t> donated);
+
+// Gives arena offsets to the buffers of kind kArena; returns the arena's size.
+size_t place_in_arena(std::vector<PlanBuffer>& buffers);
+
+// Independent check: no two buffers that are alive at once overlap, every slot lies inside its
+// buffer, everything is written before it is read, nothing is written over while it is needed.
+// Returns what is wrong, or an empty string.
+std::string verify(const Plan& plan);
+std::string print(const Plan& plan);
+
+// Whether plans and passes are verified as they are made (tests, debug builds).
+bool verify_plans();
+void set_verify_plans(bool on);
+
+}  // namespace sn

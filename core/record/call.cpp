@@ -1,0 +1,198 @@
+#include "op/elementwise.h"
+#include "op/op.h"
+#include "record/recorder.h"
+#include "record/tape.h"
+#include "record/tensor.h"
+
+namespace sn {
+
+namespace {
+
+thread_local bool grad_mode = true;
+constexpr int kInlineOperands = 8;
+
+[[noreturn]] void fail_device(const OpDef& def, Device a, Device b) {
+    fail(ErrorKind::kDevice, def.name,
+         "operands are on different devices (%s and %s); all must be on one; move one of them with "
+         "x.to(device)", device_name(a).c_str(), device_name(b).c_str());
+}
+
+// The device of an op call: that of its tensors; Python numbers go where the tensors are.
+Device common_device(const OpDef& def, std::span<const Tensor> in) {
+    Device device;
+    bool found = false;
+    for (const Tensor& t : in) {
+        if (t.weak()) continue;
+        if (found && !(t.device() == device)) fail_device(def, device, t.device());
+        device = t.device();
+        found = true;
+    }
+    return device;
+}
+
+ScalarKind weak_kind(DType d) {
+    return is_float(d) ? ScalarKind::kFloat : is_bool(d) ? ScalarKind::kBool : ScalarKind::kInt;
+}
+
+// The dtype in which an elementwise op computes: promotion over its operands, then the op's class.
+DType elementwise_dtype(const OpDef& def, std::span<const Tensor> in, bool* weak) {
+    DType dtype = DType::kBool;
+    bool any_strong = false;
+    for (const Tensor& t : in) {
+        if (t.weak()) continue;
+        dtype = any_strong ? promote(dtype, t.dtype()) : t.dtype();
+        any_strong = true;
+    }
+    *weak = !any_strong;
+    for (const Tensor& t : in) {
+        if (!t.weak()) continue;
+        if (any_strong) dtype = promote_weak(dtype, weak_kind(t.dtype()));
+        else dtype = promote(dtype, t.dtype());
+    }
+    return elementwise_compute_dtype(def.name, static_cast<TileClass>(def.dtype_class), dtype,
+                                     *weak);
+}
+
+void put_on_tape(const OpDef& def, std::span<const Tensor> in, const Attrs& attrs,
+                 std::span<const Meta> out_meta, std::span<Tensor> out) {
+    bool differentiable = false;
+    for (const Meta& m : out_meta) differentiable |= is_float(m.dtype);
+    if (!differentiable) return;
+    GradNode* node = GradNode::make(static_cast<int>(in.size()), static_cast<int>(out.size()));
+    Ref<GradNode> entry(node);
+    node->op = def.id;
+    node->site = current_site();
+    node->attrs = SmallVec<int64_t, 4>(attrs.words());
+    for (size_t i = 0; i < in.size(); ++i) {
+        GradInput& slot = node->inputs[i];
+        slot.node = in[i].node();
+        slot.output = in[i].output();
+        slot.meta = in[i].value()->meta;
+        // Numbers are kept always: they cost nothing and rules need them.
+        if (in[i].is_scalar() || (i < 16 && (def.saves & save_in(static_cast<int>(i)))))
+            slot.saved = in[i].value();
+    }
+    for (size_t k = 0; k < out.size(); ++k) {
+        node->outputs[k].meta = out_meta[k];
+        if (def.saves & save_out(static_cast<int>(k))) node->outputs[k].saved = out[k].value();
+        if (is_float(out_meta[k].dtype))
+            out[k] = Tensor(out[k].value(), entry, static_cast<uint32_t>(k));
+    }
+}
+
+void record_cast(const Tensor& x, DType dtype, Tensor* out);
+
+}  // namespace
+
+bool grad_enabled() { return grad_mode; }
+NoGrad::NoGrad() : before(grad_mode) { grad_mode = false; }
+NoGrad::~NoGrad() { grad_mode = before; }
+void set_grad_enabled(bool enabled) { grad_mode = enabled; }
+
+Tensor record(OpId op, std::span<const Tensor> in, const Attrs& attrs) {
+    Tensor out;
+    record(op, in, attrs, std::span<Tensor>(&out, 1));
+    return out;
+}
+
+void record(OpId op, std::span<const Tensor> in, const Attrs& attrs, std::span<Tensor> out) {
+    const OpDef& def = op_def(op);
+    Recorder& recorder = Recorder::current();
+    const size_t n = in.size();
+    SN_CHECK(def.n_in < 0 || n >= static_cast<size_t>(def.n_in));
+
+    bool needs_grad = false;
+    if (grad_mode && def.grad) {
+        for (const Tensor& t : in) needs_grad |= t.requires_grad();
+    }
+
+    SmallVec<ValueId, kInlineOperands> ids;
+    ids.resize(n);
+    Meta out_meta[4];
+    SN_CHECK(out.size() <= 4);
+    const Device device = common_device(def, in);
+    bool weak = false;
+
+    if (def.tile_op >= 0) {
+        DType dtype = in[def.dtype_operand].dtype();
+        bool same = true;
+        for (const Tensor& t : in) same &= t.dtype() == dtype && !t.weak();
+        if (!same || def.dtype_class != static_cast<uint8_t>(TileClass::ANY)) {
+            // Operands before dtype_operand keep their own dtype (the condition of `where`).
+            dtype = elementwise_dtype(def, in.subspan(def.dtype_operand), &weak);
+        }
+        Meta& m = out_meta[0];
+        m.dtype = static_cast<TileResult>(def.result_rule) == TileResult::BOOL ? DType::kBool : dtype;
+        m.device = device;
+        m.shape = in[0].shape();
+        for (size_t i = 1; i < n; ++i) {
+            const Dims& s = in[i].shape();
+            if (!(s == m.shape) && !s.empty()) m.shape = broadcast_shapes(def.name, m.shape, s);
+        }
+        // Conversions go on the tape too when a gradient flows through them.
+        SmallVec<uint8_t, kInlineOperands> convert;
+        convert.resize(n);
+        bool any = false;
+        for (size_t i = 0; i < n; ++i) {
+            const DType want = static_cast<int>(i) < def.dtype_operand ? DType::kBool : dtype;
+            convert[i] = !in[i].is_scalar() && in[i].dtype() != want;
+            any |= convert[i] != 0;
+        }
+        if (any) {
+            Tensor converted[kInlineOperands];
+            SN_CHECK(n <= kInlineOperands);
+            for (size_t i = 0; i < n; ++i) {
+                const DType want = static_cast<int>(i) < def.dtype_operand ? DType::kBool : dtype;
+                if (convert[i]) record_cast(in[i], want, &converted[i]);
+                else converted[i] = in[i];
+            }
+            record(op, std::span<const Tensor>(converted, n), attrs, out);
+            return;
+        }
+        for (size_t i = 0; i < n; ++i) {
+            ids[i] = recorder.bind(in[i], static_cast<int>(i) < def.dtype_operand
+                                              ? DType::kBool : compute_dtype(dtype));
+        }
+    } else {
+        const Meta* metas[64];
+        SmallVec<const Meta*, 1> many;
+        const Meta** meta_list = metas;
+        if (n > 64) {
+            many.resize(n);
+            meta_list = many.data();
+        }
+        for (size_t i = 0; i < n; ++i) meta_list[i] = &in[i].value()->meta;
+        for (size_t k = 0; k < out.size(); ++k) out_meta[k].device = device;
+        InferCall call{def.name, {meta_list, n}, AttrView(def.attr_types, attrs.words()),
+                       {out_meta, out.size()}};
+        def.infer(call);
+        for (size_t i = 0; i < n; ++i) {
+            DType scalar_dtype = in[i].dtype();
+            if (in[i].is_scalar() && is_float(scalar_dtype) && is_float(out_meta[0].dtype))
+                scalar_dtype = compute_dtype(out_meta[0].dtype);
+            ids[i] = recorder.bind(in[i], scalar_dtype);
+        }
+    }
+
+    Ref<Value> values[4];
+    recorder.append(op, ids, attrs, {out_meta, out.size()}, weak, values);
+    if (needs_grad) {
+        Tensor made[4];
+        for (size_t k = 0; k < out.size(); ++k) made[k] = Tensor(std::move(values[k]));
+        put_on_tape(def, in, attrs, {out_meta, out.size()}, {made, out.size()});
+        for (size_t k = 0; k < out.size(); ++k) out[k] = std::move(made[k]);
+    } else {
+        for (size_t k = 0; k < out.size(); ++k) out[k] = Tensor(std::move(values[k]));
+    }
+}
+
+namespace {
+
+void record_cast(const Tensor& x, DType dtype, Tensor* out) {
+    static const OpId id = find_op("cast");
+    record(id, {&x, 1}, Attrs().dtype(dtype), {out, 1});
+}
+
+}  // namespace
+
+}  // namespace sn

@@ -1,0 +1,121 @@
+#include "record/read.h"
+
+#include <cstring>
+
+#include "backend/backend.h"
+#include "base/error.h"
+#include "op/movement.h"
+#include "record/recorder.h"
+#include "record/tape.h"
+
+namespace sn {
+
+void materialize(const Tensor& x) {
+    Value* v = x.value().get();
+    if (v->kind == ValueState::kPending) {
+        if (!v->recorder || v->recorder->kind() == Recorder::Kind::kTrace) {
+            fail(ErrorKind::kValue, "read",
+                 "a value inside a trace is read; its elements exist only when the traced graph runs; "
+                 "return the tensor instead, or use sn.where, sn.cond and the like");
+        }
+        v->recorder->flush();
+        return;
+    }
+    if (v->kind == ValueState::kScalar) {
+        // A number becomes a tensor of rank 0.
+        Tensor made = full({}, x, v->meta.dtype, v->meta.device);
+        materialize(made);
+        Value* m = made.value().get();
+        v->strides.clear();
+        v->buffer = m->buffer;
+        v->offset = m->offset;
+        v->kind = ValueState::kBuffer;
+        v->epoch = 0;
+    }
+}
+
+void wait_ready(const Tensor& x) {
+    materialize(x);
+    const Buffer& buffer = *x.value()->buffer;
+    if (buffer.state() == BufferState::kFailed) {
+        Recorder::current().take_failure();  // it is told now
+        std::rethrow_exception(buffer.error());
+    }
+}
+
+const void* read_values(const Tensor& x, Tensor* keep) {
+    *keep = contiguous(x.detach());
+    wait_ready(*keep);
+    const Value& v = *keep->value();
+    if (!is_contiguous(v.meta.shape, v.strides)) {
+        fail(ErrorKind::kInternal, "read", "a contiguous copy has strides %s",
+             format_shape(v.strides).c_str());
+    }
+    return static_cast<const char*>(v.buffer->data()) +
+           v.offset * static_cast<int64_t>(dtype_size(v.meta.dtype));
+}
+
+Tensor from_buffer(BufferRef buffer, int64_t offset, DimSpan shape, DimSpan strides, DType dtype,
+                   Device device) {
+    Ref<Value> v(new Value);
+    v->kind = ValueState::kBuffer;
+    v->meta = {Dims(shape), dtype, device};
+    v->strides = Dims(strides);
+    v->offset = offset;
+    v->buffer = std::move(buffer);
+    return Tensor(std::move(v));
+}
+
+Tensor from_memory(const void* data, DimSpan shape, DimSpan strides, DType dtype, Device device) {
+    const size_t size = dtype_size(dtype);
+    const int64_t count = numel(shape);
+    BufferRef buffer = Buffer::allocate(device_allocator(device), static_cast<size_t>(count) * size);
+    std::vector<char> staged;
+    const char* from = static_cast<const char*>(data);
+    if (!is_contiguous(shape, strides) && count > 0) {
+        staged.resize(static_cast<size_t>(count) * size);
+        Dims index(shape.size(), 0);
+        int64_t at = 0;
+        for (int64_t i = 0; i < count; ++i) {
+            std::memcpy(staged.data() + static_cast<size_t>(i) * size, from + at * static_cast<int64_t>(size), size);
+            for (size_t d = shape.size(); d-- > 0;) {
+                at += strides[d];
+                if (++index[d] < shape[d]) break;
+                at -= strides[d] * shape[d];
+                index[d] = 0;
+            }
+        }
+        from = staged.data();
+    }
+    if (count > 0) backend(device).copy_from_host(buffer->data(), from, static_cast<size_t>(count) * size);
+    return from_buffer(std::move(buffer), 0, shape, contiguous_strides(shape), dtype, device);
+}
+
+Tensor copy_to_device(const Tensor& x, Device device) {
+    if (x.device() == device) return x;
+    Tensor keep;
+    const void* data = read_values(x, &keep);
+    std::vector<char> staged;
+    if (!backend(x.device()).host_visible()) {
+        staged.resize(static_cast<size_t>(x.numel()) * dtype_size(x.dtype()));
+        backend(x.device()).copy_to_host(staged.data(), data, staged.size());
+        data = staged.data();
+    }
+    Tensor copy = from_memory(data, x.shape(), contiguous_strides(x.shape()), x.dtype(), device);
+    if (!grad_enabled() || !x.requires_grad()) return copy;
+    Ref<GradNode> node(GradNode::make(1, 1));
+    node->inputs[0] = {x.node(), x.output(), nullptr, x.value()->meta};
+    node->outputs[0].meta = copy.value()->meta;
+    node->extra = std::make_unique<GradExtra>();
+    const Device home = x.device();
+    node->extra->backward = [home](GradCall& c) { c.set(0, copy_to_device(c.grad(), home)); };
+    return Tensor(copy.value(), node, 0);
+}
+
+void synchronize() {
+    Recorder& recorder = Recorder::current();
+    recorder.flush();
+    if (std::exception_ptr failure = recorder.take_failure()) std::rethrow_exception(failure);
+}
+
+}  // namespace sn

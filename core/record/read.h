@@ -1,0 +1,21 @@
+#pragma once
+#include "record/tensor.h"
+
+namespace sn {
+
+// Flushes the window that makes the value, so that it has a buffer; does not wait for the contents.
+void materialize(const Tensor& x);
+// Waits for the contents (and raises what made them fail).
+void wait_ready(const Tensor& x);
+// Flushes, waits and returns a pointer to the elements in row-major order without gaps; `keep` holds
+// them. For ops whose result shape depends on values.
+const void* read_values(const Tensor& x, Tensor* keep);
+// A tensor over memory that belongs to somebody else (zero-copy) or a fresh copy of it.
+Tensor from_memory(const void* data, DimSpan shape, DimSpan strides, DType dtype, Device device);
+Tensor from_buffer(BufferRef buffer, int64_t offset, DimSpan shape, DimSpan strides, DType dtype,
+                   Device device);
+// A copy on another device (itself when it is there already); gradients flow back.
+Tensor copy_to_device(const Tensor& x, Device device);
+void synchronize();
+
+}  // namespace sn

@@ -1,0 +1,89 @@
+#pragma once
+#include <cstdint>
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ir/graph.h"
+#include "record/tensor.h"
+
+namespace sn {
+
+// A graph being filled by op calls of one thread. A window records imperative code and flushes by
+// itself; a trace keeps everything until it is taken.
+//
+// All recording state (values, tape, windows) is used under one lock: in Python the GIL.
+class Recorder {
+public:
+    enum class Kind : uint8_t { kWindow, kTrace };
+    explicit Recorder(Kind kind) : kind_(kind) { start(); }
+    ~Recorder();
+    Recorder(const Recorder&) = delete;
+    Recorder& operator=(const Recorder&) = delete;
+
+    static Recorder& current();  // of this thread
+
+    // The graph value that stands for a tensor here; makes it an input when it lives elsewhere. A
+    // scalar is bound with the dtype in which it is used.
+    ValueId bind(const Tensor& tensor, DType scalar_dtype);
+    // Appends a node; makes a pending Value for each output.
+    void append(OpId op, std::span<const ValueId> in, const Attrs& attrs, std::span<const Meta> out,
+                bool weak, Ref<Value>* values);
+
+    // Plans and runs what has been recorded. Afterwards every value that is still held has a buffer.
+    void flush();
+    // The first failure of this thread's windows that nobody has been told of yet.
+    void fail_with(std::exception_ptr failure) {
+        if (!failure_) failure_ = std::move(failure);
+    }
+    std::exception_ptr take_failure() { return std::exchange(failure_, nullptr); }
+    bool empty() const { return graph.nodes.empty(); }
+    Kind kind() const { return kind_; }
+
+    Graph graph;
+    std::vector<Value*> holders;       // by value id: the pending Value, or null when nobody holds it
+    std::vector<Ref<Value>> inputs;    // by input index
+    std::vector<Scalar> scalars;       // by scalar index
+    std::vector<int32_t> scalar_slots; // by scalar index: which runtime number of the graph that is
+                                       // being lowered, or -1 for a constant
+    std::vector<uint32_t> sites;       // by node
+    std::vector<uint64_t> key;         // structure of the graph so far, for the plan cache
+    uint32_t origin = kNone;           // a trace that rewrites a graph: the node being rewritten
+
+private:
+    void start();
+
+    Kind kind_;
+    uint64_t epoch_ = 0;
+    int64_t bytes_ = 0;
+    std::exception_ptr failure_;
+};
+
+// Makes a recorder current on this thread for a scope: what is called is recorded into it.
+struct RecordInto {
+    explicit RecordInto(Recorder& recorder);
+    ~RecordInto();
+    Recorder* before;
+};
+
+// Limits of a window. 1 node: op by op (SENNIT_WINDOW=1).
+int window_limit();
+void set_window_limit(int nodes);
+
+// The user's source line of what is being recorded, as an interned id; 0: unknown. The binding
+// installs the function that looks at Python's frames.
+using SiteFn = uint32_t (*)();
+void set_site_function(SiteFn fn);
+uint32_t current_site();
+struct SiteScope {  // records under another site: gradients under their forward op's
+    explicit SiteScope(uint32_t site);
+    ~SiteScope();
+    uint32_t before;
+};
+// Text for errors: the source line and the module path. Installed by the binding.
+using SiteTextFn = std::string (*)(uint32_t site);
+void set_site_text_function(SiteTextFn fn);
+std::string site_text(uint32_t site);
+
+}  // namespace sn

@@ -1,0 +1,97 @@
+#include "record/view.h"
+
+#include "op/op.h"
+#include "record/recorder.h"
+#include "record/tape.h"
+
+namespace sn {
+
+void Cell::destroy(Cell* cell) {
+    // Bases form a chain (a slice of a slice of ...): dropped in a loop, not by recursion.
+    while (cell) {
+        Cell* next = cell->base.detach();
+        delete cell;
+        cell = next && --next->refs == 0 ? next : nullptr;
+    }
+}
+
+const Tensor& read(Cell& cell) {
+    SmallVec<Cell*, 8> chain;
+    for (Cell* c = &cell; c; c = c->base.get()) chain.push_back(c);
+    for (size_t i = chain.size() - 1; i-- > 0;) {
+        Cell& c = *chain[i];
+        const Cell& base = *chain[i + 1];
+        if (c.base_version == base.version && c.current) continue;
+        std::vector<Tensor> in{base.current};
+        in.insert(in.end(), c.scalars.begin(), c.scalars.end());
+        c.current = record(c.op, in, c.attrs);
+        c.base_version = base.version;
+        ++c.version;
+    }
+    return cell.current;
+}
+
+void write(Cell& cell, Tensor value) {
+    read(cell);
+    Cell* c = &cell;
+    while (true) {
+        c->current = value;
+        ++c->version;
+        Cell* base = c->base.get();
+        if (!base) return;
+        const OpDef& def = op_def(c->op);
+        if (!def.view_update) {
+            fail(ErrorKind::kValue, def.name, "this view cannot be written through, because several of "
+                 "its elements share one place; copy it first with x.clone()");
+        }
+        value = def.view_update(base->current, value, c->scalars, AttrView(def.attr_types, c->attrs.words()));
+        c->base_version = base->version + 1;
+        c = base;
+    }
+}
+
+Ref<Cell> link_view(const Tensor& result, const Tensor& source, const Ref<Cell>& base) {
+    const Value* v = result.value().get();
+    if (v->kind != ValueState::kPending || !v->recorder || v->recorder->kind() == Recorder::Kind::kTrace)
+        return nullptr;
+    const Recorder& recorder = *v->recorder;
+    const Graph& g = recorder.graph;
+    const Value* s = source.value().get();
+    if (s->recorder != &recorder) return nullptr;
+    // From the result back to the source, through view nodes only.
+    SmallVec<NodeId, 4> path;
+    ValueId at = v->id;
+    while (at != s->id) {
+        const NodeId n = g.producer(at);
+        if (n == kNone || !op_def(g.nodes[n].op).view || path.size() >= 8) return nullptr;
+        path.push_back(n);
+        at = g.in(g.nodes[n])[0];
+    }
+    if (path.empty()) return nullptr;
+    Ref<Cell> below = base;
+    for (size_t i = path.size(); i-- > 0;) {
+        const Node& n = g.nodes[path[i]];
+        Ref<Cell> cell(new Cell);
+        cell->base = below;
+        cell->base_version = below->version;
+        cell->op = n.op;
+        for (int64_t word : g.attr(n)) cell->attrs.i(word);
+        const auto in = g.in(n);
+        for (size_t k = 1; k < in.size(); ++k)
+            cell->scalars.emplace_back(recorder.scalars[g.values[in[k]].source]);
+        if (i == 0) {
+            cell->current = result;
+        } else {
+            Value* middle = recorder.holders[n.first_out];
+            if (middle) cell->current = Tensor(Ref<Value>(middle));
+            else cell->base_version = ~uint64_t{0};  // nobody holds it: read anew when asked for
+        }
+        below = std::move(cell);
+    }
+    // A middle value that was dropped must not make the result stale.
+    for (Cell* c = below.get(); c->base && c->base.get() != base.get(); c = c->base.get())
+        c->base_version = c->base->version;
+    return below;
+}
+
+}  // namespace sn

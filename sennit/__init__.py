@@ -1,0 +1,75 @@
+"""Sennit: a deep-learning framework. Imperative code at compiled speed; numbers that never change."""
+
+from __future__ import annotations
+
+import os as _os
+from typing import Any as _Any
+
+from . import _core
+
+_core.set_package_folder(_os.path.dirname(__file__) + _os.sep)
+
+from . import autograd  # noqa: E402 - the package's folder must be known first
+from ._api import *  # noqa: E402, F403 - the names of _api.__all__ are the tensor namespace
+from ._api import __all__ as _api_all  # noqa: E402
+from ._tools import config, device_count, doctor, explain, memory, synchronize  # noqa: E402
+from .autograd import (  # noqa: E402
+    Function,
+    enable_grad,
+    grad,
+    grad_enabled,
+    gradients,
+    no_grad,
+    set_grad_enabled,
+    value_and_grad,
+)
+
+__version__ = "0.1.0"
+numerics_version = 1
+
+# Loaded when first asked for: training needs them, importing does not.
+_LAZY = ("data", "nn", "optim", "random", "testing", "train", "viz")
+_LAZY_NAMES = {
+    "save": "_files",
+    "load": "_files",
+    "summary": "_summary",
+    "set_num_threads": "_tools",
+    "num_threads": "_tools",
+}
+
+__all__ = [
+    *_api_all,
+    "Function",
+    "autograd",
+    "config",
+    "device_count",
+    "doctor",
+    "enable_grad",
+    "explain",
+    "grad",
+    "grad_enabled",
+    "gradients",
+    "memory",
+    "no_grad",
+    "set_grad_enabled",
+    "synchronize",
+    "value_and_grad",
+    *_LAZY,
+    *_LAZY_NAMES,
+]
+
+
+def __getattr__(name: str) -> _Any:
+    from importlib import import_module
+
+    if name in _LAZY:
+        return import_module(f"{__name__}.{name}")
+    if name in _LAZY_NAMES:
+        value = getattr(import_module(f"{__name__}.{_LAZY_NAMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'sennit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

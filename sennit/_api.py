@@ -1,0 +1,194 @@
+"""The tensor namespace: functions of the core's registry, dtypes, constructors, constants."""
+
+from __future__ import annotations
+
+import math as _math
+from typing import Any
+
+from . import _core
+from ._core import (
+    DeviceError,
+    DTypeError,
+    FileError,
+    GradError,
+    IndexOutOfRange,
+    InternalError,
+    InvalidType,
+    InvalidValue,
+    NumericError,
+    OutOfMemory,
+    SennitError,
+    ShapeError,
+    Tensor,
+    bfloat16,
+    bool,  # noqa: A004 - the Array API's name
+    dtype,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+
+e = _math.e
+inf = _math.inf
+nan = _math.nan
+pi = _math.pi
+newaxis = None
+
+
+def tensor(
+    data: Any,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: Any = False,
+) -> Tensor:
+    """A tensor with a copy of the given data.
+
+    Parameters
+    ----------
+    data : number, nested sequence of numbers, NumPy array or tensor
+        Python floats become float32, ints int64, bools bool; arrays keep their dtype.
+    dtype : dtype, optional
+        What to convert to.
+    device : str, optional
+        "cpu" by default.
+    requires_grad : bool
+        Whether gradients flow to it.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    InvalidType
+        When `data` cannot become a tensor.
+
+    Examples
+    --------
+    >>> sn.tensor([[1.0, 2.0], [3.0, 4.0]]).shape
+    (2, 2)
+    >>> sn.tensor(3, dtype=sn.float64)
+    tensor(3., dtype=sennit.float64)
+    """
+    x = _core.asarray(data, dtype, device, None)
+    if isinstance(data, Tensor):
+        x = x.detach().clone()
+    return x.requires_grad_(True) if requires_grad else x
+
+
+def asarray(
+    obj: Any, dtype: Any = None, device: Any = None, copy: Any = None
+) -> Tensor:
+    """The object as a tensor; a tensor stays itself.
+
+    Parameters
+    ----------
+    obj : array-like
+        A number, nested sequence, NumPy array, tensor, or object with the buffer protocol.
+    dtype, device : optional
+        What to convert to and where to put it.
+    copy : bool, optional
+        True always copies; False fails where a copy is needed; None copies when needed. Read-only
+        arrays are shared, writable ones copied, because values never change.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sn.asarray(np.arange(3)).tolist()
+    [0, 1, 2]
+    """
+    return _core.asarray(obj, dtype, device, copy)
+
+
+def from_numpy(array: Any) -> Tensor:
+    """A tensor from a NumPy array; the same as ``asarray(array)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sn.from_numpy(np.ones(2, dtype=np.float32)).dtype
+    sennit.float32
+    """
+    return _core.asarray(array, None, None, None)
+
+
+def from_dlpack(x: Any, /, *, copy: Any = None) -> Tensor:
+    """A tensor from any object with ``__dlpack__``: PyTorch, NumPy, CuPy, JAX.
+
+    Memory that the other side declares read-only is shared; other memory is copied.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sn.from_dlpack(np.arange(3.0)).tolist()
+    [0.0, 1.0, 2.0]
+    """
+    return _core.from_dlpack(x, copy)
+
+
+def is_tensor(x: object) -> Any:
+    """Whether `x` is a tensor.
+
+    Examples
+    --------
+    >>> sn.is_tensor(sn.ones(2)), sn.is_tensor([1, 1])
+    (True, False)
+    """
+    return isinstance(x, Tensor)
+
+
+def promote_types(a: Any, b: Any) -> dtype:
+    """The dtype of an operation between two dtypes.
+
+    Examples
+    --------
+    >>> sn.promote_types(sn.int8, sn.uint8)
+    sennit.int16
+    """
+    return _core.promote_types(a, b)
+
+
+_functions = _core.functions
+globals().update({name: f for name, f in _functions.items() if "." not in name})
+
+
+def _creator(name: str) -> Any:
+    """A creation function that also takes requires_grad, as PyTorch's do."""
+    function = _functions[name]
+
+    def create(*args: Any, requires_grad: Any = False, **kwargs: Any) -> Tensor:
+        x = function(*args, **kwargs)
+        return x.requires_grad_(True) if requires_grad else x
+
+    create.__name__ = create.__qualname__ = name
+    create.__doc__ = function.__doc__
+    create.registry_signature = function.registry_signature  # type: ignore[attr-defined]
+    return create
+
+
+for _name in ("zeros", "ones", "empty", "full", "arange", "linspace", "eye", "full_like",
+              "zeros_like", "ones_like"):
+    globals()[_name] = _creator(_name)
+for _name in ("rand", "randn"):
+    globals()[_name] = _creator(f"random.{_name}")
+
+__all__ = [  # noqa: PLE0604
+    "DTypeError", "DeviceError", "FileError", "GradError", "IndexOutOfRange", "InternalError",
+    "InvalidType", "InvalidValue", "NumericError", "OutOfMemory", "SennitError", "ShapeError",
+    "Tensor", "asarray", "bfloat16", "bool", "dtype", "e", "float16", "float32", "float64",
+    "from_dlpack", "from_numpy", "inf", "int8", "int16", "int32", "int64", "is_tensor", "nan",
+    "newaxis", "pi", "promote_types", "rand", "randn", "tensor", "uint8", "uint16", "uint32",
+    "uint64", *(name for name in _functions if "." not in name),
+]

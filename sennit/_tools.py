@@ -1,0 +1,271 @@
+"""Looking at and steering the machinery: explain, doctor, memory, config, threads."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from . import _core
+
+__all__ = [
+    "config", "device_count", "doctor", "explain", "memory", "num_threads", "set_num_threads",
+    "synchronize",
+]
+
+
+def synchronize() -> None:
+    """Waits for everything that has been recorded or is running; raises what failed.
+
+    Examples
+    --------
+    >>> y = sn.ones(3) + 1
+    >>> sn.synchronize()
+    """
+    _core.synchronize()
+
+
+def device_count(kind: str = "cpu") -> int:
+    """Number of devices of a kind ("cpu", "cuda") in this process.
+
+    Examples
+    --------
+    >>> sn.device_count() >= 1
+    True
+    """
+    return _core.device_count(kind)
+
+
+def num_threads() -> int:
+    """Threads that work on an operation, the caller included.
+
+    Examples
+    --------
+    >>> sn.num_threads() >= 1
+    True
+    """
+    return _core.num_threads()
+
+
+def set_num_threads(count: int) -> None:
+    """Sets the number of threads. No result changes by a bit.
+
+    Examples
+    --------
+    >>> before = sn.num_threads()
+    >>> sn.set_num_threads(1)
+    >>> sn.set_num_threads(before)
+    """
+    _core.synchronize()
+    _core.set_num_threads(count)
+
+
+class _Memory:
+    """Memory of a device as Sennit's allocator sees it."""
+
+    def stats(self, device: int = 0) -> dict[str, int]:
+        """Bytes in use, at peak, cached and reserved, and numbers of allocations.
+
+        Examples
+        --------
+        >>> sn.memory.stats()["in_use"] >= 0
+        True
+        """
+        return _core.memory_stats(device)
+
+    def reset_peak(self, device: int = 0) -> None:
+        """Sets the peak to what is in use now.
+
+        Examples
+        --------
+        >>> sn.memory.reset_peak()
+        """
+        _core.reset_peak(device)
+
+    def release_cached(self, device: int = 0) -> int:
+        """Gives idle memory back to the system; returns how many bytes.
+
+        Examples
+        --------
+        >>> sn.memory.release_cached() >= 0
+        True
+        """
+        return _core.release_cached(device)
+
+    def plan_cache(self) -> dict[str, int]:
+        """Plans kept, hits and misses.
+
+        Examples
+        --------
+        >>> sn.memory.plan_cache()["limit"] > 0
+        True
+        """
+        return _core.plan_cache_stats()
+
+
+memory = _Memory()
+
+
+class _Config:
+    """Switches, each with a documented default.
+
+    Attributes
+    ----------
+    window : int
+        Most operations recorded before they run; 1 runs op by op (`SENNIT_WINDOW`).
+    verify : bool
+        Checks every graph and plan with an independent verifier (for tests).
+    plan_cache : int
+        Most plans kept.
+
+    Examples
+    --------
+    >>> before = sn.config.window
+    >>> sn.config.window = 1
+    >>> sn.config.window = before
+    """
+
+    __slots__ = ("_verify",)
+
+    def __init__(self) -> None:
+        self._verify = False
+
+    @property
+    def window(self) -> int:
+        return _core.window_limit()
+
+    @window.setter
+    def window(self, nodes: int) -> None:
+        _core.set_window_limit(int(nodes))
+
+    @property
+    def verify(self) -> bool:
+        return self._verify
+
+    @verify.setter
+    def verify(self, on: bool) -> None:
+        self._verify = bool(on)
+        _core.set_verify_plans(self._verify)
+
+    @property
+    def plan_cache(self) -> int:
+        return _core.plan_cache_stats()["limit"]
+
+    @plan_cache.setter
+    def plan_cache(self, plans: int) -> None:
+        _core.set_plan_cache_limit(int(plans))
+
+
+config = _Config()
+
+
+class _Explanation:
+    """What windows did. Printing it gives a table; `windows` holds the figures."""
+
+    def __init__(self, windows: list[dict[str, Any]]) -> None:
+        self.windows = windows
+
+    @property
+    def kernels(self) -> int:
+        """Kernels run, over all windows."""
+        return sum(len(w["steps"]) for w in self.windows)
+
+    @property
+    def recorded(self) -> int:
+        """Operations recorded, over all windows."""
+        return sum(w["recorded"] for w in self.windows)
+
+    def __repr__(self) -> str:
+        lines = []
+        for number, w in enumerate(self.windows):
+            plan = "plan found" if w["hit"] else "planned"
+            lines.append(
+                f"window {number}: {w['recorded']} ops recorded, {len(w['steps'])} kernels, "
+                f"{w['run_us']:.1f} us ({plan} in {w['plan_us']:.1f} us), "
+                f"arena {w['arena_bytes']:,} bytes"
+            )
+            for step in w["steps"]:
+                ops = step["ops"]
+                names = ", ".join(ops[:6]) + (f", ... ({len(ops)} ops)" if len(ops) > 6 else "")
+                places = list(dict.fromkeys(s.removeprefix("at ") for s in step["sites"] if s))
+                place = places[0] if places else ""
+                if len(places) > 1:
+                    place += f" and {len(places) - 1} more lines"
+                lines.append(
+                    f"  {step['us']:9.1f} us  {step['bytes']:>12,} B  {step['kind']:<15} "
+                    f"{step['dtype']}{list(step['shape'])}  {names}   {place}"
+                )
+        return "\n".join(lines) or "nothing was recorded"
+
+
+class _Explain:
+    """Context manager: collects what the windows inside do."""
+
+    def __enter__(self) -> _Explanation:
+        _core.synchronize()
+        _core.set_reports(10_000)
+        _core.clear_reports()
+        self._explanation = _Explanation([])
+        return self._explanation
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            _core.synchronize()
+        self._explanation.windows = _core.reports()
+        _core.set_reports(0)
+
+
+def explain() -> _Explain:
+    """Shows what runs: ops recorded, kernels, bytes, and time by kernel with source lines.
+
+    Returns
+    -------
+    context manager
+        Its value prints as a table after the block; ``.windows`` holds the figures, ``.kernels``
+        and ``.recorded`` the totals.
+
+    Examples
+    --------
+    >>> x = sn.ones(4)
+    >>> with sn.explain() as e:
+    ...     y = sn.exp(x) * 2 + 1
+    >>> e.recorded, e.kernels
+    (3, 1)
+    """
+    return _Explain()
+
+
+def doctor() -> str:
+    """What Sennit found on this machine: CPU features, threads and why, devices, versions.
+
+    Returns
+    -------
+    str
+        Text to read, or to paste into a report.
+
+    Examples
+    --------
+    >>> "threads" in sn.doctor()
+    True
+    """
+    import platform
+
+    from . import __version__, numerics_version
+
+    lines = [
+        f"sennit {__version__} (numerics {numerics_version}), Python {sys.version.split()[0]}, "
+        f"{platform.system()} {platform.machine()}",
+        f"instruction set: {_core.isa()} (SENNIT_ISA forces another)",
+        f"threads: {_core.num_threads()}: {_core.threads_reason()}",
+        f"memory limit: {_core.memory_limit() / 2**30:.1f} GiB",
+        f"cpu devices: {_core.device_count('cpu')}",
+    ]
+    reason = _core.unavailable_reason("cuda")
+    lines.append(f"cuda: {'not available: ' + reason if reason else 'available'}")
+    for package in ("numpy", "rich", "tensorboardX", "matplotlib", "ml_dtypes"):
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            lines.append(f"{package}: {version(package)}")
+        except PackageNotFoundError:
+            lines.append(f"{package}: not installed")
+    return "\n".join(lines)

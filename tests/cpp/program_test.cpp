@@ -1,0 +1,569 @@
+// Tile programs: fused equals unfused bit for bit, in any layout, at any level, with any number of
+// threads. "Unfused" runs every instruction as a program of its own over dense buffers.
+#include "backend/cpu/program.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "backend/cpu/cpu_tables.h"
+#include "backend/cpu/reduce.h"
+#include "base/error.h"
+#include "check.h"
+#include "engine/pool.h"
+#include "op/elementwise.h"
+
+using namespace sn;
+using namespace sn::cpu;
+
+namespace {
+
+using Strides = std::vector<int64_t>;
+
+Strides dense(const std::vector<int64_t>& shape) {
+    Strides s(shape.size());
+    int64_t step = 1;
+    for (size_t d = shape.size(); d-- > 0;) {
+        s[d] = step;
+        step *= std::max<int64_t>(shape[d], 1);
+    }
+    return s;
+}
+
+struct Buffer {
+    std::vector<char> bytes;
+    int64_t offset = 0;  // elements: where logical index 0 lies
+    void* at(DType d) { return bytes.data() + offset * static_cast<int64_t>(dtype_size(d)); }
+};
+
+struct Node {
+    enum Kind { kInput, kScalar, kApply, kCast, kReduce } kind;
+    DType dtype, compute = DType::kF32;
+    int op = 0;
+    std::vector<int> args = {};
+    Strides strides = {};  // inputs
+    bool row = false, scalar = false;
+};
+
+struct Case {
+    std::vector<int64_t> shape;
+    int row_dims = 0;
+    std::vector<Node> nodes;
+    std::vector<Buffer> inputs;  // by node
+    std::vector<Scalar> scalars;
+    std::vector<int> outputs;  // nodes
+    std::vector<Strides> out_strides;
+
+    int64_t points() const {
+        int64_t n = 1;
+        for (int64_t s : shape) n *= s;
+        return n;
+    }
+    Strides value_strides(bool row) const {
+        Strides s = dense(shape);
+        if (!row) return s;
+        std::vector<int64_t> batch(shape.begin(), shape.end() - row_dims);
+        Strides b = dense(batch);
+        std::fill(s.begin(), s.end(), 0);
+        std::copy(b.begin(), b.end(), s.begin());
+        return s;
+    }
+};
+
+std::mt19937 gen(7);
+int pick(int n) { return static_cast<int>(gen() % static_cast<unsigned>(n)); }
+
+void fill(Buffer& b, DType d, int64_t count) {
+    b.bytes.assign(static_cast<size_t>(count) * dtype_size(d), 0);
+    for (int64_t i = 0; i < count; ++i) {
+        float v = static_cast<float>(static_cast<int>(gen() % 4001) - 2000) / 500;
+        if (gen() % 300 == 0) v = std::numeric_limits<float>::quiet_NaN();
+        if (gen() % 100 == 0) v = -0.0f;
+        char* p = b.bytes.data() + static_cast<size_t>(i) * dtype_size(d);
+        switch (d) {
+            case DType::kF32: std::memcpy(p, &v, 4); break;
+            case DType::kF64: {
+                const double w = v;
+                std::memcpy(p, &w, 8);
+                break;
+            }
+            case DType::kF16: {
+                const uint16_t h = f32_to_f16(v);
+                std::memcpy(p, &h, 2);
+                break;
+            }
+            case DType::kBF16: {
+                const uint16_t h = f32_to_bf16(v);
+                std::memcpy(p, &h, 2);
+                break;
+            }
+            case DType::kBool: *p = gen() & 1; break;
+            default:
+                for (size_t k = 0; k < dtype_size(d); ++k) p[k] = static_cast<char>(gen());
+        }
+    }
+}
+
+// An input's strides over the loop space: dense, permuted, padded, reversed or broadcast.
+Strides random_layout(const Case& c, Buffer& b, DType d, int style) {
+    const size_t rank = c.shape.size();
+    std::vector<size_t> order(rank);
+    for (size_t i = 0; i < rank; ++i) order[i] = i;
+    if (style == 1) std::shuffle(order.begin(), order.end(), gen);
+    Strides s(rank, 0);
+    int64_t span = 1;
+    for (size_t i = rank; i-- > 0;) {
+        const size_t dim = order[i];
+        const bool row_dim = dim >= rank - static_cast<size_t>(c.row_dims);
+        if ((style == 2 && pick(2)) || (style == 5 && row_dim) || (style == 6 && !row_dim))
+            continue;
+        s[dim] = span;
+        span *= c.shape[dim] + (style == 3 ? 3 : 0);
+    }
+    if (style == 4 && rank && pick(2)) {
+        const size_t dim = static_cast<size_t>(pick(static_cast<int>(rank)));
+        b.offset = std::max<int64_t>(0, c.shape[dim] - 1) * s[dim];
+        s[dim] = -s[dim];
+    }
+    fill(b, d, std::max<int64_t>(span, 1));
+    return s;
+}
+
+const int kFloatUnary[] = {kTile_negative, kTile_exp,  kTile_tanh,
+                           kTile_sqrt,     kTile_relu, kTile_sigmoid};
+const int kAnyUnary[] = {kTile_negative, kTile_abs, kTile_square};
+const int kFloatBinary[] = {kTile_add,     kTile_subtract, kTile_multiply, kTile_divide,
+                            kTile_maximum, kTile_add,      kTile_multiply, kTile_multiply};
+const int kAnyBinary[] = {kTile_add, kTile_subtract, kTile_multiply, kTile_minimum};
+
+Case random_case(std::vector<int64_t> shape, int row_dims, int length) {
+    Case c;
+    c.shape = shape;
+    c.row_dims = row_dims;
+    const DType main_types[] = {DType::kF32,  DType::kF32, DType::kF32, DType::kF64,
+                                DType::kBF16, DType::kF16, DType::kI32, DType::kI8};
+    const DType base = main_types[pick(8)];
+    const int num_inputs = 1 + pick(4);
+    c.inputs.resize(static_cast<size_t>(num_inputs));
+    for (int i = 0; i < num_inputs; ++i) {
+        Node n{Node::kInput, i ? main_types[pick(8)] : base};
+        n.strides = random_layout(c, c.inputs[static_cast<size_t>(i)], n.dtype, i ? pick(7) : 0);
+        n.row = row_dims > 0;
+        for (size_t d = shape.size() - static_cast<size_t>(row_dims); d < shape.size(); ++d) {
+            n.row &= n.strides[d] == 0;
+        }
+        c.nodes.push_back(n);
+    }
+    for (int i = 0; i < 2; ++i) {
+        Node n{Node::kScalar, base};
+        n.op = i;
+        n.scalar = true;
+        n.row = row_dims > 0;
+        c.nodes.push_back(n);
+        c.scalars.push_back(Scalar::of_float(i ? 0.75 : -1.25));
+    }
+    const auto as = [&](int value, DType d) {
+        if (c.nodes[static_cast<size_t>(value)].dtype == d) return value;
+        Node n{Node::kCast, d};
+        n.args = {value};
+        n.row = c.nodes[static_cast<size_t>(value)].row;
+        n.scalar = c.nodes[static_cast<size_t>(value)].scalar;
+        c.nodes.push_back(n);
+        return static_cast<int>(c.nodes.size()) - 1;
+    };
+    for (int k = 0; k < length; ++k) {
+        const int count = static_cast<int>(c.nodes.size());
+        // Recent values are likelier, so that chains form.
+        const auto any = [&] {
+            return pick(3) ? count - 1 - pick(std::min(count, 4)) : pick(count);
+        };
+        const int a = any(), b = any();
+        const DType d = c.nodes[static_cast<size_t>(a)].dtype;
+        const bool boolean = is_bool(d);
+        Node n{Node::kApply, d, d};
+        const int choice = pick(10);
+        if (boolean) {
+            n.op = kTile_where;
+            n.dtype = n.compute = base;
+            n.args = {a, as(b, base), as(0, base)};
+        } else if (row_dims > 0 && choice < 2) {
+            n.kind = Node::kReduce;
+            n.op = pick(is_float(d) ? 8 : 4);
+            if (n.op == 4 || n.op == 5) n.op = 0;  // any, all want bool
+            n.args = {a};
+        } else if (choice < 5) {
+            n.op = is_float(d) ? kFloatUnary[pick(6)] : kAnyUnary[pick(3)];
+            n.args = {a};
+        } else if (choice == 5) {
+            n.op = kTile_less;
+            n.args = {a, as(b, d)};
+            n.dtype = DType::kBool;
+        } else {
+            n.op = is_float(d) ? kFloatBinary[pick(8)] : kAnyBinary[pick(4)];
+            n.args = {a, as(b, d)};
+            if (pick(2)) std::swap(n.args[0], n.args[1]);
+        }
+        n.row = n.kind == Node::kReduce;
+        n.scalar = false;
+        if (n.kind == Node::kApply) {
+            n.row = row_dims > 0;
+            n.scalar = true;
+            for (int v : n.args) {
+                n.row &= c.nodes[static_cast<size_t>(v)].row;
+                n.scalar &= c.nodes[static_cast<size_t>(v)].scalar;
+            }
+        }
+        c.nodes.push_back(n);
+    }
+    const int count = static_cast<int>(c.nodes.size());
+    c.outputs.push_back(count - 1);
+    for (int extra = pick(3); extra > 0; --extra) c.outputs.push_back(pick(count));
+    for (int o : c.outputs) {
+        const bool row = c.nodes[static_cast<size_t>(o)].row;
+        Strides s = c.value_strides(row);
+        if (!row && shape.size() == 2 && pick(3) == 0) s = {1, std::max<int64_t>(shape[0], 1)};
+        c.out_strides.push_back(s);
+    }
+    return c;
+}
+
+int build_node(ProgramBuilder& b, const Node& n, const std::vector<int>& args) {
+    if (n.kind == Node::kCast) return b.cast(args[0], n.dtype);
+    if (n.kind == Node::kReduce) return b.reduce(static_cast<ReduceKind>(n.op), args[0]);
+    return b.apply(n.op, n.compute, args);
+}
+
+using Results = std::vector<std::vector<char>>;
+
+size_t out_bytes(const Case& c, size_t i) {
+    const Node& n = c.nodes[static_cast<size_t>(c.outputs[i])];
+    return static_cast<size_t>(std::max<int64_t>(c.points(), 1)) * dtype_size(n.dtype);
+}
+
+Results run_fused(Case& c, std::string* text = nullptr) {
+    ProgramBuilder b(c.shape, c.row_dims);
+    std::vector<int> value;
+    std::vector<void*> buffers;
+    for (size_t i = 0; i < c.nodes.size(); ++i) {
+        const Node& n = c.nodes[i];
+        if (n.kind == Node::kInput) {
+            value.push_back(b.input(n.dtype, n.strides, static_cast<int>(buffers.size())));
+            buffers.push_back(c.inputs[i].at(n.dtype));
+        } else if (n.kind == Node::kScalar) {
+            value.push_back(b.scalar(n.dtype, n.op));
+        } else {
+            std::vector<int> args;
+            for (int a : n.args) args.push_back(value[static_cast<size_t>(a)]);
+            value.push_back(build_node(b, n, args));
+        }
+    }
+    Results out(c.outputs.size());
+    for (size_t i = 0; i < c.outputs.size(); ++i) {
+        out[i].assign(out_bytes(c, i), 0);
+        b.output(value[static_cast<size_t>(c.outputs[i])], c.out_strides[i],
+                 static_cast<int>(buffers.size()));
+        buffers.push_back(out[i].data());
+    }
+    const auto program = b.finish();
+    if (text) *text = print_program(*program);
+    run_program(*program, {buffers.data(), c.scalars.data()});
+    return out;
+}
+
+Results run_unfused(Case& c) {
+    std::vector<std::vector<char>> store(c.nodes.size());
+    std::vector<Strides> strides(c.nodes.size());
+    std::vector<void*> data(c.nodes.size());
+    for (size_t i = 0; i < c.nodes.size(); ++i) {
+        const Node& n = c.nodes[i];
+        if (n.kind == Node::kInput) {
+            strides[i] = n.strides;
+            data[i] = c.inputs[i].at(n.dtype);
+            continue;
+        }
+        ProgramBuilder b(c.shape, c.row_dims);
+        std::vector<int> args;
+        std::vector<void*> buffers;
+        for (int a : n.args) {
+            const size_t k = static_cast<size_t>(a);
+            args.push_back(b.input(c.nodes[k].dtype, strides[k], static_cast<int>(buffers.size())));
+            buffers.push_back(data[k]);
+        }
+        const int v = n.kind == Node::kScalar ? b.scalar(n.dtype, n.op) : build_node(b, n, args);
+        strides[i] = c.value_strides(n.row);
+        store[i].assign(static_cast<size_t>(std::max<int64_t>(c.points(), 1)) * dtype_size(n.dtype),
+                        0);
+        data[i] = store[i].data();
+        b.output(v, strides[i], static_cast<int>(buffers.size()));
+        buffers.push_back(data[i]);
+        run_program(*b.finish(), {buffers.data(), c.scalars.data()});
+    }
+    Results out(c.outputs.size());
+    for (size_t i = 0; i < c.outputs.size(); ++i) {
+        const size_t k = static_cast<size_t>(c.outputs[i]);
+        out[i].assign(out_bytes(c, i), 0);
+        ProgramBuilder b(c.shape, c.row_dims);
+        void* buffers[] = {data[k], out[i].data()};
+        const int v = b.input(c.nodes[k].dtype, strides[k], 0);
+        b.output(v, c.out_strides[i], 1);
+        run_program(*b.finish(), {buffers, nullptr});
+    }
+    return out;
+}
+
+template <class T>
+bool same_values(const std::vector<char>& a, const std::vector<char>& b) {
+    for (size_t i = 0; i + sizeof(T) <= a.size(); i += sizeof(T)) {
+        T x, y;
+        std::memcpy(&x, &a[i], sizeof x);
+        std::memcpy(&y, &b[i], sizeof y);
+        if (std::memcmp(&x, &y, sizeof x) != 0 && !(x != x && y != y)) return false;
+    }
+    return true;
+}
+bool same_half(const std::vector<char>& a, const std::vector<char>& b, uint16_t infinity) {
+    for (size_t i = 0; i < a.size(); i += 2) {
+        uint16_t x, y;
+        std::memcpy(&x, &a[i], 2);
+        std::memcpy(&y, &b[i], 2);
+        if (x != y && ((x & 0x7fff) <= infinity || (y & 0x7fff) <= infinity)) return false;
+    }
+    return true;
+}
+
+bool same_results(const Case& c, const Results& a, const Results& b) {
+    for (size_t i = 0; i < a.size(); ++i) {
+        const DType d = c.nodes[static_cast<size_t>(c.outputs[i])].dtype;
+        bool ok = a[i] == b[i];
+        if (d == DType::kF32) ok = same_values<float>(a[i], b[i]);
+        if (d == DType::kF64) ok = same_values<double>(a[i], b[i]);
+        if (d == DType::kF16) ok = same_half(a[i], b[i], 0x7c00);
+        if (d == DType::kBF16) ok = same_half(a[i], b[i], 0x7f80);
+        if (!ok) return false;
+    }
+    return true;
+}
+
+const std::vector<int64_t> kShapes[] = {
+    {},           {1},          {7},           {16},        {1000},    {5000},      {100003},
+    {0},          {3, 0},       {1, 1},        {5, 10},     {64, 10},  {300, 33},   {33, 300},
+    {7, 1024},    {9, 3000},    {2000, 3},     {64, 64},    {3, 4, 5}, {10, 7, 33}, {2, 3, 500},
+    {20, 16, 60}, {4, 3, 8, 8}, {2, 16, 7, 9}, {130, 5000},
+};
+
+}  // namespace
+
+TEST(fused_equals_unfused) {
+    const CpuTables& best = cpu_tables();
+    const CpuTables* other = find_cpu_tables("avx2");
+    int round = 0;
+    for (const std::vector<int64_t>& shape : kShapes) {
+        int64_t points = 1;
+        for (int64_t s : shape) points *= s;
+        for (int repeat = 0; repeat < (points > 20000 ? 12 : 60); ++repeat, ++round) {
+            const int most = std::min<int>(static_cast<int>(shape.size()), 3);
+            int row_dims = pick(most + 1);
+            if (points == 0) row_dims = 0;
+            const auto row = [&] {
+                int64_t n = 1;
+                for (size_t d = shape.size() - static_cast<size_t>(row_dims); d < shape.size(); ++d)
+                    n *= shape[d];
+                return n;
+            };
+            while (row() > ProgramBuilder::max_row(DType::kF32)) --row_dims;
+            Case c = random_case(shape, row_dims, 1 + pick(25));
+            set_cpu_tables(best);
+            set_pool_threads(2);
+            std::string text;
+            const Results fused = run_fused(c, &text);
+            const bool unfused_same = same_results(c, fused, run_unfused(c));
+            set_pool_threads(1 + pick(3));
+            const bool threads_same = same_results(c, fused, run_fused(c));
+            bool level_same = true;
+            if (other) {
+                set_cpu_tables(*other);
+                level_same = same_results(c, fused, run_fused(c));
+            }
+            CHECK(unfused_same);
+            CHECK(threads_same);
+            CHECK(level_same);
+            if (!unfused_same || !threads_same || !level_same) {
+                std::fprintf(stderr, "round %d, row_dims %d\n%s", round, row_dims, text.c_str());
+                if (sn::test::counts().failures > 6) return;
+            }
+        }
+    }
+    set_cpu_tables(best);
+    set_pool_threads(2);
+}
+
+TEST(copies_follow_strides) {
+    // Against plain index arithmetic: fused and unfused could agree on the wrong element.
+    for (const std::vector<int64_t>& shape : kShapes) {
+        for (int style = 0; style < 7; ++style) {
+            for (DType d : {DType::kF32, DType::kI8, DType::kBF16, DType::kF64}) {
+                Case c;
+                c.shape = shape;
+                Buffer in;
+                const Strides from = random_layout(c, in, d, style);
+                Strides to = dense(shape);
+                if (style % 2 && shape.size() == 2) to = {1, std::max<int64_t>(shape[0], 1)};
+                const size_t size = dtype_size(d);
+                std::vector<char> out(static_cast<size_t>(c.points()) * size + 1), want(out.size());
+                ProgramBuilder b(shape, 0);
+                b.output(b.input(d, from, 0), to, 1);
+                void* buffers[] = {in.at(d), out.data()};
+                run_program(*b.finish(), {buffers, nullptr});
+                for (int64_t i = 0; i < c.points(); ++i) {
+                    int64_t rest = i, x = 0, y = 0;
+                    for (size_t k = shape.size(); k-- > 0;) {
+                        x += rest % shape[k] * from[k];
+                        y += rest % shape[k] * to[k];
+                        rest /= shape[k];
+                    }
+                    std::memcpy(&want[static_cast<size_t>(y) * size],
+                                static_cast<char*>(in.at(d)) + x * static_cast<int64_t>(size),
+                                size);
+                }
+                CHECK_BITS(out.data(), want.data(), out.size());
+            }
+        }
+    }
+}
+
+TEST(program_reduction_is_the_standalone_one) {
+    for (int64_t rows : {1, 5, 130}) {
+        for (int64_t cols : {1, 10, 16, 100, 1024, 1500, 5000}) {
+            const std::vector<int64_t> shape = {rows, cols};
+            const Strides strides = {cols, 1}, transposed = {1, rows}, row = {1, 0};
+            Buffer in;
+            fill(in, DType::kF32, rows * cols);
+            for (const Strides& s : {strides, transposed}) {
+                for (int kind = 0; kind < 8; ++kind) {
+                    if (kind == 4 || kind == 5) continue;
+                    std::vector<float> a(static_cast<size_t>(rows)), b(static_cast<size_t>(rows));
+                    ProgramBuilder p(shape, 1);
+                    p.output(p.reduce(static_cast<ReduceKind>(kind), p.input(DType::kF32, s, 0)),
+                             row, 1);
+                    void* buffers[] = {in.bytes.data(), a.data()};
+                    run_program(*p.finish(), {buffers, nullptr});
+                    reduce({static_cast<ReduceKind>(kind), DType::kF32, DType::kF32, 2,
+                            shape.data(), s.data(), 2, in.bytes.data(), b.data()});
+                    bool ok = true;
+                    for (size_t i = 0; i < a.size(); ++i)
+                        ok &= std::memcmp(&a[i], &b[i], 4) == 0 || (a[i] != a[i] && b[i] != b[i]);
+                    CHECK(ok);
+                }
+            }
+        }
+    }
+}
+
+TEST(in_place) {
+    // x is read again after an output that shares its buffer was written; and a swap of two
+    // buffers.
+    const std::vector<int64_t> shape = {3000};
+    const Strides one = {1};
+    for (int variant = 0; variant < 3; ++variant) {
+        std::vector<float> x(3000), y(3000), want0(3000), want1(3000), spare(3000);
+        for (size_t i = 0; i < x.size(); ++i) {
+            x[i] = static_cast<float>(i) * 0.25f - 100;
+            y[i] = static_cast<float>(i % 7);
+        }
+        ProgramBuilder b(shape, 0);
+        const int vx = b.input(DType::kF32, one, 0), vy = b.input(DType::kF32, one, 1);
+        int first, second;
+        if (variant == 2) {
+            first = vy;
+            second = vx;
+        } else {
+            first = b.apply(kTile_add, DType::kF32, std::vector<int>{vx, vy});
+            second = b.apply(kTile_multiply, DType::kF32, std::vector<int>{vx, first});
+        }
+        b.output(first, one, 2);
+        b.output(second, one, 3);
+        const auto p = b.finish();
+        void* apart[] = {x.data(), y.data(), want0.data(), want1.data()};
+        run_program(*p, {apart, nullptr});
+        void* shared[] = {x.data(), y.data(), x.data(), variant == 1 ? spare.data() : y.data()};
+        run_program(*p, {shared, nullptr});
+        CHECK_BITS(x.data(), want0.data(), x.size());
+        CHECK_BITS(variant == 1 ? spare.data() : y.data(), want1.data(), x.size());
+    }
+}
+
+TEST(block) {
+    // The epilogue of a product: bias, activation and residual on a block of the result.
+    const int64_t m = 37, n = 700;
+    std::vector<float> product(static_cast<size_t>(m * n)), residual(product.size()), bias(n),
+        want(product.size()), got(product.size());
+    for (size_t i = 0; i < product.size(); ++i) {
+        product[i] = static_cast<float>(i % 101) * 0.1f - 5;
+        residual[i] = static_cast<float>(i % 17);
+    }
+    for (size_t i = 0; i < bias.size(); ++i) bias[i] = static_cast<float>(i) * 0.01f;
+    const std::vector<int64_t> shape = {m, n};
+    const Strides full = {n, 1}, column = {0, 1};
+    ProgramBuilder b(shape, 0);
+    int v = b.input(DType::kF32, full, 0);
+    v = b.apply(kTile_add, DType::kF32, std::vector<int>{v, b.input(DType::kF32, column, 1)});
+    v = b.apply(kTile_tanh, DType::kF32, std::vector<int>{v});
+    v = b.apply(kTile_multiply, DType::kF32, std::vector<int>{v, b.scalar(DType::kF32, 0)});
+    v = b.apply(kTile_add, DType::kF32, std::vector<int>{v, b.input(DType::kF32, full, 2)});
+    b.output(v, full, 3);
+    const auto p = b.finish();
+    const Scalar scalars[] = {Scalar::of_float(0.5)};
+    void* buffers[] = {product.data(), bias.data(), residual.data(), want.data()};
+    run_program(*p, {buffers, scalars});
+    buffers[3] = got.data();
+    for (int64_t r = 0; r < m; r += 12) {
+        for (int64_t c = 0; c < n; c += 64) {
+            const int64_t rows = std::min<int64_t>(12, m - r), cols = std::min<int64_t>(64, n - c);
+            std::vector<float> tile(12 * 80);
+            for (int64_t i = 0; i < rows; ++i)
+                std::memcpy(&tile[static_cast<size_t>(i * 80)],
+                            &product[static_cast<size_t>((r + i) * n + c)],
+                            static_cast<size_t>(cols) * 4);
+            run_program_block(*p, {buffers, scalars}, 0, tile.data(), 80, r, rows, c, cols);
+        }
+    }
+    CHECK_BITS(got.data(), want.data(), want.size());
+}
+
+TEST(long_program) {
+    // 4,096 dependent instructions over few elements, and as many inputs as outputs.
+    const std::vector<int64_t> shape = {20};
+    const Strides one = {1};
+    ProgramBuilder b(shape, 0);
+    int v = b.input(DType::kF32, one, 0);
+    const int s = b.scalar(DType::kF32, 0);
+    for (int i = 0; i < 4096; ++i)
+        v = b.apply(i % 2 ? kTile_subtract : kTile_add, DType::kF32, std::vector<int>{v, s});
+    b.output(v, one, 1);
+    const auto p = b.finish();
+    std::vector<float> x(20, 3), y(20);
+    void* buffers[] = {x.data(), y.data()};
+    const Scalar one_half = Scalar::of_float(0.5);
+    run_program(*p, {buffers, &one_half});
+    for (float f : y) CHECK_EQ(f, 3.0f);
+
+    ProgramBuilder wide({{20}}, 0);
+    std::vector<std::vector<float>> data(400, std::vector<float>(20, 1));
+    std::vector<void*> pointers;
+    for (auto& d : data) pointers.push_back(d.data());
+    std::vector<int> values;
+    for (int i = 0; i < 200; ++i) values.push_back(wide.input(DType::kF32, one, i));
+    for (int i = 0; i < 200; ++i) {
+        wide.output(wide.apply(kTile_add, DType::kF32,
+                               std::vector<int>{values[static_cast<size_t>(i)],
+                                                values[static_cast<size_t>((i + 1) % 200)]}),
+                    one, 200 + i);
+    }
+    run_program(*wide.finish(), {pointers.data(), nullptr});
+    CHECK(data[200][0] == 2 && data[399][19] == 2);
+}
+
+int main(int argc, char** argv) { return sn::test::run(argc, argv); }
