@@ -57,7 +57,7 @@ bool from_dl(const DLDataType& t, DType* out) {
 }
 
 struct Context {
-    BufferRef buffer;
+    HeldBuffer buffer;
     Dims shape, strides;
 };
 

@@ -72,7 +72,8 @@ void set_python_error() {
     } catch (const PythonError&) {
         // The Python exception is set already.
     } catch (Error& error) {
-        if (error.where().empty()) error.set_where(site_text(current_site()));
+        // Work that ran later knows the site of its op; what fails at the call, the current one.
+        if (error.where().empty()) error.set_where(site_text(error.site() ? error.site() : current_site()));
         PyObject* type = exception_types[static_cast<int>(error.kind())];
         PyObject* exception = PyObject_CallFunction(type, "s", error.what());
         if (!exception) return;

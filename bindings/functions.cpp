@@ -246,7 +246,8 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
         if (at < n_params && at <= 1 && n_args > at + 1 && is_int_like(args[at])) {
             size_t end = at;
             while (end < n_args && is_int_like(args[end])) ++end;
-            const bool next_takes_int = at + 1 < n_params && f.params[at + 1].type == ParamType::kInts;
+            const bool next_takes_int = at + 1 < n_params && (f.params[at + 1].type == ParamType::kInts ||
+                                                              f.params[at + 1].required);
             if (end - at > 1 && !next_takes_int && (end == n_args || end - at > 1) &&
                 !(at + 1 < n_params && f.params[at + 1].type == ParamType::kInt)) {
                 gathered = PyTuple_New(static_cast<Py_ssize_t>(end - at));
@@ -344,6 +345,7 @@ PyObject* function_vectorcall(PyObject* self, PyObject* const* args, size_t narg
     }
     struct Drop { PyObject* o; ~Drop() { Py_XDECREF(o); } } drop{keywords};
     SN_PY_TRY
+    Recorder::current().make_room();
     return call(f, args, n, keywords);
     SN_PY_CATCH(nullptr)
 }

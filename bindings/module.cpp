@@ -5,12 +5,15 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/cpu_tables.h"
+#include "backend/cpu/probe.h"
 #include "base/error.h"
+#include "engine/engine.h"
 #include "engine/pool.h"
 #include "memory/recycling.h"
 #include "op/api.h"
 #include "op/op.h"
 #include "plan/execute.h"
+#include "plan/run.h"
 #include "py.h"
 #include "record/read.h"
 #include "record/recorder.h"
@@ -214,7 +217,33 @@ NB_MODULE(_core, m) {
         init_tensor_type(m.ptr());
         init_functions(m.ptr());
         init_sites(m.ptr());
+        pool_threads();  // bad settings in the environment are told at import
+        engine_mode();
     });
+    set_wait_hooks({
+        [] { return PyGILState_Check() ? static_cast<void*>(PyEval_SaveThread()) : nullptr; },
+        [](void* state) {
+            if (state) PyEval_RestoreThread(static_cast<PyThreadState*>(state));
+        },
+        [] {
+            const PyGILState_STATE gil = PyGILState_Ensure();
+            const bool stop = PyErr_CheckSignals() != 0;
+            PyGILState_Release(gil);
+            return stop;
+        },
+    });
+    m.def("shutdown", [] {
+        nb::gil_scoped_release release;
+        shutdown_engine();
+    });
+    m.def("engine_mode", [] { return std::string(engine_mode() == EngineMode::kSerial ? "serial" : "threaded"); });
+    m.def("set_engine_mode", [](const std::string& mode) { guarded([&] {
+        if (mode != "serial" && mode != "threaded")
+            fail(ErrorKind::kValue, "engine", "'%s' is no mode of the engine; it is 'threaded' or 'serial'", mode.c_str());
+        finish_recorded();
+        nb::gil_scoped_release release;
+        set_engine_mode(mode == "serial" ? EngineMode::kSerial : EngineMode::kThreaded);
+    }); });
 
     m.def("asarray", [](nb::handle data, nb::object dtype, nb::object device, nb::object copy) {
         return guarded([&] {
@@ -244,7 +273,7 @@ NB_MODULE(_core, m) {
     m.def("custom_function", &custom_function);
     m.def("release_consumed", &release_consumed);
     m.def("flush", [] { guarded([] { Recorder::current().flush(); }); });
-    m.def("synchronize", [] { guarded([] { service(); synchronize(); }); });
+    m.def("synchronize", [] { guarded([] { service(); finish_recorded(); }); });
     m.def("promote_types", [](nb::handle a, nb::handle b) {
         return guarded([&] { return steal(from_dtype(promote(to_dtype("result_type", a.ptr()), to_dtype("result_type", b.ptr())))); });
     });
@@ -260,6 +289,7 @@ NB_MODULE(_core, m) {
         set_pool_threads(n);
     }); });
     m.def("threads_reason", &pool_size_reason);
+    m.def("fma_peak", &cpu::fma_peak);
     m.def("window_limit", &window_limit);
     m.def("set_window_limit", [](int n) { guarded([&] { Recorder::current().flush(); set_window_limit(n); }); });
     m.def("isa", [] { return guarded([] { return std::string(cpu::cpu_tables().isa); }); });

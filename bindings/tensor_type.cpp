@@ -316,6 +316,7 @@ void read_items(PyObject* key, std::vector<IndexItem>& items) {
 
 PyObject* get_item(PyObject* self, PyObject* key) {
     SN_PY_TRY
+    Recorder::current().make_room();
     std::vector<IndexItem> items;
     read_items(key, items);
     return wrap(index(get(self), items.data(), static_cast<int>(items.size())), self);
@@ -368,7 +369,7 @@ PyObject* sequence_item(PyObject* self, Py_ssize_t i) {
 // ---- buffer protocol: read-only, zero-copy; the view holds the buffer
 
 struct Export {
-    BufferRef buffer;
+    HeldBuffer buffer;
     SmallVec<Py_ssize_t, 8> shape, strides;
 };
 
@@ -677,6 +678,12 @@ PyObject* assign_(PyObject* self, PyObject* other) {
              dtype_name(v.dtype()), format_shape(v.shape()).c_str(), dtype_name(x.dtype()),
              format_shape(x.shape()).c_str());
     }
+    if (v.value()->kind == ValueState::kPending && v.value() != x.value()) {
+        const bool pending = x.value()->kind == ValueState::kPending;
+        if (pending && !x.value()->former) materialize(x);  // state made a moment ago
+        if (v.value()->kind == ValueState::kPending)
+            v.value()->former = pending && x.value()->former ? x.value()->former : x.value();
+    }
     rebind(self, x.node() && x.node()->leaf ? Tensor(v.value(), x.node(), 0) : v.detach());
     return Py_NewRef(self);
     SN_PY_CATCH(nullptr)
@@ -855,7 +862,8 @@ PyType_Slot slots[] = {
     {Py_tp_doc, const_cast<char*>(
         "A multi-dimensional array of one dtype on one device.\n\nMake one with sn.tensor, sn.asarray, sn.zeros and "
         "so on. Values never change: `x += 1` and `x[i] = v` bind the tensor (and its views and base) to a new "
-        "value, computed in place when nobody else holds the old one.\n")},
+        "value, computed in place when nobody else holds the old one.\n\nExamples\n--------\n"
+        ">>> x = sn.tensor([[1.0, 2.0], [3.0, 4.0]])\n>>> x[0] += 10\n>>> (x @ x.T).sum().item()\n452.0\n")},
     SN_SLOT(Py_tp_new, tensor_new),
     SN_SLOT(Py_tp_dealloc, tensor_dealloc),
     SN_SLOT(Py_tp_repr, repr),

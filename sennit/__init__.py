@@ -7,6 +7,9 @@ from typing import Any as _Any
 
 from . import _core
 
+import atexit as _atexit
+
+_atexit.register(_core.shutdown)
 _core.set_package_folder(_os.path.dirname(__file__) + _os.sep)
 
 from . import autograd  # noqa: E402 - the package's folder must be known first

@@ -60,7 +60,16 @@ def set_num_threads(count: int) -> None:
 
 
 class _Memory:
-    """Memory of a device as Sennit's allocator sees it."""
+    """Memory of a device as Sennit's allocator sees it.
+
+    Examples
+    --------
+    >>> sn.memory.reset_peak()
+    >>> x = sn.ones(1000)
+    >>> sn.synchronize()
+    >>> sn.memory.stats()["peak"] >= 4000
+    True
+    """
 
     def stats(self, device: int = 0) -> dict[str, int]:
         """Bytes in use, at peak, cached and reserved, and numbers of allocations.
@@ -131,6 +140,7 @@ class _Config:
 
     @property
     def window(self) -> int:
+        """Most operations recorded before they run; 1 runs op by op (`SENNIT_WINDOW`)."""
         return _core.window_limit()
 
     @window.setter
@@ -139,6 +149,7 @@ class _Config:
 
     @property
     def verify(self) -> bool:
+        """Whether every graph and plan is checked by an independent verifier."""
         return self._verify
 
     @verify.setter
@@ -148,6 +159,7 @@ class _Config:
 
     @property
     def plan_cache(self) -> int:
+        """Most plans kept; the least recently used goes first."""
         return _core.plan_cache_stats()["limit"]
 
     @plan_cache.setter

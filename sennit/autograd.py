@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import _core
-from ._core import Tensor, grad_enabled
+from ._core import Tensor
 
 __all__ = [
     "Function",
@@ -96,9 +96,23 @@ class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name
 
     def __init__(self, mode: bool) -> None:
         super().__init__()
-        self._mode = bool(mode)  # type: ignore[misc]
+        self._mode = bool(mode)
 
     __slots__ = ("_mode",)
+
+
+def grad_enabled() -> bool:
+    """Whether op calls go on the tape here.
+
+    Examples
+    --------
+    >>> sn.grad_enabled()
+    True
+    >>> with sn.no_grad():
+    ...     sn.grad_enabled()
+    False
+    """
+    return _core.grad_enabled()
 
 
 def backward(tensor: Tensor, gradient: Tensor | None = None) -> None:
@@ -152,8 +166,7 @@ def gradients(
     >>> g.item(), h.item()
     (27.0, 18.0)
     """
-    one = isinstance(outputs, Tensor)
-    outs = [outputs] if one else list(outputs)
+    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     return _core.gradients(outs, ins, gradients, create_graph)
 

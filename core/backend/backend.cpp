@@ -7,7 +7,8 @@
 
 namespace sn {
 
-std::unique_ptr<Backend> make_cpu_backend();  // backend/cpu/backend.cpp
+std::unique_ptr<Backend> make_cpu_backend();        // backend/cpu/backend.cpp
+std::unique_ptr<Backend> make_reference_backend();  // backend/reference/backend.cpp
 
 namespace {
 
@@ -15,6 +16,7 @@ std::vector<std::unique_ptr<Backend>>& backends() {
     static auto* list = [] {
         auto* made = new std::vector<std::unique_ptr<Backend>>;
         made->push_back(make_cpu_backend());
+        made->push_back(make_reference_backend());
         return made;
     }();
     return *list;

@@ -50,6 +50,11 @@ void Buffer::place(BufferRef parent, size_t offset) {
     parent_ = std::move(parent);
 }
 
+void Buffer::take_over(Buffer& former) {
+    SN_CHECK(!data_ && !former.parent_ && former.allocator_ == allocator_ && former.bytes_ == bytes_);
+    data_ = std::exchange(former.data_, nullptr);
+}
+
 void Buffer::set_failed(std::exception_ptr error) {
     error_ = std::move(error);
     state_.store(BufferState::kFailed, std::memory_order_release);

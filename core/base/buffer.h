@@ -38,6 +38,12 @@ public:
     void materialise();  // gives a pending buffer its memory; no effect when it has it
     // A pending buffer may also come to lie in (a part of) another one, such as a plan's arena.
     void place(BufferRef parent, size_t offset);
+    // Becomes the owner of the memory of a buffer that nobody reads any more: a result written in
+    // place. The other one is left without memory.
+    void take_over(Buffer& former);
+    // A failed or pending buffer gets contents after all, under the record lock with nothing running:
+    // the part of a failed window that did not depend on the failure (plan/replay.cpp).
+    void repair() { state_.store(BufferState::kReady, std::memory_order_release); }
     // By the work that produces it; through the engine (engine.h), which wakes those who wait.
     void set_ready() { state_.store(BufferState::kReady, std::memory_order_release); }
     void set_failed(std::exception_ptr error);
@@ -46,6 +52,10 @@ public:
     void release() {
         if (count_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
     }
+
+    // Values and exports that show this buffer's elements. Work in flight holds references too, but
+    // does not count: a buffer with one holder may be written over once that holder is gone.
+    std::atomic<int32_t> holders{0};
 
     // For the engine: the task that will produce this buffer (0: none), and its dependencies.
     std::atomic<uint64_t> producer{0};
@@ -65,6 +75,30 @@ private:
     void (*release_)(void*) = nullptr;
     BufferRef parent_;
     std::exception_ptr error_;
+};
+
+// A reference that counts as a holder.
+class HeldBuffer {
+public:
+    HeldBuffer() = default;
+    HeldBuffer(BufferRef buffer) : ref_(std::move(buffer)) { count(1); }  // NOLINT: implicit
+    HeldBuffer(const HeldBuffer& other) : ref_(other.ref_) { count(1); }
+    HeldBuffer(HeldBuffer&& other) noexcept : ref_(std::move(other.ref_)) {}
+    HeldBuffer& operator=(HeldBuffer other) noexcept {
+        ref_.swap(other.ref_);
+        return *this;
+    }
+    ~HeldBuffer() { count(-1); }
+    const BufferRef& ref() const { return ref_; }
+    Buffer* operator->() const { return ref_.get(); }
+    Buffer& operator*() const { return *ref_; }
+    explicit operator bool() const { return static_cast<bool>(ref_); }
+
+private:
+    void count(int32_t by) {
+        if (ref_) ref_->holders.fetch_add(by, std::memory_order_acq_rel);
+    }
+    BufferRef ref_;
 };
 
 // Owners whose buffers are gone wait here until somebody who may release them comes by.

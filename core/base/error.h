@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <exception>
 #include <string>
 #include <string_view>
@@ -32,12 +33,18 @@ public:
     const std::string& op() const { return op_; }
     const std::string& message() const { return message_; }
     const std::string& where() const { return where_; }
-    // The first location given wins: it is nearest to the cause.
+    // The first location given wins: it is nearest to the cause. A site is a number that the
+    // recording side can turn into text (record/recorder.h); workers only have that.
     void set_where(std::string where);
+    void set_site(uint32_t site) {
+        if (!site_) site_ = site;
+    }
+    uint32_t site() const { return site_; }
 
 private:
     void compose();
     ErrorKind kind_;
+    uint32_t site_ = 0;
     std::string op_, message_, where_, text_;
 };
 

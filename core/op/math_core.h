@@ -229,11 +229,26 @@ SN_FN V exp2_of_magic(V k_plus_magic) {
 template <class V>
 SN_FN V at_most(V x, Elem<V> hi) {
     const V h = all<V>(hi);
+#if defined(SN_ISA) && defined(__AVX512F__)
+    // One instruction with just this meaning, which GCC does not find for vectors.
+    if constexpr (__is_same(V, F32)) return (V)_mm512_min_ps((__m512)h, (__m512)x);
+    if constexpr (__is_same(V, F64)) return (V)_mm512_min_pd((__m512d)h, (__m512d)x);
+#elif defined(SN_ISA) && defined(__AVX2__)
+    if constexpr (__is_same(V, F32)) return (V)__builtin_ia32_minps256(h, x);
+    if constexpr (__is_same(V, F64)) return (V)__builtin_ia32_minpd256(h, x);
+#endif
     return h < x ? h : x;
 }
 template <class V>
 SN_FN V at_least(V x, Elem<V> lo) {
     const V l = all<V>(lo);
+#if defined(SN_ISA) && defined(__AVX512F__)
+    if constexpr (__is_same(V, F32)) return (V)_mm512_max_ps((__m512)l, (__m512)x);
+    if constexpr (__is_same(V, F64)) return (V)_mm512_max_pd((__m512d)l, (__m512d)x);
+#elif defined(SN_ISA) && defined(__AVX2__)
+    if constexpr (__is_same(V, F32)) return (V)__builtin_ia32_maxps256(l, x);
+    if constexpr (__is_same(V, F64)) return (V)__builtin_ia32_maxpd256(l, x);
+#endif
     return l > x ? l : x;
 }
 

@@ -488,9 +488,12 @@ void Builder::make_step(uint32_t step) {
     const Node& n = g_.nodes[group.nodes[0]];
     s.origin = n.origin;
     s.device = g_.meta(n.first_out).device;
+    const OpDef& def = op_def(n.op);
     if (group.anchor != kNone) {
         s.origin = g_.nodes[group.anchor].origin;
         make_kernel(s, g_.nodes[group.anchor], step);
+    } else if (!group.fused && (def.tile_op >= 0 || def.cast)) {
+        s.op = n.op;  // no elements: nothing to run
     } else if (!group.fused) {
         make_kernel(s, n, step);
     }
@@ -528,7 +531,12 @@ std::shared_ptr<const Plan> Builder::build() {
     for (size_t i = 0; i < p_.scalars.size(); ++i)
         plan_->scalar_dtypes.push_back(g_.meta(g_.scalars[i]).dtype);
     plan_->scalars = p_.scalars;
-    for (ValueId v : g_.outputs) plan_->outputs.push_back({slot(v), p_.strides[v]});
+    for (ValueId v : g_.outputs) {
+        const ValueId r = root(v);
+        const bool overwrites = g_.values[r].kind == ValueKind::kNode &&
+                                plan_->buffers[places_[r].buffer].kind == BufferKind::kInput;
+        plan_->outputs.push_back({slot(v), p_.strides[v], overwrites});
+    }
     plan_->arena_bytes = place_in_arena(plan_->buffers);
     if (!g_.nodes.empty()) plan_->device = g_.meta(g_.nodes[0].first_out).device;
     plan_->groups = std::move(groups_);

@@ -1,13 +1,12 @@
 #include "plan/execute.h"
 
 #include <chrono>
-#include <cstring>
 #include <list>
 #include <unordered_map>
 
 #include "base/buffer.h"
-#include "memory/recycling.h"
 #include "op/op.h"
+#include "plan/run.h"
 #include "record/recorder.h"
 
 namespace sn {
@@ -77,141 +76,86 @@ double now_us() {
     return duration<double, std::micro>(steady_clock::now().time_since_epoch()).count();
 }
 
-// ---- one run of a plan
+// Plans shorter than this run in the caller: handing them over would cost more.
+constexpr double kCallerNanoseconds = 30e3;
 
-// A runtime number as one element of `dtype`, for kernels that take it as an operand.
-void store_scalar(const Scalar& s, DType dtype, void* cell) {
-    const auto put = [&](auto value) { std::memcpy(cell, &value, sizeof value); };
-    switch (dtype) {
-        case DType::kBool: put(static_cast<uint8_t>(s.as_double() != 0)); break;
-        case DType::kI8: put(static_cast<int8_t>(s.as_int())); break;
-        case DType::kI16: put(static_cast<int16_t>(s.as_int())); break;
-        case DType::kI32: put(static_cast<int32_t>(s.as_int())); break;
-        case DType::kI64: put(s.as_int()); break;
-        case DType::kU8: put(static_cast<uint8_t>(s.as_int())); break;
-        case DType::kU16: put(static_cast<uint16_t>(s.as_int())); break;
-        case DType::kU32: put(static_cast<uint32_t>(s.as_int())); break;
-        case DType::kU64: put(static_cast<uint64_t>(s.as_int())); break;
-        case DType::kF16: put(f32_to_f16(static_cast<float>(s.as_double()))); break;
-        case DType::kBF16: put(f32_to_bf16(static_cast<float>(s.as_double()))); break;
-        case DType::kF32: put(static_cast<float>(s.as_double())); break;
-        case DType::kF64: put(s.as_double()); break;
-    }
+// An input may be overwritten when only this window (and state that it replaces) holds its value,
+// and only that value shows its buffer.
+bool donatable(const Value& v, uint32_t formers) {
+    return v.refs == 1 + formers && v.buffer->holders.load(std::memory_order_acquire) == 1 &&
+           v.buffer->allocator() != nullptr;
 }
 
-// The memory of one run, reused by the next one of the same thread.
-struct RunState {
-    std::vector<char*> base;      // by plan buffer
-    std::vector<Scalar> scalars;
-    std::vector<int64_t> cells;   // scalars as kernel operands
-    std::vector<TensorView> in, out;
-    std::vector<void*> pointers;
-    BufferRef arena;
-};
-thread_local RunState run_state;
-
-class Run {
-public:
-    Run(const Plan& plan, RunState& state) : plan_(plan), s_(state) {}
-    void bind(const Recorder& recorder, std::vector<BufferRef>& outputs);
-    void run(std::vector<double>* step_us, const std::vector<uint32_t>& sites);
-    int64_t scalar_offset(const Slot& slot) const {
-        int64_t offset = slot.offset;
-        for (size_t i = 0; i < slot.terms.size(); i += 2)
-            offset += s_.scalars[slot.terms[i]].as_int() * slot.terms[i + 1];
-        return offset;
-    }
-
-private:
-    void* address(const Slot& slot) {
-        if (slot.buffer == kNone) return &s_.cells[slot.scalar];
-        return s_.base[slot.buffer] + scalar_offset(slot);
-    }
-    void run_step(const Step& step);
-
-    const Plan& plan_;
-    RunState& s_;
-};
-
-void Run::bind(const Recorder& recorder, std::vector<BufferRef>& outputs) {
-    s_.scalars.resize(plan_.scalars.size());
-    s_.cells.resize(plan_.scalars.size());
-    for (size_t i = 0; i < plan_.scalars.size(); ++i) {
-        const ScalarSource& source = plan_.scalars[i];
-        s_.scalars[i] = source.slot >= 0 ? recorder.scalars[source.slot] : source.constant;
-        store_scalar(s_.scalars[i], plan_.scalar_dtypes[i], &s_.cells[i]);
-    }
-    if (plan_.arena_bytes > (s_.arena ? s_.arena->bytes() : 0)) {
-        s_.arena.reset();
-        if (would_exceed(plan_.arena_bytes)) {
-            fail(ErrorKind::kMemory, "plan",
-                 "running what has been recorded needs %s of working memory, more than the limit of "
-                 "%s leaves; use a smaller batch, or read results earlier",
-                 format_bytes(plan_.arena_bytes).c_str(), format_bytes(memory_limit()).c_str());
-        }
-        s_.arena = Buffer::allocate(device_allocator(plan_.device), plan_.arena_bytes);
-    }
-    outputs.reserve(plan_.output_buffers.size());
-    for (uint32_t b : plan_.output_buffers)
-        outputs.push_back(Buffer::allocate(device_allocator(plan_.device), plan_.buffers[b].bytes));
-    s_.base.resize(plan_.buffers.size());
-    char* arena = s_.arena ? static_cast<char*>(s_.arena->data()) : nullptr;
-    for (size_t i = 0; i < plan_.buffers.size(); ++i) {
-        const PlanBuffer& b = plan_.buffers[i];
-        switch (b.kind) {
-            case BufferKind::kInput: {
-                const Value& v = *recorder.inputs[b.index];
-                s_.base[i] = static_cast<char*>(v.buffer->data()) +
-                             v.offset * static_cast<int64_t>(dtype_size(v.meta.dtype));
-                break;
-            }
-            case BufferKind::kOutput:
-                s_.base[i] = static_cast<char*>(outputs[b.index]->data());
-                break;
-            case BufferKind::kArena: s_.base[i] = arena + b.offset; break;
+void complete_key(const Recorder& recorder, const std::vector<uint8_t>& donated,
+                  std::vector<uint64_t>& key) {
+    const std::vector<ValueId>& outputs = recorder.graph.outputs;
+    key.push_back(outputs.size());
+    for (size_t i = 0; i < outputs.size(); i += 2)
+        key.push_back(outputs[i] | (i + 1 < outputs.size() ? static_cast<uint64_t>(outputs[i + 1]) << 32 : 0));
+    uint64_t bits = 0;
+    for (size_t i = 0; i < donated.size(); ++i) {
+        bits = bits << 1 | donated[i];
+        if (i % 64 == 63 || i + 1 == donated.size()) {
+            key.push_back(bits);
+            bits = 0;
         }
     }
 }
 
-void Run::run_step(const Step& step) {
-    Backend& device = backend(step.device);
-    s_.pointers.clear();
-    for (const Slot& slot : step.bindings) s_.pointers.push_back(address(slot));
-    if (!step.kernel) {
-        device.run_program(*step.program, s_.pointers.data(), s_.scalars.data());
-        return;
+std::vector<uint8_t> find_donations(const Recorder& recorder) {
+    std::vector<uint8_t> donated(recorder.inputs.size());
+    for (ValueId v : recorder.graph.outputs) {
+        const Ref<Value>& former = recorder.holders[v]->former;
+        if (former) ++former->former_of;
     }
-    s_.in.assign(step.in.begin(), step.in.end());
-    s_.out.assign(step.out.begin(), step.out.end());
-    for (size_t i = 0; i < s_.in.size(); ++i) s_.in[i].data = address(step.in_slots[i]);
-    for (size_t i = 0; i < s_.out.size(); ++i)
-        s_.out[i].data = step.out_slots[i].buffer == kNone ? nullptr : address(step.out_slots[i]);
-    KernelCall call{s_.in.data(), static_cast<int>(s_.in.size()), s_.out.data(),
-                    static_cast<int>(s_.out.size()), step.attrs.data(), nullptr,
-                    step.workspace.buffer == kNone ? nullptr : address(step.workspace)};
-    if (step.program)
-        device.run_with_epilogue(step.kernel, call, *step.program, s_.pointers.data(), s_.scalars.data());
-    else
-        step.kernel(call);
+    for (size_t i = 0; i < donated.size(); ++i)
+        donated[i] = donatable(*recorder.inputs[i], recorder.inputs[i]->former_of);
+    for (ValueId v : recorder.graph.outputs) {
+        const Ref<Value>& former = recorder.holders[v]->former;
+        if (former) former->former_of = 0;
+    }
+    return donated;
 }
 
-void Run::run(std::vector<double>* step_us, const std::vector<uint32_t>& sites) {
-    for (const Step& step : plan_.steps) {
-        const double start = step_us ? now_us() : 0;
-        try {
-            run_step(step);
-        } catch (Error& error) {
-            const uint32_t site = step.origin < sites.size() ? sites[step.origin] : 0;
-            error.set_where(site_text(site));
-            throw;
+// Buffers for the graph's outputs: inputs that are shown, fresh ones, or fresh ones that will take
+// over the memory of a donated input.
+void make_outputs(const Plan& plan, const Recorder& recorder, WindowRun& run) {
+    std::vector<BufferRef> made(plan.buffers.size());
+    run.outputs.reserve(plan.outputs.size());
+    for (const PlanOutput& out : plan.outputs) {
+        BufferRef& buffer = made[out.slot.buffer];
+        const PlanBuffer& b = plan.buffers[out.slot.buffer];
+        if (b.kind == BufferKind::kInput && !out.overwrites) {
+            run.outputs.push_back(recorder.inputs[b.index]->buffer.ref());
+            continue;
         }
-        if (step_us) step_us->push_back(now_us() - start);
+        if (!buffer) {
+            buffer = out.overwrites
+                         ? Buffer::pending(*recorder.inputs[b.index]->buffer->allocator(),
+                                           recorder.inputs[b.index]->buffer->bytes())
+                         : Buffer::pending(device_allocator(plan.device), b.bytes);
+        }
+        run.outputs.push_back(buffer);
     }
 }
 
-// An input may be overwritten when only this window holds its value, and only that value its buffer.
-bool donatable(const Value& v) {
-    return v.refs == 1 && v.buffer->unique() && v.buffer->allocator() != nullptr;
+// What a replay needs, and nobody else.
+void keep_for_replay(Recorder& recorder, WindowRun& run, bool move) {
+    const std::vector<ValueId>& outputs = recorder.graph.outputs;
+    for (size_t k = 0; k < outputs.size(); ++k) {
+        const Ref<Value>& former = recorder.holders[outputs[k]]->former;
+        if (!former) continue;
+        if (run.former.empty()) run.former.resize(outputs.size());
+        run.former[k] = {former->buffer.ref(), former->offset, former->strides};
+    }
+    for (const Ref<Value>& v : recorder.inputs) run.input_strides.push_back(v->strides);
+    if (move) {
+        std::swap(run.graph, recorder.graph);
+        std::swap(run.numbers, recorder.scalars);
+    } else {
+        run.graph = recorder.graph;
+        run.numbers = recorder.scalars;
+    }
 }
 
 }  // namespace
@@ -237,100 +181,97 @@ void set_reports(int keep) {
 const std::vector<WindowReport>& window_reports() { return reports; }
 void clear_reports() { reports.clear(); }
 
+void settle_failures(Recorder& recorder) {
+    RunLane& lane = recorder.lane();
+    if (!lane.has_failed()) return;
+    lane.drain();
+    for (const std::shared_ptr<WindowRun>& run : lane.take_failed()) {
+        replay(*run);
+        recorder.fail_with(run->failure);
+    }
+}
+
 void execute_window(Recorder& recorder) {
     Graph& graph = recorder.graph;
-    bool checks = false;
     for (ValueId v = 0; v < graph.values.size(); ++v)
         if (recorder.holders[v]) graph.outputs.push_back(v);
+    bool checks = false;
     for (const Node& n : graph.nodes) checks |= op_def(n.op).checks_values;
     if (graph.outputs.empty() && !checks) return;
 
-    // The rest of the key: what lives on, what may be overwritten.
-    std::vector<uint8_t> donated(recorder.inputs.size());
-    std::vector<uint64_t>& key = recorder.key;
-    key.push_back(graph.outputs.size());
-    for (size_t i = 0; i < graph.outputs.size(); i += 2)
-        key.push_back(graph.outputs[i] |
-                      (i + 1 < graph.outputs.size() ? static_cast<uint64_t>(graph.outputs[i + 1]) << 32 : 0));
-    uint64_t bits = 0;
-    for (size_t i = 0; i < donated.size(); ++i) {
-        donated[i] = donatable(*recorder.inputs[i]);
-        bits = bits << 1 | donated[i];
-        if (i % 64 == 63 || i + 1 == donated.size()) {
-            key.push_back(bits);
-            bits = 0;
-        }
-    }
-    const uint64_t hash = hash_key(key);
+    const std::vector<uint8_t> donated = find_donations(recorder);
+    complete_key(recorder, donated, recorder.key);
+    const uint64_t hash = hash_key(recorder.key);
     const double start = reports_kept ? now_us() : 0;
+    const std::shared_ptr<const Plan>* found = find_plan(recorder.key, hash);
     std::shared_ptr<const Plan> plan;
-    std::vector<BufferRef> outputs;
-    std::exception_ptr failure;
-    WindowReport report;
-    try {
-        const std::shared_ptr<const Plan>* found = find_plan(key, hash);
-        report.hit = found != nullptr;
-        if (found) {
-            plan = *found;
-        } else {
-            std::vector<Dims> strides;
-            for (const Ref<Value>& v : recorder.inputs) strides.push_back(v->strides);
-            plan = build_plan(graph, strides, donated);
-            keep_plan(key, hash, plan);
+    if (found) {
+        plan = *found;
+    } else {
+        std::vector<Dims> strides;
+        for (const Ref<Value>& v : recorder.inputs) strides.push_back(v->strides);
+        plan = build_plan(graph, strides, donated);
+        keep_plan(recorder.key, hash, plan);
+    }
+    const double planned = reports_kept ? now_us() : 0;
+
+    RunLane& lane = recorder.lane();
+    const std::shared_ptr<WindowRun> run = lane.new_run();
+    run->plan = plan;
+    run->scalars.reserve(plan->scalars.size());
+    for (const ScalarSource& s : plan->scalars)
+        run->scalars.push_back(s.slot >= 0 ? recorder.scalars[s.slot] : s.constant);
+    for (const Ref<Value>& v : recorder.inputs) {
+        run->inputs.push_back(v->buffer.ref());
+        run->input_offsets.push_back(v->offset * static_cast<int64_t>(dtype_size(v->meta.dtype)));
+    }
+    make_outputs(*plan, recorder, *run);
+    const bool in_caller = reports_kept || (plan->cost < kCallerNanoseconds && lane.idle());
+    if (reports_kept) lane.drain();
+
+    // From here on nothing fails: the held values get their places in buffers that are on their way.
+    const std::vector<ValueId> outputs = graph.outputs;
+    if (!in_caller) keep_for_replay(recorder, *run, true);
+    for (size_t k = 0; k < outputs.size(); ++k) {
+        Value& v = *recorder.holders[outputs[k]];
+        const PlanOutput& out = plan->outputs[k];
+        const PlanBuffer& b = plan->buffers[out.slot.buffer];
+        v.kind = ValueState::kBuffer;
+        v.recorder = nullptr;
+        v.lane = &lane;
+        v.strides = out.strides;
+        v.offset = slot_offset(out.slot, run->scalars) / static_cast<int64_t>(dtype_size(v.meta.dtype));
+        if (b.kind == BufferKind::kInput) v.offset += recorder.inputs[b.index]->offset;
+        v.buffer = run->outputs[k];
+    }
+    if (!in_caller) {
+        run->sites.swap(recorder.sites);
+        lane.submit(run, false, nullptr);
+    } else {
+        WindowReport report;
+        run->sites.swap(recorder.sites);
+        lane.submit(run, true, reports_kept ? &report.step_us : nullptr);
+        if (run->failure) {
+            graph.outputs = outputs;
+            keep_for_replay(recorder, *run, false);
         }
-        // A failed input fails what depends on it, with the same first cause.
-        for (const Ref<Value>& v : recorder.inputs)
-            if (v->buffer->state() == BufferState::kFailed) std::rethrow_exception(v->buffer->error());
-        const double planned = reports_kept ? now_us() : 0;
-        Run run(*plan, run_state);
-        run.bind(recorder, outputs);
-        run.run(reports_kept ? &report.step_us : nullptr, recorder.sites);
         if (reports_kept) {
             report.plan = plan;
-            report.recorded = static_cast<int>(graph.nodes.size());
+            report.recorded = static_cast<int>(run->sites.size());
+            report.hit = found != nullptr;
             report.plan_us = planned - start;
             report.run_us = now_us() - planned;
-            report.sites = recorder.sites;
+            report.sites = run->sites;
             reports.push_back(std::move(report));
             if (static_cast<int>(reports.size()) > reports_kept) reports.erase(reports.begin());
         }
-    } catch (...) {
-        failure = std::current_exception();
+        if (!run->failure) run->sites.swap(recorder.sites);
     }
-
-    for (size_t k = 0; k < graph.outputs.size(); ++k) {
-        Value& v = *recorder.holders[graph.outputs[k]];
-        v.kind = ValueState::kBuffer;
-        v.recorder = nullptr;
-        recorder.holders[graph.outputs[k]] = nullptr;
-        if (failure) {
-            if (v.fallback) {  // state keeps its former value
-                v.buffer = v.fallback->buffer;
-                v.offset = v.fallback->offset;
-                v.strides = v.fallback->strides;
-            } else {
-                v.buffer = Buffer::pending(device_allocator(v.meta.device), 0);
-                v.buffer->set_failed(failure);
-                v.strides = contiguous_strides(v.meta.shape);
-            }
-            v.fallback.reset();
-            continue;
-        }
-        v.fallback.reset();
-        const PlanOutput& out = plan->outputs[k];
-        const PlanBuffer& b = plan->buffers[out.slot.buffer];
-        const Run run(*plan, run_state);
-        v.offset = run.scalar_offset(out.slot) / static_cast<int64_t>(dtype_size(v.meta.dtype));
-        v.strides = out.strides;
-        if (b.kind == BufferKind::kInput) {
-            const Value& source = *recorder.inputs[b.index];
-            v.buffer = source.buffer;
-            v.offset += source.offset;
-        } else {
-            v.buffer = outputs[b.index];
-        }
+    for (ValueId v : outputs) {
+        recorder.holders[v]->former.reset();
+        recorder.holders[v] = nullptr;
     }
-    if (failure) recorder.fail_with(failure);
+    lane.retire_if_done(run);
 }
 
 }  // namespace sn

@@ -13,6 +13,10 @@ class Recorder;
 // held into values with buffers.
 void execute_window(Recorder& recorder);
 
+// Replays failed windows, so that only what depends on a failure fails. Called before a value is read
+// or used whose window may have failed.
+void settle_failures(Recorder& recorder);
+
 struct CacheStats {
     int64_t plans = 0, hits = 0, misses = 0, bytes = 0, limit = 0;
 };

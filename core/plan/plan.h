@@ -54,6 +54,7 @@ struct Step {
 struct PlanOutput {
     Slot slot;
     Dims strides;             // elements
+    bool overwrites = false;  // lies over a donated input (not: shows an input)
 };
 
 // Everything about running one structure of graph, computed once.

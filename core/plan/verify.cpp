@@ -46,7 +46,7 @@ std::string verify(const Plan& plan) {
     }
     std::vector<uint8_t> written(plan.buffers.size(), 0);
     for (size_t i = 0; i < plan.buffers.size(); ++i)
-        written[i] = plan.buffers[i].kind == BufferKind::kInput;
+        written[i] = plan.buffers[i].kind == BufferKind::kInput || plan.buffers[i].bytes == 0;
     bool overwrote = false;
     for (size_t k = 0; k < plan.steps.size(); ++k) {
         const Step& step = plan.steps[k];

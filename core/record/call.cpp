@@ -106,6 +106,13 @@ void record(OpId op, std::span<const Tensor> in, const Attrs& attrs, std::span<T
         for (const Tensor& t : in) needs_grad |= t.requires_grad();
     }
 
+    for (const Tensor& t : in) {
+        const Value& v = *t.value();
+        if (v.kind == ValueState::kPending ? v.recorder != &recorder
+                                           : v.lane != nullptr && v.lane != &recorder.lane())
+            recorder.prepare(t);
+    }
+
     SmallVec<ValueId, kInlineOperands> ids;
     ids.resize(n);
     Meta out_meta[4];

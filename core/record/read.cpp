@@ -5,6 +5,7 @@
 #include "backend/backend.h"
 #include "base/error.h"
 #include "op/movement.h"
+#include "plan/execute.h"
 #include "record/recorder.h"
 #include "record/tape.h"
 
@@ -36,10 +37,20 @@ void materialize(const Tensor& x) {
 
 void wait_ready(const Tensor& x) {
     materialize(x);
-    const Buffer& buffer = *x.value()->buffer;
-    if (buffer.state() == BufferState::kFailed) {
+    Value& v = *x.value();
+    const HeldBuffer buffer = v.buffer;
+    if (buffer->state() == BufferState::kPending) {
+        WaitScope scope;
+        try {
+            wait(*buffer, wait_hooks().poll);
+        } catch (const Error&) {
+            // Settled below: the failure may not concern this value.
+        }
+    }
+    if (buffer->state() == BufferState::kFailed) settle_failures(Recorder::current());
+    if (buffer->state() == BufferState::kFailed) {
         Recorder::current().take_failure();  // it is told now
-        std::rethrow_exception(buffer.error());
+        std::rethrow_exception(buffer->error());
     }
 }
 
@@ -112,9 +123,11 @@ Tensor copy_to_device(const Tensor& x, Device device) {
     return Tensor(copy.value(), node, 0);
 }
 
-void synchronize() {
+void finish_recorded() {
     Recorder& recorder = Recorder::current();
     recorder.flush();
+    recorder.lane().drain();
+    settle_failures(recorder);
     if (std::exception_ptr failure = recorder.take_failure()) std::rethrow_exception(failure);
 }
 

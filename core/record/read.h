@@ -16,6 +16,7 @@ Tensor from_buffer(BufferRef buffer, int64_t offset, DimSpan shape, DimSpan stri
                    Device device);
 // A copy on another device (itself when it is there already); gradients flow back.
 Tensor copy_to_device(const Tensor& x, Device device);
-void synchronize();
+// Runs what this thread has recorded, waits for it, and raises what failed.
+void finish_recorded();
 
 }  // namespace sn

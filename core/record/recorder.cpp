@@ -1,8 +1,10 @@
 #include "record/recorder.h"
 
-#include <bit>
+#include <atomic>
 #include <cstdlib>
+#include <mutex>
 
+#include "backend/backend.h"
 #include "op/op.h"
 #include "plan/execute.h"
 
@@ -51,25 +53,49 @@ std::string site_text(uint32_t site) {
 RecordInto::RecordInto(Recorder& recorder) : before(scoped) { scoped = &recorder; }
 RecordInto::~RecordInto() { scoped = before; }
 
+namespace {
+
+// Windows of threads that have ended while others hold their values. Whoever reads one flushes it,
+// as with any other thread's window.
+std::mutex orphan_lock;
+std::vector<Recorder*> orphans;
+std::atomic<bool> have_orphans{false};
+
+struct ThreadWindow {
+    Recorder* window = nullptr;
+    ~ThreadWindow() {  // without the record lock: nothing may be touched
+        if (!window) return;
+        const std::lock_guard guard(orphan_lock);
+        orphans.push_back(window);
+        have_orphans = true;
+    }
+};
+thread_local ThreadWindow thread_window;
+
+}  // namespace
+
 Recorder& Recorder::current() {
     if (scoped) return *scoped;
-    thread_local Recorder window(Kind::kWindow);
-    return window;
+    if (!thread_window.window) thread_window.window = new Recorder(Kind::kWindow);
+    return *thread_window.window;
+}
+
+void Recorder::bury_orphans() {
+    const std::lock_guard guard(orphan_lock);
+    std::erase_if(orphans, [](Recorder* r) {
+        if (!r->graph.nodes.empty()) {
+            for (const Value* v : r->holders)
+                if (v) return false;
+        }
+        if (!r->lane_.idle()) return false;
+        delete r;
+        return true;
+    });
+    have_orphans = !orphans.empty();
 }
 
 Recorder::~Recorder() {
-    // A thread that ends: what others still hold must not point here any more. What only a trace
-    // holds has no buffer to get.
-    if (kind_ == Kind::kWindow) {
-        bool held = false;
-        for (Value* v : holders) held |= v != nullptr;
-        if (held) {
-            try {
-                flush();
-            } catch (...) {
-            }
-        }
-    }
+    // What only a trace holds has no buffer to get.
     for (Value* v : holders)
         if (v) v->recorder = nullptr;
 }
@@ -84,6 +110,27 @@ void Recorder::start() {
     scalar_slots.clear();
     sites.clear();
     key.clear();
+}
+
+// A value that another thread's window makes is flushed and waited for. Before any operand is bound:
+// waiting lets others record.
+void Recorder::prepare(const Tensor& tensor) {
+    const Value& v = *tensor.value();
+    if (v.kind == ValueState::kPending && v.recorder && v.recorder != this &&
+        v.recorder->kind_ == Kind::kWindow)
+        v.recorder->flush();
+    if (v.kind == ValueState::kBuffer && v.lane && v.lane != &lane_ &&
+        v.buffer->state() == BufferState::kPending) {
+        const HeldBuffer keep = v.buffer;
+        WaitScope scope;
+        try {
+            wait(*keep, wait_hooks().poll);
+        } catch (const Interrupted&) {
+            throw;
+        } catch (...) {
+            // Whoever reads a result is told.
+        }
+    }
 }
 
 ValueId Recorder::bind(const Tensor& tensor, DType scalar_dtype) {
@@ -109,9 +156,10 @@ ValueId Recorder::bind(const Tensor& tensor, DType scalar_dtype) {
                  "a tensor of a trace is used outside of it; return it from the traced function "
                  "instead");
         }
-        v->recorder->flush();  // another thread's window
+        v->recorder->flush();
     }
     if (v->recorder == this && v->epoch == epoch_) return v->id;
+    SN_CHECK(v->kind == ValueState::kBuffer);
     const ValueId id = graph.add_input(v->meta);
     holders.push_back(nullptr);
     inputs.emplace_back(v);
@@ -154,10 +202,16 @@ void Recorder::append(OpId op, std::span<const ValueId> in, const Attrs& attrs,
     }
     if (kind_ == Kind::kTrace) return;
     const int nodes = static_cast<int>(node) + 1;
+    // A view runs with what follows: while it is pending, its handle can be linked to its base.
+    if (op_def(op).view && nodes < 4 * limit_nodes + 64) return;
     if (nodes >= limit_nodes || bytes_ > kMaxWindowBytes ||
         (nodes > limit_nodes / 2 && site && site == sites[0])) {
         flush();
     }
+}
+
+void Recorder::make_room() {
+    if (static_cast<int>(graph.nodes.size()) >= limit_nodes && kind_ == Kind::kWindow) flush();
 }
 
 void Recorder::flush() {
@@ -166,7 +220,29 @@ void Recorder::flush() {
         return;
     }
     SN_CHECK(kind_ == Kind::kWindow);
-    execute_window(*this);
+    // Waiting lets other threads record, and flush this window too; nothing is under way yet.
+    if (have_orphans) bury_orphans();
+    lane_.wait_for_room();
+    settle_failures(*this);
+    if (graph.nodes.empty()) return;
+    try {
+        execute_window(*this);
+    } catch (...) {
+        // The window could not be planned: what it was to compute cannot be had.
+        const std::exception_ptr error = std::current_exception();
+        for (Value*& v : holders) {
+            if (!v) continue;
+            v->kind = ValueState::kBuffer;
+            v->recorder = nullptr;
+            v->strides = contiguous_strides(v->meta.shape);
+            v->buffer = Buffer::pending(device_allocator(v->meta.device), 0);
+            v->buffer->set_failed(error);
+            v->former.reset();
+            v = nullptr;
+        }
+        start();
+        throw;
+    }
     start();
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ir/graph.h"
+#include "plan/run.h"
 #include "record/tensor.h"
 
 namespace sn {
@@ -27,6 +28,7 @@ public:
     // The graph value that stands for a tensor here; makes it an input when it lives elsewhere. A
     // scalar is bound with the dtype in which it is used.
     ValueId bind(const Tensor& tensor, DType scalar_dtype);
+    void prepare(const Tensor& tensor);  // before the operands of a call are bound
     // Appends a node; makes a pending Value for each output.
     void append(OpId op, std::span<const ValueId> in, const Attrs& attrs, std::span<const Meta> out,
                 bool weak, Ref<Value>* values);
@@ -38,6 +40,8 @@ public:
         if (!failure_) failure_ = std::move(failure);
     }
     std::exception_ptr take_failure() { return std::exchange(failure_, nullptr); }
+    RunLane& lane() { return lane_; }
+    void make_room();  // flushes a full window, before a call that may make a view
     bool empty() const { return graph.nodes.empty(); }
     Kind kind() const { return kind_; }
 
@@ -53,11 +57,13 @@ public:
 
 private:
     void start();
+    static void bury_orphans();
 
     Kind kind_;
     uint64_t epoch_ = 0;
     int64_t bytes_ = 0;
     std::exception_ptr failure_;
+    RunLane lane_;
 };
 
 // Makes a recorder current on this thread for a scope: what is called is recorded into it.

@@ -29,12 +29,14 @@ struct Value {
     Meta meta;
     Dims strides;                  // kBuffer, in elements
     int64_t offset = 0;            // kBuffer, in elements
-    BufferRef buffer;
+    HeldBuffer buffer;
+    const void* lane = nullptr;    // kBuffer: the lane of windows that computes it
     Scalar scalar{};
     int32_t slot = -1;             // kScalar in a lowering: the runtime number it stands for
-    // For state that a window rebinds (parameters, optimiser and batch-norm state): what to fall back
-    // to when the window fails, so that one bad label does not destroy a model.
-    Ref<Value> fallback;
+    // For state that a window rebinds (parameters, optimiser and batch-norm state): the value before,
+    // which it keeps when the window fails, so that one bad label does not destroy a model.
+    Ref<Value> former;
+    uint32_t former_of = 0;        // while a flush looks for donations: values that replace this one
 
     static void destroy(Value* value);
     static void* operator new(size_t bytes);

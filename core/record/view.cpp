@@ -33,6 +33,14 @@ const Tensor& read(Cell& cell) {
 
 void write(Cell& cell, Tensor value) {
     read(cell);
+    const Cell* root = &cell;
+    while (root->base) root = root->base.get();
+    const Tensor& base = root->current;
+    if (root != &cell && grad_enabled() && base.node() && base.node()->leaf) {
+        fail(ErrorKind::kGrad, "in place",
+             "a view of a leaf of shape %s that requires a gradient is written in place; do it inside "
+             "`with sn.no_grad():`, or work on a copy (x.clone())", format_shape(base.shape()).c_str());
+    }
     Cell* c = &cell;
     while (true) {
         c->current = value;
@@ -45,6 +53,8 @@ void write(Cell& cell, Tensor value) {
                  "its elements share one place; copy it first with x.clone()");
         }
         value = def.view_update(base->current, value, c->scalars, AttrView(def.attr_types, c->attrs.words()));
+        const Ref<GradNode>& node = base->current.node();
+        if (!grad_enabled() && node && node->leaf) value = Tensor(value.value(), node, 0);  // stays the leaf
         c->base_version = base->version + 1;
         c = base;
     }

@@ -12,6 +12,7 @@ namespace sn::cpu {
     const GemmKernels& gemm_kernels();                 \
     const ConvKernels& conv_kernels();                 \
     const PoolKernels& pool_kernels();                 \
+    double multiply_add_loop(int64_t steps);           \
     void register_copy(KernelTable& table);            \
     void register_indexing(KernelTable& table);        \
     void register_sort(KernelTable& table);            \
@@ -45,7 +46,7 @@ const KernelSets& kernel_sets() {
 #define SN_LEVEL(level)                                                                       \
     if (std::strcmp(isa, #level) == 0) {                                                      \
         return {&level::gemm_kernels(), &level::conv_kernels(), &level::pool_kernels(),       \
-                level::register_kernels};                                                     \
+                level::register_kernels, &level::multiply_add_loop};                          \
     }
 #if defined(SN_HAVE_AVX512)
         SN_LEVEL(avx512)

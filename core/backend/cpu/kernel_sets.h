@@ -12,6 +12,7 @@ struct KernelSets {
     const ConvKernels* conv;
     const PoolKernels* pool;
     void (*register_kernels)(KernelTable& table);  // kernels that are one function per op
+    double (*multiply_add_loop)(int64_t steps);    // returns the floating-point operations done
 };
 const KernelSets& kernel_sets();
 

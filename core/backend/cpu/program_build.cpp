@@ -55,7 +55,11 @@ int ProgramBuilder::apply(int tile_op, DType dtype, std::span<const int> args) {
     v.num_args = static_cast<int>(args.size());
     for (size_t i = 0; i < args.size(); ++i) {
         const bool condition = i == 0 && kTileOpInfo[tile_op].result == TileResult::SELECT;
-        SN_CHECK(impl_->at(args[i]).dtype == (condition ? DType::kBool : dtype));
+        // Runtime numbers meet f16 and bf16 in the compute type, unrounded.
+        const Value& arg = impl_->at(args[i]);
+        const DType want = condition ? DType::kBool : dtype;
+        SN_CHECK(arg.dtype == want ||
+                 (arg.kind == ValueKind::kScalar && arg.dtype == compute_dtype(want)));
         v.args[i] = args[i];
     }
     return impl_->add(v);

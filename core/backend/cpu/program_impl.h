@@ -14,6 +14,8 @@
 namespace sn::cpu {
 
 inline constexpr int kMaxLoopDims = 32;
+inline constexpr int64_t kMaxPieces = 32;  // of a row of kReduceChunk elements
+inline constexpr size_t kMaxStreams = 8;
 
 // How much of the loop space a value varies over: nothing, the rows, every point.
 enum class Level : uint8_t { kScalar, kRow, kFull };
@@ -84,6 +86,7 @@ struct Instr {
     ReduceKind reduce = ReduceKind::kSum;
     int op = 0;                   // for printing: tile op, or fused pair + kNumTileOps
     int view = -1;                // kLoad, kStore, kLoadColumns; kScalarCell: the scalar binding
+    int partials = -1;            // kReduce: where those of a row's pieces are, in scratch
     int32_t dst = -1, dst2 = -1;  // dst2: the mean beside a variance
     std::array<int32_t, 3> args{-1, -1, -1};  // places
     std::array<uint8_t, 4> sizes{};           // element sizes: arguments, result
@@ -104,6 +107,15 @@ struct Place {
     int64_t offset = 0;         // in scratch
 };
 
+// Instructions of a long row. Between two reductions that depend on each other everything is done
+// piece by piece, so that what an instruction writes is in the first-level cache for the next one.
+struct Phase {
+    int begin, end;      // in the body
+    bool pieces;         // false: over the whole row
+    std::vector<std::pair<int32_t, int32_t>> moving;  // places that advance by bytes per piece
+    std::vector<int> streams;                         // of Lowered::streams, those written here
+};
+
 // A program made ready for one way of cutting the space into tiles.
 struct Lowered {
     const CpuTables* tables;
@@ -113,6 +125,11 @@ struct Lowered {
     std::vector<Instr> prologue;  // once per chunk of tiles: what does not change from tile to tile
     std::vector<Instr> body;      // once per tile
     std::vector<int32_t> direct;  // places of kind kDirect
+    std::vector<Phase> phases;    // none: the body as it is
+    int64_t piece = 0;            // columns
+    int64_t steps = 1;            // instructions that one tile takes, pieces counted
+    // Full outputs that may be streamed past the caches: {place, offset of the staging in scratch}.
+    std::vector<std::pair<int32_t, int64_t>> streams;
     // Outputs that are written before an input is read for the last time: {output, input} bindings.
     std::vector<std::pair<int, int>> hazards;
     int64_t tile_rows = 1, tile_cols = 1;

@@ -17,6 +17,13 @@ constexpr int64_t kTransposeTile = 64;
 constexpr int64_t kMinRowLoop = 48;
 constexpr double kTaskNanoseconds = 15000;
 constexpr int64_t kPrefetchBytes = 2 << 20;
+// Outputs together at least this large are written past the caches: whoever reads them next would
+// not find them there anyway.
+constexpr int64_t kStreamBytes = 24 << 20;
+// Columns of a piece of a long row: two blocks, whose chains of additions overlap.
+constexpr int64_t kRowPiece = 2 * kReduceBlock;
+// Large programs are cut in about so many tasks: enough to balance, few first tiles to wait for.
+constexpr int64_t kTasks = 128;
 
 bool plain(DType d) { return compute_dtype(d) == d; }  // memory and tile representation agree
 int64_t align_up(int64_t n) { return (n + 63) & ~int64_t{63}; }
@@ -62,6 +69,8 @@ private:
     void find_ranges();
     void assign_slots();
     void find_hazards();
+    void find_phases();
+    void find_streams();
     void estimate();
 };
 
@@ -156,19 +165,25 @@ void Lowering::find_pairs() {
     absorbs_.assign(p_.values.size(), -1);
     for (size_t i = 0; i < p_.values.size(); ++i) {
         const Value& v = p_.values[i];
-        if (!v.uses || v.kind != ValueKind::kApply || v.num_args != 2 || !is_float(v.compute) ||
+        if (!v.uses || v.kind != ValueKind::kApply || v.num_args > 2 || !is_float(v.compute) ||
             level_[i] != Level::kFull) {
             continue;
         }
-        for (int k = 0; k < 2; ++k) {
+        for (int k = 0; k < v.num_args; ++k) {
             const size_t u = static_cast<size_t>(v.args[k]);
             const Value& first = p_.values[u];
             if (first.kind != ValueKind::kApply || first.num_args != 2 || first.uses != 1 ||
                 first.compute != v.compute || level_[u] != Level::kFull || absorbs_[u] >= 0) {
                 continue;
             }
-            const int pair = find_fused_pair(first.op, v.op, k == 1);
-            if (pair < 0 || !tile_->fused[pair][static_cast<int>(v.compute)][0]) continue;
+            const int d = static_cast<int>(v.compute);
+            if (v.num_args == 1) {
+                const int tail = find_fused_tail(first.op, v.op);
+                if (tail < 0 || !tile_->fused_tail[tail][d][0]) continue;
+            } else {
+                const int pair = find_fused_pair(first.op, v.op, k == 1);
+                if (pair < 0 || !tile_->fused[pair][d][0]) continue;
+            }
             absorbs_[i] = static_cast<int>(u);
             absorbed_by_[u] = static_cast<int>(i);
             break;
@@ -326,7 +341,9 @@ void Lowering::emit_elementwise(int value, int op, DType compute, const int* arg
                        : tile_->op1(op, compute);
     } else if (num_args == 2) {
         in.step = rows ? Step::kBinaryRows : Step::kBinary;
-        in.f2 = tile_->op2(op, compute, bits);
+        in.f2 = fused >= 0 ? tile_->fused_tail[fused][static_cast<int>(compute)][bits]
+                           : tile_->op2(op, compute, bits);
+        if (fused >= 0) in.op = kNumTileOps + kNumFusedPairs + fused;
     } else {
         in.step = rows ? Step::kTernaryRows : Step::kTernary;
         in.f3 = fused >= 0 ? tile_->fused[fused][static_cast<int>(compute)][bits]
@@ -364,6 +381,10 @@ void Lowering::emit_value(int value) {
         const int first = absorbs_[static_cast<size_t>(value)];
         if (first < 0) {
             emit_elementwise(value, v.op, v.compute, v.args.data(), v.num_args, -1);
+        } else if (v.num_args == 1) {
+            const Value& u = p_.values[static_cast<size_t>(first)];
+            emit_elementwise(value, v.op, v.compute, u.args.data(), 2,
+                             find_fused_tail(u.op, v.op));
         } else {
             const Value& u = p_.values[static_cast<size_t>(first)];
             const bool swapped = v.args[0] != first;
@@ -379,6 +400,7 @@ void Lowering::emit_value(int value) {
         in.level = Level::kRow;
         in.dtype = v.dtype;
         in.arg_dtype = v.dtype;
+        in.sizes[0] = static_cast<uint8_t>(tile_element_size(v.dtype));
         in.reduce = static_cast<ReduceKind>(v.op);
         int& place = place_[static_cast<size_t>(value)];
         if (place < 0) {
@@ -549,6 +571,116 @@ void Lowering::find_hazards() {
     }
 }
 
+// Cuts the body of a program over long rows into phases.
+void Lowering::find_phases() {
+    if (p_.row_dims == 0 || !one_row_ || out_.space.cols <= kRowPiece) return;
+    // Pieces of one slot must not overlap, whichever values it holds: one element size.
+    int64_t size = 0;
+    for (const Place& p : out_.places) {
+        if (p.kind != PlaceKind::kSlot) continue;
+        const int64_t s = static_cast<int64_t>(tile_element_size(p.dtype));
+        if (size && s != size) return;
+        size = s;
+    }
+    const int count = static_cast<int>(out_.body.size());
+    const auto in_pieces = [&](const Instr& in) {
+        switch (in.step) {
+            case Step::kReduce: return true;
+            case Step::kLoad:
+            case Step::kStore: {
+                const View& v = out_.views[static_cast<size_t>(in.view)];
+                return in.level == Level::kFull && v.linear_cols;
+            }
+            case Step::kUnary:
+            case Step::kBinary:
+            case Step::kTernary:
+            case Step::kFill: return in.level == Level::kFull;
+            default: return false;
+        }
+    };
+    std::vector<uint8_t> reduced(out_.places.size(), 0);  // in the phase that is growing
+    int reductions = 0;
+    bool useful = false;
+    for (int i = 0; i < count; ++i) {
+        Instr& in = out_.body[static_cast<size_t>(i)];
+        const bool pieces = in_pieces(in);
+        bool waits = false;
+        for (int32_t a : in.args) waits |= a >= 0 && reduced[static_cast<size_t>(a)];
+        if (out_.phases.empty() || out_.phases.back().pieces != pieces || waits) {
+            out_.phases.push_back({i, i, pieces, {}, {}});
+            std::fill(reduced.begin(), reduced.end(), uint8_t{0});
+        }
+        Phase& phase = out_.phases.back();
+        phase.end = i + 1;
+        if (!pieces) continue;
+        const auto moves = [&](int32_t place, int64_t bytes) {
+            const std::pair<int32_t, int32_t> entry{
+                place, static_cast<int32_t>(bytes * kRowPiece)};
+            for (const auto& known : phase.moving) {
+                if (known.first == place) return;
+            }
+            phase.moving.push_back(entry);
+        };
+        if (in.step == Step::kReduce) {
+            in.partials = reductions++;
+            for (int32_t place : {in.dst, in.dst2}) {
+                if (place >= 0) reduced[static_cast<size_t>(place)] = 1;
+            }
+        } else if (in.dst >= 0) {
+            const DType dtype = out_.places[static_cast<size_t>(in.dst)].dtype;
+            moves(in.dst, static_cast<int64_t>(tile_element_size(dtype)));
+        }
+        useful |= phase.end - phase.begin > 1;
+        if (in.step == Step::kFill) continue;
+        for (size_t a = 0; a < 3 && in.args[a] >= 0; ++a) {
+            if (in.scalar_args >> a & 1) continue;
+            const DType dtype = out_.places[static_cast<size_t>(in.args[a])].dtype;
+            moves(in.args[a], static_cast<int64_t>(tile_element_size(dtype)));
+        }
+    }
+    if (!useful) {
+        out_.phases.clear();
+        return;
+    }
+    out_.piece = kRowPiece;
+    const int64_t pieces = (out_.space.cols + kRowPiece - 1) / kRowPiece;
+    out_.steps = 0;
+    for (const Phase& phase : out_.phases)
+        out_.steps += (phase.end - phase.begin) * (phase.pieces ? pieces : 1);
+    for (Instr& in : out_.body) {
+        if (in.partials >= 0)
+            in.partials = static_cast<int>(out_.scratch_bytes) +
+                          in.partials * static_cast<int>(2 * kMaxPieces * sizeof(double));
+    }
+    out_.scratch_bytes += reductions * static_cast<int64_t>(2 * kMaxPieces * sizeof(double));
+}
+
+// Outputs that are larger than the caches and written once are staged in scratch and streamed.
+void Lowering::find_streams() {
+    if (form_ != Form::kMain || !out_.prefetch) return;
+    int64_t bytes = 0;
+    for (const View& v : out_.views) {
+        if (v.is_output && v.level == Level::kFull)
+            bytes += out_.space.rows * out_.space.cols * static_cast<int64_t>(dtype_size(v.dtype));
+    }
+    if (bytes < kStreamBytes) return;
+    for (int32_t place : out_.direct) {
+        const View& v = out_.views[static_cast<size_t>(out_.places[static_cast<size_t>(place)].view)];
+        if (!v.is_output || v.level != Level::kFull || out_.streams.size() == kMaxStreams) continue;
+        const int number = static_cast<int>(out_.streams.size());
+        out_.streams.push_back({place, out_.scratch_bytes});
+        out_.scratch_bytes += out_.slot_bytes;
+        const Place& p = out_.places[static_cast<size_t>(place)];
+        for (Phase& phase : out_.phases) {
+            if (p.first < phase.begin || p.first >= phase.end) continue;
+            phase.streams.push_back(number);
+            // What no other phase reads stays in the same lines for all pieces.
+            if (phase.pieces && p.last < phase.end)
+                std::erase_if(phase.moving, [&](const auto& m) { return m.first == place; });
+        }
+    }
+}
+
 void Lowering::estimate() {
     const double points = static_cast<double>(out_.tile_rows * out_.tile_cols);
     double cost = 20;
@@ -568,7 +700,8 @@ void Lowering::estimate() {
             cost += points * 0.06 * static_cast<double>(dtype_size(v.dtype));
     }
     out_.tile_cost = cost;
-    out_.chunk = std::max<int64_t>(1, static_cast<int64_t>(kTaskNanoseconds / cost));
+    out_.chunk = std::max({int64_t{1}, static_cast<int64_t>(kTaskNanoseconds / cost),
+                           out_.row_tiles * out_.col_tiles / kTasks});
 }
 
 Lowered Lowering::run() {
@@ -608,6 +741,9 @@ Lowered Lowering::run() {
     find_ranges();
     assign_slots();
     find_hazards();
+    out_.steps = static_cast<int64_t>(out_.body.size());
+    find_phases();
+    find_streams();
     estimate();
     return std::move(out_);
 }

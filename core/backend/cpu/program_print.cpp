@@ -54,6 +54,10 @@ std::string operation(const Instr& in) {
     }
     if (in.op < 0) return std::string("cast<") + dtype_name(in.arg_dtype) + ">";
     if (in.op < kNumTileOps) return kTileOpInfo[in.op].name;
+    if (in.op >= kNumTileOps + kNumFusedPairs) {
+        const FusedTail& tail = kFusedTails[in.op - kNumTileOps - kNumFusedPairs];
+        return std::string(kTileOpInfo[tail.first].name) + "+" + kTileOpInfo[tail.second].name;
+    }
     const FusedPair& pair = kFusedPairs[in.op - kNumTileOps];
     return std::string(kTileOpInfo[pair.first].name) + "+" + kTileOpInfo[pair.second].name +
            (pair.swapped ? "'" : "");
@@ -103,6 +107,11 @@ std::string print_program(const Program& program) {
     }
     print_list(out, low, "once per task", low.prologue);
     print_list(out, low, "once per tile", low.body);
+    for (const Phase& phase : low.phases) {
+        append(out, "phase %d to %d", phase.begin, phase.end - 1);
+        if (phase.pieces) append(out, " by %lld columns", static_cast<long long>(low.piece));
+        out += '\n';
+    }
     return out;
 }
 

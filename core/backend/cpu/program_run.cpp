@@ -23,10 +23,11 @@ struct Run {
     int tile_binding = -1;
     const char* tile_base = nullptr;
     int64_t tile_ld = 0;
+    bool streaming = false;
 
     void start();
     void tile(const Tile& t);
-    void tile_and_prefetch(const Tile& t, const Tile& next);
+    void large_tile(const Tile& t, const Tile* next);
 
 private:
     char* base(const View& v) const { return static_cast<char*>(bind.buffers[v.binding]); }
@@ -47,6 +48,9 @@ private:
     void move(const Instr& in, const Tile& t);
     void move_row(const Instr& in, const View& v, char* memory, char* tile, int64_t n) const;
     void reduce_rows(const Instr& in, const Tile& t) const;
+    void finish_reduction(const Instr& in, const Tile& t) const;
+    void reduce_piece(const Instr& in, int64_t piece, int64_t cols) const;
+    void merge_pieces(const Instr& in, const Tile& t) const;
     void scalar_cell(const Instr& in) const;
 };
 
@@ -219,16 +223,18 @@ void Run::move(const Instr& in, const Tile& t) {
     }
 }
 
+constexpr Accumulate kAccumulates[] = {Accumulate::kSum, Accumulate::kProd,   Accumulate::kMax,
+                                       Accumulate::kMin, Accumulate::kAny,    Accumulate::kAll,
+                                       Accumulate::kSum, Accumulate::kMoments};
+
 void Run::reduce_rows(const Instr& in, const Tile& t) const {
-    constexpr Accumulate kWhat[] = {Accumulate::kSum, Accumulate::kProd,   Accumulate::kMax,
-                                    Accumulate::kMin, Accumulate::kAny,    Accumulate::kAll,
-                                    Accumulate::kSum, Accumulate::kMoments};
-    const ReduceKernels& k = *low.tables->reduce;
     const int d = static_cast<int>(compute_dtype(in.arg_dtype));
-    const auto rows = k.rows[static_cast<int>(kWhat[static_cast<int>(in.reduce)])][d];
+    const auto rows =
+        low.tables->reduce
+            ->rows[static_cast<int>(kAccumulates[static_cast<int>(in.reduce)])][d];
     char* out = static_cast<char*>(places[in.dst]);
     const char* x = static_cast<const char*>(places[in.args[0]]);
-    const int64_t size = static_cast<int64_t>(tile_element_size(in.arg_dtype));
+    const int64_t size = in.sizes[0];
     char* mean = in.dst2 >= 0 ? static_cast<char*>(places[in.dst2]) : nullptr;
     if (mean) {
         rows(x, t.cols, t.rows, t.cols, mean, out);
@@ -241,14 +247,52 @@ void Run::reduce_rows(const Instr& in, const Tile& t) const {
     } else {
         rows(x, t.cols, t.rows, t.cols, out, nullptr);
     }
-    for (char* result : {out, mean}) {
-        if (!result) continue;
+    finish_reduction(in, t);
+}
+
+void Run::finish_reduction(const Instr& in, const Tile& t) const {
+    const int d = static_cast<int>(compute_dtype(in.arg_dtype));
+    for (int32_t place : {in.dst, in.dst2}) {
+        if (place < 0) continue;
+        void* result = places[place];
         if (in.reduce >= ReduceKind::kMean)
-            k.divide[d](result, t.rows, static_cast<double>(t.cols));
+            low.tables->reduce->divide[d](result, t.rows, static_cast<double>(t.cols));
         if (compute_dtype(in.dtype) != in.dtype) {
             low.tables->tile->cast[d][static_cast<int>(in.dtype)](result, result, t.rows);
         }
     }
+}
+
+// One row's partial over a piece. Pieces are a power of two of blocks, so that the tree over them
+// is the tree over blocks.
+void Run::reduce_piece(const Instr& in, int64_t piece, int64_t cols) const {
+    const int d = static_cast<int>(compute_dtype(in.arg_dtype));
+    const auto rows =
+        low.tables->reduce
+            ->rows[static_cast<int>(kAccumulates[static_cast<int>(in.reduce)])][d];
+    char* part = scratch + in.partials + piece * in.sizes[0];
+    rows(places[in.args[0]], cols, 1, cols, part, part + kMaxPieces * in.sizes[0]);
+}
+
+void Run::merge_pieces(const Instr& in, const Tile& t) const {
+    const int d = static_cast<int>(compute_dtype(in.arg_dtype));
+    const auto merge =
+        low.tables->reduce
+            ->merge[static_cast<int>(kAccumulates[static_cast<int>(in.reduce)])][d];
+    const int64_t size = in.sizes[0], n = t.cols, pieces = (n + low.piece - 1) / low.piece;
+    char* part = scratch + in.partials;
+    char* m2 = part + kMaxPieces * size;
+    for (int64_t width = 1; width < pieces; width *= 2) {
+        for (int64_t i = 0; i + width < pieces; i += 2 * width) {
+            const int64_t middle = (i + width) * low.piece, end = middle + width * low.piece;
+            merge(part + i * size, m2 + i * size, part + (i + width) * size,
+                  m2 + (i + width) * size, 1, width * low.piece, std::min(end, n) - middle);
+        }
+    }
+    const bool moments = in.reduce == ReduceKind::kVar;
+    std::memcpy(places[in.dst], moments ? m2 : part, static_cast<size_t>(size));
+    if (in.dst2 >= 0) std::memcpy(places[in.dst2], part, static_cast<size_t>(size));
+    finish_reduction(in, t);
 }
 
 inline void Run::execute(const Instr& in, const Tile& t) {
@@ -325,40 +369,100 @@ inline void Run::tile(const Tile& t) {
     for (const Instr& in : low.body) execute(in, t);
 }
 
-// The tile, and between its instructions an even share of the lines that the next one touches.
-void Run::tile_and_prefetch(const Tile& t, const Tile& next) {
-    constexpr int64_t kLine = 64;
-    constexpr int kMost = 8;
-    const char* from[kMost];
-    int64_t lines[kMost];
-    bool writes[kMost];
-    int streams = 0;
+// Asks for the lines that the next tile touches, an even share before every instruction.
+class Ahead {
+public:
+    void add(const char* from, int64_t lines, bool writes) {
+        if (count_ == kMost) return;
+        for (int i = 0; i < count_; ++i) {
+            if (from_[i] == from) return;  // in place: one stream
+        }
+        from_[count_] = from;
+        lines_[count_] = lines;
+        writes_[count_++] = writes;
+    }
+    void step(int64_t steps) {
+        ++step_;
+        for (int i = 0; i < count_; ++i) {
+            const int64_t end = lines_[i] * step_ / steps;
+            for (int64_t line = lines_[i] * (step_ - 1) / steps; line < end; ++line) {
+                if (writes_[i])
+                    __builtin_prefetch(from_[i] + line * kLine, 1, 2);
+                else
+                    __builtin_prefetch(from_[i] + line * kLine, 0, 2);
+            }
+        }
+    }
+    static constexpr int64_t kLine = 64;
+
+private:
+    static constexpr int kMost = 8;
+    const char* from_[kMost];
+    int64_t lines_[kMost];
+    bool writes_[kMost];
+    int count_ = 0;
+    int64_t step_ = 0;
+};
+
+// A tile of a program that moves much memory or has long rows. `next`: null for the last one.
+void Run::large_tile(const Tile& t, const Tile* next) {
+    char* targets[kMaxStreams];
+    Ahead ahead;
     for (int32_t place : low.direct) {
         const View& v = low.views[static_cast<size_t>(low.places[static_cast<size_t>(place)].view)];
         places[place] = address(v, t);
-        if (streams == kMost || v.level != Level::kFull) continue;
-        const char* a = address(v, next);
-        bool known = false;  // in place: one stream
-        for (int i = 0; i < streams; ++i) known |= from[i] == a;
-        if (known) continue;
-        from[streams] = a;
-        lines[streams] = next.rows * next.cols * static_cast<int64_t>(dtype_size(v.dtype)) / kLine;
-        writes[streams++] = v.is_output;
+        if (!next || v.level != Level::kFull || (streaming && v.is_output)) continue;
+        const int64_t bytes =
+            next->rows * next->cols * static_cast<int64_t>(dtype_size(v.dtype));
+        ahead.add(address(v, *next), bytes / Ahead::kLine, v.is_output);
     }
-    const int64_t steps = static_cast<int64_t>(low.body.size());
-    int64_t step = 0;
-    for (const Instr& in : low.body) {
-        for (int i = 0; i < streams; ++i) {
-            const int64_t end = lines[i] * (step + 1) / steps;
-            for (int64_t line = lines[i] * step / steps; line < end; ++line) {
-                if (writes[i])
-                    __builtin_prefetch(from[i] + line * kLine, 1, 2);
-                else
-                    __builtin_prefetch(from[i] + line * kLine, 0, 2);
-            }
+    const size_t streams = streaming ? low.streams.size() : 0;
+    for (size_t i = 0; i < streams; ++i) {
+        const auto [place, offset] = low.streams[i];
+        targets[i] = static_cast<char*>(places[place]);
+        places[place] = scratch + offset;
+    }
+    const auto flush = [&](size_t i, int64_t count, int64_t col) {
+        const int32_t place = low.streams[i].first;
+        const int64_t size = static_cast<int64_t>(
+            dtype_size(low.places[static_cast<size_t>(place)].dtype));
+        low.tables->tile->stream(targets[i] + col * size, places[place], count * size);
+    };
+    if (low.phases.empty()) {
+        for (const Instr& in : low.body) {
+            ahead.step(low.steps);
+            execute(in, t);
         }
-        execute(in, t);
-        ++step;
+        for (size_t i = 0; i < streams; ++i) flush(i, t.rows * t.cols, 0);
+        return;
+    }
+    for (const Phase& phase : low.phases) {
+        const Instr* const body = low.body.data();
+        const int64_t piece = phase.pieces ? low.piece : t.cols;
+        for (int64_t col = 0; col < t.cols; col += piece) {
+            Tile part = t;
+            part.col0 = t.col0 + col;
+            part.cols = std::min(piece, t.cols - col);
+            for (int i = phase.begin; i < phase.end; ++i) {
+                ahead.step(low.steps);
+                if (phase.pieces && body[i].step == Step::kReduce)
+                    reduce_piece(body[i], col / piece, part.cols);
+                else
+                    execute(body[i], part);
+            }
+            if (streaming) {
+                for (int i : phase.streams) flush(static_cast<size_t>(i), part.cols, col);
+            }
+            for (auto [place, bytes] : phase.moving)
+                places[place] = static_cast<char*>(places[place]) + bytes;
+        }
+        if (!phase.pieces) continue;
+        const int64_t pieces = (t.cols + piece - 1) / piece;
+        for (auto [place, bytes] : phase.moving)
+            places[place] = static_cast<char*>(places[place]) - bytes * pieces;
+        for (int i = phase.begin; i < phase.end; ++i) {
+            if (body[i].step == Step::kReduce) merge_pieces(body[i], t);
+        }
     }
 }
 
@@ -376,24 +480,37 @@ void locate(const Lowered& low, int64_t number, Tile* t) {
     }
 }
 
-void run_tiles(const Lowered& low, const ProgramBindings& bind, int64_t begin, int64_t end) {
+void run_tiles(const Lowered& low, const ProgramBindings& bind, bool streaming, int64_t begin,
+               int64_t end) {
     char* scratch = static_cast<char*>(thread_scratch(static_cast<size_t>(low.scratch_bytes)));
     Run run{low, bind, scratch, reinterpret_cast<void**>(scratch)};
+    run.streaming = streaming;
     run.start();
     Tile t, following;
     locate(low, begin, &following);
+    const bool large = low.prefetch || streaming || !low.phases.empty();
     for (int64_t at = begin; at < end; ++at) {
         t = following;
-        if (at + 1 == end) {
-            run.tile(t);
-            break;
-        }
-        locate(low, at + 1, &following);
-        if (low.prefetch)
-            run.tile_and_prefetch(t, following);
+        const bool last = at + 1 == end;
+        if (!last) locate(low, at + 1, &following);
+        if (large)
+            run.large_tile(t, last || !low.prefetch ? nullptr : &following);
         else
             run.tile(t);
     }
+    if (streaming) low.tables->tile->finish_stream();
+}
+
+// Streaming wants outputs that are only written.
+bool may_stream(const Lowered& low, const ProgramBindings& bind) {
+    for (const auto& stream : low.streams) {
+        const int place_view = low.places[static_cast<size_t>(stream.first)].view;
+        const View& out = low.views[static_cast<size_t>(place_view)];
+        for (const View& v : low.views) {
+            if (!v.is_output && bind.buffers[v.binding] == bind.buffers[out.binding]) return false;
+        }
+    }
+    return !low.streams.empty();
 }
 
 }  // namespace
@@ -408,12 +525,14 @@ void run_program(const Program& program, const ProgramBindings& bindings) {
     const Space& s = low->space;
     if (s.rows == 0 || (s.cols == 0 && program.row_dims == 0)) return;
     const int64_t tiles = low->row_tiles * low->col_tiles;
+    const bool streaming = may_stream(*low, bindings);
     if (tiles <= 2 * low->chunk) {
-        run_tiles(*low, bindings, 0, tiles);
+        run_tiles(*low, bindings, streaming, 0, tiles);
         return;
     }
-    parallel_for(tiles, low->chunk,
-                 [&](int64_t begin, int64_t end) { run_tiles(*low, bindings, begin, end); });
+    parallel_for(tiles, low->chunk, [&](int64_t begin, int64_t end) {
+        run_tiles(*low, bindings, streaming, begin, end);
+    });
 }
 
 void run_program_block(const Program& program, const ProgramBindings& bindings, int tile_binding,

@@ -52,6 +52,20 @@ constexpr int find_fused_pair(int first, int second, bool swapped) {
     return -1;
 }
 
+// The same with a second operation of one argument: second(first(a, b)).
+struct FusedTail {
+    TileOp first, second;
+};
+inline constexpr FusedTail kFusedTails[] = {{kTile_subtract, kTile_exp}};
+inline constexpr int kNumFusedTails = sizeof(kFusedTails) / sizeof(kFusedTails[0]);
+
+constexpr int find_fused_tail(int first, int second) {
+    for (int i = 0; i < kNumFusedTails; ++i) {
+        if (kFusedTails[i].first == first && kFusedTails[i].second == second) return i;
+    }
+    return -1;
+}
+
 // Null where the op is not defined on the dtype. The dtype is that of the arguments (for `where`,
 // that of the second and third).
 struct TileKernels {
@@ -60,9 +74,14 @@ struct TileKernels {
     TileFn3 ternary[kNumTileOps3][kNumDTypes][8];  // bit i: argument i is one element
     TileFn3 fused[kNumFusedPairs][kNumDTypes][8];  // floats only; bits for a, b, c
 
+    TileFn2 fused_tail[kNumFusedTails][kNumDTypes][3];  // floats only
+
     TileFn1 cast[kNumDTypes][kNumDTypes];  // [from][to], between tiles
     TileFn1 load[kNumDTypes];              // contiguous memory -> tile
     TileFn1 store[kNumDTypes];             // tile -> contiguous memory
+    // Copies n bytes past the caches where the machine can; the writer ends with finish_stream().
+    TileFn1 stream;
+    void (*finish_stream)();
     TileGatherFn gather[kNumDTypes];
     TileScatterFn scatter[kNumDTypes];
     TileFn1 fill[kNumDTypes];  // every element of the tile = a[0], a tile element

@@ -39,9 +39,26 @@ SN_INLINE void set(TileFn3 (*row)[8]) {
     if constexpr (s > 0) set<Op, s - 1>(row);
 }
 
+template <class Round>
+struct Tail_subtract_exp {
+    template <class V>
+    SN_INLINE static V apply(V a, V b) {
+        return Round::apply(math::exp(Round::apply(a - b)));
+    }
+};
+template <template <class> class Op, int v>
+SN_INLINE void set_tail(TileFn2 (*row)[3]) {
+    row[kF32][v] = vector_entry2<float, Op<AsIs>, v>;
+    row[kF64][v] = vector_entry2<double, Op<AsIs>, v>;
+    row[kF16][v] = vector_entry2<float, Op<RoundF16>, v>;
+    row[kBF16][v] = vector_entry2<float, Op<RoundBF16>, v>;
+    if constexpr (v > 0) set_tail<Op, v - 1>(row);
+}
+
 }  // namespace
 
 void register_tile_fused(TileKernels& t) {
+    set_tail<Tail_subtract_exp, 2>(t.fused_tail[find_fused_tail(kTile_subtract, kTile_exp)]);
     const auto row = [&](TileOp first, TileOp second, int swapped) {
         return t.fused[find_fused_pair(first, second, swapped != 0)];
     };

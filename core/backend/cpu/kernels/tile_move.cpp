@@ -76,6 +76,35 @@ void scatter_16(void* memory, int64_t stride, const void* tile, int64_t n) {
     }
 }
 
+// The lines of an output that is larger than the caches: written without being read first.
+[[gnu::noinline]] void stream(void* dst, const void* src, int64_t n) {
+#if defined(__x86_64__)
+    char* d = static_cast<char*>(dst);
+    const char* s = static_cast<const char*>(src);
+    const int64_t to_line = static_cast<int64_t>(-reinterpret_cast<uintptr_t>(d) & 63);
+    const int64_t head = to_line < n ? to_line : n;
+    std::memcpy(d, s, static_cast<size_t>(head));
+    int64_t i = head;
+    for (; i + 64 <= n; i += 64) {
+#if defined(__AVX512F__)
+        _mm512_stream_si512(reinterpret_cast<__m512i*>(d + i), _mm512_loadu_si512(s + i));
+#else
+        for (int k = 0; k < 64; k += 16)
+            _mm_stream_si128(reinterpret_cast<__m128i*>(d + i + k),
+                             _mm_loadu_si128(reinterpret_cast<const __m128i*>(s + i + k)));
+#endif
+    }
+    std::memcpy(d + i, s + i, static_cast<size_t>(n - i));
+#else
+    std::memcpy(dst, src, static_cast<size_t>(n));
+#endif
+}
+void finish_stream() {
+#if defined(__x86_64__)
+    _mm_sfence();
+#endif
+}
+
 // Floats: in f64, product and sum rounded one by one (no fma, which some levels lack), then to T.
 template <class T>
 [[gnu::noinline]] void iota_float(void* tile, const void* start, const void* step, int64_t first,
@@ -117,6 +146,8 @@ void register_tile_move(TileKernels& t) {
     set_size<uint8_t>(t, static_cast<int>(DType::kBool));
     set_size<uint32_t>(t, kF32);
     set_size<uint64_t>(t, kF64);
+    t.stream = stream;
+    t.finish_stream = finish_stream;
     t.iota[kF32] = iota_float<float>;
     t.iota[kF64] = iota_float<double>;
     t.iota[kF16] = iota_rounded<RoundF16>;

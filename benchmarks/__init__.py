@@ -1,0 +1,1 @@
+"""Sennit beside PyTorch, both in one run: `python -m benchmarks --help`."""

@@ -1,0 +1,1 @@
+"""The groups of benchmarks; each module has run(settings, skipped) -> rows."""

@@ -1,0 +1,248 @@
+#include "plan/run.h"
+
+#include <atomic>
+#include <chrono>
+#include <cstring>
+
+#include "memory/recycling.h"
+#include "op/op.h"
+
+namespace sn {
+
+namespace {
+
+WaitHooks hooks;
+
+double now_us() {
+    using namespace std::chrono;
+    return duration<double, std::micro>(steady_clock::now().time_since_epoch()).count();
+}
+
+// A runtime number as one element of `dtype`, for kernels that take it as an operand.
+void store_scalar(const Scalar& s, DType dtype, void* cell) {
+    const auto put = [&](auto value) { std::memcpy(cell, &value, sizeof value); };
+    switch (dtype) {
+        case DType::kBool: put(static_cast<uint8_t>(s.as_double() != 0)); break;
+        case DType::kI8: put(static_cast<int8_t>(s.as_int())); break;
+        case DType::kI16: put(static_cast<int16_t>(s.as_int())); break;
+        case DType::kI32: put(static_cast<int32_t>(s.as_int())); break;
+        case DType::kI64: put(s.as_int()); break;
+        case DType::kU8: put(static_cast<uint8_t>(s.as_int())); break;
+        case DType::kU16: put(static_cast<uint16_t>(s.as_int())); break;
+        case DType::kU32: put(static_cast<uint32_t>(s.as_int())); break;
+        case DType::kU64: put(static_cast<uint64_t>(s.as_int())); break;
+        case DType::kF16: put(f32_to_f16(static_cast<float>(s.as_double()))); break;
+        case DType::kBF16: put(f32_to_bf16(static_cast<float>(s.as_double()))); break;
+        case DType::kF32: put(static_cast<float>(s.as_double())); break;
+        case DType::kF64: put(s.as_double()); break;
+    }
+}
+
+}  // namespace
+
+void set_wait_hooks(WaitHooks h) { hooks = h; }
+const WaitHooks& wait_hooks() { return hooks; }
+
+int64_t slot_offset(const Slot& slot, const std::vector<Scalar>& scalars) {
+    int64_t offset = slot.offset;
+    for (size_t i = 0; i < slot.terms.size(); i += 2)
+        offset += scalars[slot.terms[i]].as_int() * slot.terms[i + 1];
+    return offset;
+}
+
+void* WindowRun::address(const Slot& slot, RunState& state) const {
+    if (slot.buffer == kNone) return &state.cells[slot.scalar];
+    return state.base[slot.buffer] + slot_offset(slot, scalars);
+}
+
+void WindowRun::bind(RunState& state) {
+    for (const BufferRef& b : inputs)
+        if (b->state() == BufferState::kFailed) std::rethrow_exception(b->error());
+    state.cells.resize(scalars.size());
+    for (size_t i = 0; i < scalars.size(); ++i)
+        store_scalar(scalars[i], plan->scalar_dtypes[i], &state.cells[i]);
+    const size_t arena_bytes = plan->arena_bytes;
+    // A much larger arena than this plan needs is given back.
+    const size_t have = state.arena ? state.arena->bytes() : 0;
+    if (arena_bytes > have || (have > (size_t{64} << 20) && have / 8 > arena_bytes)) {
+        state.arena.reset();
+        if (would_exceed(arena_bytes)) {
+            fail(ErrorKind::kMemory, "plan",
+                 "running what has been recorded needs %s of working memory, more than the limit of "
+                 "%s leaves; use a smaller batch, or read results earlier",
+                 format_bytes(arena_bytes).c_str(), format_bytes(memory_limit()).c_str());
+        }
+        if (arena_bytes) state.arena = Buffer::allocate(device_allocator(plan->device), arena_bytes);
+    }
+    char* arena = state.arena ? static_cast<char*>(state.arena->data()) : nullptr;
+    state.base.resize(plan->buffers.size());
+    // Inputs first: outputs that are written over them take their memory.
+    for (size_t i = 0; i < plan->buffers.size(); ++i) {
+        const PlanBuffer& b = plan->buffers[i];
+        if (b.kind == BufferKind::kInput)
+            state.base[i] = static_cast<char*>(inputs[b.index]->data()) + input_offsets[b.index];
+        else if (b.kind == BufferKind::kArena)
+            state.base[i] = arena + b.offset;
+    }
+    for (size_t k = 0; k < outputs.size(); ++k) {
+        const uint32_t at = plan->outputs[k].slot.buffer;
+        const PlanBuffer& b = plan->buffers[at];
+        if (b.kind != BufferKind::kOutput) continue;
+        outputs[k]->materialise();
+        state.base[at] = static_cast<char*>(outputs[k]->data());
+    }
+}
+
+void WindowRun::run_step(const Step& step, RunState& state) {
+    if (!step.kernel && !step.program) return;  // a result without elements
+    Backend& device = backend(step.device);
+    state.pointers.clear();
+    for (const Slot& slot : step.bindings) state.pointers.push_back(address(slot, state));
+    overwrote |= step.overwrites_input;
+    if (!step.kernel) {
+        device.run_program(*step.program, state.pointers.data(), scalars.data());
+        return;
+    }
+    state.in.assign(step.in.begin(), step.in.end());
+    state.out.assign(step.out.begin(), step.out.end());
+    for (size_t i = 0; i < state.in.size(); ++i) state.in[i].data = address(step.in_slots[i], state);
+    for (size_t i = 0; i < state.out.size(); ++i)
+        state.out[i].data = step.out_slots[i].buffer == kNone ? nullptr : address(step.out_slots[i], state);
+    KernelCall call{state.in.data(), static_cast<int>(state.in.size()), state.out.data(),
+                    static_cast<int>(state.out.size()), step.attrs.data(), nullptr,
+                    step.workspace.buffer == kNone ? nullptr : address(step.workspace, state)};
+    if (step.program) {
+        device.run_with_epilogue(step.kernel, call, *step.program, state.pointers.data(), scalars.data());
+    } else {
+        step.kernel(call);
+    }
+}
+
+void WindowRun::execute(RunState& state, std::vector<double>* step_us) {
+    try {
+        bind(state);
+        for (const Step& step : plan->steps) {
+            const double start = step_us ? now_us() : 0;
+            try {
+                run_step(step, state);
+            } catch (Error& error) {
+                if (step.origin < sites.size()) error.set_site(sites[step.origin]);
+                throw;
+            }
+            if (step_us) step_us->push_back(now_us() - start);
+        }
+        // Results written over inputs own that memory from now on.
+        for (size_t k = 0; k < outputs.size(); ++k) {
+            const PlanBuffer& b = plan->buffers[plan->outputs[k].slot.buffer];
+            if (plan->outputs[k].overwrites && !outputs[k]->data())
+                outputs[k]->take_over(*inputs[b.index]);
+        }
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    for (const BufferRef& out : outputs) {
+        if (out->state() != BufferState::kPending) continue;  // an input, or shared by two outputs
+        if (failure) mark_failed(*out, failure);
+        else mark_ready(*out);
+    }
+}
+
+struct RunLane::Shared {
+    RunState state;
+    Var order = make_var();
+    std::mutex lock;
+    std::vector<std::shared_ptr<WindowRun>> failed;
+    std::atomic<bool> any_failed{false};
+
+    void run(const std::shared_ptr<WindowRun>& run, std::vector<double>* step_us) {
+        run->execute(state, step_us);
+        if (!run->failure) return;
+        const std::lock_guard guard(lock);
+        failed.push_back(run);
+        any_failed.store(true, std::memory_order_release);
+    }
+};
+
+RunLane::RunLane() : shared_(std::make_shared<Shared>()), any_failed_(shared_->any_failed) {}
+
+void WindowRun::clear() {
+    plan.reset();
+    inputs.clear();
+    input_offsets.clear();
+    outputs.clear();
+    scalars.clear();
+    sites.clear();
+    former.clear();
+    graph.clear();
+    numbers.clear();
+    input_strides.clear();
+    overwrote = false;
+    failure = nullptr;
+}
+
+std::shared_ptr<WindowRun> RunLane::new_run() {
+    if (spare_.empty()) return std::make_shared<WindowRun>();
+    std::shared_ptr<WindowRun> run = std::move(spare_.back());
+    spare_.pop_back();
+    return run;
+}
+
+void RunLane::retire(std::shared_ptr<WindowRun> run) {
+    if (run->failure || run.use_count() != 1 || spare_.size() >= 4) return;
+    run->clear();
+    spare_.push_back(std::move(run));
+}
+
+void RunLane::retire_if_done(const std::shared_ptr<WindowRun>& run) {
+    if (run->failure || run.use_count() != 1 || spare_.size() >= 4) return;
+    run->clear();
+    spare_.push_back(run);
+}
+
+bool RunLane::idle() {
+    std::erase_if(in_flight_, [&](auto& entry) {
+        if (!is_done(entry.first)) return false;
+        retire(std::move(entry.second));
+        return true;
+    });
+    return in_flight_.empty();
+}
+
+void RunLane::submit(std::shared_ptr<WindowRun> run, bool in_caller, std::vector<double>* step_us) {
+    if (in_caller) {
+        shared_->run(run, step_us);
+        return;
+    }
+    Task task;
+    task.accesses.push_back({shared_->order, AccessMode::kUpdate});
+    task.name = "window";
+    task.run = [shared = shared_, run] { shared->run(run, nullptr); };
+    const TaskId id = push(std::move(task));
+    for (const BufferRef& out : run->outputs)
+        if (out->state() == BufferState::kPending) out->producer = id;
+    in_flight_.emplace_back(id, std::move(run));
+}
+
+void RunLane::wait_for_room() {
+    while (!idle() && in_flight_.size() > 1) {
+        const TaskId oldest = in_flight_.front().first;
+        WaitScope scope;
+        wait(oldest, wait_hooks().poll);
+    }
+}
+
+void RunLane::drain() {
+    while (!idle()) {
+        const TaskId newest = in_flight_.back().first;
+        WaitScope scope;
+        wait(newest, wait_hooks().poll);
+    }
+}
+
+std::vector<std::shared_ptr<WindowRun>> RunLane::take_failed() {
+    const std::lock_guard guard(shared_->lock);
+    shared_->any_failed.store(false, std::memory_order_release);
+    return std::exchange(shared_->failed, {});
+}
+
+}  // namespace sn

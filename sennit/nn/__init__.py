@@ -1,0 +1,36 @@
+"""Layers, losses and initial values, with the names and semantics of ``torch.nn``."""
+
+from __future__ import annotations
+
+from . import functional, init, utils
+from .activation import *  # noqa: F403
+from .activation import __all__ as _activation
+from .containers import *  # noqa: F403
+from .containers import __all__ as _containers
+from .conv import *  # noqa: F403
+from .conv import __all__ as _conv
+from .linear import *  # noqa: F403
+from .linear import __all__ as _linear
+from .loss import *  # noqa: F403
+from .loss import __all__ as _loss
+from .module import Module
+from .normalization import *  # noqa: F403
+from .normalization import __all__ as _normalization
+from .parameter import Parameter
+from .pooling import *  # noqa: F403
+from .pooling import __all__ as _pooling
+
+__all__ = [  # noqa: PLE0604
+    "Module",
+    "Parameter",
+    "functional",
+    "init",
+    "utils",
+    *_activation,
+    *_containers,
+    *_conv,
+    *_linear,
+    *_loss,
+    *_normalization,
+    *_pooling,
+]

@@ -1,0 +1,530 @@
+"""The functions behind the layers, with PyTorch's names, argument orders and defaults.
+
+Losses never broadcast: input and target must have one shape.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _core
+from .._errors import error
+from ..autograd import no_grad
+
+_f = _core.functions
+_relu, _leaky_relu, _elu, _softplus = _f["relu"], _f["leaky_relu"], _f["elu"], _f["softplus"]
+_silu, _gelu, _gelu_tanh = _f["silu"], _f["gelu"], _f["gelu_tanh"]
+_hardswish, _hardsigmoid, _mish = _f["hardswish"], _f["hardsigmoid"], _f["mish"]
+_clip, _where = _f["clip"], _f["where"]
+_softmax, _log_softmax = _f["softmax"], _f["log_softmax"]
+_dropout, _embedding = _f["dropout"], _f["embedding"]
+
+# The same in both worlds: these are the registry's functions themselves.
+linear = _f["linear"]
+layer_norm = _f["layer_norm"]
+group_norm = _f["group_norm"]
+cross_entropy = _f["cross_entropy"]
+nll_loss = _f["nll_loss"]
+mse_loss = _f["mse_loss"]
+l1_loss = _f["l1_loss"]
+smooth_l1_loss = _f["smooth_l1_loss"]
+huber_loss = _f["huber_loss"]
+binary_cross_entropy = _f["binary_cross_entropy"]
+binary_cross_entropy_with_logits = _f["binary_cross_entropy_with_logits"]
+cosine_similarity = _f["cosine_similarity"]
+normalize = _f["normalize"]
+one_hot = _f["one_hot"]
+pad = _f["pad"]
+tanh = _f["tanh"]
+sigmoid = _f["sigmoid"]
+logsigmoid = _f["logsigmoid"]
+conv_transpose1d = _f["conv_transpose1d"]
+conv_transpose2d = _f["conv_transpose2d"]
+conv_transpose3d = _f["conv_transpose3d"]
+avg_pool1d = _f["avg_pool1d"]
+avg_pool2d = _f["avg_pool2d"]
+avg_pool3d = _f["avg_pool3d"]
+adaptive_avg_pool1d = _f["adaptive_avg_pool1d"]
+adaptive_avg_pool2d = _f["adaptive_avg_pool2d"]
+adaptive_avg_pool3d = _f["adaptive_avg_pool3d"]
+adaptive_max_pool1d = _f["adaptive_max_pool1d"]
+adaptive_max_pool2d = _f["adaptive_max_pool2d"]
+adaptive_max_pool3d = _f["adaptive_max_pool3d"]
+
+_REEXPORTED = [name for name, value in list(globals().items()) if name[0] != "_" and name in _f]
+
+
+def relu(input: Any, inplace: bool = False) -> Any:
+    """``max(x, 0)``. `inplace` is accepted for PyTorch's sake: values never change here.
+
+    Examples
+    --------
+    >>> sn.nn.functional.relu(sn.tensor([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+    return _relu(input)
+
+
+def relu6(input: Any, inplace: bool = False) -> Any:
+    """``min(max(x, 0), 6)``.
+
+    Examples
+    --------
+    >>> sn.nn.functional.relu6(sn.tensor([-1.0, 2.0, 9.0])).tolist()
+    [0.0, 2.0, 6.0]
+    """
+    return _clip(input, 0.0, 6.0)
+
+
+def hardtanh(
+    input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Any:
+    """``min(max(x, min_val), max_val)``.
+
+    Examples
+    --------
+    >>> sn.nn.functional.hardtanh(sn.tensor([-3.0, 0.5])).tolist()
+    [-1.0, 0.5]
+    """
+    return _clip(input, min_val, max_val)
+
+
+def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
+    """x above zero, ``negative_slope * x`` below.
+
+    Examples
+    --------
+    >>> sn.nn.functional.leaky_relu(sn.tensor([-2.0, 2.0]), 0.5).tolist()
+    [-1.0, 2.0]
+    """
+    return _leaky_relu(input, negative_slope)
+
+
+def prelu(input: Any, weight: Any) -> Any:
+    """`leaky_relu` with slopes that are learnt: one, or one per channel (dimension 1).
+
+    Examples
+    --------
+    >>> sn.nn.functional.prelu(sn.tensor([[-2.0, 2.0]]), sn.tensor([0.5])).tolist()
+    [[-1.0, 2.0]]
+    """
+    if weight.size != 1 and input.ndim > 2:
+        weight = weight.reshape((-1,) + (1,) * (input.ndim - 2))
+    return _where(input > 0, input, input * weight)
+
+
+def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+    """x above zero, ``alpha * (exp(x) - 1)`` below (Clevert et al. 2015).
+
+    Examples
+    --------
+    >>> sn.nn.functional.elu(sn.tensor([0.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+    return _elu(input, alpha)
+
+
+def selu(input: Any, inplace: bool = False) -> Any:
+    """Scaled `elu`, which keeps mean 0 and variance 1 (Klambauer et al. 2017).
+
+    Examples
+    --------
+    >>> round(sn.nn.functional.selu(sn.tensor(1.0)).item(), 4)
+    1.0507
+    """
+    return 1.0507009873554805 * _elu(input, 1.6732632423543772)
+
+
+def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+    """``max(x, 0) + min(0, alpha * (exp(x / alpha) - 1))`` (Barron 2017).
+
+    Examples
+    --------
+    >>> sn.nn.functional.celu(sn.tensor([0.0, 2.0]), 2.0).tolist()
+    [0.0, 2.0]
+    """
+    return _elu(input / alpha, 1.0) * alpha
+
+
+def gelu(input: Any, approximate: str = "none") -> Any:
+    """Gaussian error linear unit, ``x * P(X <= x)`` (Hendrycks, Gimpel 2016).
+
+    Parameters
+    ----------
+    approximate : str
+        "none", or "tanh" for the approximation by a hyperbolic tangent.
+
+    Examples
+    --------
+    >>> round(sn.nn.functional.gelu(sn.tensor(1.0)).item(), 4)
+    0.8413
+    """
+    if approximate == "none":
+        return _gelu(input)
+    if approximate == "tanh":
+        return _gelu_tanh(input)
+    raise error(
+        _core.InvalidValue, "gelu", f"approximate is '{approximate}'; it must be 'none' or 'tanh'"
+    )
+
+
+def silu(input: Any, inplace: bool = False) -> Any:
+    """``x * sigmoid(x)``, also called swish.
+
+    Examples
+    --------
+    >>> sn.nn.functional.silu(sn.tensor(0.0)).item()
+    0.0
+    """
+    return _silu(input)
+
+
+def mish(input: Any, inplace: bool = False) -> Any:
+    """``x * tanh(softplus(x))`` (Misra 2019).
+
+    Examples
+    --------
+    >>> sn.nn.functional.mish(sn.tensor(0.0)).item()
+    0.0
+    """
+    return _mish(input)
+
+
+def hardswish(input: Any, inplace: bool = False) -> Any:
+    """``x * min(max(x + 3, 0), 6) / 6`` (Howard et al. 2019).
+
+    Examples
+    --------
+    >>> sn.nn.functional.hardswish(sn.tensor([-3.0, 3.0])).abs().tolist()
+    [0.0, 3.0]
+    """
+    return _hardswish(input)
+
+
+def hardsigmoid(input: Any, inplace: bool = False) -> Any:
+    """``min(max(x + 3, 0), 6) / 6``.
+
+    Examples
+    --------
+    >>> sn.nn.functional.hardsigmoid(sn.tensor([-3.0, 0.0, 3.0])).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    return _hardsigmoid(input)
+
+
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """``log(1 + exp(beta * x)) / beta``, and x itself where ``beta * x > threshold``.
+
+    Examples
+    --------
+    >>> round(sn.nn.functional.softplus(sn.tensor(0.0)).item(), 4)
+    0.6931
+    """
+    if beta == 1.0 and threshold >= 17.0:
+        return _softplus(input)  # exact there already: log(1 + exp(x)) rounds to x
+    scaled = input * beta
+    return _where(scaled > threshold, input, _softplus(scaled) / beta)
+
+
+def softsign(input: Any) -> Any:
+    """``x / (1 + abs(x))``.
+
+    Examples
+    --------
+    >>> sn.nn.functional.softsign(sn.tensor(1.0)).item()
+    0.5
+    """
+    return input / (1.0 + _f["abs"](input))
+
+
+def tanhshrink(input: Any) -> Any:
+    """``x - tanh(x)``.
+
+    Examples
+    --------
+    >>> sn.nn.functional.tanhshrink(sn.tensor(0.0)).item()
+    0.0
+    """
+    return input - tanh(input)
+
+
+def softshrink(input: Any, lambd: float = 0.5) -> Any:
+    """x moved toward zero by `lambd`, and zero within.
+
+    Examples
+    --------
+    >>> sn.nn.functional.softshrink(sn.tensor([-1.0, 0.2, 1.0])).tolist()
+    [-0.5, 0.0, 0.5]
+    """
+    return input - _clip(input, -lambd, lambd)
+
+
+def hardshrink(input: Any, lambd: float = 0.5) -> Any:
+    """x, and zero within `lambd` of zero.
+
+    Examples
+    --------
+    >>> sn.nn.functional.hardshrink(sn.tensor([-1.0, 0.2])).tolist()
+    [-1.0, 0.0]
+    """
+    return _where(_f["abs"](input) > lambd, input, 0.0)
+
+
+def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
+    """x above the threshold, `value` elsewhere.
+
+    Examples
+    --------
+    >>> sn.nn.functional.threshold(sn.tensor([1.0, 3.0]), 2.0, -1.0).tolist()
+    [-1.0, 3.0]
+    """
+    return _where(input > threshold, input, float(value))
+
+
+def glu(input: Any, dim: int = -1) -> Any:
+    """First half times the sigmoid of the second half (Dauphin et al. 2016).
+
+    Examples
+    --------
+    >>> sn.nn.functional.glu(sn.tensor([2.0, 0.0])).tolist()
+    [1.0]
+    """
+    if input.shape[dim] % 2:
+        raise error(
+            _core.ShapeError,
+            "glu",
+            f"dimension {dim} of shape {input.shape} has odd size; it is cut into two halves",
+        )
+    a, b = _f["chunk"](input, 2, dim)
+    return a * sigmoid(b)
+
+
+def softmax(input: Any, dim: int = -1, dtype: Any = None) -> Any:
+    """Exponentials that sum to one along `dim`; `dtype` converts the input first.
+
+    Examples
+    --------
+    >>> sn.nn.functional.softmax(sn.tensor([0.0, 0.0])).tolist()
+    [0.5, 0.5]
+    """
+    return _softmax(input if dtype is None else input.astype(dtype), dim)
+
+
+def log_softmax(input: Any, dim: int = -1, dtype: Any = None) -> Any:
+    """Logarithm of `softmax`.
+
+    Examples
+    --------
+    >>> sn.nn.functional.log_softmax(sn.tensor([[3.0]]), 1).tolist()
+    [[0.0]]
+    """
+    return _log_softmax(input if dtype is None else input.astype(dtype), dim)
+
+
+def softmin(input: Any, dim: int = -1) -> Any:
+    """`softmax` of ``-x``.
+
+    Examples
+    --------
+    >>> sn.nn.functional.softmin(sn.tensor([1.0, 1.0])).tolist()
+    [0.5, 0.5]
+    """
+    return _softmax(-input, dim)
+
+
+def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+    """Zero with probability p, else ``x / (1 - p)``, when training.
+
+    Examples
+    --------
+    >>> sn.nn.functional.dropout(sn.ones(2), 0.5, training=False).tolist()
+    [1.0, 1.0]
+    """
+    return _dropout(input, p, training)
+
+
+def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
+    """Rows of a table, by integers; the row `padding_idx` gets no gradient.
+
+    Examples
+    --------
+    >>> sn.nn.functional.embedding(sn.tensor([1]), sn.eye(2)).tolist()
+    [[0.0, 1.0]]
+    """
+    return _embedding(input, weight, padding_idx)
+
+
+def rms_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None
+) -> Any:
+    """``x / sqrt(mean(x**2) + eps)`` over the trailing dimensions (Zhang, Sennrich 2019).
+
+    Examples
+    --------
+    >>> sn.nn.functional.rms_norm(sn.tensor([[2.0, 2.0]]), 2, eps=0.0).tolist()
+    [[1.0, 1.0]]
+    """
+    if eps is None:
+        eps = 2.0**-52 if input.dtype == _core.float64 else 2.0**-23
+    return _f["rms_norm"](input, normalized_shape, weight, eps)
+
+
+def batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Batch normalisation; in training, running statistics that are given are updated.
+
+    Examples
+    --------
+    >>> mean, var = sn.zeros(1), sn.ones(1)
+    >>> sn.nn.functional.batch_norm(sn.tensor([[2.0]]), mean, var, eps=0.0).tolist()
+    [[2.0]]
+    """
+    if not training:
+        return _f["batch_norm_inference"](input, running_mean, running_var, weight, bias, eps)
+    y, mean, var = _f["batch_norm_train"](input, weight, bias, eps)
+    if running_mean is not None:
+        track_statistics(running_mean, running_var, mean, var, input.size // input.shape[1], momentum)
+    return y
+
+
+def track_statistics(
+    running_mean: Any, running_var: Any, mean: Any, var: Any, count: int, rate: Any
+) -> None:
+    """Moves running statistics toward those of a batch of `count` values per channel.
+
+    The variance of the batch is biased; what is tracked is not.
+
+    Examples
+    --------
+    >>> mean, var = sn.zeros(1), sn.ones(1)
+    >>> batch = sn.ones(1), sn.ones(1)
+    >>> sn.nn.functional.track_statistics(mean, var, *batch, 2, 0.5)
+    >>> mean.item(), var.item()
+    (0.5, 1.5)
+    """
+    unbiased = count / (count - 1)
+    with no_grad():
+        new_mean = running_mean + (mean.detach() - running_mean) * rate
+        new_var = running_var + (var.detach() * unbiased - running_var) * rate
+        running_mean.assign_(new_mean.to(running_mean.dtype))
+        running_var.assign_(new_var.to(running_var.dtype))
+
+
+def _convolution(rank: int) -> Any:
+    function = _f[f"conv{rank}d"]
+
+    def conv(
+        input: Any,
+        weight: Any,
+        bias: Any = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> Any:
+        if isinstance(padding, str):
+            return function(input, weight, bias, stride, 0, dilation, groups, padding)
+        return function(input, weight, bias, stride, padding, dilation, groups)
+
+    conv.__name__ = conv.__qualname__ = f"conv{rank}d"
+    conv.__doc__ = function.__doc__
+    return conv
+
+
+conv1d = _convolution(1)
+conv2d = _convolution(2)
+conv3d = _convolution(3)
+
+
+def _max_pooling(rank: int) -> Any:
+    plain, indexed = _f[f"max_pool{rank}d"], _f[f"max_pool{rank}d_with_indices"]
+
+    def max_pool(
+        input: Any,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> Any:
+        function = indexed if return_indices else plain
+        return function(input, kernel_size, stride, padding, dilation, ceil_mode)
+
+    max_pool.__name__ = max_pool.__qualname__ = f"max_pool{rank}d"
+    max_pool.__doc__ = plain.__doc__
+    return max_pool
+
+
+max_pool1d = _max_pooling(1)
+max_pool2d = _max_pooling(2)
+max_pool3d = _max_pooling(3)
+
+
+def kl_div(
+    input: Any, target: Any, reduction: str = "mean", log_target: bool = False
+) -> Any:
+    """Kullback-Leibler divergence of log-probabilities `input` from `target`.
+
+    Parameters
+    ----------
+    reduction : str
+        "mean", "sum", "none", or "batchmean": the sum divided by the batch size.
+    log_target : bool
+        Whether `target` holds logarithms too.
+
+    Examples
+    --------
+    >>> p = sn.tensor([[0.5, 0.5]])
+    >>> sn.nn.functional.kl_div(p.log(), p, reduction="batchmean").item()
+    0.0
+    """
+    return _f["kl_div"](input, target, reduction, log_target)
+
+
+__all__ = [  # noqa: PLE0604
+    *_REEXPORTED,
+    "batch_norm",
+    "celu",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "dropout",
+    "elu",
+    "embedding",
+    "gelu",
+    "glu",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "kl_div",
+    "leaky_relu",
+    "log_softmax",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "mish",
+    "prelu",
+    "relu",
+    "relu6",
+    "rms_norm",
+    "selu",
+    "silu",
+    "softmax",
+    "softmin",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "tanhshrink",
+    "threshold",
+    "track_statistics",
+]

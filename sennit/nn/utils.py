@@ -1,0 +1,131 @@
+"""Functions on the gradients and parameters of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .. import _core
+from .._errors import error
+from ..autograd import no_grad
+
+__all__ = [
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "parameters_to_vector",
+    "vector_to_parameters",
+]
+
+_f = _core.functions
+_norm = _f["vector_norm"]
+
+
+def _with_gradients(parameters: Any) -> list[_core.Tensor]:
+    listed = [parameters] if isinstance(parameters, _core.Tensor) else list(parameters)
+    return [p for p in listed if p.grad is not None]
+
+
+def clip_grad_norm_(
+    parameters: Iterable[_core.Tensor] | _core.Tensor,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> _core.Tensor:
+    """Scales the gradients down so that the norm of all of them together is at most `max_norm`.
+
+    Parameters
+    ----------
+    parameters : Tensor or iterable of Tensor
+        Those without a gradient are passed over.
+    max_norm : float
+    norm_type : float
+        The p of the norm; ``sn.inf`` takes the largest element.
+    error_if_nonfinite : bool
+        Whether a norm that is infinite or NaN raises; this waits for the value.
+
+    Returns
+    -------
+    Tensor
+        The norm before scaling, of rank 0.
+
+    Examples
+    --------
+    >>> w = sn.tensor([3.0, 4.0], requires_grad=True)
+    >>> (w * w / 2).sum().backward()
+    >>> sn.optim.clip_grad_norm_([w], 1.0).item()
+    5.0
+    >>> [round(g, 3) for g in w.grad.tolist()]
+    [0.6, 0.8]
+    """
+    chosen = _with_gradients(parameters)
+    if not chosen:
+        return _f["zeros"](())
+    with no_grad():
+        gradients: list[Any] = [p.grad for p in chosen]
+        norms = [_norm(g.reshape(-1), ord=norm_type) for g in gradients]
+        total: _core.Tensor = _norm(_f["stack"](norms), ord=norm_type)
+        if error_if_nonfinite and not bool(_f["isfinite"](total)):
+            raise error(
+                _core.NumericError,
+                "clip_grad_norm_",
+                f"the gradients' norm is {total.item()}; it must be finite",
+            )
+        scale = _f["minimum"](float(max_norm) / (total + 1e-6), 1.0)
+        for p, g in zip(chosen, gradients, strict=True):
+            p.grad = g * scale.to(g.dtype)
+    return total
+
+
+def clip_grad_value_(
+    parameters: Iterable[_core.Tensor] | _core.Tensor, clip_value: float
+) -> None:
+    """Limits every element of the gradients to [-clip_value, clip_value].
+
+    Examples
+    --------
+    >>> w = sn.tensor([3.0, 4.0], requires_grad=True)
+    >>> (w * w / 2).sum().backward()
+    >>> sn.optim.clip_grad_value_([w], 3.5)
+    >>> w.grad.tolist()
+    [3.0, 3.5]
+    """
+    with no_grad():
+        for p in _with_gradients(parameters):
+            p.grad = _f["clip"](p.grad, -float(clip_value), float(clip_value))
+
+
+def parameters_to_vector(parameters: Iterable[_core.Tensor]) -> _core.Tensor:
+    """All parameters behind one another in one vector.
+
+    Examples
+    --------
+    >>> sn.nn.utils.parameters_to_vector(sn.nn.Linear(2, 3).parameters()).shape
+    (9,)
+    """
+    return _f["concat"]([p.reshape(-1) for p in parameters], 0)
+
+
+def vector_to_parameters(vec: _core.Tensor, parameters: Iterable[_core.Tensor]) -> None:
+    """Sets parameters from the vector that `parameters_to_vector` made.
+
+    Examples
+    --------
+    >>> layer = sn.nn.Linear(2, 1, bias=False)
+    >>> sn.nn.utils.vector_to_parameters(sn.tensor([1.0, 2.0]), layer.parameters())
+    >>> layer.weight.tolist()
+    [[1.0, 2.0]]
+    """
+    listed = list(parameters)
+    needed = sum(p.size for p in listed)
+    if vec.shape != (needed,):
+        raise error(
+            _core.ShapeError,
+            "vector_to_parameters",
+            f"the vector has shape {vec.shape}; the parameters have {needed} elements together",
+        )
+    at = 0
+    with no_grad():
+        for p in listed:
+            part = vec.detach()[at : at + p.size].reshape(p.shape)
+            p.assign_(part.to(p.dtype))
+            at += p.size

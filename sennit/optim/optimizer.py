@@ -1,0 +1,291 @@
+"""What all optimisers share: parameter groups, state, and the frame of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from .. import _core
+from .._errors import error
+
+__all__ = ["Optimizer"]
+
+_release_consumed = _core.release_consumed
+_flush = _core.flush
+_set_grad_enabled = _core.set_grad_enabled
+_grad_enabled = _core.grad_enabled
+
+
+def power(base: float, exponent: int) -> float:
+    """``base ** exponent`` by squaring: plain products, so the bits are the same everywhere.
+
+    Examples
+    --------
+    >>> from sennit.optim.optimizer import power
+    >>> power(0.5, 3)
+    0.125
+    """
+    result = 1.0
+    while exponent:
+        if exponent & 1:
+            result *= base
+        base *= base
+        exponent >>= 1
+    return result
+
+
+class Optimizer:
+    """Base class of optimisers.
+
+    A subclass passes its defaults to ``super().__init__`` and defines ``_update(group)``, which
+    computes new values with ordinary operations and assigns them with ``p.assign_(value)``. Learning
+    rates and other numbers are plain floats of the group: changing them costs nothing.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        Each with "params" and its own hyperparameters.
+    state : dict of Tensor to dict
+        What is remembered of each parameter.
+
+    Examples
+    --------
+    >>> class Plain(sn.optim.Optimizer):
+    ...     def __init__(self, params, lr):
+    ...         super().__init__(params, {"lr": lr})
+    ...
+    ...     def _update(self, group):
+    ...         for p in group["params"]:
+    ...             p.assign_(p - group["lr"] * p.grad)
+    >>> w = sn.tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> Plain([w], lr=0.25).step()
+    >>> w.item()
+    0.5
+    """
+
+    param_groups: list[dict[str, Any]]
+    state: dict[_core.Tensor, dict[str, Any]]
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.param_groups = []
+        self.state = {}
+        if isinstance(params, _core.Tensor):
+            raise error(
+                _core.InvalidType,
+                type(self).__name__,
+                "params is a tensor; it must be an iterable of parameters, or of dicts with "
+                "'params'; pass [tensor]",
+            )
+        listed = list(params)
+        if not listed:
+            raise error(
+                _core.InvalidValue,
+                type(self).__name__,
+                "there are no parameters; pass model.parameters()",
+            )
+        groups = listed if isinstance(listed[0], dict) else [{"params": listed}]
+        for group in groups:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds parameters, with hyperparameters of their own.
+
+        Parameters
+        ----------
+        param_group : dict
+            "params" (a tensor or an iterable of them; pairs of name and tensor are fine) and
+            hyperparameters that differ from the defaults.
+
+        Examples
+        --------
+        >>> a, b = sn.nn.Linear(2, 2), sn.nn.Linear(2, 2)
+        >>> optimizer = sn.optim.SGD(a.parameters(), lr=0.1)
+        >>> optimizer.add_param_group({"params": b.parameters(), "lr": 0.01})
+        >>> [group["lr"] for group in optimizer.param_groups]
+        [0.1, 0.01]
+        """
+        group = dict(param_group)
+        params = group["params"]
+        params = [params] if isinstance(params, _core.Tensor) else list(params)
+        params = [p[1] if isinstance(p, tuple) else p for p in params]
+        known = {id(p) for g in self.param_groups for p in g["params"]}
+        for p in params:
+            self._check_parameter(p)
+            if id(p) in known:
+                raise error(
+                    _core.InvalidValue,
+                    type(self).__name__,
+                    f"a parameter of shape {p.shape} is given twice; each belongs to one group",
+                )
+            known.add(id(p))
+        unknown = [k for k in group if k != "params" and k not in self.defaults]
+        if unknown:
+            raise error(
+                _core.InvalidValue,
+                type(self).__name__,
+                f"a group has {', '.join(map(repr, unknown))}; the hyperparameters are "
+                f"{', '.join(self.defaults)}",
+            )
+        self.param_groups.append({**self.defaults, **group, "params": params})
+
+    def _check_parameter(self, p: Any) -> None:
+        if not isinstance(p, _core.Tensor):
+            raise error(
+                _core.InvalidType,
+                type(self).__name__,
+                f"a parameter is a {type(p).__name__}; it must be a tensor",
+            )
+        if not p.is_leaf:
+            raise error(
+                _core.InvalidValue,
+                type(self).__name__,
+                f"a parameter of shape {p.shape} is the result of operations; only leaves can be "
+                "trained; pass model.parameters()",
+            )
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets the gradients (or sets them to zero).
+
+        Examples
+        --------
+        >>> w = sn.tensor([1.0], requires_grad=True)
+        >>> optimizer = sn.optim.SGD([w], lr=0.1)
+        >>> (w * w).sum().backward()
+        >>> optimizer.zero_grad()
+        >>> w.grad is None
+        True
+        """
+        if set_to_none:
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.requires_grad:
+                        p.grad = None
+            return
+        zeros_like = _core.functions["zeros_like"]
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.grad = zeros_like(p.grad)
+
+    def _update(self, group: dict[str, Any]) -> None:
+        """Assigns new values to the parameters of a group; subclasses define it."""
+        raise NotImplementedError(f"{type(self).__name__} defines no _update(group)")
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Updates the parameters from their gradients, and starts the computation.
+
+        Does not wait for it. When it fails later, parameters and state keep their former values.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Computes the loss and the gradients anew; its value is returned.
+        """
+        loss = None
+        if closure is not None:
+            before = _grad_enabled()
+            _set_grad_enabled(True)
+            try:
+                loss = closure()
+            finally:
+                _set_grad_enabled(before)
+        # What backward has used is given up first, so that the window that is about to run needs no
+        # memory of its own for it.
+        _release_consumed()
+        before = _grad_enabled()
+        _set_grad_enabled(False)
+        try:
+            for group in self.param_groups:
+                self._update(group)
+        finally:
+            _set_grad_enabled(before)
+        _flush()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """Hyperparameters and state, with parameters numbered in order: a snapshot.
+
+        Examples
+        --------
+        >>> w = sn.tensor([1.0], requires_grad=True)
+        >>> sorted(sn.optim.SGD([w], lr=0.1).state_dict())
+        ['param_groups', 'state']
+        """
+        numbers: dict[int, int] = {}
+        groups = []
+        for group in self.param_groups:
+            for p in group["params"]:
+                numbers[id(p)] = len(numbers)
+            packed = {k: v for k, v in group.items() if k != "params"}
+            packed["params"] = [numbers[id(p)] for p in group["params"]]
+            groups.append(packed)
+        state = {
+            numbers[id(p)]: {
+                k: v.detach() if isinstance(v, _core.Tensor) else v for k, v in values.items()
+            }
+            for p, values in self.state.items()
+        }
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` gave. Nothing changes when it does not fit.
+
+        Raises
+        ------
+        InvalidValue
+            When groups or shapes do not agree.
+        """
+        groups = state_dict["param_groups"]
+        have = [len(g["params"]) for g in self.param_groups]
+        given = [len(g["params"]) for g in groups]
+        if have != given:
+            raise error(
+                _core.InvalidValue,
+                f"{type(self).__name__}.load_state_dict",
+                f"the state has groups of {given} parameters, the optimizer of {have}; they must "
+                "agree",
+            )
+        targets: dict[int, _core.Tensor] = {}
+        for mine, packed in zip(self.param_groups, groups, strict=True):
+            targets.update(zip(packed["params"], mine["params"], strict=True))
+        state: dict[_core.Tensor, dict[str, Any]] = {}
+        for number, values in state_dict["state"].items():
+            p = targets[int(number)]
+            made: dict[str, Any] = {}
+            for k, v in values.items():
+                if isinstance(v, _core.Tensor):
+                    if v.ndim and v.shape != p.shape:
+                        raise error(
+                            _core.InvalidValue,
+                            f"{type(self).__name__}.load_state_dict",
+                            f"'{k}' of parameter {number} has shape {v.shape}, the parameter "
+                            f"{p.shape}; they must agree",
+                        )
+                    # A handle of our own: a later step must not change what was loaded from.
+                    v = v.detach().to(p.device)
+                    v = v.detach()
+                made[k] = v
+            state[p] = made
+        self.state = state
+        for mine, packed in zip(self.param_groups, groups, strict=True):
+            mine.update({k: v for k, v in packed.items() if k != "params"})
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {k}: {v}" for k, v in sorted(group.items()) if k != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def need(optimizer: Optimizer, ok: bool, name: str, value: object, rule: str) -> None:
+    """Raises when a hyperparameter is out of range."""
+    if not ok:
+        raise error(
+            _core.InvalidValue, type(optimizer).__name__, f"{name} is {value}; it must be {rule}"
+        )
+
+
+Params = Iterable[_core.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, _core.Tensor]]

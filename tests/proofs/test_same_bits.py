@@ -1,0 +1,210 @@
+"""The same program gives the same bits, however it runs."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sennit as sn
+
+pytest.importorskip("hypothesis")
+from hypothesis import given  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+PROGRAMS = str(Path(__file__).resolve().parent / "programs.py")
+PROGRAM_COUNT = 40
+
+
+def has_avx512() -> bool:
+    info = Path("/proc/cpuinfo")
+    return info.exists() and all(
+        f" {flag}" in info.read_text() for flag in ("avx512f", "avx512bw", "avx512dq", "avx512vl")
+    )
+
+
+# The environments of the fresh interpreters. Every one must print what the first prints.
+ENVIRONMENTS = {
+    "best": {},
+    "avx2": {"SENNIT_ISA": "avx2"},
+    "avx512": {"SENNIT_ISA": "avx512"},
+    "serial engine": {"SENNIT_ENGINE": "serial"},
+    "op by op": {"SENNIT_WINDOW": "1"},
+    "avx2, serial, 3 threads, tiny windows": {
+        "SENNIT_ISA": "avx2",
+        "SENNIT_ENGINE": "serial",
+        "SENNIT_NUM_THREADS": "3",
+        "SENNIT_WINDOW": "5",
+    },
+}
+
+
+@pytest.fixture(params=list(ENVIRONMENTS)[1:])
+def environment(request: pytest.FixtureRequest) -> dict[str, str]:
+    env = ENVIRONMENTS[request.param]
+    if env.get("SENNIT_ISA") == "avx512" and not has_avx512():
+        pytest.skip("this CPU has no AVX-512")
+    if env.get("SENNIT_ISA") and "avx2" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("not an x86 CPU with AVX2")
+    return env
+
+
+# ---- random programs
+
+
+@given(choose=st.randoms(use_true_random=False))
+def test_random_programs_for_threads_and_windows(choose: random.Random, programs) -> None:
+    program = programs.random_program(choose)
+    threads, limit = sn.num_threads(), sn.config.window
+    try:
+        found = {}
+        for count, nodes in [(1, limit), (2, limit), (3, 7), (7, limit), (1, 1), (7, 1)]:
+            sn.set_num_threads(count)
+            sn.config.window = nodes
+            found[count, nodes] = programs.digest(programs.run_program(program))
+    finally:
+        sn.set_num_threads(threads)
+        sn.config.window = limit
+    assert len(set(found.values())) == 1, (found, program)
+
+
+@pytest.fixture(scope="module")
+def reference(fresh_python) -> list[str]:
+    return json.loads(fresh_python(PROGRAMS, "random", "0", str(PROGRAM_COUNT)))
+
+
+def test_random_programs_in_other_environments(environment, reference, fresh_python) -> None:
+    found = json.loads(fresh_python(PROGRAMS, "random", "0", str(PROGRAM_COUNT), **environment))
+    wrong = [seed for seed, (a, b) in enumerate(zip(reference, found, strict=True)) if a != b]
+    assert not wrong, f"seeds of the programs that differ: {wrong}"
+
+
+def test_random_programs_run_twice_in_one_process(programs, reference) -> None:
+    # Cached plans, recycled memory and other earlier work must not show.
+    assert programs.random_digests(0, PROGRAM_COUNT) == reference
+    assert programs.random_digests(0, PROGRAM_COUNT) == reference
+
+
+# ---- trainings
+
+
+@pytest.fixture(scope="module")
+def trained(programs) -> list[str]:
+    return programs.training_digests()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_trainings_for_threads(count: int, trained, programs, threads) -> None:
+    threads(count)
+    assert programs.training_digests() == trained
+
+
+@pytest.mark.parametrize("nodes", [1, 50])
+def test_trainings_for_windows(nodes: int, trained, programs, window) -> None:
+    window(nodes)
+    assert programs.training_digests() == trained
+
+
+def test_trainings_in_other_environments(environment, trained, fresh_python) -> None:
+    assert json.loads(fresh_python(PROGRAMS, "training", **environment)) == trained
+
+
+def test_trainings_learn(programs) -> None:
+    # A digest that never changes proves nothing if the parameters never move.
+    assert programs.digest(programs.train_mlp(1)) != programs.digest(programs.train_mlp(2))
+    assert programs.digest(programs.train_cnn(1)) != programs.digest(programs.train_cnn(2))
+
+
+# ---- a row alone and in a batch
+
+BATCHES = range(1, 66)
+
+
+def rows(dtype: str, *shape: int) -> sn.Tensor:
+    values = np.random.default_rng(5).standard_normal(shape)
+    return sn.tensor(values, dtype=getattr(sn, dtype))
+
+
+def as_bytes(x: sn.Tensor) -> bytes:
+    return x.astype(sn.float32 if x.itemsize < 4 else x.dtype).numpy().tobytes()
+
+
+def check_rows(function, x: sn.Tensor) -> None:
+    alone = [as_bytes(function(x[i : i + 1])) for i in range(x.shape[0])]
+    for batch in BATCHES:
+        together = as_bytes(function(x[:batch]))
+        assert together == b"".join(alone[:batch]), f"batch of {batch}"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("k, n", [(17, 9), (300, 33), (1500, 70)])
+def test_matmul_row_alone(dtype: str, k: int, n: int) -> None:
+    w = rows(dtype, k, n)
+    check_rows(lambda x: x @ w, rows(dtype, 65, k))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_matmul_with_transposed_operand_row_alone(dtype: str) -> None:
+    w = rows(dtype, 33, 120)
+    check_rows(lambda x: x @ w.T, rows(dtype, 65, 120))
+    x = rows(dtype, 120, 65).T  # rows that are not contiguous
+    check_rows(lambda r: r @ w.T, x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_linear_row_alone(dtype: str) -> None:
+    w, b = rows(dtype, 50, 130), rows(dtype, 50)
+    check_rows(lambda x: sn.gelu(sn.linear(x, w, b)), rows(dtype, 65, 130))
+
+
+@pytest.mark.parametrize("channels, kernel, stride", [(1, 3, 1), (5, 3, 2), (16, 1, 1), (4, 5, 1)])
+def test_conv2d_image_alone(channels: int, kernel: int, stride: int) -> None:
+    w = rows("float32", 12, channels, kernel, kernel)
+    b = rows("float32", 12)
+    x = rows("float32", 65, channels, 7, 9)
+    check_rows(lambda r: sn.conv2d(r, w, b, stride=stride, padding=1), x)
+
+
+def test_gradient_of_a_row_alone() -> None:
+    w = rows("float32", 40, 24)
+
+    def input_gradient(x: sn.Tensor) -> sn.Tensor:
+        leaf = x.detach().clone().requires_grad_(True)
+        sn.tanh(sn.linear(leaf, w)).sum().backward()
+        return leaf.grad
+
+    check_rows(input_gradient, rows("float32", 65, 24))
+
+
+def test_layout_does_not_change_bits() -> None:
+    x = rows("float32", 130, 70)
+    w = rows("float32", 70, 50)
+    expected = as_bytes(x @ w), as_bytes(x.sum(axis=1)), as_bytes(x.sum()), as_bytes(x.var(axis=0))
+    stored_by_columns = sn.contiguous(x.T).T
+    w_by_columns = sn.contiguous(w.T).T
+    found = (
+        as_bytes(stored_by_columns @ w_by_columns),
+        as_bytes(stored_by_columns.sum(axis=1)),
+        as_bytes(stored_by_columns.sum()),
+        as_bytes(stored_by_columns.var(axis=0)),
+    )
+    assert found == expected
+
+
+def test_random_numbers_do_not_depend_on_threads_or_windows(threads, window) -> None:
+    def draw() -> bytes:
+        sn.random.seed(3)
+        u, n = sn.rand(1000, 77), sn.randn(333)
+        p = sn.random.permutation(500)
+        d = sn.dropout(sn.ones(999), 0.3)
+        return as_bytes(u) + as_bytes(n) + p.numpy().tobytes() + as_bytes(d)
+
+    expected = draw()
+    for count in (1, 2, 7):
+        for nodes in (1, 4096):
+            threads(count)
+            window(nodes)
+            assert draw() == expected
