@@ -299,7 +299,7 @@ Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int 
         t = get(data);
         if (device && !(t.device() == where)) t = copy_to_device(t, where);
         else if (copy == 1) t = clone(t);
-    } else if (to_scalar(data, &s)) {
+    } else if (!(PyFloat_Check(data) && !PyFloat_CheckExact(data)) && to_scalar(data, &s)) {
         const DType own = s.kind == ScalarKind::kFloat ? DType::kF32
                           : s.kind == ScalarKind::kInt ? DType::kI64 : DType::kBool;
         return full({}, Tensor(s), dtype ? *dtype : own, where);

@@ -297,6 +297,8 @@ NB_MODULE(_core, m) {
         return guarded([&] { return backend(parse_device(kind)).device_count(); });
     });
     m.def("unavailable_reason", &unavailable_reason);
+    m.def("detect_nan", &detect_nan);
+    m.def("set_detect_nan", &set_detect_nan);
     m.def("set_verify_plans", &set_verify_plans);
     m.def("clear_plan_cache", &clear_plan_cache);
     m.def("set_plan_cache_limit", [](int64_t n) { set_plan_cache_limit(n); });

@@ -680,9 +680,7 @@ PyObject* assign_(PyObject* self, PyObject* other) {
     }
     if (v.value()->kind == ValueState::kPending && v.value() != x.value()) {
         const bool pending = x.value()->kind == ValueState::kPending;
-        if (pending && !x.value()->former) materialize(x);  // state made a moment ago
-        if (v.value()->kind == ValueState::kPending)
-            v.value()->former = pending && x.value()->former ? x.value()->former : x.value();
+        v.value()->former = pending && x.value()->former ? x.value()->former : x.value();
     }
     rebind(self, x.node() && x.node()->leaf ? Tensor(v.value(), x.node(), 0) : v.detach());
     return Py_NewRef(self);

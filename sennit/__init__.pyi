@@ -5,6 +5,8 @@ from . import data as data
 from . import nn as nn
 from . import optim as optim
 from . import random as random
+from . import train as train
+from . import viz as viz
 from ._api import DeviceError as DeviceError
 from ._api import DTypeError as DTypeError
 from ._api import FileError as FileError
@@ -323,6 +325,9 @@ from ._api import vstack as vstack
 from ._api import where as where
 from ._api import zeros as zeros
 from ._api import zeros_like as zeros_like
+from ._files import load as load
+from ._files import save as save
+from ._summary import summary as summary
 from ._tools import config as config
 from ._tools import device_count as device_count
 from ._tools import doctor as doctor
@@ -532,6 +537,7 @@ __all__ = [
     "less_equal",
     "linear",
     "linspace",
+    "load",
     "log",
     "log1p",
     "log2",
@@ -616,6 +622,7 @@ __all__ = [
     "roll",
     "round",
     "rsqrt",
+    "save",
     "scatter",
     "scatter_add",
     "scatter_nd",
@@ -643,6 +650,7 @@ __all__ = [
     "subtract",
     "sum",
     "sum_to",
+    "summary",
     "swapaxes",
     "swapdims",
     "synchronize",
@@ -654,6 +662,7 @@ __all__ = [
     "tensordot",
     "tile",
     "topk",
+    "train",
     "transpose",
     "tril",
     "triu",
@@ -679,6 +688,7 @@ __all__ = [
     "vecdot",
     "vector_norm",
     "view",
+    "viz",
     "vstack",
     "where",
     "zeros",

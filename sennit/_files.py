@@ -305,7 +305,7 @@ def load(
             block = np.empty(total - 8 - length + _ALIGN, np.uint8)
             skip = -block.ctypes.data % _ALIGN
             data = block[skip : skip + total - 8 - length]
-            view = memoryview(data)
+            view = data.data
             at = 0
             while at < len(view):
                 count = file.readinto(view[at:])

@@ -125,6 +125,10 @@ class _Config:
         Checks every graph and plan with an independent verifier (for tests).
     plan_cache : int
         Most plans kept.
+    detect_nan : bool
+        Looks for NaN after every operation and raises NumericError, naming operation and line.
+    engine : str
+        "threaded", or "serial": everything runs in the caller, in order (`SENNIT_ENGINE`).
 
     Examples
     --------
@@ -156,6 +160,24 @@ class _Config:
     def verify(self, on: bool) -> None:
         self._verify = bool(on)
         _core.set_verify_plans(self._verify)
+
+    @property
+    def detect_nan(self) -> bool:
+        """Whether a NaN that an operation makes raises `NumericError`, with the line of that op."""
+        return _core.detect_nan()
+
+    @detect_nan.setter
+    def detect_nan(self, on: bool) -> None:
+        _core.set_detect_nan(bool(on))
+
+    @property
+    def engine(self) -> str:
+        """Either "threaded" or "serial": all in the caller, in order (`SENNIT_ENGINE`)."""
+        return _core.engine_mode()
+
+    @engine.setter
+    def engine(self, mode: str) -> None:
+        _core.set_engine_mode(mode)
 
     @property
     def plan_cache(self) -> int:

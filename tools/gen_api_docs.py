@@ -46,7 +46,6 @@ MODULES = {
     "data": "Data (sn.data)",
     "train": "Training (sn.train)",
     "viz": "Pictures (sn.viz)",
-    "testing": "Testing (sn.testing)",
 }
 
 
@@ -81,9 +80,18 @@ def family_files() -> dict[str, str]:
     """The file of core/op/ that registers each function; elementwise ones come from lists."""
     found = {}
     for path in sorted((ROOT / "core" / "op").glob("*.cpp")):
-        for name in re.findall(r'"([\w.]+)\([^"\n]*\) ?(?:->|")', path.read_text()):
+        for name in re.findall(r'"([\w.]+)\(\w+: ', path.read_text()):
             found[name] = path.stem
-    return found
+    # Names that are put together (conv1d, conv2d ...) stand where their neighbours do.
+    import sennit as sn
+
+    files, last = {}, "elementwise"
+    for function in sn._core.functions.values():
+        name = function.registry_signature.split("(")[0]
+        stem = name.rstrip("0123456789d") if name[-1] == "d" else name.split("d_with")[0]
+        prefix = next((f for f in ("conv", "pool") if f in stem), "")
+        last = files[name] = found.get(name) or prefix or last
+    return files
 
 
 def modules() -> Iterator[tuple[str, Any]]:
@@ -194,15 +202,14 @@ def markdown(doc: str) -> str:
             out.append(line if code or not line.startswith("    ") else f"  {line.strip()}")
     if code:
         out.append("```")
-    return "\n".join(out).replace("``", "`").replace("```", "```").strip()
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(out)).strip()
 
 
 def body(entry: Entry) -> str:
     doc = entry.doc
     if hasattr(entry.value, "registry_signature"):
         doc = doc.partition("\n\n")[2]  # its first line is the call
-    # Code blocks keep their fences: only inline marks are halved.
-    text = markdown(doc.replace("``", "`"))
+    text = markdown(doc.replace("``", "`"))  # before the fences are added
     parts = [f"### sn.{entry.name}\n", f"```text\n{signature_text(entry)}\n```\n", text, ""]
     if isinstance(entry.value, type) and not issubclass(entry.value, Exception):
         for name, value in members(entry.value):

@@ -212,6 +212,8 @@ PRIVATE = {
     "engine_mode": "() -> _str",
     "set_engine_mode": "(mode: _str, /) -> None",
     "fma_peak": "() -> _float",
+    "detect_nan": "() -> _bool",
+    "set_detect_nan": "(on: _bool, /) -> None",
 }
 
 

@@ -118,23 +118,25 @@ bool collapses_to_rows(DimSpan shape, DimSpan strides, DimSpan order) {
     return true;
 }
 
-}  // namespace
-
-// The loop order in which the result of an anchor is a matrix [rows, columns]: memory order.
-Dims anchor_order(DimSpan shape, DimSpan strides) {
+// The order of dimensions in which a value of this layout is the anchor's matrix [rows, columns]:
+// memory order. Empty when it is not one.
+Dims epilogue_order(DimSpan shape, DimSpan strides, bool channels_last) {
     Dims order;
-    const size_t rank = shape.size();
-    if (rank >= 3 && is_contiguous(shape, strides) == false) {
+    const int64_t rank = static_cast<int64_t>(shape.size());
+    if (channels_last) {
+        const Dims wanted = channels_last_strides(shape);
+        for (int64_t i = 0; i < rank; ++i)
+            if (shape[i] > 1 && strides[i] != wanted[i]) return {};
         order.push_back(0);
-        for (size_t i = 2; i < rank; ++i) order.push_back(static_cast<int64_t>(i));
+        for (int64_t i = 2; i < rank; ++i) order.push_back(i);
         order.push_back(1);
-    } else {
-        for (size_t i = 0; i < rank; ++i) order.push_back(static_cast<int64_t>(i));
+    } else if (is_contiguous(shape, strides)) {
+        for (int64_t i = 0; i < rank; ++i) order.push_back(i);
+    } else if (rank == 2 && strides[0] == 1 && strides[1] == shape[0]) {
+        order = {1, 0};  // the transposed product, as the gradient of a weight is used
     }
     return order;
 }
-
-namespace {
 
 bool Fuser::accepts_epilogue(const Draft& d, NodeId id) const {
     const Node& anchor = g_.nodes[d.group.anchor];
@@ -144,9 +146,13 @@ bool Fuser::accepts_epilogue(const Draft& d, NodeId id) const {
     if (numel(shape) != numel(product.shape) || shape.empty() || numel(shape) == 0) return false;
     // The first elementwise node may see the product through a reshape that keeps its columns.
     if (d.group.nodes.size() > 1 && !(shape == d.group.shape)) return false;
-    const Dims order = anchor_order(shape, p_.strides[n.first_out]);
-    const Dims product_order = anchor_order(product.shape, p_.strides[anchor.first_out]);
-    if (shape[order.back()] != product.shape[product_order.back()]) return false;
+    const bool channels_last = op_def(anchor.op).layout == Layout::kChannelsLast;
+    if (channels_last && !(shape == product.shape)) return false;
+    const Dims order = epilogue_order(shape, p_.strides[n.first_out], channels_last);
+    if (order.empty()) return false;
+    if (d.group.nodes.size() > 1 && !(order == d.group.order)) return false;
+    const int64_t columns = channels_last ? product.shape[1] : product.shape.back();
+    if (shape[order.back()] != columns) return false;
     const uint32_t self = find(static_cast<uint32_t>(&d - drafts_.data()));
     for (ValueId v : g_.in(n)) {
         if (g_.values[v].kind == ValueKind::kScalar) continue;
@@ -289,6 +295,8 @@ void Fuser::place_elementwise(NodeId id) {
     if (d.group.anchor != kNone) {
         d.group.fused = true;
         d.group.shape = shape;
+        d.group.order = epilogue_order(shape, p_.strides[n.first_out],
+                                       op_def(g_.nodes[d.group.anchor].op).layout == Layout::kChannelsLast);
     }
 }
 

@@ -148,9 +148,13 @@ void LayoutPass::run() {
             for (ValueId& v : in) v = copied(v, contiguous_strides(fresh_.meta(v).shape), n.origin);
         } else if (def.layout == Layout::kChannelsLast) {
             for (size_t i = 0; i < in.size(); ++i) {
-                const Dims& shape = fresh_.meta(in[i]).shape;
+                const Dims shape = fresh_.meta(in[i]).shape;
+                bool backwards = false;
+                for (int64_t step : strides_[in[i]]) backwards |= step < 0;
                 if ((def.channels_last_in >> i & 1) && shape.size() >= 3)
                     in[i] = copied(in[i], channels_last_strides(shape), n.origin);
+                else if (backwards)
+                    in[i] = copied(in[i], contiguous_strides(shape), n.origin);
             }
         }
         const bool elementwise = def.tile_op >= 0 || def.cast;

@@ -39,6 +39,7 @@ struct Group {
     bool fused = false;             // a program (with or without anchor); else one plain node
     Dims shape;                     // fused: loop space
     int row_dims = 0;
+    Dims order;                     // with an anchor: dimensions in the order of its matrix
 };
 // In an order in which they can run.
 std::vector<Group> fuse(const Program& program);

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <array>
+#include <map>
 #include <unordered_map>
 
 #include "op/op.h"
@@ -53,17 +55,18 @@ void simplify(Program& program) {
     for (ValueId v : old.inputs) to[v] = fresh.add_input(old.meta(v));
     // Equal constants of the rewriting are one scalar.
     std::vector<ScalarSource> scalars;
-    std::unordered_map<uint64_t, ValueId> constants;
+    std::map<std::array<int64_t, 5>, ValueId> constants;
     for (size_t i = 0; i < old.scalars.size(); ++i) {
         const ValueId v = old.scalars[i];
         const ScalarSource& source = program.scalars[i];
         const Meta& m = old.meta(v);
-        uint64_t h = mix(static_cast<uint64_t>(m.dtype) + 1, static_cast<uint64_t>(source.slot) + 1);
+        std::array<int64_t, 5> key{static_cast<int64_t>(m.dtype), source.slot, 0, 0,
+                                   m.device.backend * 256 + m.device.index};
         if (source.slot < 0) {
-            h = mix(h, static_cast<uint64_t>(source.constant.i));
-            h = mix(h, static_cast<uint64_t>(source.constant.kind));
+            key[2] = source.constant.i;
+            key[3] = static_cast<int64_t>(source.constant.kind);
         }
-        const auto [it, is_new] = constants.emplace(h, kNone);
+        const auto [it, is_new] = constants.emplace(key, kNone);
         if (is_new) {
             it->second = fresh.add_scalar(m.dtype, m.device);
             scalars.push_back(source);
@@ -90,7 +93,8 @@ void simplify(Program& program) {
             const auto range = seen.equal_range(h);
             for (auto it = range.first; it != range.second && same == kNone; ++it) {
                 const Node& c = fresh.nodes[it->second];
-                if (c.op == n.op && std::ranges::equal(fresh.in(c), std::span<const ValueId>(in)) &&
+                if (c.op == n.op && fresh.meta(c.first_out).device == old.meta(n.first_out).device &&
+                    std::ranges::equal(fresh.in(c), std::span<const ValueId>(in)) &&
                     std::ranges::equal(fresh.attr(c), old.attr(n)))
                     same = it->second;
             }

@@ -7,8 +7,6 @@
 
 namespace sn {
 
-Dims anchor_order(DimSpan shape, DimSpan strides);  // pass/fuse.cpp
-
 namespace {
 
 bool verifying = std::getenv("SENNIT_VERIFY") != nullptr;
@@ -278,7 +276,7 @@ Dims Builder::loop_strides(ValueId v, DimSpan target, const Group& group) const 
         return strides;
     }
     // Epilogues run over the product as a matrix [rows, columns] in memory order.
-    const Dims order = anchor_order(group.shape, p_.strides[g_.nodes[group.nodes.back()].first_out]);
+    const Dims& order = group.order;
     Dims matrix(2, 0);
     matrix[1] = group.shape[order.back()] == 1 ? 0 : strides[order.back()];
     for (size_t k = order.size() - 1; k-- > 0;) {
@@ -465,8 +463,7 @@ void ProgramMaker::make() {
     spec_.shape = group_.shape;
     spec_.row_dims = group_.row_dims;
     if (group_.anchor != kNone) {
-        const Dims order =
-            anchor_order(group_.shape, b_.p_.strides[b_.g_.nodes[group_.nodes.back()].first_out]);
+        const Dims& order = group_.order;
         int64_t rows = 1;
         for (size_t k = 0; k + 1 < order.size(); ++k) rows *= group_.shape[order[k]];
         spec_.shape = {rows, group_.shape[order.back()]};

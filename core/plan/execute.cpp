@@ -139,15 +139,18 @@ void make_outputs(const Plan& plan, const Recorder& recorder, WindowRun& run) {
     }
 }
 
-// What a replay needs, and nobody else.
-void keep_for_replay(Recorder& recorder, WindowRun& run, bool move) {
-    const std::vector<ValueId>& outputs = recorder.graph.outputs;
+// The values that state had before, once every held value has its buffer.
+void keep_formers(const Recorder& recorder, const std::vector<ValueId>& outputs, WindowRun& run) {
     for (size_t k = 0; k < outputs.size(); ++k) {
         const Ref<Value>& former = recorder.holders[outputs[k]]->former;
         if (!former) continue;
         if (run.former.empty()) run.former.resize(outputs.size());
         run.former[k] = {former->buffer.ref(), former->offset, former->strides};
     }
+}
+
+// What else a replay needs, and nobody else.
+void keep_for_replay(Recorder& recorder, WindowRun& run, bool move) {
     for (const Ref<Value>& v : recorder.inputs) run.input_strides.push_back(v->strides);
     if (move) {
         std::swap(run.graph, recorder.graph);
@@ -245,6 +248,7 @@ void execute_window(Recorder& recorder) {
         v.buffer = run->outputs[k];
     }
     if (!in_caller) {
+        keep_formers(recorder, outputs, *run);
         run->sites.swap(recorder.sites);
         lane.submit(run, false, nullptr);
     } else {
@@ -252,7 +256,7 @@ void execute_window(Recorder& recorder) {
         run->sites.swap(recorder.sites);
         lane.submit(run, true, reports_kept ? &report.step_us : nullptr);
         if (run->failure) {
-            graph.outputs = outputs;
+            keep_formers(recorder, outputs, *run);
             keep_for_replay(recorder, *run, false);
         }
         if (reports_kept) {

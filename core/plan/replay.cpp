@@ -123,7 +123,10 @@ void replay(WindowRun& run) {
             run.plan->buffers[out.slot.buffer].kind == BufferKind::kInput && !out.overwrites)
             continue;  // shows an input
         Computed c = values[g.outputs[k]];
-        if (c.error && !run.former.empty() && run.former[k].buffer) {
+        // A failed window is a transaction: state keeps its former value, whether or not the new one
+        // could have been computed.
+        if (!run.former.empty() && run.former[k].buffer &&
+            run.former[k].buffer->state() == BufferState::kReady) {
             const FormerValue& f = run.former[k];
             c = {f.buffer, f.offset, f.strides, nullptr};
         }

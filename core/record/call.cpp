@@ -1,5 +1,6 @@
-#include "op/elementwise.h"
+#include "op/api.h"
 #include "op/op.h"
+#include "record/read.h"
 #include "record/recorder.h"
 #include "record/tape.h"
 #include "record/tensor.h"
@@ -82,7 +83,33 @@ void put_on_tape(const OpDef& def, std::span<const Tensor> in, const Attrs& attr
 
 void record_cast(const Tensor& x, DType dtype, Tensor* out);
 
+bool detecting_nan = false;
+
+// Runs what has been recorded and looks at the results of this op.
+void look_for_nan(const OpDef& def, std::span<const Tensor> in, std::span<Tensor> out) {
+    const struct Pause {
+        Pause() { detecting_nan = false; }
+        ~Pause() { detecting_nan = true; }
+    } pause;
+    for (const Tensor& t : out) {
+        if (!is_float(t.dtype()) || t.numel() == 0 || def.view) continue;
+        const NoGrad no_grad;
+        const Tensor found = any(isnan(t.detach()), {}, false);
+        Tensor keep;
+        if (!*static_cast<const uint8_t*>(read_values(found, &keep))) continue;
+        std::string shapes;
+        for (const Tensor& i : in) shapes += (shapes.empty() ? "" : ", ") + format_shape(i.shape());
+        fail(ErrorKind::kNumeric, def.name,
+             "the result of shape %s contains NaN (operands of shapes %s); look at the operands there: "
+             "log or sqrt of a negative number, 0/0, inf - inf; sn.config.detect_nan = False turns this "
+             "check off", format_shape(t.shape()).c_str(), shapes.c_str());
+    }
+}
+
 }  // namespace
+
+void set_detect_nan(bool on) { detecting_nan = on; }
+bool detect_nan() { return detecting_nan; }
 
 bool grad_enabled() { return grad_mode; }
 NoGrad::NoGrad() : before(grad_mode) { grad_mode = false; }
@@ -191,6 +218,7 @@ void record(OpId op, std::span<const Tensor> in, const Attrs& attrs, std::span<T
     } else {
         for (size_t k = 0; k < out.size(); ++k) out[k] = Tensor(std::move(values[k]));
     }
+    if (detecting_nan && recorder.kind() == Recorder::Kind::kWindow) look_for_nan(def, in, out);
 }
 
 namespace {

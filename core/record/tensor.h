@@ -75,6 +75,10 @@ struct GradCall {
     void set(int i, Tensor gradient) { in_grads[i] = std::move(gradient); }
 };
 
+// Looks for NaN after every op call, which then runs by itself.
+void set_detect_nan(bool on);
+bool detect_nan();
+
 bool grad_enabled();
 void set_grad_enabled(bool enabled);
 struct NoGrad {  // a scope in which nothing is put on the tape

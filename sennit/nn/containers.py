@@ -110,8 +110,8 @@ class Sequential(_Listed):
             for name, module in modules[0].items():
                 self.add_module(name, module)
             return
-        for i, module in enumerate(modules):
-            self.add_module(str(i), module)  # type: ignore[arg-type]
+        for i, given in enumerate(modules):
+            self.add_module(str(i), given)  # type: ignore[arg-type]
 
     def forward(self, x: Any) -> Any:
         values = self.__dict__

@@ -59,7 +59,8 @@ def clip_grad_norm_(
     """
     chosen = _with_gradients(parameters)
     if not chosen:
-        return _f["zeros"](())
+        nothing: _core.Tensor = _f["zeros"](())
+        return nothing
     with no_grad():
         gradients: list[Any] = [p.grad for p in chosen]
         norms = [_norm(g.reshape(-1), ord=norm_type) for g in gradients]
@@ -102,7 +103,8 @@ def parameters_to_vector(parameters: Iterable[_core.Tensor]) -> _core.Tensor:
     >>> sn.nn.utils.parameters_to_vector(sn.nn.Linear(2, 3).parameters()).shape
     (9,)
     """
-    return _f["concat"]([p.reshape(-1) for p in parameters], 0)
+    flat: _core.Tensor = _f["concat"]([p.reshape(-1) for p in parameters], 0)
+    return flat
 
 
 def vector_to_parameters(vec: _core.Tensor, parameters: Iterable[_core.Tensor]) -> None:

@@ -53,7 +53,7 @@ def accuracy(logits: _core.Tensor, labels: _core.Tensor) -> _core.Tensor:
     0.5
     """
     with no_grad():
-        hits = _core.functions["argmax"](logits, -1) == labels
+        hits: _core.Tensor = _core.functions["argmax"](logits, -1) == labels
         return hits.to(_core.float32).mean()
 
 

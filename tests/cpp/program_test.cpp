@@ -533,6 +533,52 @@ TEST(block) {
     CHECK_BITS(got.data(), want.data(), want.size());
 }
 
+TEST(block_of_whole_rows) {
+    // Short rows go through the interpreter several at a time, with the product in the output, in a
+    // dense tile of its own, and beside padding (row by row): the same bits.
+    const int64_t m = 45;
+    for (int64_t n : {1, 10, 32, 48, 300}) {
+        const size_t size = static_cast<size_t>(m * n);
+        std::vector<float> product(size), bias(static_cast<size_t>(n)), per_row(m), want(size);
+        for (size_t i = 0; i < size; ++i) product[i] = static_cast<float>(i % 101) * 0.1f - 5;
+        for (size_t i = 0; i < bias.size(); ++i) bias[i] = static_cast<float>(i) * 0.01f;
+        for (size_t i = 0; i < per_row.size(); ++i) per_row[i] = static_cast<float>(i) - 7;
+        const std::vector<int64_t> shape = {m, n};
+        const Strides full = {n, 1}, column = {0, 1}, row = {1, 0};
+        ProgramBuilder b(shape, 0);
+        const int x = b.input(DType::kF32, full, 0);
+        int v =
+            b.apply(kTile_add, DType::kF32, std::vector<int>{x, b.input(DType::kF32, column, 1)});
+        v = b.apply(kTile_multiply, DType::kF32, std::vector<int>{v, b.input(DType::kF32, row, 2)});
+        b.output(b.apply(kTile_greater, DType::kF32, std::vector<int>{v, x}), full, 4);
+        b.output(b.apply(kTile_tanh, DType::kF32, std::vector<int>{v}), full, 3);
+        const auto p = b.finish();
+        std::vector<uint8_t> want_mask(size);
+        void* buffers[] = {product.data(), bias.data(), per_row.data(), want.data(),
+                           want_mask.data()};
+        run_program(*p, {buffers, nullptr});
+        for (int64_t ld : {int64_t{0}, n, n + 5}) {
+            std::vector<float> got(ld ? size : 0);
+            std::vector<uint8_t> mask(size);
+            if (!ld) got = product;
+            buffers[3] = got.data();
+            buffers[4] = mask.data();
+            for (int64_t r = 0; r < m; r += 12) {
+                const int64_t rows = std::min<int64_t>(12, m - r);
+                std::vector<float> tile(static_cast<size_t>(12 * ld));
+                for (int64_t i = 0; i < rows && ld; ++i)
+                    std::memcpy(&tile[static_cast<size_t>(i * ld)],
+                                &product[static_cast<size_t>((r + i) * n)],
+                                static_cast<size_t>(n) * 4);
+                const float* from = ld ? tile.data() : got.data() + r * n;
+                run_program_block(*p, {buffers, nullptr}, 0, from, ld ? ld : n, r, rows, 0, n);
+            }
+            CHECK_BITS(got.data(), want.data(), want.size());
+            CHECK(mask == want_mask);
+        }
+    }
+}
+
 TEST(long_program) {
     // 4,096 dependent instructions over few elements, and as many inputs as outputs.
     const std::vector<int64_t> shape = {20};

@@ -43,6 +43,10 @@ def test_has_docstring(entry: gen_api_docs.Entry) -> None:
 
 @pytest.mark.parametrize("entry", OWN, ids=lambda e: e.name)
 def test_examples(entry: gen_api_docs.Entry) -> None:
+    import sennit as sn
+
+    if entry.name == "explain" and sn.config.window == 1:
+        pytest.skip("shows what is fused, and op by op nothing is")
     assert run_examples(entry.name, entry.doc) > 0, f"sn.{entry.name} has no example"
 
 

@@ -19,6 +19,6 @@ def verified() -> Iterator[None]:
     import sennit as sn
 
     before = sn.config.verify
-    sn.config.verify = False
+    sn.config.verify = True
     yield
     sn.config.verify = before

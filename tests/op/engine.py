@@ -310,7 +310,9 @@ def scale_of(row: Row, want: Any, arrays: list[np.ndarray], attrs: dict[str, Any
     return out[i] if isinstance(out, (tuple, list)) else out
 
 
-def check_case(row: Row, c: Case, dtype: str, arrays: list[np.ndarray], got: list[Any]) -> None:
+def check_case(
+    row: Row, c: Case, dtype: str, arrays: list[np.ndarray], got: list[Any], slack: float = 1.0
+) -> None:
     want = row.expect(arrays, c.attrs, dtype)
     assert len(got) == len(want), f"{row.name}({c}): {len(got)} results, expected {len(want)}"
     for i, (g, w) in enumerate(zip(got, want)):
@@ -318,7 +320,7 @@ def check_case(row: Row, c: Case, dtype: str, arrays: list[np.ndarray], got: lis
         kind = row.expected_dtype(dtype)
         if w.dtype.kind in "biu" and (kind in FLOATS or len(got) > 1):
             kind = str(w.dtype)  # positions and counts beside values
-        tolerance = row.tolerance.get(kind, 0.0)
+        tolerance = slack * row.tolerance.get(kind, 0.0)
         scale = scale_of(row, w, arrays, c.attrs, i) if kind in FLOATS else None
         check(g, w, kind, tolerance, scale, f"{row.name}({c}) {dtype}")
 

@@ -8,6 +8,7 @@ multiply-add and so is outside of the same-bits promise.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sys
@@ -19,6 +20,9 @@ from engine import Row, bits, check_case, leaves, project
 from table import ROWS
 
 import sennit as sn
+
+# The baseline instruction set rounds products before it adds them.
+SLACK = 3.0
 
 
 def digest(row: Row, checked: bool) -> str:
@@ -32,9 +36,10 @@ def digest(row: Row, checked: bool) -> str:
             outs = row.run(tensors, c.attrs)
             results += outs
             if wanted and dtype in ("float32", "float64"):
-                results += sn.gradients(project(outs, 1), wanted)
+                found = sn.gradients(project(outs, 1), wanted)
+                results += [g for g in found if g is not None]
             if checked and c is not row.large:
-                check_case(row, c, dtype, arrays, outs)
+                check_case(row, c, dtype, arrays, outs, SLACK)
     whole = hashlib.sha256()
     for r in results:
         whole.update(bits(r))
@@ -49,6 +54,8 @@ def main() -> None:
             found[row.name] = digest(row, checked)
         except (AssertionError, sn.SennitError) as error:
             failures.append(f"{row.name}: {error}")
+            with contextlib.suppress(sn.SennitError):
+                sn.synchronize()  # the next row starts with nothing pending
     json.dump({"isa": sn._core.isa(), "digests": found, "failures": failures}, sys.stdout)
 
 

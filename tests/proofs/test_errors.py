@@ -130,7 +130,7 @@ MISTAKES = {
         lambda t: t.x[sn.tensor([0, 7])].tolist(), "SN103", "take", ["index 7", "position (1,)", "size 2"], "[-2, 1]",
     ),
     "gather, found while running": M(
-        lambda t: sn.gather(t.x, 1, sn.tensor([[0, 9]])).tolist(), "SN103", "gather", ["index 9", "(0, 1)", "size 3"],
+        lambda t: sn.gather(t.x, 1, sn.tensor([[0, 9]])).tolist(), "SN103", "take_along_axis", ["index 9", "(0, 1)", "size 3"],
         "[-3, 2]",
     ),
     "embedding, found while running": M(
@@ -173,7 +173,7 @@ MISTAKES = {
     "backward of many": M(lambda t: (t.w * 2).backward(), "SN106", "backward", ["(2, 3)"], "x.sum(), x.mean()"),
     "backward of a constant": M(lambda t: t.x.sum().backward(), "SN106", "backward", [], "requires"),
     "leaf in place": M(lambda t: t.w.__iadd__(1), "SN106", "in place", ["(2, 3)"], "with sn.no_grad():"),
-    "element of a leaf": M(lambda t: t.w.__setitem__(0, 1), "SN106", "in place", ["(2, 3)"], "with sn.no_grad():"),
+    "element of a leaf": M(lambda t: t.w.__setitem__(0, 1), "SN106", "setitem", ["(2, 3)"], "with sn.no_grad():"),
     "numpy": M(lambda t: t.w.numpy(), "SN106", "numpy", ["(2, 3)"], "x.detach().numpy()"),
     "integers": M(lambda t: t.i.requires_grad_(True), "SN106", "requires_grad", ["int64"], "x.astype(sn.float32)"),
     "grad of a matrix": M(

@@ -126,6 +126,14 @@ const Lowered& Program::block() const {
     return block_;
 }
 
+const Lowered& Program::rows() const {
+    std::call_once(rows_once_, [&] {
+        SN_CHECK(shape.size() == 2 && row_dims == 0);
+        rows_ = lower(*this, Form::kRows);
+    });
+    return rows_;
+}
+
 namespace {
 
 struct Dim {
@@ -179,11 +187,11 @@ void collapse(const Program& program, Form form, Space* space, std::vector<View>
     std::vector<Dim> batch, row;
     for (int d = 0; d < rank; ++d) {
         Dim dim{program.shape[static_cast<size_t>(d)], {}};
-        if (dim.size == 1 && form != Form::kBlock) continue;
+        if (dim.size == 1 && !is_block(form)) continue;
         for (const Operand& o : operands) dim.strides.push_back(o.strides[static_cast<size_t>(d)]);
         (d >= rank - program.row_dims ? row : batch).push_back(std::move(dim));
     }
-    if (form != Form::kBlock) {
+    if (!is_block(form)) {
         // Rows may be visited in any order (and points, without reductions): the order of the first
         // output in memory. It changes no bit, since nothing is accumulated between rows.
         size_t order = operands.size();

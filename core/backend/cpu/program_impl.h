@@ -16,6 +16,7 @@ namespace sn::cpu {
 inline constexpr int kMaxLoopDims = 32;
 inline constexpr int64_t kMaxPieces = 32;  // of a row of kReduceChunk elements
 inline constexpr size_t kMaxStreams = 8;
+inline constexpr int64_t kSlice = 512;  // columns between two shares of prefetching
 
 // How much of the loop space a value varies over: nothing, the rows, every point.
 enum class Level : uint8_t { kScalar, kRow, kFull };
@@ -67,6 +68,8 @@ enum class Step : uint8_t {
     kTernary,  // one loop over the tile
     kBinaryRows,
     kTernaryRows,  // one loop per row: some arguments are one element per row
+    kExpSum,       // exp(x - one per row) and, into dst2, its sum along the row
+    kReduced,      // the sum that the instruction before has computed
     kReduce,
     kExpand,  // one element per row -> one per point
     kFill,    // one element -> one per row, or one per point
@@ -94,6 +97,7 @@ struct Instr {
         TileFn1 f1 = nullptr;
         TileFn2 f2;
         TileFn3 f3;
+        TileExpSumFn exp_sum;
     };
 };
 
@@ -146,7 +150,10 @@ enum class Form : uint8_t {
     kLate,   // outputs are written after everything is read: any input may share a buffer with any
              // output of the same layout
     kBlock,  // run_program_block: two-dimensional, a row at a time
+    kRows,   // the same for blocks of whole short rows: several rows at a time
 };
+
+inline bool is_block(Form form) { return form == Form::kBlock || form == Form::kRows; }
 
 class Program {
 public:
@@ -158,10 +165,11 @@ public:
 
     const Lowered& late() const;
     const Lowered& block() const;
+    const Lowered& rows() const;
 
 private:
-    mutable std::once_flag late_once_, block_once_;
-    mutable Lowered late_, block_;
+    mutable std::once_flag late_once_, block_once_, rows_once_;
+    mutable Lowered late_, block_, rows_;
 };
 
 Lowered lower(const Program& program, Form form);

@@ -71,6 +71,7 @@ private:
     void find_hazards();
     void find_phases();
     void find_streams();
+    void join_sums();
     void estimate();
 };
 
@@ -120,7 +121,7 @@ void Lowering::choose_tile() {
     // Where memory is the limit, the next tile's lines are asked for while this one is computed: in
     // small tiles, so that few requests wait at a time.
     const Space& s = out_.space;
-    out_.prefetch = form_ != Form::kBlock && p_.values.size() < 64 &&
+    out_.prefetch = !is_block(form_) && p_.values.size() < 64 &&
                     streams * s.rows * s.cols > kPrefetchBytes;
     int64_t tile = kMinTile;
     while (tile * 2 <= (out_.prefetch ? kMaxStreamTile : kMaxTile) &&
@@ -135,6 +136,9 @@ void Lowering::choose_tile() {
     if (form_ == Form::kBlock) {
         out_.tile_rows = 1;
         out_.tile_cols = std::min(s.cols, tile);
+    } else if (form_ == Form::kRows) {
+        out_.tile_cols = s.cols;
+        out_.tile_rows = tile / std::max<int64_t>(s.cols, 1);
     } else if (p_.row_dims > 0) {
         out_.tile_cols = s.cols;
         // Four rows of at most one block each are reduced at once: their chains of additions
@@ -645,14 +649,49 @@ void Lowering::find_phases() {
     out_.piece = kRowPiece;
     const int64_t pieces = (out_.space.cols + kRowPiece - 1) / kRowPiece;
     out_.steps = 0;
-    for (const Phase& phase : out_.phases)
-        out_.steps += (phase.end - phase.begin) * (phase.pieces ? pieces : 1);
+    for (const Phase& phase : out_.phases) {
+        for (int i = phase.begin; i < phase.end; ++i) {
+            const Instr& in = out_.body[static_cast<size_t>(i)];
+            const bool slices = (in.step == Step::kUnary || in.step == Step::kBinary) &&
+                                in.level == Level::kFull;
+            out_.steps += slices         ? (out_.space.cols + kSlice - 1) / kSlice
+                          : phase.pieces ? pieces
+                                         : 1;
+        }
+    }
     for (Instr& in : out_.body) {
         if (in.partials >= 0)
             in.partials = static_cast<int>(out_.scratch_bytes) +
                           in.partials * static_cast<int>(2 * kMaxPieces * sizeof(double));
     }
     out_.scratch_bytes += reductions * static_cast<int64_t>(2 * kMaxPieces * sizeof(double));
+}
+
+// An exponential and the sum of it become one loop. Last, because nothing else looks into it; what
+// lies where stays as it was.
+void Lowering::join_sums() {
+    if (out_.space.cols > kRowPiece && out_.phases.empty()) return;
+    for (size_t i = 0; i + 1 < out_.body.size(); ++i) {
+        Instr& in = out_.body[i];
+        Instr& sum = out_.body[i + 1];
+        if ((in.step != Step::kBinary && in.step != Step::kBinaryRows) ||
+            in.op != kNumTileOps + kNumFusedPairs + find_fused_tail(kTile_subtract, kTile_exp) ||
+            in.level != Level::kFull || (in.row_args | in.scalar_args) != 2 ||
+            in.dtype != DType::kF32 || sum.step != Step::kReduce || sum.args[0] != in.dst ||
+            sum.reduce != ReduceKind::kSum) {
+            continue;
+        }
+        bool together = out_.phases.empty();
+        for (const Phase& phase : out_.phases) {
+            const int at = static_cast<int>(i);
+            together |= phase.pieces && at >= phase.begin && at + 1 < phase.end;
+        }
+        if (!together) continue;
+        in.step = Step::kExpSum;
+        in.dst2 = sum.dst;
+        in.exp_sum = tile_->exp_sum;
+        sum.step = Step::kReduced;
+    }
 }
 
 // Outputs that are larger than the caches and written once are staged in scratch and streamed.
@@ -745,6 +784,7 @@ Lowered Lowering::run() {
     find_phases();
     find_streams();
     estimate();
+    join_sums();
     return std::move(out_);
 }
 

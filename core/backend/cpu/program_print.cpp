@@ -44,6 +44,7 @@ std::string operation(const Instr& in) {
     switch (in.step) {
         case Step::kReduce:
             return std::string("reduce_") + kReduceNames[static_cast<int>(in.reduce)];
+        case Step::kReduced: return "reduce_sum, done above";
         case Step::kExpand: return "expand";
         case Step::kFill: return "fill";
         case Step::kLoad: return "load";

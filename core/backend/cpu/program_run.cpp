@@ -14,6 +14,41 @@ struct Tile {
     int64_t index[kMaxLoopDims];  // of row0, one per batch dimension
 };
 
+// Asks for the lines that the next tile touches, an even share before every instruction.
+class Ahead {
+public:
+    void add(const char* from, int64_t lines, bool writes) {
+        if (count_ == kMost) return;
+        for (int i = 0; i < count_; ++i) {
+            if (from_[i] == from) return;  // in place: one stream
+        }
+        from_[count_] = from;
+        lines_[count_] = lines;
+        writes_[count_++] = writes;
+    }
+    void step(int64_t steps) {
+        ++step_;
+        for (int i = 0; i < count_; ++i) {
+            const int64_t end = lines_[i] * step_ / steps;
+            for (int64_t line = lines_[i] * (step_ - 1) / steps; line < end; ++line) {
+                if (writes_[i])
+                    __builtin_prefetch(from_[i] + line * kLine, 1, 2);
+                else
+                    __builtin_prefetch(from_[i] + line * kLine, 0, 2);
+            }
+        }
+    }
+    static constexpr int64_t kLine = 64;
+
+private:
+    static constexpr int kMost = 8;
+    const char* from_[kMost];
+    int64_t lines_[kMost];
+    bool writes_[kMost];
+    int count_ = 0;
+    int64_t step_ = 0;
+};
+
 struct Run {
     const Lowered& low;
     const ProgramBindings& bind;
@@ -25,9 +60,10 @@ struct Run {
     int64_t tile_ld = 0;
     bool streaming = false;
 
-    void start();
+    void start(int64_t rows);  // of the largest tile
     void tile(const Tile& t);
     void large_tile(const Tile& t, const Tile* next);
+    void execute_and_ask(const Instr& in, const Tile& t, Ahead& ahead);
 
 private:
     char* base(const View& v) const { return static_cast<char*>(bind.buffers[v.binding]); }
@@ -51,6 +87,8 @@ private:
     void finish_reduction(const Instr& in, const Tile& t) const;
     void reduce_piece(const Instr& in, int64_t piece, int64_t cols) const;
     void merge_pieces(const Instr& in, const Tile& t) const;
+    void exp_sum_row(const Instr& in, char* dst, const float* x, const float* shift, int64_t cols,
+                     float* sum, Ahead* ahead) const;
     void scalar_cell(const Instr& in) const;
 };
 
@@ -230,8 +268,7 @@ constexpr Accumulate kAccumulates[] = {Accumulate::kSum, Accumulate::kProd,   Ac
 void Run::reduce_rows(const Instr& in, const Tile& t) const {
     const int d = static_cast<int>(compute_dtype(in.arg_dtype));
     const auto rows =
-        low.tables->reduce
-            ->rows[static_cast<int>(kAccumulates[static_cast<int>(in.reduce)])][d];
+        low.tables->reduce->rows[static_cast<int>(kAccumulates[static_cast<int>(in.reduce)])][d];
     char* out = static_cast<char*>(places[in.dst]);
     const char* x = static_cast<const char*>(places[in.args[0]]);
     const int64_t size = in.sizes[0];
@@ -268,8 +305,7 @@ void Run::finish_reduction(const Instr& in, const Tile& t) const {
 void Run::reduce_piece(const Instr& in, int64_t piece, int64_t cols) const {
     const int d = static_cast<int>(compute_dtype(in.arg_dtype));
     const auto rows =
-        low.tables->reduce
-            ->rows[static_cast<int>(kAccumulates[static_cast<int>(in.reduce)])][d];
+        low.tables->reduce->rows[static_cast<int>(kAccumulates[static_cast<int>(in.reduce)])][d];
     char* part = scratch + in.partials + piece * in.sizes[0];
     rows(places[in.args[0]], cols, 1, cols, part, part + kMaxPieces * in.sizes[0]);
 }
@@ -277,8 +313,7 @@ void Run::reduce_piece(const Instr& in, int64_t piece, int64_t cols) const {
 void Run::merge_pieces(const Instr& in, const Tile& t) const {
     const int d = static_cast<int>(compute_dtype(in.arg_dtype));
     const auto merge =
-        low.tables->reduce
-            ->merge[static_cast<int>(kAccumulates[static_cast<int>(in.reduce)])][d];
+        low.tables->reduce->merge[static_cast<int>(kAccumulates[static_cast<int>(in.reduce)])][d];
     const int64_t size = in.sizes[0], n = t.cols, pieces = (n + low.piece - 1) / low.piece;
     char* part = scratch + in.partials;
     char* m2 = part + kMaxPieces * size;
@@ -293,6 +328,18 @@ void Run::merge_pieces(const Instr& in, const Tile& t) const {
     std::memcpy(places[in.dst], moments ? m2 : part, static_cast<size_t>(size));
     if (in.dst2 >= 0) std::memcpy(places[in.dst2], part, static_cast<size_t>(size));
     finish_reduction(in, t);
+}
+
+// At most two blocks.
+void Run::exp_sum_row(const Instr& in, char* dst, const float* x, const float* shift, int64_t cols,
+                      float* sum, Ahead* ahead) const {
+    float part[2];
+    int blocks = 0;
+    for (int64_t c = 0; c < cols; c += kReduceBlock) {
+        if (ahead) ahead->step(low.steps);
+        in.exp_sum(dst + c * 4, x + c, shift, std::min(kReduceBlock, cols - c), &part[blocks++]);
+    }
+    *sum = blocks == 2 ? part[0] + part[1] : part[0];
 }
 
 inline void Run::execute(const Instr& in, const Tile& t) {
@@ -330,6 +377,19 @@ inline void Run::execute(const Instr& in, const Tile& t) {
             }
             break;
         }
+        case Step::kExpSum: {
+            char* dst = static_cast<char*>(p[in.dst]);
+            const float* x = static_cast<const float*>(p[in.args[0]]);
+            const float* shift = static_cast<const float*>(p[in.args[1]]);
+            const bool rows = in.row_args != 0;
+            for (int64_t r = 0; r < t.rows; ++r) {
+                // The sum may lie where the shift does.
+                exp_sum_row(in, dst + r * t.cols * 4, x + r * t.cols, shift + (rows ? r : 0),
+                            t.cols, static_cast<float*>(p[in.dst2]) + r, nullptr);
+            }
+            break;
+        }
+        case Step::kReduced: break;
         case Step::kReduce: reduce_rows(in, t); break;
         case Step::kExpand: {
             const int64_t size = static_cast<int64_t>(tile_element_size(in.dtype));
@@ -355,9 +415,9 @@ inline void Run::execute(const Instr& in, const Tile& t) {
     }
 }
 
-void Run::start() {
+void Run::start(int64_t rows) {
     for (size_t i = 0; i < low.places.size(); ++i) places[i] = scratch + low.places[i].offset;
-    const Tile whole{0, low.tile_rows, 0, low.tile_cols, {}};
+    const Tile whole{0, std::min(rows, low.tile_rows), 0, low.tile_cols, {}};
     for (const Instr& in : low.prologue) execute(in, whole);
 }
 
@@ -369,40 +429,29 @@ inline void Run::tile(const Tile& t) {
     for (const Instr& in : low.body) execute(in, t);
 }
 
-// Asks for the lines that the next tile touches, an even share before every instruction.
-class Ahead {
-public:
-    void add(const char* from, int64_t lines, bool writes) {
-        if (count_ == kMost) return;
-        for (int i = 0; i < count_; ++i) {
-            if (from_[i] == from) return;  // in place: one stream
-        }
-        from_[count_] = from;
-        lines_[count_] = lines;
-        writes_[count_++] = writes;
+// An instruction in slices, with requests between them: more at once than the machine's buffers for
+// misses would wait for each other.
+void Run::execute_and_ask(const Instr& in, const Tile& t, Ahead& ahead) {
+    const bool loop = in.step == Step::kUnary || in.step == Step::kBinary;
+    if (!loop || t.rows != 1) {
+        ahead.step(low.steps);
+        execute(in, t);
+        return;
     }
-    void step(int64_t steps) {
-        ++step_;
-        for (int i = 0; i < count_; ++i) {
-            const int64_t end = lines_[i] * step_ / steps;
-            for (int64_t line = lines_[i] * (step_ - 1) / steps; line < end; ++line) {
-                if (writes_[i])
-                    __builtin_prefetch(from_[i] + line * kLine, 1, 2);
-                else
-                    __builtin_prefetch(from_[i] + line * kLine, 0, 2);
-            }
-        }
+    char* const dst = static_cast<char*>(places[in.dst]);
+    const char* const a = static_cast<const char*>(places[in.args[0]]);
+    const int64_t step_a = in.scalar_args & 1 ? 0 : in.sizes[0];
+    const char* const b = in.args[1] < 0 ? nullptr : static_cast<const char*>(places[in.args[1]]);
+    const int64_t step_b = in.scalar_args & 2 ? 0 : in.sizes[1];
+    for (int64_t c = 0; c < t.cols; c += kSlice) {
+        const int64_t n = std::min(kSlice, t.cols - c);
+        ahead.step(low.steps);
+        if (in.step == Step::kUnary)
+            in.f1(dst + c * in.sizes[3], a + c * step_a, n);
+        else
+            in.f2(dst + c * in.sizes[3], a + c * step_a, b + c * step_b, n);
     }
-    static constexpr int64_t kLine = 64;
-
-private:
-    static constexpr int kMost = 8;
-    const char* from_[kMost];
-    int64_t lines_[kMost];
-    bool writes_[kMost];
-    int count_ = 0;
-    int64_t step_ = 0;
-};
+}
 
 // A tile of a program that moves much memory or has long rows. `next`: null for the last one.
 void Run::large_tile(const Tile& t, const Tile* next) {
@@ -412,8 +461,7 @@ void Run::large_tile(const Tile& t, const Tile* next) {
         const View& v = low.views[static_cast<size_t>(low.places[static_cast<size_t>(place)].view)];
         places[place] = address(v, t);
         if (!next || v.level != Level::kFull || (streaming && v.is_output)) continue;
-        const int64_t bytes =
-            next->rows * next->cols * static_cast<int64_t>(dtype_size(v.dtype));
+        const int64_t bytes = next->rows * next->cols * static_cast<int64_t>(dtype_size(v.dtype));
         ahead.add(address(v, *next), bytes / Ahead::kLine, v.is_output);
     }
     const size_t streams = streaming ? low.streams.size() : 0;
@@ -424,8 +472,8 @@ void Run::large_tile(const Tile& t, const Tile* next) {
     }
     const auto flush = [&](size_t i, int64_t count, int64_t col) {
         const int32_t place = low.streams[i].first;
-        const int64_t size = static_cast<int64_t>(
-            dtype_size(low.places[static_cast<size_t>(place)].dtype));
+        const int64_t size =
+            static_cast<int64_t>(dtype_size(low.places[static_cast<size_t>(place)].dtype));
         low.tables->tile->stream(targets[i] + col * size, places[place], count * size);
     };
     if (low.phases.empty()) {
@@ -444,11 +492,22 @@ void Run::large_tile(const Tile& t, const Tile* next) {
             part.col0 = t.col0 + col;
             part.cols = std::min(piece, t.cols - col);
             for (int i = phase.begin; i < phase.end; ++i) {
-                ahead.step(low.steps);
-                if (phase.pieces && body[i].step == Step::kReduce)
+                if (phase.pieces && body[i].step == Step::kReduce) {
+                    ahead.step(low.steps);
                     reduce_piece(body[i], col / piece, part.cols);
-                else
+                } else if (phase.pieces && body[i].step == Step::kExpSum) {
+                    const Instr& in = body[i++];  // with the sum that follows
+                    exp_sum_row(in, static_cast<char*>(places[in.dst]),
+                                static_cast<const float*>(places[in.args[0]]),
+                                static_cast<const float*>(places[in.args[1]]), part.cols,
+                                reinterpret_cast<float*>(scratch + body[i].partials) + col / piece,
+                                &ahead);
+                } else if (next && body[i].level == Level::kFull) {
+                    execute_and_ask(body[i], part, ahead);
+                } else {
+                    ahead.step(low.steps);
                     execute(body[i], part);
+                }
             }
             if (streaming) {
                 for (int i : phase.streams) flush(static_cast<size_t>(i), part.cols, col);
@@ -461,7 +520,8 @@ void Run::large_tile(const Tile& t, const Tile* next) {
         for (auto [place, bytes] : phase.moving)
             places[place] = static_cast<char*>(places[place]) - bytes * pieces;
         for (int i = phase.begin; i < phase.end; ++i) {
-            if (body[i].step == Step::kReduce) merge_pieces(body[i], t);
+            if (body[i].step == Step::kReduce || body[i].step == Step::kReduced)
+                merge_pieces(body[i], t);
         }
     }
 }
@@ -485,7 +545,7 @@ void run_tiles(const Lowered& low, const ProgramBindings& bind, bool streaming, 
     char* scratch = static_cast<char*>(thread_scratch(static_cast<size_t>(low.scratch_bytes)));
     Run run{low, bind, scratch, reinterpret_cast<void**>(scratch)};
     run.streaming = streaming;
-    run.start();
+    run.start(low.tile_rows);
     Tile t, following;
     locate(low, begin, &following);
     const bool large = low.prefetch || streaming || !low.phases.empty();
@@ -513,6 +573,27 @@ bool may_stream(const Lowered& low, const ProgramBindings& bind) {
     return !low.streams.empty();
 }
 
+// The longest row that is run with others in one tile.
+constexpr int64_t kShortRow = 512;
+
+// Whether the block is whole short rows, product included, that one loop may run through: then what
+// an instruction costs besides its loop is paid once for several rows.
+bool in_several_rows(const Program& program, const ProgramBindings& bindings, int tile_binding,
+                     const char* tile_base, int64_t tile_ld, int64_t rows, int64_t cols) {
+    if (rows == 1 || cols > kShortRow || cols != program.shape[1] || tile_ld != cols) return false;
+    const Lowered& low = program.rows();
+    if (low.tile_rows == 1) return false;
+    const auto buffer = [&](int binding) {
+        return binding == tile_binding ? tile_base
+                                       : static_cast<const char*>(bindings.buffers[binding]);
+    };
+    for (auto [output, input] : low.hazards)
+        if (buffer(output) == buffer(input)) return false;
+    for (const View& v : low.views)
+        if (v.binding == tile_binding && v.row_stride != cols) return false;
+    return true;
+}
+
 }  // namespace
 
 void run_program(const Program& program, const ProgramBindings& bindings) {
@@ -538,21 +619,25 @@ void run_program(const Program& program, const ProgramBindings& bindings) {
 void run_program_block(const Program& program, const ProgramBindings& bindings, int tile_binding,
                        const void* tile, int64_t tile_ld, int64_t row0, int64_t rows, int64_t col0,
                        int64_t cols) {
-    const Lowered& low = program.block();
+    const char* tile_base = static_cast<const char*>(tile);
+    for (const View& v : program.main.views) {
+        if (v.binding != tile_binding) continue;
+        tile_base -= (row0 * tile_ld + col0) * static_cast<int64_t>(dtype_size(v.dtype));
+        break;
+    }
+    const bool several =
+        in_several_rows(program, bindings, tile_binding, tile_base, tile_ld, rows, cols);
+    const Lowered& low = several ? program.rows() : program.block();
     char* scratch = static_cast<char*>(thread_scratch(static_cast<size_t>(low.scratch_bytes)));
     Run run{low, bindings, scratch, reinterpret_cast<void**>(scratch)};
     run.tile_binding = tile_binding;
     run.tile_ld = tile_ld;
-    for (const View& v : low.views) {
-        if (v.binding != tile_binding) continue;
-        run.tile_base = static_cast<const char*>(tile) -
-                        (row0 * tile_ld + col0) * static_cast<int64_t>(dtype_size(v.dtype));
-    }
-    run.start();
+    run.tile_base = tile_base;
+    run.start(rows);
     Tile t{};
-    for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t r = 0; r < rows; r += low.tile_rows) {
         t.row0 = t.index[0] = row0 + r;
-        t.rows = 1;
+        t.rows = std::min(low.tile_rows, rows - r);
         for (int64_t c = 0; c < cols; c += low.tile_cols) {
             t.col0 = col0 + c;
             t.cols = std::min(low.tile_cols, cols - c);

@@ -16,6 +16,7 @@ namespace sn::cpu {
 using TileFn1 = void (*)(void* dst, const void* a, int64_t n);
 using TileFn2 = void (*)(void* dst, const void* a, const void* b, int64_t n);
 using TileFn3 = void (*)(void* dst, const void* a, const void* b, const void* c, int64_t n);
+using TileExpSumFn = void (*)(void* dst, const void* a, const void* b, int64_t n, float* sum);
 // Strides count elements. Memory representation on one side, tile on the other.
 using TileGatherFn = void (*)(void* tile, const void* memory, int64_t stride, int64_t n);
 using TileScatterFn = void (*)(void* memory, int64_t stride, const void* tile, int64_t n);
@@ -75,6 +76,8 @@ struct TileKernels {
     TileFn3 fused[kNumFusedPairs][kNumDTypes][8];  // floats only; bits for a, b, c
 
     TileFn2 fused_tail[kNumFusedTails][kNumDTypes][3];  // floats only
+    // f32: dst = exp(a - b[0]) for n <= kReduceBlock elements, and their sum by the tree.
+    TileExpSumFn exp_sum;
 
     TileFn1 cast[kNumDTypes][kNumDTypes];  // [from][to], between tiles
     TileFn1 load[kNumDTypes];              // contiguous memory -> tile

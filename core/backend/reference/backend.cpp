@@ -134,9 +134,11 @@ void ReferenceProgram::run(void* const* buffers, const Scalar* scalars, const vo
                 value.cells = {reference::scalar_cell(in.dtype, scalars[in.binding])};
             } else {
                 const bool replaced = static_cast<int>(k) == spec_.product;
-                const auto* base = static_cast<const char*>(replaced ? product : buffers[in.binding]);
+                const auto* base =
+                    static_cast<const char*>(replaced ? product : buffers[in.binding]);
                 for (size_t i = 0; i < (value.full ? row : 1); ++i) {
-                    const int64_t at = inputs[k].starts[r] + (value.full ? inputs[k].members[i] : 0);
+                    const int64_t at =
+                        inputs[k].starts[r] + (value.full ? inputs[k].members[i] : 0);
                     value.cells.push_back(reference::load_cell(
                         in.dtype, base + at * static_cast<int64_t>(dtype_size(in.dtype))));
                 }
@@ -148,7 +150,8 @@ void ReferenceProgram::run(void* const* buffers, const Scalar* scalars, const vo
         for (size_t k = 0; k < outputs.size(); ++k) {
             const ProgramSpec::Output& out = spec_.outputs[k];
             for (size_t i = 0; i < (outputs[k].full ? row : 1); ++i) {
-                const int64_t at = outputs[k].starts[r] + (outputs[k].full ? outputs[k].members[i] : 0);
+                const int64_t at =
+                    outputs[k].starts[r] + (outputs[k].full ? outputs[k].members[i] : 0);
                 reference::store_cell(out.dtype,
                                       static_cast<char*>(buffers[out.binding]) +
                                           at * static_cast<int64_t>(dtype_size(out.dtype)),

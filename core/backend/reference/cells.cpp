@@ -57,7 +57,8 @@ Cell cast_cell(DType from, DType to, Cell cell) {
 }
 
 Cell scalar_cell(DType dtype, const Scalar& s) {
-    if (is_bool(dtype)) return Cell::of<uint8_t>(s.kind == ScalarKind::kFloat ? s.f != 0 : s.i != 0);
+    if (is_bool(dtype))
+        return Cell::of<uint8_t>(s.kind == ScalarKind::kFloat ? s.f != 0 : s.i != 0);
     return with_type(dtype, [&](auto zero) {
         using T = decltype(zero);
         if constexpr (std::is_floating_point_v<T>)
@@ -117,7 +118,8 @@ int64_t number_i64(const TensorView& scalar) {
 }
 uint64_t number_bits(const TensorView& scalar, DType dtype) {
     const bool whole = is_int(dtype);  // integers wrap
-    const Scalar number = whole ? Scalar::of_int(number_i64(scalar)) : Scalar::of_float(number_f64(scalar));
+    const Scalar number =
+        whole ? Scalar::of_int(number_i64(scalar)) : Scalar::of_float(number_f64(scalar));
     uint64_t bits = 0;
     store_cell(dtype, &bits, scalar_cell(dtype, number));
     return bits;

@@ -16,13 +16,13 @@ namespace {
             return (expression);                \
         }                                       \
     };
-#define SN_EW2(name, cls, res, expression, ...)   \
-    struct Op_##name {                            \
-        template <class V>                        \
-        static auto apply(const V* v) {           \
-            const V x = v[0], y = v[1];           \
-            return (expression);                  \
-        }                                         \
+#define SN_EW2(name, cls, res, expression, ...) \
+    struct Op_##name {                          \
+        template <class V>                      \
+        static auto apply(const V* v) {         \
+            const V x = v[0], y = v[1];         \
+            return (expression);                \
+        }                                       \
     };
 #define SN_EW3(name, cls, res, expression, ...)   \
     struct Op_##name {                            \
@@ -95,8 +95,25 @@ constexpr FindFn kFind[kNumTileOps] = {
 #undef SN_EW3
 };
 
+// The next f16 or bf16 is not the next f32 rounded: 16-bit patterns are counted.
+template <DType dtype>
+Cell next_half(const Cell* args) {
+    const float x = args[0].get<float>(), y = args[1].get<float>();
+    if (x != x) return args[0];
+    if (y != y || x == y) return args[1];
+    uint64_t bits = 0;
+    store_cell(dtype, &bits, args[0]);
+    const bool away = (x < y) == (x > 0.0f);  // the magnitude grows
+    bits = x == 0.0f ? (y < 0.0f ? 0x8001 : 1) : away ? bits + 1 : bits - 1;
+    return load_cell(dtype, &bits);
+}
+
 }  // namespace
 
-CellFn elementwise(int tile_op, DType dtype) { return kFind[tile_op](dtype); }
+CellFn elementwise(int tile_op, DType dtype) {
+    if (tile_op == kTile_nextafter && dtype == DType::kF16) return next_half<DType::kF16>;
+    if (tile_op == kTile_nextafter && dtype == DType::kBF16) return next_half<DType::kBF16>;
+    return kFind[tile_op](dtype);
+}
 
 }  // namespace sn::reference

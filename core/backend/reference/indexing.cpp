@@ -18,8 +18,8 @@ std::vector<int64_t> resolve(const char* op, const TensorView& indices, int64_t 
             const int64_t index = static_cast<int64_t>(given);
             const int64_t position = index < 0 && negative ? index + size : index;
             if (position < 0 || position >= size)
-                cpu::fail_index(op, index, static_cast<int64_t>(positions.size()), indices, axis, size,
-                                negative);
+                cpu::fail_index(op, index, static_cast<int64_t>(positions.size()), indices, axis,
+                                size, negative);
             positions.push_back(position);
         }
     });
@@ -107,7 +107,8 @@ void embedding(const KernelCall& c) { take_rows(c, "embedding", 0, false); }
 
 void index_add(const KernelCall& c) {
     const Axis x(c.in[0], c.attrs[0]);
-    scatter(c, c.in[2], places_of_rows(x, resolve("index_add", c.in[1], c.attrs[0], x.n, true)), true);
+    scatter(c, c.in[2], places_of_rows(x, resolve("index_add", c.in[1], c.attrs[0], x.n, true)),
+            true);
 }
 
 void take_along_axis(const KernelCall& c) {

@@ -188,7 +188,8 @@ void conv_data_grad(const KernelCall& c) {
                 if (from < 0) continue;
                 for (int64_t k = 0; k < features; ++k) {
                     const int64_t f = channel / channels * features + k;
-                    chain.add((taps - 1 - tap) * features + k, dys[(n * g.features + f) * out + from],
+                    chain.add((taps - 1 - tap) * features + k,
+                              dys[(n * g.features + f) * out + from],
                               ws[(f * channels + channel % channels) * taps + tap]);
                 }
             }

@@ -86,9 +86,9 @@ void generate(const TensorView& out, Value value) {
         const auto v = value(i);
         bits.push_back(0);
         store_cell(out.dtype, &bits.back(), with_type(out.dtype, [&](auto zero) {
-            if (is_bool(out.dtype)) return Cell::of<uint8_t>(v != 0);
-            return Cell::of(static_cast<decltype(zero)>(v));
-        }));
+                       if (is_bool(out.dtype)) return Cell::of<uint8_t>(v != 0);
+                       return Cell::of(static_cast<decltype(zero)>(v));
+                   }));
     }
     write_bits(out, bits);
 }

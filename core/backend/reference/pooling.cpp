@@ -8,7 +8,7 @@ namespace sn::reference {
 namespace {
 
 struct Pool {
-    int rank;                     // spatial
+    int rank;  // spatial
     int64_t planes, in = 1, out = 1, taps = 1;
     std::vector<int64_t> in_shape, out_shape, kernel, stride, pad, dilation;
     bool include_pad = true;
@@ -16,7 +16,9 @@ struct Pool {
 
     // Attributes: kernel, stride, pad, dilation, ceil; averages add include_pad and divisor.
     Pool(const TensorView& x, const TensorView& y, const int64_t* attrs, bool average)
-        : rank(x.rank - 2), planes(x.shape[0] * x.shape[1]), in_shape(x.shape + 2, x.shape + x.rank),
+        : rank(x.rank - 2),
+          planes(x.shape[0] * x.shape[1]),
+          in_shape(x.shape + 2, x.shape + x.rank),
           out_shape(y.shape + 2, y.shape + y.rank) {
         Words words(attrs);
         kernel = words.list();
@@ -38,7 +40,8 @@ struct Pool {
     int64_t pixel(int64_t window, int64_t tap) const {
         int64_t at = 0, step = 1;
         for (int d = rank; d-- > 0;) {
-            const int64_t i = window % out_shape[d] * stride[d] - pad[d] + tap % kernel[d] * dilation[d];
+            const int64_t i =
+                window % out_shape[d] * stride[d] - pad[d] + tap % kernel[d] * dilation[d];
             if (i < 0 || i >= in_shape[d]) return -1;
             at += i * step;
             step *= in_shape[d];

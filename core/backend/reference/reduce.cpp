@@ -113,7 +113,8 @@ Partial<T> reduce_row(ReduceKind kind, const std::vector<T>& x) {
     const int64_t n = static_cast<int64_t>(x.size());
     std::vector<Partial<T>> level;
     for (int64_t i = 0; i < n || level.empty(); i += kReduceBlock)
-        level.push_back(reduce_block(kind, x.data() + i, n - i < kReduceBlock ? n - i : kReduceBlock));
+        level.push_back(
+            reduce_block(kind, x.data() + i, n - i < kReduceBlock ? n - i : kReduceBlock));
     while (level.size() > 1) {
         std::vector<Partial<T>> next;
         for (size_t i = 0; i + 1 < level.size(); i += 2)
@@ -139,7 +140,8 @@ Cell reduce_cells(ReduceKind kind, DType dtype, const std::vector<Cell>& cells, 
         std::vector<T> x;
         for (Cell cell : cells) x.push_back(cell.get<T>());
         if (kind == ReduceKind::kArgMax || kind == ReduceKind::kArgMin) {
-            const ReduceKind value = kind == ReduceKind::kArgMax ? ReduceKind::kMax : ReduceKind::kMin;
+            const ReduceKind value =
+                kind == ReduceKind::kArgMax ? ReduceKind::kMax : ReduceKind::kMin;
             return Cell::of<int64_t>(first_index(x, reduce_row(value, x).value));
         }
         Partial<T> result = reduce_row(kind, x);
@@ -165,7 +167,8 @@ struct Reduction {
             (reduced ? shape : kept_shape).push_back(x.shape[d]);
             (reduced ? strides : kept_strides).push_back(x.strides[d]);
         }
-        starts = offsets_of(kept_shape.data(), kept_strides.data(), static_cast<int>(kept_shape.size()));
+        starts =
+            offsets_of(kept_shape.data(), kept_strides.data(), static_cast<int>(kept_shape.size()));
         members = offsets_of(shape.data(), strides.data(), static_cast<int>(shape.size()));
     }
 };
@@ -200,7 +203,8 @@ void reduce(ReduceKind kind, const KernelCall& c, const std::vector<int64_t>& ax
             if (cast) cells[i] = cast_cell(x.dtype, staged, cells[i]);
         }
         Cell mean;
-        const Cell result = reduce_cells(kind, staged, cells, kind == ReduceKind::kVar ? &mean : nullptr);
+        const Cell result =
+            reduce_cells(kind, staged, cells, kind == ReduceKind::kVar ? &mean : nullptr);
         results.push_back(0);
         store_cell(out.dtype, &results.back(), result);
         means.push_back(0);

@@ -30,8 +30,8 @@ std::vector<int64_t> order_of(const std::vector<T>& x, const Axis& a, int64_t o,
 }
 
 // The first `k` of every line: their elements, and where they were.
-void ordered(const KernelCall& c, int64_t axis, bool descending, int64_t k, const TensorView* values,
-             const TensorView* indices) {
+void ordered(const KernelCall& c, int64_t axis, bool descending, int64_t k,
+             const TensorView* values, const TensorView* indices) {
     const Axis a(c.in[0], axis);
     const std::vector<uint64_t> bits = read_bits(c.in[0]);
     std::vector<uint64_t> best(static_cast<size_t>(a.outer * k * a.inner));
@@ -69,8 +69,9 @@ void searchsorted(const KernelCall& c) {  // attribute: right
         const std::vector<T> sorted = read<T>(c.in[0]);
         std::vector<int64_t> out;
         for (T v : read<T>(c.in[1])) {
-            const auto at = c.attrs[0] ? std::upper_bound(sorted.begin(), sorted.end(), v, below<T>)
-                                       : std::lower_bound(sorted.begin(), sorted.end(), v, below<T>);
+            const auto at = c.attrs[0]
+                                ? std::upper_bound(sorted.begin(), sorted.end(), v, below<T>)
+                                : std::lower_bound(sorted.begin(), sorted.end(), v, below<T>);
             out.push_back(at - sorted.begin());
         }
         write(c.out[0], out);
@@ -146,10 +147,9 @@ struct Stream {
         uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
         for (int round = 0; round < 10; ++round) {
             const uint64_t a = uint64_t{0xD2511F53u} * c[0], b = uint64_t{0xCD9E8D57u} * c[2];
-            const uint32_t next[4] = {static_cast<uint32_t>(b >> 32) ^ c[1] ^ k0,
-                                      static_cast<uint32_t>(b),
-                                      static_cast<uint32_t>(a >> 32) ^ c[3] ^ k1,
-                                      static_cast<uint32_t>(a)};
+            const uint32_t next[4] = {
+                static_cast<uint32_t>(b >> 32) ^ c[1] ^ k0, static_cast<uint32_t>(b),
+                static_cast<uint32_t>(a >> 32) ^ c[3] ^ k1, static_cast<uint32_t>(a)};
             std::copy(next, next + 4, c);
             k0 += 0x9E3779B9u;
             k1 += 0xBB67AE85u;
@@ -157,7 +157,9 @@ struct Stream {
         return c[which];
     }
     // Sixteen blocks make a group of 64 words: words 0 of all blocks, then words 1, and so on.
-    uint32_t word32(uint64_t e) const { return word(e / 64 * 16 + e % 16, static_cast<int>(e % 64 / 16)); }
+    uint32_t word32(uint64_t e) const {
+        return word(e / 64 * 16 + e % 16, static_cast<int>(e % 64 / 16));
+    }
     // A group makes 32 numbers of 64 bits: of words 0 and 1 of its blocks, then of words 2 and 3.
     uint64_t word64(uint64_t e) const {
         const uint64_t block = e / 32 * 16 + e % 16;
@@ -191,7 +193,8 @@ void uniform(const KernelCall& c) {  // operands: low, high, seed, draw
     const Stream s(c, 2);
     const auto run = [&](auto zero, auto unit) {
         using T = decltype(zero);
-        const T low = static_cast<T>(number_f64(c.in[0])), high = static_cast<T>(number_f64(c.in[1]));
+        const T low = static_cast<T>(number_f64(c.in[0])),
+                high = static_cast<T>(number_f64(c.in[1]));
         const T range = high - low, top = largest_below(c.out[0].dtype, low, high);
         generate<T>(c.out[0], [=](uint64_t e) {
             const T v = low + unit(e) * range;
@@ -215,17 +218,20 @@ void normal(const KernelCall& c) {  // operands: mean, deviation, seed, draw
             const uint64_t first = e / 32 * 32 + e % 16;
             const T u = radius_of(first), angle = angle_of(first + 16);
             const T radius = math::sqrt(T(-2) * math::log(u));
-            return mean + deviation * (radius * (e % 32 < 16 ? math::cos(angle) : math::sin(angle)));
+            return mean +
+                   deviation * (radius * (e % 32 < 16 ? math::cos(angle) : math::sin(angle)));
         });
     };
     if (c.out[0].dtype == DType::kF64) {
-        run(double(),
+        run(
+            double(),
             [&](uint64_t e) { return static_cast<double>((s.word64(e) >> 11) + 1) * 0x1p-53; },
             [&](uint64_t e) {
                 return 6.283185307179586 * (static_cast<double>(s.word64(e) >> 11) * 0x1p-53);
             });
     } else {  // in (0, 1], and finer near 0, where the tails come from
-        run(float(),
+        run(
+            float(),
             [&](uint64_t e) { return static_cast<float>(s.word32(e) >> 1) * 0x1p-31f + 0x1p-32f; },
             [&](uint64_t e) {
                 return 6.283185307179586f * (static_cast<float>(s.word32(e) >> 8) * 0x1p-24f);

@@ -115,6 +115,20 @@ SN_INLINE void max_window(const PoolShape& s, const S* image, const int64_t* sta
             }
 }
 
+// One block of channels of one window: the winners to y, their places to index. A count that the
+// compiler knows makes straight vector code of every loop.
+template <class S, class A, bool kIndex, int kCount>
+SN_INLINE void max_block(const PoolShape& s, const S* image, const int64_t* start, const Range* r,
+                         int count, S* y, int64_t* index) {
+    const int n = kCount ? kCount : count;
+    A best[kBlock];
+    int32_t at[kBlock];
+    max_window<S, A, kIndex, kCount>(s, image, start, r, n, best, at);
+    put<S, A>(s.dtype, best, y, n);
+    if constexpr (kIndex)
+        for (int i = 0; i < n; ++i) index[i] = at[i];
+}
+
 template <class S, class A, bool kIndex>
 void max_forward_as(const PoolShape& s, const S* x, S* y, int64_t* index) {
     for_rows(s, s.out, [&](int64_t n, int64_t d, int64_t h) {
@@ -129,16 +143,12 @@ void max_forward_as(const PoolShape& s, const S* x, S* y, int64_t* index) {
             for (int64_t c = 0; c < s.channels; c += kBlock) {
                 const int count =
                     static_cast<int>(s.channels - c < kBlock ? s.channels - c : kBlock);
-                A best[kBlock];
-                int32_t at[kBlock];
-                if (count == kBlock)
-                    max_window<S, A, kIndex, kBlock>(s, image + c, start, r, count, best, at);
-                else
-                    max_window<S, A, kIndex, 0>(s, image + c, start, r, count, best, at);
                 const int64_t to = (row + w) * s.channels + c;
-                put<S, A>(s.dtype, best, y + to, count);
-                if constexpr (kIndex)
-                    for (int i = 0; i < count; ++i) index[to + i] = at[i];
+                int64_t* places = kIndex ? index + to : nullptr;
+                if (count == kBlock)
+                    max_block<S, A, kIndex, kBlock>(s, image + c, start, r, count, y + to, places);
+                else
+                    max_block<S, A, kIndex, 0>(s, image + c, start, r, count, y + to, places);
             }
         }
     });
@@ -178,36 +188,55 @@ void max_forward(const PoolShape& s, const void* x, void* y, int64_t* index) {
          dtype_name(s.dtype));
 }
 
+// One block of channels of one input pixel: the sum over the windows [begin, end) that may have
+// chosen it. `dy` and `index` are those of the image, at the block's first channel.
+template <class S, class A, int kCount>
+SN_INLINE void max_gradient_block(const PoolShape& s, const S* dy, const int64_t* index,
+                                  const Range* r, int64_t pixel, int count, S* dx) {
+    const int n = kCount ? kCount : count;
+    const int32_t here = static_cast<int32_t>(pixel);
+    A sum[kBlock], buffer[kBlock];
+    int32_t chosen[kBlock];
+    for (int i = 0; i < n; ++i) sum[i] = A(0);
+    for (int64_t od = r[0].begin; od < r[0].end; ++od)
+        for (int64_t oh = r[1].begin; oh < r[1].end; ++oh)
+            for (int64_t ow = r[2].begin; ow < r[2].end; ++ow) {
+                const int64_t from = ((od * s.out[1] + oh) * s.out[2] + ow) * s.channels;
+                const A* g = fetch<S, A>(s.dtype, dy + from, buffer, n);
+                // Places fit 31 bits; the lanes of f32 want indices as wide as they are.
+                for (int i = 0; i < n; ++i) {
+                    const int64_t place = index[from + i];
+                    chosen[i] = static_cast<int32_t>(place >> 31 ? -1 : place);
+                }
+                for (int i = 0; i < n; ++i) {
+                    const A more = sum[i] + g[i];
+                    sum[i] = chosen[i] == here ? more : sum[i];
+                }
+            }
+    put<S, A>(s.dtype, sum, dx, n);
+}
+
 template <class S, class A>
 void max_backward_as(const PoolShape& s, const S* dy, const int64_t* index, S* dx) {
     int64_t reach[3];
     for (int i = 0; i < 3; ++i) reach[i] = s.dilation[i] * (s.kernel[i] - 1) + 1;
     for_rows(s, s.in, [&](int64_t n, int64_t d, int64_t h) {
-        const Range rd = covering(d, s.pad_lo[0], reach[0], s.stride[0], s.out[0]);
-        const Range rh = covering(h, s.pad_lo[1], reach[1], s.stride[1], s.out[1]);
+        const int64_t image = n * s.out[0] * s.out[1] * s.out[2] * s.channels;
+        Range r[3];
+        r[0] = covering(d, s.pad_lo[0], reach[0], s.stride[0], s.out[0]);
+        r[1] = covering(h, s.pad_lo[1], reach[1], s.stride[1], s.out[1]);
         for (int64_t w = 0; w < s.in[2]; ++w) {
-            const Range rw = covering(w, s.pad_lo[2], reach[2], s.stride[2], s.out[2]);
+            r[2] = covering(w, s.pad_lo[2], reach[2], s.stride[2], s.out[2]);
             const int64_t here = (d * s.in[1] + h) * s.in[2] + w;
             S* to = dx + (n * s.in[0] * s.in[1] * s.in[2] + here) * s.channels;
             for (int64_t c = 0; c < s.channels; c += kBlock) {
-                const int count =
-                    static_cast<int>(s.channels - c < kBlock ? s.channels - c : kBlock);
-                A sum[kBlock] = {}, buffer[kBlock];
-                for (int64_t od = rd.begin; od < rd.end; ++od)
-                    for (int64_t oh = rh.begin; oh < rh.end; ++oh)
-                        for (int64_t ow = rw.begin; ow < rw.end; ++ow) {
-                            const int64_t from =
-                                (((n * s.out[0] + od) * s.out[1] + oh) * s.out[2] + ow) *
-                                    s.channels +
-                                c;
-                            const A* g = fetch<S, A>(s.dtype, dy + from, buffer, count);
-                            const int64_t* chosen = index + from;
-                            for (int i = 0; i < count; ++i) {
-                                const A more = sum[i] + g[i];
-                                sum[i] = chosen[i] == here ? more : sum[i];
-                            }
-                        }
-                put<S, A>(s.dtype, sum, to + c, count);
+                const S* g = dy + image + c;
+                const int64_t* places = index + image + c;
+                if (s.channels - c >= kBlock)
+                    max_gradient_block<S, A, kBlock>(s, g, places, r, here, kBlock, to + c);
+                else
+                    max_gradient_block<S, A, 0>(s, g, places, r, here,
+                                                static_cast<int>(s.channels - c), to + c);
             }
         }
     });
