@@ -177,10 +177,14 @@ void release_view(void* owner) {
 Tensor from_view(Py_buffer* view, DType dtype, Device device, int copy) {
     Dims shape, strides;
     bool whole = true;
-    for (int i = 0; i < view->ndim; ++i) {
-        shape.push_back(view->shape[i]);
-        whole &= view->strides[i] % view->itemsize == 0;
-        strides.push_back(view->strides[i] / view->itemsize);
+    for (int i = 0; i < view->ndim; ++i) shape.push_back(view->shape[i]);
+    if (!view->strides) {  // ctypes gives none, though they are asked for: row-major
+        strides = contiguous_strides(shape);
+    } else {
+        for (int i = 0; i < view->ndim; ++i) {
+            whole &= view->strides[i] % view->itemsize == 0;
+            strides.push_back(view->strides[i] / view->itemsize);
+        }
     }
     if (!whole) {
         PyBuffer_Release(view);
@@ -304,6 +308,9 @@ Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int 
                           : s.kind == ScalarKind::kInt ? DType::kI64 : DType::kBool;
         return full({}, Tensor(s), dtype ? *dtype : own, where);
     } else if (PyList_Check(data) || PyTuple_Check(data)) {
+        if (copy == 0) {
+            fail(ErrorKind::kValue, "asarray", "copy=False, but a list must be copied; leave copy out");
+        }
         const int kind = sequence_kind(data, 0);
         if (kind == 3) {
             t = stack_sequence(data);

@@ -398,6 +398,10 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
         PyErr_SetString(PyExc_BufferError, "a tensor's memory is read-only");
         return -1;
     }
+    if (get(self).requires_grad() && grad_enabled()) {
+        fail(ErrorKind::kGrad, "buffer", "the tensor of shape %s requires a gradient, which NumPy and others "
+             "cannot follow; use x.detach()", format_shape(get(self).shape()).c_str());
+    }
     Tensor t = get(self).detach();
     wait_ready(t);
     if (!backend(t.device()).host_visible()) t = copy_to_device(t, Device{});
@@ -549,15 +553,7 @@ PyObject* array(PyObject* self, PyObject* args, PyObject* keywords) {
     PyObject *dtype = Py_None, *copy = Py_None;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "|OO", const_cast<char**>(names), &dtype, &copy)) return nullptr;
     SN_PY_TRY
-    PyObject* plain = wrap(get(self).detach());
-    PyObject* made = nullptr;
-    try {
-        made = to_numpy(plain);
-    } catch (...) {
-        Py_DECREF(plain);
-        throw;
-    }
-    Py_DECREF(plain);
+    PyObject* made = to_numpy(self);
     if (dtype != Py_None) {
         PyObject* typed = PyObject_CallMethod(made, "astype", "O", dtype);
         Py_DECREF(made);
@@ -917,6 +913,10 @@ void init_tensor_type(PyObject* module) {
     PyObject* type = PyType_FromSpec(&spec);
     if (!type) raise_python();
     tensor_type = reinterpret_cast<PyTypeObject*>(type);
+    // NumPy leaves operators between its values and tensors to the tensor.
+    PyObject* priority = PyFloat_FromDouble(1000.0);
+    PyDict_SetItemString(tensor_type->tp_dict, "__array_priority__", priority);
+    Py_DECREF(priority);
     PyModule_AddObjectRef(module, "Tensor", type);
 }
 

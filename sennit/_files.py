@@ -248,9 +248,7 @@ def _parse(path: str, text: bytes, size: int) -> tuple[dict[str, Any], dict[str,
     return head, metadata
 
 
-def load(
-    path: str | os.PathLike[str], device: Any = None, with_metadata: bool = False
-) -> Any:
+def load(path: str | os.PathLike[str], device: Any = None, with_metadata: bool = False) -> Any:
     """Reads a safetensors file: ours, or anybody's.
 
     Everything is checked before it is believed: the header, every offset, shape and dtype, that no

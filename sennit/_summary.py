@@ -59,8 +59,8 @@ class Summary:
                 rule,
                 *map(line, cells),
                 rule,
-                f"{self.parameters:,} parameters ({self.trainable:,} trained, {megabytes:.1f} MB in "
-                f"float32), {self.multiply_adds:,} multiply-adds",
+                f"{self.parameters:,} parameters ({self.trainable:,} trained, {megabytes:.1f} MB "
+                f"in float32), {self.multiply_adds:,} multiply-adds",
             ]
         )
 

@@ -23,9 +23,8 @@ def count(call: Callable[[], Any]) -> tuple[int, int]:
 
 
 def run(settings: Settings, skipped: dict[str, str]) -> list[Row]:
-    import sennit.nn.functional as F
-
     import sennit as sn
+    import sennit.nn.functional as F
 
     rng = np.random.default_rng(0)
 

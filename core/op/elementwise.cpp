@@ -1,6 +1,7 @@
 #include "op/elementwise.h"
 
 #include <deque>
+#include <limits>
 #include <string>
 
 #include "op/api.h"
@@ -138,6 +139,7 @@ void register_elementwise(const char* name, int tile_op, GradFn grad, uint32_t s
         def.saves = saves;
     }
     register_op(def);
+    if (!call) return;  // its public function is written by hand
     const char* operand[] = {"x", "y", "z"};
     std::string signature = std::string(name) + "(";
     for (int i = 0; i < arity; ++i)
@@ -209,9 +211,11 @@ void register_elementwise_ops() {
 #define SN_EW2(name, cls, res, expr, gx, gy, saves, doc)                     \
     register_elementwise(#name, kTile_##name, grad_##name, (saves), doc,     \
                          [](const Args& a) { return name(a.tensor(0), a.tensor(1)); });
-#define SN_EW3(name, cls, res, expr, gx, gy, gz, saves, doc)                 \
-    register_elementwise(#name, kTile_##name, grad_##name, (saves), doc,     \
-                         [](const Args& a) { return name(a.tensor(0), a.tensor(1), a.tensor(2)); });
+#define SN_EW3(name, cls, res, expr, gx, gy, gz, saves, doc)                                    \
+    register_elementwise(#name, kTile_##name, grad_##name, (saves), doc,                        \
+                         kTile_##name == kTile_clip ? nullptr : +[](const Args& a) {             \
+                             return name(a.tensor(0), a.tensor(1), a.tensor(2));                 \
+                         });
 #include "op/elementwise_unary.inc"
 #include "op/elementwise_binary.inc"
 #include "op/elementwise_ternary.inc"
@@ -226,6 +230,26 @@ void register_elementwise_ops() {
                  .grad = grad_cast,
                  .cast = true,
                  .layout = Layout::kAny});
+    register_function(
+        {.signature = "clip(x: Operand, min: Operand? = None, max: Operand? = None) -> Tensor",
+         .doc = "x limited to [min, max]; max where min > max; NaN propagates.\n\n"
+                "Parameters\n----------\nx : Tensor or number\nmin, max : Tensor or number, optional\n"
+                "    The limits; they broadcast. None: no limit on that side.\n\n"
+                "Returns\n-------\nTensor\n    Of the broadcast shape.\n\n"
+                "Examples\n--------\n>>> sn.clip(sn.tensor([-2.0, 0.5, 3.0]), 0.0, 1.0).tolist()\n"
+                "[0.0, 0.5, 1.0]\n>>> sn.clip(sn.tensor([-2, 5]), max=3).tolist()\n[-2, 3]\n",
+         .call =
+             [](const Args& a) {
+                 const Tensor& x = a.tensor(0);
+                 if (a.has(1) && a.has(2)) return clip(x, a.tensor(1), a.tensor(2));
+                 if (!a.has(1) && !a.has(2)) return clone(x);
+                 // One limit: the other is infinite, so that the gradient is that of clip.
+                 const bool real = is_float(x.dtype());
+                 constexpr double inf = std::numeric_limits<double>::infinity();
+                 if (a.has(1)) return real ? clip(x, a.tensor(1), inf) : maximum(x, a.tensor(1));
+                 return real ? clip(x, -inf, a.tensor(2)) : minimum(x, a.tensor(2));
+             },
+         .aliases = "clamp"});
     register_function(
         {.signature = "astype(x: Tensor, dtype: DType) -> Tensor",
          .doc = "Converts to another dtype.\n\nFloat to integer truncates toward zero, saturates at the "

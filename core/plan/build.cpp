@@ -33,6 +33,7 @@ private:
     void place_outputs(uint32_t step);
     uint32_t new_buffer(ValueId v, uint32_t step);
     uint32_t overwritable(const Group& group, ValueId out, uint32_t step) const;
+    bool read_after(const Group& group, uint32_t buffer, NodeId writer, uint32_t step) const;
     void make_step(uint32_t step);
     void make_kernel(Step& s, const Node& n, uint32_t step);
     Dims loop_strides(ValueId v, DimSpan target, const Group& group) const;
@@ -162,9 +163,30 @@ uint32_t Builder::overwritable(const Group& group, ValueId out, uint32_t step) c
         for (NodeId n : group.nodes)
             for (uint32_t k = 0; k < g_.nodes[n].n_out; ++k)
                 safe &= places_[g_.nodes[n].first_out + k].buffer != b;
+        if (safe && group.anchor != kNone) safe = !read_after(group, b, g_.producer(out), step);
         if (safe) return b;
     }
     return kNone;
+}
+
+// Epilogues store a result where it is computed; whole programs find such hazards by themselves. A
+// back-end may run an operation together with its user, so that counts as reading later.
+bool Builder::read_after(const Group& group, uint32_t buffer, NodeId writer, uint32_t step) const {
+    for (NodeId n : group.nodes) {
+        bool reads = false;
+        for (ValueId u : g_.in(g_.nodes[n])) {
+            const NodeId producer = g_.producer(u);
+            const bool inside = producer != kNone && group_of_[producer] == step && !p_.view[producer];
+            reads |= !inside && g_.values[u].kind != ValueKind::kScalar && places_[root(u)].buffer == buffer;
+        }
+        if (!reads || n == writer) continue;
+        NodeId last = n;
+        for (NodeId user : group.nodes)
+            for (ValueId u : g_.in(g_.nodes[user]))
+                if (g_.producer(u) == n) last = std::max(last, user);
+        if (last > writer) return true;
+    }
+    return false;
 }
 
 void Builder::place_outputs(uint32_t step) {
@@ -428,8 +450,9 @@ void ProgramMaker::add_outputs() {
     }
 }
 
-// Where the product is accumulated: in its own buffer when somebody keeps it, else in that of a
-// result of the same layout that lies over nothing, else in the kernel's scratch.
+// Where the product is accumulated: in its own buffer when somebody keeps it, else in that of the
+// last instruction's result when it has the same layout and lies over nothing (an earlier result
+// would be written while the product is still to be read), else in the kernel's scratch.
 void ProgramMaker::place_product() {
     const ValueId product = b_.g_.nodes[group_.anchor].first_out;
     Slot slot;
@@ -437,8 +460,9 @@ void ProgramMaker::place_product() {
         if (b_.stored_[product]) {
             slot = b_.slot(product);
         } else {
+            const int last = static_cast<int>(spec_.inputs.size() + spec_.instructions.size() - 1);
             for (const ProgramSpec::Output& out : spec_.outputs) {
-                bool shared = out.dtype != b_.g_.meta(product).dtype ||
+                bool shared = out.value != last || out.dtype != b_.g_.meta(product).dtype ||
                               !(out.strides == spec_.inputs[0].strides) || slot.buffer != kNone;
                 for (size_t i = 1; i < spec_.inputs.size(); ++i)
                     shared |= !spec_.inputs[i].scalar && s_.bindings[spec_.inputs[i].binding].buffer ==

@@ -146,6 +146,7 @@ void record(OpId op, std::span<const Tensor> in, const Attrs& attrs, std::span<T
     SN_CHECK(out.size() <= 4);
     const Device device = common_device(def, in);
     bool weak = false;
+    recorder.use_device(device);
 
     if (def.tile_op >= 0) {
         DType dtype = in[def.dtype_operand].dtype();

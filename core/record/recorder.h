@@ -28,6 +28,12 @@ public:
     // The graph value that stands for a tensor here; makes it an input when it lives elsewhere. A
     // scalar is bound with the dtype in which it is used.
     ValueId bind(const Tensor& tensor, DType scalar_dtype);
+    // A window belongs to one device: work on another one flushes it. Before operands are bound.
+    void use_device(Device device) {
+        if (device == device_) return;
+        if (kind_ == Kind::kWindow) flush();
+        device_ = device;
+    }
     void prepare(const Tensor& tensor);  // before the operands of a call are bound
     // Appends a node; makes a pending Value for each output.
     void append(OpId op, std::span<const ValueId> in, const Attrs& attrs, std::span<const Meta> out,
@@ -41,6 +47,11 @@ public:
     }
     std::exception_ptr take_failure() { return std::exchange(failure_, nullptr); }
     RunLane& lane() { return lane_; }
+    // Whether `v.id` means something here: a pending value of this recorder, or one bound in this
+    // window.
+    bool holds(const Value& v) const {
+        return v.recorder == this && (v.kind == ValueState::kPending || v.epoch == epoch_);
+    }
     void make_room();  // flushes a full window, before a call that may make a view
     bool empty() const { return graph.nodes.empty(); }
     Kind kind() const { return kind_; }
@@ -62,6 +73,7 @@ private:
     Kind kind_;
     uint64_t epoch_ = 0;
     int64_t bytes_ = 0;
+    Device device_;
     std::exception_ptr failure_;
     RunLane lane_;
 };

@@ -67,7 +67,7 @@ Ref<Cell> link_view(const Tensor& result, const Tensor& source, const Ref<Cell>&
     const Recorder& recorder = *v->recorder;
     const Graph& g = recorder.graph;
     const Value* s = source.value().get();
-    if (s->recorder != &recorder) return nullptr;
+    if (!recorder.holds(*s)) return nullptr;
     // From the result back to the source, through view nodes only.
     SmallVec<NodeId, 4> path;
     ValueId at = v->id;

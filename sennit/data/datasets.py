@@ -130,8 +130,8 @@ def random_split(dataset: Any, lengths: Sequence[float], seed: int = 0) -> list[
     ----------
     dataset : Dataset
     lengths : sequence of int, or of float
-        Numbers of items that sum to ``len(dataset)``, or fractions that sum to 1 (the remainder goes
-        to the first parts).
+        Numbers of items that sum to ``len(dataset)``, or fractions that sum to 1 (the remainder
+        goes to the first parts).
     seed : int
 
     Returns

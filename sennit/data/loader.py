@@ -46,8 +46,8 @@ def collate(items: list[Any]) -> Any:
 class DataLoader:
     """Iterates over a data set in batches, in an order that a seed fixes.
 
-    The next batches are prepared while the last one is used: rows of tensors by the engine, items of
-    other data sets on a thread. What is iterated over is the same for any `prefetch`.
+    The next batches are prepared while the last one is used: rows of tensors by the engine, items
+    of other data sets on a thread. What is iterated over is the same for any `prefetch`.
 
     Parameters
     ----------
@@ -144,7 +144,8 @@ class DataLoader:
         def batch(bound: tuple[int, int]) -> tuple[_core.Tensor, ...]:
             start, stop = bound
             if order is None:
-                return tuple(t[start:stop] for t in dataset.tensors)
+                # Detached, so that writing into a batch leaves the data set as it is.
+                return tuple(t[start:stop].detach() for t in dataset.tensors)
             return dataset.take(order[start:stop])
 
         ahead: Any = None
@@ -191,7 +192,7 @@ def _on_thread(
                 if not put("batch", value):
                     return
             put("end", None)
-        except BaseException as failure:  # noqa: BLE001 - it is raised where the batch is awaited
+        except BaseException as failure:  # raised where the batch is awaited
             put("error", failure)
 
     thread = threading.Thread(target=work, name="sennit-loader", daemon=True)

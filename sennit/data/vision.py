@@ -22,7 +22,7 @@ _DIGITS = Path(__file__).parent / "_digits.bin.gz"
 _MAGIC = b"SNDIGIT1"
 _HELD_OUT = 360
 
-# Where each set is published, and the sha256 of its files, which are checked whatever the transport.
+# Where each set is published, and the sha256 of its files: checked whatever the transport.
 _FILES = (
     "train-images-idx3-ubyte.gz",
     "train-labels-idx1-ubyte.gz",
@@ -130,8 +130,9 @@ def _read_idx(path: Path, op: str) -> Any:
         raise _file_error(op, f"{path} unpacks to more than {_LIMIT:,} bytes; this is no idx file")
     if len(plain) < 4 or plain[:3] != b"\x00\x00\x08" or not 1 <= plain[3] <= 3:
         raise _file_error(
-            op, f"{path} starts with {plain[:4].hex() or 'nothing'}; an idx file of bytes starts "
-            "with 000008 and its rank"
+            op,
+            f"{path} starts with {plain[:4].hex() or 'nothing'}; an idx file of bytes starts "
+            "with 000008 and its rank",
         )
     rank = plain[3]
     if len(plain) < 4 + 4 * rank:
@@ -143,8 +144,8 @@ def _read_idx(path: Path, op: str) -> Any:
     if len(plain) != 4 + 4 * rank + size:
         raise _file_error(
             op,
-            f"{path} has {len(plain) - 4 - 4 * rank:,} elements, its header says {shape}; fetch the "
-            "file again",
+            f"{path} has {len(plain) - 4 - 4 * rank:,} elements, its header says {shape}; fetch "
+            "the file again",
         )
     return np.frombuffer(plain, np.uint8, size, 4 + 4 * rank).reshape(shape)
 
@@ -172,7 +173,7 @@ def _candidates(root: str | os.PathLike[str] | None, name: str) -> list[Path]:
     if named:
         # The folder itself only serves the data set that it is named after.
         base = Path(named)
-        folders += [base / name, *([base] if base.name == name or name == "mnist" else [])]
+        folders += [base / name, *([base] if name in (base.name, "mnist") else [])]
     folders += [cache_folder() / name, Path("/usr/share") / name, Path("/usr/local/share") / name]
     return folders
 
@@ -288,8 +289,8 @@ def mnist(
 ) -> tuple[TensorDataset, TensorDataset]:
     """MNIST: 70,000 handwritten digits of 28 x 28 pixels.
 
-    The four idx files are looked for in `root`, in ``$SENNIT_DATA/mnist`` and ``$SENNIT_DATA``, in the
-    user's cache and in system folders, and else downloaded and checked by their sha256.
+    The four idx files are looked for in `root`, in ``$SENNIT_DATA/mnist`` and ``$SENNIT_DATA``, in
+    the user's cache and in system folders, and else downloaded and checked by their sha256.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "SELU",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
@@ -26,7 +27,6 @@ __all__ = [
     "PReLU",
     "ReLU",
     "ReLU6",
-    "SELU",
     "SiLU",
     "Sigmoid",
     "Softmax",
@@ -89,7 +89,12 @@ class ReLU6(_Activation):
 
 
 class GELU(_Activation):
-    """Gaussian error linear unit (Hendrycks, Gimpel 2016); ``approximate="tanh"`` is the faster form.
+    """Gaussian error linear unit (Hendrycks, Gimpel 2016).
+
+    Parameters
+    ----------
+    approximate : str
+        "none", or "tanh" for the approximation by a hyperbolic tangent.
 
     Examples
     --------

@@ -137,9 +137,7 @@ class _Conv(Module):
     def _convolve(self, function: Any, x: Any) -> Any:
         if self.padding_mode != "zeros":
             x = self._padded(x)
-            return function(
-                x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups
-            )
+            return function(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
         if self._auto_pad == "explicit":
             return function(
                 x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
@@ -184,8 +182,16 @@ class _PlainConv(_Conv):
         dtype: Any = None,
     ) -> None:
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias,
-            padding_mode, dtype,
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            dtype,
         )
 
 
@@ -274,8 +280,17 @@ class _TransposedConv(_Conv):
         dtype: Any = None,
     ) -> None:
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias,
-            padding_mode, dtype, output_padding,
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            dtype,
+            output_padding,
         )
 
     def _spread(self, function: Any, x: Any, output_size: Any) -> Any:
@@ -283,7 +298,13 @@ class _TransposedConv(_Conv):
         if output_size is not None:
             extra = self._extra(x.shape[-self._rank :], tuple(output_size)[-self._rank :])
         return function(
-            x, self.weight, self.bias, self.stride, self.padding, extra, self.groups,
+            x,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            extra,
+            self.groups,
             self.dilation,
         )
 

@@ -76,9 +76,7 @@ def relu6(input: Any, inplace: bool = False) -> Any:
     return _clip(input, 0.0, 6.0)
 
 
-def hardtanh(
-    input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Any:
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """``min(max(x, min_val), max_val)``.
 
     Examples
@@ -391,7 +389,9 @@ def batch_norm(
         return _f["batch_norm_inference"](input, running_mean, running_var, weight, bias, eps)
     y, mean, var = _f["batch_norm_train"](input, weight, bias, eps)
     if running_mean is not None:
-        track_statistics(running_mean, running_var, mean, var, input.size // input.shape[1], momentum)
+        track_statistics(
+            running_mean, running_var, mean, var, input.size // input.shape[1], momentum
+        )
     return y
 
 
@@ -469,9 +469,7 @@ max_pool2d = _max_pooling(2)
 max_pool3d = _max_pooling(3)
 
 
-def kl_div(
-    input: Any, target: Any, reduction: str = "mean", log_target: bool = False
-) -> Any:
+def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
     """Kullback-Leibler divergence of log-probabilities `input` from `target`.
 
     Parameters

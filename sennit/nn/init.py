@@ -104,7 +104,9 @@ def eye_(tensor: _core.Tensor) -> _core.Tensor:
     """
     if tensor.ndim != 2:
         raise error(
-            _core.ShapeError, "init.eye_", f"the tensor has shape {tensor.shape}; it must be a matrix"
+            _core.ShapeError,
+            "init.eye_",
+            f"the tensor has shape {tensor.shape}; it must be a matrix",
         )
     return _set(tensor, _f["eye"](tensor.shape[0], tensor.shape[1], dtype=tensor.dtype))
 
@@ -138,8 +140,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     raise error(
         _core.InvalidValue,
         "init.calculate_gain",
-        f"the nonlinearity is '{nonlinearity}'; it must be linear, sigmoid, tanh, relu, leaky_relu, "
-        "selu or a convolution",
+        f"the nonlinearity is '{nonlinearity}'; it must be linear, sigmoid, tanh, relu, "
+        "leaky_relu, selu or a convolution",
     )
 
 

@@ -125,8 +125,12 @@ class Bilinear(Module):
         bias: bool = True,
         dtype: Any = None,
     ) -> None:
-        _positive("Bilinear", in1_features=in1_features, in2_features=in2_features,
-                  out_features=out_features)
+        _positive(
+            "Bilinear",
+            in1_features=in1_features,
+            in2_features=in2_features,
+            out_features=out_features,
+        )
         self.in1_features = in1_features
         self.in2_features = in2_features
         self.out_features = out_features

@@ -101,9 +101,7 @@ class Module:
 
     def __new__(cls, *_: Any, **__: Any) -> Any:
         self = super().__new__(cls)
-        self.__dict__.update(
-            training=True, _hooked=False, _roles={}, _pre_hooks={}, _post_hooks={}
-        )
+        self.__dict__.update(training=True, _hooked=False, _roles={}, _pre_hooks={}, _post_hooks={})
         return self
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -129,15 +127,15 @@ class Module:
             self.add_module(name, value)
             return
         role = self._roles.get(name)
-        if role is not None and value is not None:
-            if role in (_PARAMETER, _MODULE) or not isinstance(value, _core.Tensor):
-                needed = {_PARAMETER: "sn.nn.Parameter", _MODULE: "sn.nn.Module"}
-                raise error(
-                    _core.InvalidType,
-                    type(self).__name__,
-                    f"the {role} '{name}' is assigned a {type(value).__name__}; it must be a "
-                    f"{needed.get(role, 'sn.Tensor')} or None",
-                )
+        fits = role in (_BUFFER, _TRANSIENT) and isinstance(value, _core.Tensor)
+        if role is not None and value is not None and not fits:
+            needed = {_PARAMETER: "sn.nn.Parameter", _MODULE: "sn.nn.Module"}
+            raise error(
+                _core.InvalidType,
+                type(self).__name__,
+                f"the {role} '{name}' is assigned a {type(value).__name__}; it must be a "
+                f"{needed.get(role, 'sn.Tensor')} or None",
+            )
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -243,7 +241,9 @@ class Module:
 
     def _own(self, *roles: str) -> list[tuple[str, Any]]:
         values = self.__dict__
-        return [(n, values[n]) for n, r in self._roles.items() if r in roles and values[n] is not None]
+        return [
+            (n, values[n]) for n, r in self._roles.items() if r in roles and values[n] is not None
+        ]
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Direct submodules and their names.
@@ -381,7 +381,7 @@ class Module:
     # ---- state
 
     def state_dict(self, prefix: str = "") -> dict[str, _core.Tensor]:
-        """Parameters and persistent buffers by path: a snapshot that later training leaves as it is.
+        """Parameters and persistent buffers by path: a snapshot that training leaves as it is.
 
         Examples
         --------
@@ -400,9 +400,7 @@ class Module:
         for name, module in self._own(_MODULE):
             module._collect_state(state, f"{prefix}{name}.")
 
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True
-    ) -> LoadResult:
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadResult:
         """Takes over the values of a state dict. Nothing changes when anything does not fit.
 
         Parameters
@@ -584,7 +582,7 @@ class Module:
         return self._add_hook("_pre_hooks", hook)
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> Handle:
-        """Calls ``hook(module, args, output)`` after `forward`; what it returns replaces the output.
+        """Calls ``hook(module, args, output)`` after `forward`; its result replaces the output.
 
         Examples
         --------

@@ -228,8 +228,7 @@ class LayerNorm(Module):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
         )
 
 
@@ -264,7 +263,9 @@ class RMSNorm(Module):
         self.normalized_shape = tuple(shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        value = Parameter(_empty(self.normalized_shape, dtype=dtype)) if elementwise_affine else None
+        value = (
+            Parameter(_empty(self.normalized_shape, dtype=dtype)) if elementwise_affine else None
+        )
         self.register_parameter("weight", value)
         self.reset_parameters()
 
@@ -281,8 +282,7 @@ class RMSNorm(Module):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
         )
 
 

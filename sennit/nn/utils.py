@@ -77,9 +77,7 @@ def clip_grad_norm_(
     return total
 
 
-def clip_grad_value_(
-    parameters: Iterable[_core.Tensor] | _core.Tensor, clip_value: float
-) -> None:
+def clip_grad_value_(parameters: Iterable[_core.Tensor] | _core.Tensor, clip_value: float) -> None:
     """Limits every element of the gradients to [-clip_value, clip_value].
 
     Examples

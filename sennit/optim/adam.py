@@ -95,7 +95,9 @@ class Adam(Optimizer):
             values = state.get(p)
             if values is None:
                 values = state[p] = {
-                    "step": 0, "exp_avg": _zeros_like(p), "exp_avg_sq": _zeros_like(p)
+                    "step": 0,
+                    "exp_avg": _zeros_like(p),
+                    "exp_avg_sq": _zeros_like(p),
                 }
                 if amsgrad:
                     values["max_exp_avg_sq"] = _zeros_like(p)

@@ -38,8 +38,8 @@ class Optimizer:
     """Base class of optimisers.
 
     A subclass passes its defaults to ``super().__init__`` and defines ``_update(group)``, which
-    computes new values with ordinary operations and assigns them with ``p.assign_(value)``. Learning
-    rates and other numbers are plain floats of the group: changing them costs nothing.
+    computes new values with ordinary operations and assigns them with ``p.assign_(value)``.
+    Learning rates and other numbers are plain floats of the group: changing them costs nothing.
 
     Attributes
     ----------
@@ -265,7 +265,6 @@ class Optimizer:
                         )
                     # A handle of our own: a later step must not change what was loaded from.
                     v = v.detach().to(p.device)
-                    v = v.detach()
                 made[k] = v
             state[p] = made
         self.state = state

@@ -103,6 +103,5 @@ class Progress:
         if self._live is not None:
             self._live.console.print(text, highlight=False)
             return
-        left = (self.total - self.done) / self.rate if self.done else float("nan")
-        shown = "unknown" if left != left else _duration(left)
+        shown = _duration((self.total - self.done) / self.rate) if self.done else "unknown"
         print(f"{text}, {self.rate:,.0f} {self.unit}/s, time left {shown}", flush=True)

@@ -462,6 +462,66 @@ TEST(program_reduction_is_the_standalone_one) {
     }
 }
 
+TEST(softmax_of_any_length) {
+    // The joined loop of exponential and sum, long rows in pieces, outputs past the caches (the
+    // last shape) and in place: the bits of every step done by itself.
+    struct Size {
+        int64_t rows, cols;
+    };
+    for (Size size : {Size{64, 10}, Size{7, 100}, Size{5, 1024}, Size{5, 1500}, Size{3, 2048},
+                      Size{3, 2049}, Size{3, 5000}, Size{2, 16384}, Size{1600, 4099}}) {
+        for (DType d : {DType::kF32, DType::kBF16, DType::kF64}) {
+            if (d != DType::kF32 && size.rows > 100) continue;
+            if (d == DType::kF64 && size.cols > ProgramBuilder::max_row(d)) continue;
+            const std::vector<int64_t> shape = {size.rows, size.cols};
+            const Strides full = {size.cols, 1}, row = {1, 0};
+            const int64_t points = size.rows * size.cols;
+            const size_t bytes = static_cast<size_t>(points) * dtype_size(d);
+            Buffer x;
+            fill(x, d, points);
+            std::vector<char> m(bytes), e(bytes), sum(bytes), want(bytes), got(bytes), side(bytes);
+            const auto step = [&](int op, void* a, void* b, void* out) {
+                ProgramBuilder p(shape, 1);
+                std::vector<int> args = {p.input(d, full, 0)};
+                if (b) args.push_back(p.input(d, row, 1));
+                p.output(p.apply(op, d, args), full, 2);
+                void* buffers[] = {a, b, out};
+                run_program(*p.finish(), {buffers, nullptr});
+            };
+            const auto along = [&](ReduceKind kind, void* a, void* out) {
+                reduce({kind, d, d, 2, shape.data(), full.data(), 2, a, out});
+            };
+            along(ReduceKind::kMax, x.at(d), m.data());
+            step(kTile_subtract, x.at(d), m.data(), e.data());
+            step(kTile_exp, e.data(), nullptr, e.data());
+            along(ReduceKind::kSum, e.data(), sum.data());
+            step(kTile_divide, e.data(), sum.data(), want.data());
+
+            for (bool keep : {false, true}) {  // the exponentials are wanted too
+                ProgramBuilder p(shape, 1);
+                const int v = p.input(d, full, 0);
+                const auto apply = [&](int op, std::vector<int> args) {
+                    return p.apply(op, d, args);
+                };
+                const int shifted = apply(kTile_subtract, {v, p.reduce(ReduceKind::kMax, v)});
+                const int exps = apply(kTile_exp, {shifted});
+                const int total = p.reduce(ReduceKind::kSum, exps);
+                p.output(apply(kTile_divide, {exps, total}), full, 1);
+                if (keep) p.output(exps, full, 2);
+                const auto program = p.finish();
+                void* apart[] = {x.at(d), got.data(), side.data()};
+                run_program(*program, {apart, nullptr});
+                CHECK_BITS(got.data(), want.data(), bytes);
+                if (keep) CHECK_BITS(side.data(), e.data(), bytes);
+                std::memcpy(side.data(), x.at(d), bytes);
+                void* shared[] = {side.data(), side.data(), got.data()};
+                run_program(*program, {shared, nullptr});
+                CHECK_BITS(side.data(), want.data(), bytes);
+            }
+        }
+    }
+}
+
 TEST(in_place) {
     // x is read again after an output that shares its buffer was written; and a swap of two
     // buffers.

@@ -12,8 +12,15 @@ import numpy as np
 import pytest
 
 import sennit as sn
-from sennit.data import DataLoader, TensorDataset, digits, fashion_mnist, mnist, random_split
-from sennit.data import vision
+from sennit.data import (
+    DataLoader,
+    TensorDataset,
+    digits,
+    fashion_mnist,
+    mnist,
+    random_split,
+    vision,
+)
 
 
 class Squares:
@@ -91,6 +98,15 @@ def test_batches() -> None:
     assert [x.shape for x, _ in loader] == [(4, 3), (4, 3)] and len(loader) == 2
     assert list(DataLoader(TensorDataset(sn.ones((0, 3))), 4)) == []
     assert "batch_size=4" in repr(loader)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_writing_into_a_batch_leaves_the_data_as_it_is(shuffle: bool) -> None:
+    data = TensorDataset(sn.ones((6, 2)), sn.arange(6))
+    for x, _ in DataLoader(data, 2, shuffle=shuffle, seed=0):
+        x += 1
+        x[0] = 9
+    assert data.tensors[0].sum().item() == 12
 
 
 def test_items_of_many_kinds_are_collated() -> None:

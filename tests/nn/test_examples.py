@@ -49,7 +49,9 @@ def test_examples_run(name: str) -> None:
     assert result.attempted > 0
 
 
-@pytest.mark.parametrize("name", ["nn", "optim", "data", "train", "viz", "nn.functional", "nn.init"])
+@pytest.mark.parametrize(
+    "name", ["nn", "optim", "data", "train", "viz", "nn.functional", "nn.init"]
+)
 def test_every_public_name_has_an_example(name: str) -> None:
     module = importlib.import_module(f"sennit.{name}")
     for public in module.__all__:

@@ -70,7 +70,9 @@ ACTIVATIONS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-def compare(torch: Any, theirs: Any, ours: nn.Module, shape: tuple[int, ...], steps: int = 2) -> None:
+def compare(
+    torch: Any, theirs: Any, ours: nn.Module, shape: tuple[int, ...], steps: int = 2
+) -> None:
     """Same parameters, same inputs: same outputs, gradients, and state after `steps` calls."""
     ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
     rng = np.random.default_rng(0)
@@ -104,10 +106,12 @@ def compare(torch: Any, theirs: Any, ours: nn.Module, shape: tuple[int, ...], st
     ("name", "args", "kwargs", "shape"), LAYERS, ids=lambda v: v if isinstance(v, str) else None
 )
 def test_layer(torch, name, args, kwargs, shape) -> None:  # type: ignore[no-untyped-def]
-    compare(torch, getattr(torch.nn, name)(*args, **kwargs), getattr(nn, name)(*args, **kwargs), shape)
+    compare(
+        torch, getattr(torch.nn, name)(*args, **kwargs), getattr(nn, name)(*args, **kwargs), shape
+    )
 
 
-@pytest.mark.parametrize(("name", "args", "kwargs"), ACTIVATIONS, ids=lambda v: str(v))
+@pytest.mark.parametrize(("name", "args", "kwargs"), ACTIVATIONS, ids=str)
 def test_activation(torch, name, args, kwargs) -> None:  # type: ignore[no-untyped-def]
     theirs, ours = getattr(torch.nn, name)(*args, **kwargs), getattr(nn, name)(*args, **kwargs)
     compare(torch, theirs, ours, (5, 6), steps=1)
@@ -162,7 +166,7 @@ LOSSES: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "kwargs", "kind"), LOSSES, ids=lambda v: str(v))
+@pytest.mark.parametrize(("name", "kwargs", "kind"), LOSSES, ids=str)
 def test_loss(torch, name, kwargs, kind) -> None:  # type: ignore[no-untyped-def]
     rng = np.random.default_rng(0)
     data = rng.standard_normal((6, 4)).astype(np.float32)

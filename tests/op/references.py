@@ -50,9 +50,11 @@ def left_shift(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def right_shift(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     width = x.dtype.itemsize * 8
     valid = (y >= 0) & (y < width)
-    return np.right_shift(x, np.where(valid, y, width - 1).astype(x.dtype)) if (
-        x.dtype.kind == "i"
-    ) else np.where(valid, np.right_shift(x, np.where(valid, y, 0)), 0).astype(x.dtype)
+    return (
+        np.right_shift(x, np.where(valid, y, width - 1).astype(x.dtype))
+        if (x.dtype.kind == "i")
+        else np.where(valid, np.right_shift(x, np.where(valid, y, 0)), 0).astype(x.dtype)
+    )
 
 
 # ---------------------------------------------------------------- reductions and scans
@@ -126,7 +128,8 @@ def patches(
     view = sliding_window_view(x, reach, tuple(range(x.ndim - n, x.ndim)))
     lead = (slice(None),) * (x.ndim - n)
     return view[
-        lead + tuple(slice(None, None, s) for s in stride)
+        lead
+        + tuple(slice(None, None, s) for s in stride)
         + tuple(slice(None, None, d) for d in dilation)
     ]
 
@@ -419,9 +422,7 @@ def normalize(x: np.ndarray, p: float = 2.0, axis: int = 1, eps: float = 1e-12) 
     return x / np.maximum(vector_norm(x, axis, True, p), eps)
 
 
-def cosine_similarity(
-    x: np.ndarray, y: np.ndarray, axis: int = 1, eps: float = 1e-8
-) -> np.ndarray:
+def cosine_similarity(x: np.ndarray, y: np.ndarray, axis: int = 1, eps: float = 1e-8) -> np.ndarray:
     lengths = [np.maximum(vector_norm(v, axis), eps) for v in (x, y)]
     return (x * y).sum(axis) / (lengths[0] * lengths[1])
 

@@ -35,6 +35,9 @@ from engine import (
 
 import sennit as sn
 
+# The formatter would make five lines of most rows; a table reads better as one.
+# fmt: off
+
 ROWS: list[Row] = []
 
 # Where errors of several roundings meet, and halves are still rounded once at the end.
@@ -102,14 +105,16 @@ of_float("ndtr", ref.ndtr, tolerance=ulps(3, 10), why="the argument's rounding g
 of_float("sigmoid", ref.sigmoid, Real(-9, 9))
 of_float("logsigmoid", lambda x: -ref.softplus(-x), Real(-9, 9))
 of_float("softplus", ref.softplus, Real(-9, 9))
-unary("relu", lambda x: np.where(x < 0, np.zeros_like(x), x), Real(kinks=(0,)), dtypes=NUMERIC, tolerance=EXACT)
+unary("relu", lambda x: np.where(x < 0, np.zeros_like(x), x), Real(kinks=(0,)), dtypes=NUMERIC,
+      tolerance=EXACT)
 of_float("silu", lambda x: ref.gated(x, ref.sigmoid(x)))
 of_float("gelu", lambda x: ref.gated(x, ref.ndtr(x)), tolerance=ulps(3, 10), why="as ndtr")
 of_float("gelu_tanh", ref.gelu_tanh, tolerance=ulps(8, 8), why=COMPOSED)
-of_float("mish", lambda x: ref.gated(x, np.tanh(ref.softplus(x))), tolerance=ulps(4, 6), why=COMPOSED)
+of_float("mish", lambda x: ref.gated(x, np.tanh(ref.softplus(x))), tolerance=ulps(4, 6),
+         why=COMPOSED)
 of_float(
     "hardswish",
-    lambda x: ref.gated(x, np.clip(x + 3, 0, 6)) / 6,
+    lambda x: ref.gated(x, np.clip(x + 3, 0, 6) / 6),
     Real(-5, 5, kinks=(-3, 3)),
     tolerance=ulps(3, 4),
     why=COMPOSED,
@@ -216,7 +221,7 @@ SHAPE_AXES = (
     ((), None), ((1,), 0), ((7,), 0), ((17, 3), 0), ((17, 3), -1), ((2, 3, 4), (0, 2)),
     ((2, 3, 4), None), ((33, 33), (0, 1)), ((2, 1, 3, 1, 5), (1, -1)), ((2, 3, 2, 3, 2), (0, 2, 4)),
     ((1025,), 0), ((3, 1025), 1), ((1025, 3), 0), ((3, 0), 0), ((0, 3), 1),
-)  # fmt: skip
+)
 NONEMPTY = tuple(
     case(s, axis=a, keepdims=bool(i % 2)) for i, (s, a) in enumerate(SHAPE_AXES)
 )
@@ -247,7 +252,8 @@ reduction("logsumexp", ref.logsumexp, Real(-5, 5), cases=NONEMPTY, tolerance=ulp
           scale="largest", why="max + log(sum) may cancel near zero")
 reduction("var", ref.variance, cases=(*NONEMPTY, case((17, 3), axis=0, correction=1.0)),
           tolerance=ulps(6, 6, 1), scale="largest", why=SUMS)
-reduction("std", np.std, Real(0.5, 2), cases=tuple(c for c in NONEMPTY if c.args[0] not in ((), (1,))),
+reduction("std", np.std, Real(0.5, 2),
+          cases=tuple(c for c in NONEMPTY if c.args[0] not in ((), (1,))),
           tolerance=ulps(6, 6, 1), scale="largest", why=SUMS)
 row("var_mean", lambda x, axis: (np.var(x, axis=axis), np.mean(x, axis=axis)),
     [case((17, 3), axis=0), case((2, 3, 4), axis=(0, 2)), case((1025,), axis=None)],
@@ -255,19 +261,17 @@ row("var_mean", lambda x, axis: (np.var(x, axis=axis), np.mean(x, axis=axis)),
 reduction("nansum", np.nansum, tolerance=ulps(3, 3, 1), scale="magnitude", why=SUMS)
 reduction("nanmean", np.nanmean, cases=NONEMPTY, tolerance=ulps(3, 3, 1), scale="magnitude",
           why=SUMS)
-for order in (2.0, 1.0, 3.0, math.inf, -math.inf, 0.0):
-    # One row, as there is one function; its orders are its cases.
-    VECTOR_NORM = [
-        Case(c.args, {**c.attrs, "ord": o}) for c in NONEMPTY if c.args[0] not in ((3, 0), (0, 3))
-        for o in (2.0, 1.0, 3.0, math.inf, -math.inf, 0.0)
-    ]
+VECTOR_NORM = [
+    Case(c.args, {**c.attrs, "ord": o}) for c in NONEMPTY if c.args[0] not in ((3, 0), (0, 3))
+    for o in (2.0, 1.0, 3.0, math.inf, -math.inf, 0.0)
+]
 row("vector_norm", ref.vector_norm, VECTOR_NORM, Real(0.2, 2), gradient=(0,),
     tolerance=ulps(8, 8, 1), scale="largest", why=SUMS)
 ARG_CASES = [
     case((1,), axis=0), case((), axis=None), case((7, 5), axis=None), case((7, 5), axis=0),
     case((7, 5), axis=-1, keepdims=True), case((2, 3, 4), axis=1), case((1025,), axis=0),
     case((3, 0), axis=0),
-]  # fmt: skip
+]
 for name in ("argmax", "argmin"):
     row(name, getattr(np, name), ARG_CASES, Real(-2, 2, ints=(-3, 3)), dtypes=NUMERIC,
         result="int64", large=LARGE_SUM)
@@ -275,9 +279,10 @@ row("sum_to", ref.sum_to,
     [case((4, 3), shape=(1, 3)), case((4, 3), shape=(3,)), case((4, 3), shape=()),
      case((2, 3, 4), shape=(3, 1)), case((4, 3), shape=(4, 3)), case((0, 3), shape=(1, 3))],
     gradient=(0,), tolerance=ulps(3, 3, 1), scale="magnitude", why=SUMS)
-SCANS = [case((), axis=0), case((7,), axis=0), case((17, 3), axis=0), case((17, 3), axis=-1),
-         case((2, 3, 4), axis=1), case((1025,), axis=0), case((0,), axis=0), case((3, 0, 2), axis=1)]
-SCANS = [c for c in SCANS if c.args[0] != ()]
+SCANS = [
+    case((7,), axis=0), case((17, 3), axis=0), case((17, 3), axis=-1), case((2, 3, 4), axis=1),
+    case((1025,), axis=0), case((0,), axis=0), case((3, 0, 2), axis=1),
+]
 row("cumsum", np.cumsum, SCANS, dtypes=NUMERIC, result="wide", gradient=(0,),
     tolerance=ulps(6, 6, 1), scale="magnitude", why=SUMS, large=case((3, 40_001), axis=1))
 row("cumprod", np.cumprod, SCANS, Real(0.9, 1.1, ints=(-2, 2)), dtypes=NUMERIC, result="wide",
@@ -303,9 +308,9 @@ row("diff", lambda x, axis=-1: np.diff(x, axis=axis),
 MATMUL_SHAPES = (
     ((3, 4), (4, 5)), ((1, 1), (1, 1)), ((17, 33), (33, 7)), ((4,), (4,)), ((3, 4), (4,)),
     ((4,), (4, 5)), ((2, 3, 4), (4, 5)), ((2, 3, 4), (2, 4, 5)), ((2, 1, 3, 4), (5, 4, 2)),
-    ((4,), (2, 4, 3)), ((2, 3, 4), (4,)), ((0, 4), (4, 3)), ((3, 0), (0, 2)), ((0, 3, 4), (0, 4, 2)),
-    ((1, 1025), (1025, 3)), ((65, 2), (2, 65)),
-)  # fmt: skip
+    ((4,), (2, 4, 3)), ((2, 3, 4), (4,)), ((0, 4), (4, 3)), ((3, 0), (0, 2)),
+    ((0, 3, 4), (0, 4, 2)), ((1, 1025), (1025, 3)), ((65, 2), (2, 65)),
+)
 
 
 def product_row(name: str, reference: Any, cases: Any, **options: Any) -> None:
@@ -340,22 +345,23 @@ CONV2D = [
          {"stride": s, "padding": p, "dilation": d, "groups": groups})
     for kernel, s, p, d, groups in product(
         ((3, 3), (1, 1), (2, 3)), (1, 2, (2, 1)), (0, 1, (2, 1)), (1, 2), (1, 2))
-]  # fmt: skip
+]
 CONV2D += [
     case((4, 5, 5), (2, 4, 3, 3)), case((1, 3, 5, 5), (3, 1, 3, 3), groups=3, padding=1),
     case((2, 3, 5, 5), (6, 1, 3, 3), (6,), groups=3, stride=2),
     case((1, 17, 6, 6), (33, 17, 3, 3), padding=1), case((0, 3, 5, 5), (2, 3, 3, 3)),
     case((2, 3, 5, 5), (4, 3, 3, 3), (4,), auto_pad="same"),
     case((2, 3, 5, 5), (4, 3, 3, 3), auto_pad="valid"), case((1, 1, 1, 1), (1, 1, 1, 1)),
-]  # fmt: skip
+]
 CONV1D = [
     Case(((2, 4, 9), (6, 4 // g, k), (6,)), {"stride": s, "padding": p, "dilation": d, "groups": g})
     for k, s, p, d, g in product((1, 3), (1, 2, 3), (0, 2), (1, 2), (1, 2))
 ] + [case((3, 7), (2, 3, 3)), case((2, 3, 1025), (1, 3, 5))]
 CONV3D = [
-    Case(((2, 2, 5, 4, 6), (4, 2 // g, 2, 3, 3)), {"stride": s, "padding": p, "dilation": d, "groups": g})
+    Case(((2, 2, 5, 4, 6), (4, 2 // g, 2, 3, 3)),
+         {"stride": s, "padding": p, "dilation": d, "groups": g})
     for s, p, d, g in product((1, 2), (0, 1, (1, 0, 1)), (1, (2, 1, 2)), (1, 2))
-]  # fmt: skip
+]
 for name, cases, large in (
     ("conv1d", CONV1D, case((3, 20, 130), (33, 20, 3), padding=1)),
     ("conv2d", CONV2D, case((3, 20, 17, 19), (33, 20, 3, 3), padding=1)),
@@ -370,7 +376,8 @@ TRANSPOSE2D = [
     if o == 0 or s != 1
 ] + [case((1, 3, 4, 4), (3, 2, 2, 2), (2,), stride=2)]
 TRANSPOSE1D = [
-    Case(((2, 4, 5), (4, 3, 3), (3,)), {"stride": s, "padding": p}) for s, p in product((1, 2), (0, 1))
+    Case(((2, 4, 5), (4, 3, 3), (3,)), {"stride": s, "padding": p})
+    for s, p in product((1, 2), (0, 1))
 ]
 TRANSPOSE3D = [
     Case(((1, 2, 3, 2, 3), (2, 3, 2, 2, 3)), {"stride": s, "padding": p})
@@ -398,7 +405,7 @@ for n in (1, 2, 3):
         Case(((2, 3, *PLANES[n]),), {"kernel_size": 3, "stride": 2, "padding": 1, **extra})
         for extra in ({"count_include_pad": False}, {"divisor_override": 5},
                       {"count_include_pad": False, "ceil_mode": True})
-    ]  # fmt: skip
+    ]
     row(f"max_pool{n}d", lambda x, n=n, **k: ref.max_pool(x, n=n, **k)[0], pool_cases(n, (1, 2)),
         gradient=(0,), tolerance=EXACT)
     row(f"max_pool{n}d_with_indices", lambda x, n=n, **k: ref.max_pool(x, n=n, **k),
@@ -443,14 +450,16 @@ mover("permute_dims", np.transpose,
       [case((2, 3, 4), axes=(2, 0, 1)), case((3,), axes=(0,)), case((), axes=()),
        case((2, 1, 3, 1, 5), axes=(4, 1, 0, 3, 2)), case((17, 33), axes=(1, 0)),
        case((2, 3, 4), axes=(-1, 0, -2))])
-mover("transpose", lambda x, dim0=None, dim1=None: x.T if dim0 is None else np.swapaxes(x, dim0, dim1),
+mover("transpose",
+      lambda x, dim0=None, dim1=None: x.T if dim0 is None else np.swapaxes(x, dim0, dim1),
       [case((2, 3, 4)), case((2, 3, 4), dim0=0, dim1=-1), case((3, 0), dim0=0, dim1=1)])
 mover("swapaxes", np.swapaxes, [case((2, 3, 4), axis1=0, axis2=2), case((2, 3), axis1=-1, axis2=0)])
 mover("moveaxis", np.moveaxis, [case((2, 3, 4), source=0, destination=-1),
                                 case((2, 3, 4, 5), source=(0, 1), destination=(-1, 0))])
 mover("matrix_transpose", lambda x: np.swapaxes(x, -1, -2), [case((2, 3)), case((5, 2, 3))])
-mover("squeeze", np.squeeze, [case((1, 3, 1)), case((1, 3, 1), axis=0), case((1, 3, 1), axis=(0, -1))])
-mover("expand_dims", lambda x, axis: np.expand_dims(x, axis),
+mover("squeeze", np.squeeze,
+      [case((1, 3, 1)), case((1, 3, 1), axis=0), case((1, 3, 1), axis=(0, -1))])
+mover("expand_dims", np.expand_dims,
       [case((3,), axis=0), case((3,), axis=(0, 2)), case((), axis=0), case((2, 3), axis=-1)])
 mover("broadcast_to", np.broadcast_to,
       [case((3,), shape=(2, 3)), case((3, 1), shape=(2, 3, 4)), case((), shape=(3,)),
@@ -464,21 +473,25 @@ for name, f in (("hstack", np.hstack), ("vstack", np.vstack), ("dstack", np.dsta
 listed("concat", np.concatenate,
        [case((2, 3), (4, 3)), case((2, 3), (2, 1), (2, 0), axis=-1), case((2,), (2, 2), axis=None),
         case((17, 3), (33, 3))])
-listed("stack", np.stack, [case((2, 3), (2, 3)), case((2, 3), (2, 3), (2, 3), axis=-1), case((), ())])
+listed("stack", np.stack,
+       [case((2, 3), (2, 3)), case((2, 3), (2, 3), (2, 3), axis=-1), case((), ())])
 mover("split", lambda x, split_size_or_sections, axis=0: np.split(
           x, range(2, x.shape[axis], 2) if split_size_or_sections == 2
           else np.cumsum(split_size_or_sections)[:-1], axis),
-      [case((5,), split_size_or_sections=2), case((3, 6), split_size_or_sections=(1, 0, 5), axis=1)])
+      [case((5,), split_size_or_sections=2),
+       case((3, 6), split_size_or_sections=(1, 0, 5), axis=1)])
 mover("chunk", lambda x, chunks, axis=0: np.array_split(x, [2, 4], axis),
       [case((5,), chunks=3), case((3, 5), chunks=3, axis=1)])
 mover("unstack", lambda x, axis=0: [np.take(x, i, axis) for i in range(x.shape[axis])],
       [case((3, 2)), case((3, 2), axis=-1)])
 mover("narrow", lambda x, axis, start, length: np.take(x, range(start, start + length), axis),
       [case((5,), axis=0, start=1, length=3), case((3, 5), axis=-1, start=0, length=0)])
-mover("flip", np.flip, [case((7,)), case((3, 4)), case((3, 4), axis=0), case((2, 3, 4), axis=(0, -1))])
+mover("flip", np.flip,
+      [case((7,)), case((3, 4)), case((3, 4), axis=0), case((2, 3, 4), axis=(0, -1))])
 mover("roll", np.roll, [case((7,), shift=2), case((3, 4), shift=-1, axis=1), case((3, 4), shift=5),
                         case((3, 4), shift=(1, 2), axis=(0, 1))])
-mover("tile", lambda x, repetitions: np.tile(x, repetitions), [case((3,), repetitions=(2,)), case((2, 3), repetitions=(2, 1, 2))])
+mover("tile", lambda x, **k: np.tile(x, k["repetitions"]),
+      [case((3,), repetitions=(2,)), case((2, 3), repetitions=(2, 1, 2))])
 mover("repeat", np.repeat, [case((3,), repeats=2), case((2, 3), repeats=3, axis=1),
                             case((2, 3), repeats=2), case((3, 2), repeats=0, axis=0)])
 mover("pad", ref.torch_pad,
@@ -506,7 +519,7 @@ mover("take", lambda x, i, axis=None: np.take(x, i, axis),
        case((4, 5), at((), 4), axis=0), case((4, 5), at((0,), 4), axis=0)])
 mover("take_along_axis", np.take_along_axis,
       [case((4, 5), at((4, 2), 5), axis=1), case((4, 5), at((6, 5), 4), axis=0)])
-mover("index_select", lambda x, i, axis: np.take(x, i, axis),
+mover("index_select", np.take,
       [case((4, 5), at((3,), 5), axis=1), case((4, 5), at((7,), 4), axis=0)],
       call=lambda x, i, axis: sn.index_select(x, axis, i))
 mover("gather", lambda x, i, axis: ref.gather(x, axis, i),
@@ -521,13 +534,14 @@ mover("embedding", lambda i, w: w[i], [case(at((3, 2), 7), (7, 4)), case(at((0,)
       dtypes=FLOATS, gradient=(1,))
 for name, add in (("scatter", False), ("scatter_add", True)):
     row(name, lambda x, i, src, axis, add=add: ref.put_along(x, axis, i, src, add),
-        [case((4, 5), ((4, 5), Shuffled()) if False else at((4, 1), 5), (4, 1), axis=1),
+        [case((4, 5), at((4, 1), 5), (4, 1), axis=1),
          case((9,), ((6,), Shuffled()), (6,), axis=0)],
         dtypes=NUMERIC, gradient=(0, 2), tolerance=ulps(1, 1, 1), scale="largest", why=SUMS,
         call=lambda x, i, src, axis, name=name: getattr(sn, name)(x, axis, i, src))
 for name, add in (("index_add", True), ("index_copy", False)):
     row(name, lambda x, i, src, axis, add=add: ref.index_rows(x, axis, i, src, add),
-        [case((4, 5), ((3,), Shuffled()), (3, 5), axis=0), case((4, 5), ((2,), Shuffled()), (4, 2), axis=1)]
+        [case((4, 5), ((3,), Shuffled()), (3, 5), axis=0),
+         case((4, 5), ((2,), Shuffled()), (4, 2), axis=1)]
         + ([case((4, 5), at((9,), 4), (9, 5), axis=0)] if add else []),
         dtypes=NUMERIC, gradient=(0, 2), tolerance=ulps(4, 4, 3), scale="largest", why=SUMS,
         call=lambda x, i, src, axis, name=name: getattr(sn, name)(x, axis, i, src))
@@ -548,7 +562,8 @@ row("index_put", put_reference,
     dtypes=NUMERIC, gradient=(0, 2), tolerance=ulps(4, 4, 3), scale="largest", why=SUMS,
     call=lambda x, i, v, accumulate=False: sn.index_put(x, [i], v, accumulate))
 row("one_hot", lambda i, num_classes: np.eye(num_classes, dtype=np.int64)[i],
-    [case(at((3, 2), 5), num_classes=5), case(at((), 3), num_classes=3), case(at((0,), 3), num_classes=3)],
+    [case(at((3, 2), 5), num_classes=5), case(at((), 3), num_classes=3),
+     case(at((0,), 3), num_classes=3)],
     dtypes=("int64",), result="int64")
 ORDERED = [case((7,)), case((1,)), case((3, 33)), case((33, 3), axis=0), case((2, 3, 4), axis=1),
            case((1025,)), case((0,)), case((3, 0)), case((17,), descending=True),
@@ -557,8 +572,9 @@ TIES = Real(-2, 2, ints=(-3, 3))
 mover("sort", lambda x, axis=-1, descending=False: np.flip(np.sort(x, axis=axis), axis)
       if descending else np.sort(x, axis=axis), ORDERED, TIES)
 mover("argsort", ref.argsort, ORDERED, TIES, dtypes=NUMERIC, result="int64", gradient=())
-mover("topk", ref.topk, [case((7,), k=3), case((3, 33), k=5), case((33, 3), k=4, axis=0),
-                         case((9,), k=9, largest=False), case((9,), k=0), case((4, 9), k=2, largest=False)],
+mover("topk", ref.topk,
+      [case((7,), k=3), case((3, 33), k=5), case((33, 3), k=4, axis=0), case((9,), k=0),
+       case((9,), k=9, largest=False), case((4, 9), k=2, largest=False)],
       TIES, dtypes=NUMERIC)
 mover("searchsorted", lambda s, v, side="left": np.searchsorted(s, v, side=side),
       [case((9,), (5,)), case((9,), (2, 3), side="right"), case((0,), (3,)), case((9,), ())],
@@ -591,8 +607,8 @@ def affine(name: str, reference: Any, cases: Any, call: Any, **options: Any) -> 
 
 
 LAST = [case((7, 33), normalized_shape=33), case((5, 17), (17,), normalized_shape=17),
-        case((2, 3, 4), (3, 4), (3, 4), normalized_shape=(3, 4)), case((3, 1025), normalized_shape=1025),
-        case((0, 4), (4,), (4,), normalized_shape=4)]
+        case((2, 3, 4), (3, 4), (3, 4), normalized_shape=(3, 4)),
+        case((3, 1025), normalized_shape=1025), case((0, 4), (4,), (4,), normalized_shape=4)]
 affine("layer_norm", ref.layer_norm, LAST,
        lambda x, *a, normalized_shape: sn.layer_norm(x, normalized_shape, *a),
        large=case((67, 1031), (1031,), (1031,), normalized_shape=1031))
@@ -603,7 +619,8 @@ affine("group_norm", ref.group_norm,
         case((3, 4), (4,), (4,), num_groups=1)],
        lambda x, *a, num_groups: sn.group_norm(x, num_groups, *a))
 row("batch_norm_train", ref.batch_norm_train,
-    [case((5, 3)), case((4, 3), (3,), (3,)), case((2, 3, 5, 4), (3,), (3,)), case((33, 17), (17,), (17,))],
+    [case((5, 3)), case((4, 3), (3,), (3,)), case((2, 3, 5, 4), (3,), (3,)),
+     case((33, 17), (17,), (17,))],
     Real(), Real(0.5, 1.5), dtypes=("float32", "float64"), gradient=(0, 1, 2),
     tolerance=ulps(8, 8), scale="largest", why=COMPOSED, large=case((17, 33, 11, 7), (33,), (33,)))
 row("batch_norm_inference", ref.batch_norm_inference,
@@ -613,7 +630,8 @@ row("batch_norm_inference", ref.batch_norm_inference,
 row("normalize", ref.normalize,
     [case((3, 4)), case((3, 4), axis=0), case((3, 4), p=1.0), case((2, 3, 4), axis=-1)],
     Real(0.2, 2), gradient=(0,), tolerance=ulps(6, 6, 2), scale="largest", why=COMPOSED)
-row("cosine_similarity", ref.cosine_similarity, [case((3, 4), (3, 4)), case((3, 4), (3, 4), axis=0)],
+row("cosine_similarity", ref.cosine_similarity,
+    [case((3, 4), (3, 4)), case((3, 4), (3, 4), axis=0)],
     Real(0.2, 2), gradient=(0, 1), tolerance=ulps(8, 8, 2), scale="largest", why=COMPOSED)
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -636,14 +654,14 @@ loss("l1_loss", lambda x, t, reduction: ref.reduced(np.abs(x - t), reduction), t
 loss("smooth_l1_loss", ref.smooth_l1, two() + two(beta=0.5), Real(1.4, 2), Real(-1, 0.2))
 loss("huber_loss", ref.huber, two() + two(delta=0.3), Real(1.4, 2), Real(-1, 0.2))
 loss("kl_div", ref.kl_div,
-     [*two(), *[Case(((5, 7), ((5, 7), Real(-2, -0.1))), {"reduction": "batchmean", "log_target": True})]],
+     [*two(), case((5, 7), ((5, 7), Real(-2, -0.1)), reduction="batchmean", log_target=True)],
      Real(-3, -0.1), Real(0.1, 0.9))
 loss("binary_cross_entropy", ref.bce,
-     two() + [Case(((5, 7), (5, 7), (7,)), {"reduction": "sum"})],
+     [*two(), case((5, 7), (5, 7), (7,), reduction="sum")],
      Real(0.1, 0.9), Real(0.1, 0.9), Real(0.5, 2),
      call=lambda x, t, *w, reduction: sn.binary_cross_entropy(x, t, *w, reduction=reduction))
 loss("binary_cross_entropy_with_logits", ref.bce_with_logits,
-     [*two(), *[Case(((5, 7), (5, 7), (7,), (7,)), {"reduction": "mean"})]],
+     [*two(), case((5, 7), (5, 7), (7,), (7,), reduction="mean")],
      Real(-4, 4), Real(0.1, 0.9), Real(0.5, 2),
      call=lambda x, t, *w, reduction: sn.binary_cross_entropy_with_logits(
          x, t, w[0] if w else None, reduction, w[1] if w else None))
@@ -654,7 +672,7 @@ def labelled(*more: Any, **attrs: Any) -> list[Case]:
     return [
         Case((*s, *((s[0][0 if len(s[0]) == 1 else 1],) for _ in more)), {"reduction": r, **attrs})
         for s in shapes for r in REDUCTIONS
-    ]  # fmt: skip
+    ]
 
 
 loss("nll_loss", ref.nll_loss, labelled() + labelled("weight") + labelled(ignore_index=1)[3:],
@@ -662,9 +680,10 @@ loss("nll_loss", ref.nll_loss, labelled() + labelled("weight") + labelled(ignore
 loss("cross_entropy", ref.cross_entropy,
      labelled() + labelled("weight") + labelled(ignore_index=1)[:3] + labelled(label_smoothing=0.1)
      + labelled("weight", label_smoothing=0.2)
-     + [Case(((5, 7), ((5, 7), Probabilities())), {"reduction": r}) for r in REDUCTIONS]
-     + [Case(((5, 7), ((5, 7), Probabilities()), (7,)), {"reduction": "mean", "label_smoothing": 0.1})],
-     Real(-4, 4), Real(), Real(0.5, 2), gradient=(0,), large=case((67, 1031), at((67,), 1031), reduction="mean"))
+     + [case((5, 7), ((5, 7), Probabilities()), reduction=r) for r in REDUCTIONS]
+     + [case((5, 7), ((5, 7), Probabilities()), (7,), reduction="mean", label_smoothing=0.1)],
+     Real(-4, 4), Real(), Real(0.5, 2), gradient=(0,),
+     large=case((67, 1031), at((67,), 1031), reduction="mean"))
 
 # ---------------------------------------------------------------- functions without a row
 
@@ -680,7 +699,7 @@ ELSEWHERE = {
          "random.set_state", "rand_like", "randn_like", "dropout"),
         "test_random.py",  # their reference is the generator's definition and statistics
     ),
-}  # fmt: skip
+}
 
 BY_NAME = {r.name: r for r in ROWS}
 __all__ = ["BY_NAME", "ELSEWHERE", "ROWS", "TIGHT"]

@@ -1,4 +1,4 @@
-"""Gradients of every row: against finite differences in float64, once and twice, and across dtypes."""
+"""Gradients of every row: against finite differences in float64, once and twice, and in layouts."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from engine import (
 from table import ROWS
 
 import sennit as sn
+
+# The references meet empty means, infinities and NaN on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 DIFFERENTIABLE = [pytest.param(r, id=r.name) for r in ROWS if r.gradient]
 TWICE = [pytest.param(r, id=r.name) for r in ROWS if r.gradient and r.second]
@@ -82,8 +85,9 @@ def test_float32_gradient_is_near_that_of_float64(row, full):
             want = want.numpy()
             # The projection's weights are rounded to float32 as well, so this is no test of ulps.
             room = 1e-5 * max(1.0, float(np.abs(want).max()))
-            assert got.dtype == (sn.float32 if row.name != "astype" else got.dtype)
-            np.testing.assert_allclose(got.numpy(), want, rtol=0, atol=room, err_msg=f"{row.name}({c})")
+            assert got.dtype == sn.float32
+            error = np.abs(got.numpy() - want).max(initial=0)
+            assert error <= room, f"{row.name}({c}): {error} off"
 
 
 @pytest.mark.parametrize("row", DIFFERENTIABLE)

@@ -6,18 +6,23 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 from engine import bits, gradients_of
 from table import ROWS
 
 import sennit as sn
 
+# The references meet empty means, infinities and NaN on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
 SWEEP = Path(__file__).resolve().parent / "sweep.py"
 PACKAGE = Path(sn.__file__).resolve().parent.parent
-DEFAULT = {}
+EACH = [pytest.param(r, id=r.name) for r in ROWS]
 
 # (instruction set, engine, window) in pairs, each with another number of threads.
 PAIRWISE = [
@@ -26,7 +31,7 @@ PAIRWISE = [
     ("avx512", "serial", 1, 3),
     ("avx2", "threaded", 1, 7),
 ]
-CROSS = [m for m in product(("avx512", "avx2"), ("threaded", "serial"), (None, 1), (1, 2, 3, 7))]
+CROSS = list(product(("avx512", "avx2"), ("threaded", "serial"), (None, 1), (1, 2, 3, 7)))
 
 
 def levels() -> list[str]:
@@ -103,7 +108,17 @@ def test_baseline_is_accurate():
     assert not found["failures"], "\n".join(found["failures"])
 
 
-@pytest.mark.parametrize("row", [pytest.param(r, id=r.name) for r in ROWS])
+def alone(results: Callable[[], list[sn.Tensor]]) -> list[bytes]:
+    """The bits of what is computed one operation at a time."""
+    before = sn.config.window
+    sn.config.window = 1
+    try:
+        return [bits(o) for o in results()]
+    finally:
+        sn.config.window = before
+
+
+@pytest.mark.parametrize("row", EACH)
 def test_window_of_one(row):
     """All calls of a row in one window give the bits that they give one at a time."""
     cases = [(d, c, row.arrays(c, d)) for d in row.dtypes for c in row.cases]
@@ -117,10 +132,26 @@ def test_window_of_one(row):
         return outs
 
     together = [bits(o) for o in results()]
-    before = sn.config.window
-    sn.config.window = 1
-    try:
-        alone = [bits(o) for o in results()]
-    finally:
-        sn.config.window = before
-    assert together == alone
+    assert together == alone(results)
+
+
+@pytest.mark.parametrize("row", [p for p in EACH if "float32" in p.values[0].dtypes])
+def test_results_that_several_operations_read(row):
+    """What is fused around a row's function, before it and behind it, changes no bit."""
+    cases = [(c, row.arrays(c, "float32")) for c in row.cases]
+
+    def results() -> list[sn.Tensor]:
+        outs = []
+        for c, arrays in cases:
+            tensors = [sn.asarray(a) for a in arrays]
+            for i in row.gradient:
+                if i < len(arrays) and arrays[i].dtype == np.float32:
+                    tensors[i] = tensors[i] * 1.5
+            for o in row.run(tensors, c.attrs):
+                if o.dtype != sn.bool:
+                    more = sn.asarray(np.full(o.shape, 3), dtype=o.dtype)
+                    outs += [o * 2, o + more, o + o - 1, sn.maximum(more, o).sum()]
+        return outs
+
+    together = [bits(o) for o in results()]
+    assert together == alone(results)

@@ -19,6 +19,9 @@ from table import BY_NAME
 
 import sennit as sn
 
+# The references meet empty means, infinities and NaN on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
 MOVERS = ("clone", "contiguous")
 ELEMENTWISE = {
     name: r
@@ -42,6 +45,8 @@ LOOSE = {
     "hardswish": 1e6,  # x + 3 cancels near -3: see the table's row
     "hardsigmoid": 1e6,
 }
+# In float64 the references themselves round the exponent of a tail, which grows with x * x.
+LOOSE64 = {"ndtr": 128, "gelu": 128, "gelu_tanh": 1000}
 
 
 def specials(dtype: str) -> np.ndarray:
@@ -61,9 +66,7 @@ def specials(dtype: str) -> np.ndarray:
 def random_bits(dtype: str, count: int) -> np.ndarray:
     """Numbers with random bits: every exponent is as likely as every other."""
     kind = numpy_dtype(dtype)
-    words = np.random.default_rng(7).integers(
-        0, 256, count * kind.itemsize, dtype=np.uint8
-    )
+    words = np.random.default_rng(7).integers(0, 256, count * kind.itemsize, dtype=np.uint8)
     return words.view(kind)
 
 
@@ -89,9 +92,12 @@ def test_unary_special_values(name, dtype):
     found = wide(got.numpy())
     with np.errstate(all="ignore"):
         rounded = want.astype(kind).astype(np.float64)
-    assert (np.isnan(found) == np.isnan(rounded)).all(), (name, x[np.isnan(found) != np.isnan(rounded)])
+    assert (np.isnan(found) == np.isnan(rounded)).all(), (
+        name,
+        x[np.isnan(found) != np.isnan(rounded)],
+    )
     error = ulp_errors(got.numpy(), want, kind, want)
-    allowed = max(row.tolerance[kind], LOOSE.get(name, 0))
+    allowed = max(row.tolerance[kind], (LOOSE64 if kind == "float64" else LOOSE).get(name, 0))
     bad = error > allowed
     assert not bad.any(), (name, x[bad], found[bad], want[bad])
     zeros = (found == 0) & (rounded == 0)
@@ -149,7 +155,9 @@ def corners(dtype: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", INTS)
-@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "maximum", "minimum", "bitwise_xor"])
+@pytest.mark.parametrize(
+    "name", ["add", "subtract", "multiply", "maximum", "minimum", "bitwise_xor"]
+)
 def test_integers_wrap(name, dtype):
     a, b = (v.ravel() for v in np.meshgrid(corners(dtype), corners(dtype)))
     with np.errstate(all="ignore"):
@@ -209,7 +217,9 @@ def test_integer_powers(dtype):
 @pytest.mark.parametrize("source", FLOATS)
 @pytest.mark.parametrize("target", INTS)
 def test_floats_to_integers_saturate(source, target):
-    x = np.concatenate([specials(source), np.asarray([3.9, -3.9, 255.0, -128.0], numpy_dtype(source))])
+    x = np.concatenate(
+        [specials(source), np.asarray([3.9, -3.9, 255.0, -128.0], numpy_dtype(source))]
+    )
     limits = np.iinfo(target)
     want = [
         0 if np.isnan(v) else limits.max if v >= limits.max else limits.min if v <= limits.min

@@ -8,6 +8,9 @@ from table import ROWS
 
 import sennit as sn
 
+# The references meet empty means, infinities and NaN on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
 EACH = [pytest.param(r, d, id=f"{r.name}-{d}") for r in ROWS for d in r.dtypes]
 
 

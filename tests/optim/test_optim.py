@@ -26,7 +26,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize(("name", "kwargs"), CASES, ids=lambda v: str(v))
+@pytest.mark.parametrize(("name", "kwargs"), CASES, ids=str)
 def test_agrees_with_torch(torch, name, kwargs) -> None:  # type: ignore[no-untyped-def]
     rng = np.random.default_rng(0)
     start = [rng.standard_normal(s) for s in ((3, 4), (4,), ())]
@@ -103,6 +103,8 @@ def test_state_dict_is_a_snapshot() -> None:
 
 
 def test_whole_update_is_one_kernel_per_parameter() -> None:
+    if sn.config.window < 32:
+        pytest.skip("op by op, nothing is fused")
     for make in (
         lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True),
         lambda p: optim.Adam(p, lr=0.1, weight_decay=0.1),

@@ -40,6 +40,13 @@ def digest(tensors: list[sn.Tensor]) -> str:
 
 Unary = Callable[[sn.Tensor], sn.Tensor]
 
+
+def write_row(x: sn.Tensor) -> sn.Tensor:
+    y = x * 1
+    y[0] = y[-1] * 2
+    return y
+
+
 UNARY: dict[str, Unary] = {
     "neg": lambda x: -x,
     "exp": lambda x: sn.exp(sn.minimum(x, 3.0)),
@@ -69,7 +76,7 @@ UNARY: dict[str, Unary] = {
     "logsumexp": lambda x: sn.logsumexp(x, axis=1, keepdims=True),
     "sort": lambda x: sn.sort(x, axis=-1),
     "pick rows": lambda x: x[sn.tensor([0, x.shape[0] - 1, 0])],
-    "write row": lambda x: _write_row(x),
+    "write row": write_row,
     "half and back": lambda x: x.astype(sn.bfloat16).astype(x.dtype),
 }
 
@@ -90,12 +97,6 @@ BINARY: dict[str, Callable[[sn.Tensor, sn.Tensor], sn.Tensor]] = {
 SHAPES = [(1, 1), (3, 5), (7, 16), (16, 17), (33, 31), (2, 257), (65, 129), (300, 1), (130, 515)]
 DTYPES = ["float32", "float32", "float64", "bfloat16", "float16"]
 MAX_ELEMENTS = 200_000
-
-
-def _write_row(x: sn.Tensor) -> sn.Tensor:
-    y = x * 1
-    y[0] = y[-1] * 2
-    return y
 
 
 def _fits(name: str, a: tuple[int, ...], b: tuple[int, ...]) -> bool:
@@ -160,7 +161,12 @@ def train_mlp(steps: int = 100) -> list[sn.Tensor]:
 
     sn.random.seed(7)
     model = nn.Sequential(
-        nn.Linear(37, 50), nn.GELU(), nn.LayerNorm(50), nn.Linear(50, 19), nn.Tanh(), nn.Linear(19, 10)
+        nn.Linear(37, 50),
+        nn.GELU(),
+        nn.LayerNorm(50),
+        nn.Linear(50, 19),
+        nn.Tanh(),
+        nn.Linear(19, 10),
     )
     optimizer = optim.Adam(model.parameters(), lr=0.01)
     data = np.random.default_rng(1)

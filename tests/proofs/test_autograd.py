@@ -272,7 +272,9 @@ def test_gradients_of_intermediate_targets() -> None:
 
 def test_gradients_of_several_outputs() -> None:
     w = leaf(1, 2)
-    (g,) = sn.gradients([w * 2, w * w], w, [sn.ones(2, dtype=sn.float64), sn.full(2, 10.0, dtype=sn.float64)])
+    (g,) = sn.gradients(
+        [w * 2, w * w], w, [sn.ones(2, dtype=sn.float64), sn.full(2, 10.0, dtype=sn.float64)]
+    )
     assert g.tolist() == [22.0, 42.0]
 
 
@@ -314,7 +316,9 @@ def test_gradient_penalty_second_order_through_a_network() -> None:
             moved = start[1].copy()
             moved[i] += sign * step
             values.append(penalty(x, sn.tensor(moved)).item())
-        assert found[i].item() == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-5, abs=1e-7)
+        assert found[i].item() == pytest.approx(
+            (values[0] - values[1]) / (2 * step), rel=1e-5, abs=1e-7
+        )
 
 
 # ---- in place and the tape
@@ -407,7 +411,10 @@ def test_two_losses_over_one_graph_before_the_step() -> None:
     (y * y).sum().backward()
     before = [p.detach().clone() for p in model.parameters()]
     optimizer.step()
-    assert any(not np.array_equal(a.numpy(), b.detach().numpy()) for a, b in zip(before, model.parameters()))
+    assert any(
+        not np.array_equal(a.numpy(), b.detach().numpy())
+        for a, b in zip(before, model.parameters())
+    )
 
 
 def test_tapes_that_no_backward_used_survive_a_step() -> None:

@@ -60,144 +60,343 @@ class Mistake:
 M = Mistake
 MISTAKES = {
     # shapes
-    "add": M(lambda t: t.x + t.y, "SN101", "add", ["(2, 3)", "(4, 5)", "dimension -1"], "reshape or unsqueeze"),
-    "add in place": M(lambda t: t.x.__iadd__(t.y), "SN101", "add", ["(2, 3)", "(4, 5)"], "equal or 1"),
-    "where": M(lambda t: sn.where(t.x > 0, t.x, t.y), "SN101", "where", ["(2, 3)", "(4, 5)"], "equal or 1"),
-    "matmul": M(lambda t: t.x @ t.y, "SN101", "matmul", ["(2, 3)", "(4, 5)", "(3)", "(4)"], "transpose one of them"),
-    "matmul of a number": M(lambda t: sn.tensor(2.0) @ t.x, "SN101", "matmul", ["()", "(2, 3)"], "use * for"),
-    "linear": M(lambda t: sn.linear(t.x, t.y), "SN101", "linear", ["(2, 3)", "(4, 5)"], "out_features, in_features"),
+    "add": M(
+        lambda t: t.x + t.y,
+        "SN101",
+        "add",
+        ["(2, 3)", "(4, 5)", "dimension -1"],
+        "reshape or unsqueeze",
+    ),
+    "add in place": M(
+        lambda t: t.x.__iadd__(t.y), "SN101", "add", ["(2, 3)", "(4, 5)"], "equal or 1"
+    ),
+    "where": M(
+        lambda t: sn.where(t.x > 0, t.x, t.y), "SN101", "where", ["(2, 3)", "(4, 5)"], "equal or 1"
+    ),
+    "matmul": M(
+        lambda t: t.x @ t.y,
+        "SN101",
+        "matmul",
+        ["(2, 3)", "(4, 5)", "(3)", "(4)"],
+        "transpose one of them",
+    ),
+    "matmul of a number": M(
+        lambda t: sn.tensor(2.0) @ t.x, "SN101", "matmul", ["()", "(2, 3)"], "use * for"
+    ),
+    "linear": M(
+        lambda t: sn.linear(t.x, t.y),
+        "SN101",
+        "linear",
+        ["(2, 3)", "(4, 5)"],
+        "out_features, in_features",
+    ),
     "conv2d channels": M(
-        lambda t: sn.conv2d(t.image, sn.ones((6, 4, 3, 3))), "SN101", "conv2d",
-        ["(1, 3, 8, 8)", "3 channels", "(6, 4, 3, 3)"], "check in_channels",
+        lambda t: sn.conv2d(t.image, sn.ones((6, 4, 3, 3))),
+        "SN101",
+        "conv2d",
+        ["(1, 3, 8, 8)", "3 channels", "(6, 4, 3, 3)"],
+        "check in_channels",
     ),
     "conv2d kernel": M(
-        lambda t: sn.conv2d(t.image, sn.ones((6, 3, 9, 9))), "SN101", "conv2d",
-        ["9 elements", "has 8"], "more padding or a smaller kernel",
+        lambda t: sn.conv2d(t.image, sn.ones((6, 3, 9, 9))),
+        "SN101",
+        "conv2d",
+        ["9 elements", "has 8"],
+        "more padding or a smaller kernel",
     ),
     "conv2d groups": M(
-        lambda t: sn.conv2d(t.image, sn.ones((6, 2, 3, 3)), groups=2), "SN101", "conv2d",
-        ["groups=2", "(1, 3, 8, 8)"], "must divide",
+        lambda t: sn.conv2d(t.image, sn.ones((6, 2, 3, 3)), groups=2),
+        "SN101",
+        "conv2d",
+        ["groups=2", "(1, 3, 8, 8)"],
+        "must divide",
     ),
-    "conv2d rank": M(lambda t: sn.conv2d(t.x, t.y), "SN101", "conv2d", ["(2, 3)", "(4, 5)"], "required are (N, C, "),
+    "conv2d rank": M(
+        lambda t: sn.conv2d(t.x, t.y),
+        "SN101",
+        "conv2d",
+        ["(2, 3)", "(4, 5)"],
+        "required are (N, C, ",
+    ),
     "max_pool2d": M(
-        lambda t: sn.max_pool2d(t.image, 9), "SN101", "max_pool2d", ["9 elements", "has 8"], "smaller window",
+        lambda t: sn.max_pool2d(t.image, 9),
+        "SN101",
+        "max_pool2d",
+        ["9 elements", "has 8"],
+        "smaller window",
     ),
-    "concat": M(lambda t: sn.concat([t.x, t.y]), "SN101", "concat", ["(2, 3)", "(4, 5)", "axis 0"], "use stack"),
-    "stack": M(lambda t: sn.stack([t.x, t.y]), "SN101", "stack", ["(2, 3)", "(4, 5)"], "use concat"),
-    "reshape": M(lambda t: t.x.reshape(4, 2), "SN101", "reshape", ["(2, 3)", "6 elements", "(4, 2)"], "use -1"),
-    "reshape twice -1": M(lambda t: t.x.reshape(-1, -1), "SN101", "reshape", ["(-1, -1)"], "at most one may be -1"),
+    "concat": M(
+        lambda t: sn.concat([t.x, t.y]),
+        "SN101",
+        "concat",
+        ["(2, 3)", "(4, 5)", "axis 0"],
+        "use stack",
+    ),
+    "stack": M(
+        lambda t: sn.stack([t.x, t.y]), "SN101", "stack", ["(2, 3)", "(4, 5)"], "use concat"
+    ),
+    "reshape": M(
+        lambda t: t.x.reshape(4, 2),
+        "SN101",
+        "reshape",
+        ["(2, 3)", "6 elements", "(4, 2)"],
+        "use -1",
+    ),
+    "reshape twice -1": M(
+        lambda t: t.x.reshape(-1, -1), "SN101", "reshape", ["(-1, -1)"], "at most one may be -1"
+    ),
     "expand": M(lambda t: t.x.expand(3, 3), "SN101", "expand", ["(2, 3)", "(3, 3)"], "unsqueeze"),
-    "split": M(lambda t: sn.split(t.x, [1, 5]), "SN101", "split", ["(1, 5)", "6", "2 elements"], "pass one int"),
-    "layer_norm": M(lambda t: sn.layer_norm(t.x, (4,)), "SN101", "layer_norm", ["(2, 3)", "(4,)"], "last dimensions"),
-    "assigned value": M(
-        lambda t: t.x.__setitem__(0, sn.ones(7)), "SN101", "index_update", ["(7,)", "(3,)"], "broadcast to it",
+    "split": M(
+        lambda t: sn.split(t.x, [1, 5]),
+        "SN101",
+        "split",
+        ["(1, 5)", "6", "2 elements"],
+        "pass one int",
     ),
-    "item of many": M(lambda t: t.x.item(), "SN101", "item", ["(2, 3)", "6 elements"], "x.tolist()"),
-    "float of many": M(lambda t: float(t.x), "SN101", "float", ["(2, 3)", "6 elements"], "reduce it first"),
+    "layer_norm": M(
+        lambda t: sn.layer_norm(t.x, (4,)),
+        "SN101",
+        "layer_norm",
+        ["(2, 3)", "(4,)"],
+        "last dimensions",
+    ),
+    "assigned value": M(
+        lambda t: t.x.__setitem__(0, sn.ones(7)),
+        "SN101",
+        "index_update",
+        ["(7,)", "(3,)"],
+        "broadcast to it",
+    ),
+    "item of many": M(
+        lambda t: t.x.item(), "SN101", "item", ["(2, 3)", "6 elements"], "x.tolist()"
+    ),
+    "float of many": M(
+        lambda t: float(t.x), "SN101", "float", ["(2, 3)", "6 elements"], "reduce it first"
+    ),
     "negative size": M(lambda t: sn.zeros((2, -1)), "SN101", "full", ["(2, -1)"], "0 or more"),
     "loss that would broadcast": M(
-        lambda t: sn.mse_loss(t.x, sn.ones((2, 1))), "SN101", "mse_loss", ["(2, 3)", "(2, 1)"],
+        lambda t: sn.mse_loss(t.x, sn.ones((2, 1))),
+        "SN101",
+        "mse_loss",
+        ["(2, 3)", "(2, 1)"],
         "losses do not broadcast",
     ),
     "loss with too many dimensions": M(
-        lambda t: sn.l1_loss(sn.ones((4, 1)), sn.ones(4)), "SN101", "l1_loss", ["(4, 1)", "(4,)"],
+        lambda t: sn.l1_loss(sn.ones((4, 1)), sn.ones(4)),
+        "SN101",
+        "l1_loss",
+        ["(4, 1)", "(4,)"],
         "dimension of size 1 too many",
     ),
     "labels of another length": M(
-        lambda t: sn.cross_entropy(t.x, sn.tensor([0, 1, 2])), "SN101", "cross_entropy", ["(2, 3)", "(3,)"],
+        lambda t: sn.cross_entropy(t.x, sn.tensor([0, 1, 2])),
+        "SN101",
+        "cross_entropy",
+        ["(2, 3)", "(3,)"],
         "labels need the shape (2,)",
     ),
     # dtypes
     "bitwise on floats": M(lambda t: t.x & t.x, "SN102", "bitwise_and", ["float32"], "x.astype"),
     "in place to another dtype": M(
-        lambda t: t.i.__iadd__(0.5), "SN102", "in place", ["float32", "int64"], "x.astype(sn.float32)",
+        lambda t: t.i.__iadd__(0.5),
+        "SN102",
+        "in place",
+        ["float32", "int64"],
+        "x.astype(sn.float32)",
     ),
     "labels of floats": M(
-        lambda t: sn.cross_entropy(t.x, sn.tensor([0.0, 1.0])), "SN102", "cross_entropy", ["float32"],
+        lambda t: sn.cross_entropy(t.x, sn.tensor([0.0, 1.0])),
+        "SN102",
+        "cross_entropy",
+        ["float32"],
         ".astype(sn.int64)",
     ),
-    "index of floats": M(lambda t: t.x[sn.tensor([0.5])], "SN102", "take", ["float32"], "integers are required"),
-    "strings": M(lambda t: sn.asarray(np.array(["a"])), "SN102", "asarray", ["'1w'"], "bool, integers and real"),
+    "index of floats": M(
+        lambda t: t.x[sn.tensor([0.5])], "SN102", "take", ["float32"], "integers are required"
+    ),
+    "strings": M(
+        lambda t: sn.asarray(np.array(["a"])),
+        "SN102",
+        "asarray",
+        ["'1w'"],
+        "bool, integers and real",
+    ),
     # axes and indices
     "axis": M(lambda t: t.x.sum(axis=2), "SN103", "sum", ["axis 2", "rank 2"], "[-2, 1]"),
-    "softmax axis": M(lambda t: sn.softmax(t.x, axis=-3), "SN103", "softmax", ["axis -3", "rank 2"], "[-2, 1]"),
+    "softmax axis": M(
+        lambda t: sn.softmax(t.x, axis=-3), "SN103", "softmax", ["axis -3", "rank 2"], "[-2, 1]"
+    ),
     "index": M(lambda t: t.x[5], "SN103", "index", ["index 5", "axis 0", "size 2"], "[-2, 1]"),
-    "index of a view": M(lambda t: t.x[0][1:][-3], "SN103", "index", ["index -3", "size 2"], "[-2, 1]"),
-    "too many indices": M(lambda t: t.x[0, 0, 0], "SN103", "index", ["3 dimensions", "(2, 3)"], "no more than it has"),
-    "assigned index": M(lambda t: t.x.__setitem__((0, 9), 1), "SN103", "index", ["index 9", "size 3"], "[-3, 2]"),
-    "mask": M(lambda t: t.x[sn.tensor([True, False, True])], "SN103", "index", ["(3,)", "(2, 3)"], "must be equal"),
+    "index of a view": M(
+        lambda t: t.x[0][1:][-3], "SN103", "index", ["index -3", "size 2"], "[-2, 1]"
+    ),
+    "too many indices": M(
+        lambda t: t.x[0, 0, 0], "SN103", "index", ["3 dimensions", "(2, 3)"], "no more than it has"
+    ),
+    "assigned index": M(
+        lambda t: t.x.__setitem__((0, 9), 1), "SN103", "index", ["index 9", "size 3"], "[-3, 2]"
+    ),
+    "mask": M(
+        lambda t: t.x[sn.tensor([True, False, True])],
+        "SN103",
+        "index",
+        ["(3,)", "(2, 3)"],
+        "must be equal",
+    ),
     "index tensor, found while running": M(
-        lambda t: t.x[sn.tensor([0, 7])].tolist(), "SN103", "take", ["index 7", "position (1,)", "size 2"], "[-2, 1]",
+        lambda t: t.x[sn.tensor([0, 7])].tolist(),
+        "SN103",
+        "take",
+        ["index 7", "position (1,)", "size 2"],
+        "[-2, 1]",
     ),
     "gather, found while running": M(
-        lambda t: sn.gather(t.x, 1, sn.tensor([[0, 9]])).tolist(), "SN103", "take_along_axis", ["index 9", "(0, 1)", "size 3"],
+        lambda t: sn.gather(t.x, 1, sn.tensor([[0, 9]])).tolist(),
+        "SN103",
+        "take_along_axis",
+        ["index 9", "(0, 1)", "size 3"],
         "[-3, 2]",
     ),
     "embedding, found while running": M(
-        lambda t: sn.embedding(sn.tensor([[1, 4]]), t.y).tolist(), "SN103", "embedding",
-        ["index 4", "position (0, 1)", "size 4"], "[0, 3]",
+        lambda t: sn.embedding(sn.tensor([[1, 4]]), t.y).tolist(),
+        "SN103",
+        "embedding",
+        ["index 4", "position (0, 1)", "size 4"],
+        "[0, 3]",
     ),
     "one_hot, found while running": M(
-        lambda t: sn.one_hot(sn.tensor([1, 3]), 3).tolist(), "SN103", "one_hot", ["index 3", "position (1,)"], "[0, 2]",
+        lambda t: sn.one_hot(sn.tensor([1, 3]), 3).tolist(),
+        "SN103",
+        "one_hot",
+        ["index 3", "position (1,)"],
+        "[0, 2]",
     ),
     "label, found while running": M(
-        lambda t: sn.cross_entropy(t.x, t.labels).item(), "SN103", "cross_entropy", ["label 3", "position (1,)", "3)"],
+        lambda t: sn.cross_entropy(t.x, t.labels).item(),
+        "SN103",
+        "cross_entropy",
+        ["label 3", "position (1,)", "3)"],
         "check the data set",
     ),
     # values
     "truth of many": M(lambda t: bool(t.x), "SN104", "bool", ["(2, 3)"], "x.any() or x.all()"),
-    "truth of a comparison": M(lambda t: "y" if t.x == t.x else "n", "SN104", "bool", ["(2, 3)"], "x.any()"),
-    "permute": M(lambda t: t.x.permute(0, 0), "SN104", "permute", ["(0, 0)", "(2, 3)"], "must appear once"),
-    "axis twice": M(lambda t: t.x.sum(axis=(0, -2)), "SN104", "sum", ["(0, -2)"], "each axis may appear once"),
-    "squeeze": M(lambda t: t.x.squeeze(0), "SN104", "squeeze", ["axis 0", "size 2"], "leave out `axis`"),
+    "truth of a comparison": M(
+        lambda t: "y" if t.x == t.x else "n", "SN104", "bool", ["(2, 3)"], "x.any()"
+    ),
+    "permute": M(
+        lambda t: t.x.permute(0, 0), "SN104", "permute", ["(0, 0)", "(2, 3)"], "must appear once"
+    ),
+    "axis twice": M(
+        lambda t: t.x.sum(axis=(0, -2)), "SN104", "sum", ["(0, -2)"], "each axis may appear once"
+    ),
+    "squeeze": M(
+        lambda t: t.x.squeeze(0), "SN104", "squeeze", ["axis 0", "size 2"], "leave out `axis`"
+    ),
     "nothing to reduce": M(
-        lambda t: sn.zeros((0, 3)).max(axis=0), "SN104", "max", ["(0, 3)"], "no max of nothing",
+        lambda t: sn.zeros((0, 3)).max(axis=0),
+        "SN104",
+        "max",
+        ["(0, 3)"],
+        "no max of nothing",
     ),
     "no tensors": M(lambda t: sn.concat([]), "SN104", "concat", ["empty"], "at least one"),
     "topk": M(lambda t: sn.topk(t.x, 7), "SN104", "topk", ["k is 7", "(2, 3)"], "between 0 and 3"),
-    "probability": M(lambda t: sn.dropout(t.x, 1.5), "SN104", "dropout", ["1.5"], "between 0 and 1"),
+    "probability": M(
+        lambda t: sn.dropout(t.x, 1.5), "SN104", "dropout", ["1.5"], "between 0 and 1"
+    ),
     "stride": M(
-        lambda t: sn.conv2d(t.image, sn.ones((2, 3, 3, 3)), stride=0), "SN104", "conv2d", ["(0, 0)"], "1 or more",
+        lambda t: sn.conv2d(t.image, sn.ones((2, 3, 3, 3)), stride=0),
+        "SN104",
+        "conv2d",
+        ["(0, 0)"],
+        "1 or more",
     ),
     "arange": M(lambda t: sn.arange(0, 10, 0), "SN104", "arange", ["step 0"], "must not be 0"),
     "slice step": M(lambda t: t.x[::0], "SN104", "index", ["step", "0"], "must not be"),
-    "threads": M(lambda t: sn.set_num_threads(0), "SN104", "set_num_threads", ["is 0"], "at least 1"),
+    "threads": M(
+        lambda t: sn.set_num_threads(0), "SN104", "set_num_threads", ["is 0"], "at least 1"
+    ),
     "write into an expanded view": M(
-        lambda t: t.x[0].expand(2, 3).__setitem__(0, 1), "SN104", "expand", ["(2, 3)", "(3,)"], "x.clone()",
+        lambda t: t.x[0].expand(2, 3).__setitem__(0, 1),
+        "SN104",
+        "expand",
+        ["(2, 3)", "(3,)"],
+        "x.clone()",
     ),
     # devices
     "no GPU": M(lambda t: t.x.to("cuda"), "SN105", "device", ["'cuda'"], "sn.doctor()"),
-    "no such device": M(lambda t: t.x.to("cpu:99"), "SN105", "device", ["'cpu:99'"], "SENNIT_CPU_DEVICES"),
+    "no such device": M(
+        lambda t: t.x.to("cpu:99"), "SN105", "device", ["'cpu:99'"], "SENNIT_CPU_DEVICES"
+    ),
     "no such kind": M(lambda t: t.x.to("gpu"), "SN105", "device", ["'gpu'"], "'cpu' and 'cuda'"),
     # gradients
-    "backward of many": M(lambda t: (t.w * 2).backward(), "SN106", "backward", ["(2, 3)"], "x.sum(), x.mean()"),
-    "backward of a constant": M(lambda t: t.x.sum().backward(), "SN106", "backward", [], "requires"),
-    "leaf in place": M(lambda t: t.w.__iadd__(1), "SN106", "in place", ["(2, 3)"], "with sn.no_grad():"),
-    "element of a leaf": M(lambda t: t.w.__setitem__(0, 1), "SN106", "setitem", ["(2, 3)"], "with sn.no_grad():"),
+    "backward of many": M(
+        lambda t: (t.w * 2).backward(), "SN106", "backward", ["(2, 3)"], "x.sum(), x.mean()"
+    ),
+    "backward of a constant": M(
+        lambda t: t.x.sum().backward(), "SN106", "backward", [], "requires"
+    ),
+    "leaf in place": M(
+        lambda t: t.w.__iadd__(1), "SN106", "in place", ["(2, 3)"], "with sn.no_grad():"
+    ),
+    "element of a leaf": M(
+        lambda t: t.w.__setitem__(0, 1), "SN106", "setitem", ["(2, 3)"], "with sn.no_grad():"
+    ),
     "numpy": M(lambda t: t.w.numpy(), "SN106", "numpy", ["(2, 3)"], "x.detach().numpy()"),
-    "integers": M(lambda t: t.i.requires_grad_(True), "SN106", "requires_grad", ["int64"], "x.astype(sn.float32)"),
+    "integers": M(
+        lambda t: t.i.requires_grad_(True),
+        "SN106",
+        "requires_grad",
+        ["int64"],
+        "x.astype(sn.float32)",
+    ),
     "grad of a matrix": M(
-        lambda t: sn.grad(lambda v: v * 2)(t.x), "SN106", "grad", ["(2, 3)"], ".sum() or .mean()", located=False,
+        lambda t: sn.grad(lambda v: v * 2)(t.x),
+        "SN106",
+        "grad",
+        ["(2, 3)"],
+        ".sum() or .mean()",
+        located=False,
     ),
     "argnums": M(
-        lambda t: sn.grad(lambda v: v.sum(), argnums=3)(t.x), "SN104", "grad", ["3", "1 positional"], "argnums",
+        lambda t: sn.grad(lambda v: v.sum(), argnums=3)(t.x),
+        "SN104",
+        "grad",
+        ["3", "1 positional"],
+        "argnums",
         located=False,
     ),
     # memory
-    "too large": M(lambda t: sn.ones((1 << 40, 1 << 10)).sum().item(), "SN107", "", ["PiB"], "smaller batch"),
+    "too large": M(
+        lambda t: sn.ones((1 << 40, 1 << 10)).sum().item(), "SN107", "", ["PiB"], "smaller batch"
+    ),
     # types
     "unknown keyword": M(
-        lambda t: sn.sum(t.x, axs=1), "SN108", "sum", ["'axs'"], "sum(x, axis=None, dtype=None, keepdims=False)",
+        lambda t: sn.sum(t.x, axs=1),
+        "SN108",
+        "sum",
+        ["'axs'"],
+        "sum(x, axis=None, dtype=None, keepdims=False)",
     ),
-    "missing argument": M(lambda t: sn.matmul(t.x), "SN108", "matmul", ["missing"], "matmul(x, other)"),
-    "too many arguments": M(lambda t: sn.add(t.x, t.x, t.x), "SN108", "add", ["3 positional"], "add(x, y)"),
-    "list for a tensor": M(lambda t: sn.relu([1, 2]), "SN108", "relu", ["list"], "a tensor or a number"),
-    "string for a tensor": M(lambda t: sn.add(t.x, "a"), "SN108", "add", ["str 'a'"], "a tensor or a number"),
-    "string as data": M(lambda t: sn.tensor("a"), "SN108", "tensor", ["str 'a'"], "a nested list of numbers"),
+    "missing argument": M(
+        lambda t: sn.matmul(t.x), "SN108", "matmul", ["missing"], "matmul(x, other)"
+    ),
+    "too many arguments": M(
+        lambda t: sn.add(t.x, t.x, t.x), "SN108", "add", ["3 positional"], "add(x, y)"
+    ),
+    "list for a tensor": M(
+        lambda t: sn.relu([1, 2]), "SN108", "relu", ["list"], "a tensor or a number"
+    ),
+    "string for a tensor": M(
+        lambda t: sn.add(t.x, "a"), "SN108", "add", ["str 'a'"], "a tensor or a number"
+    ),
+    "string as data": M(
+        lambda t: sn.tensor("a"), "SN108", "tensor", ["str 'a'"], "a nested list of numbers"
+    ),
     "string as index": M(lambda t: t.x["a"], "SN108", "getitem", ["str 'a'"], "integers, slices"),
     "float as index": M(lambda t: t.x[1.5], "SN108", "getitem", ["1.5"], "integers, slices"),
     "dtype": M(lambda t: t.x.astype("int65"), "SN108", "astype", ["'int65'"], "sn.float32"),
-}  # fmt: skip
+}
 
 
 def line_of(function: Callable[..., Any]) -> int:
@@ -237,7 +436,9 @@ def test_there_are_enough() -> None:
     assert len(MISTAKES) >= 40
 
 
-@pytest.mark.parametrize("name", ["index tensor, found while running", "label, found while running", "add", "axis"])
+@pytest.mark.parametrize(
+    "name", ["index tensor, found while running", "label, found while running", "add", "axis"]
+)
 def test_mistakes_op_by_op_say_the_same(name: str, window) -> None:
     def message() -> str:
         with pytest.raises(sn.SennitError) as caught:
@@ -337,7 +538,9 @@ def test_the_module_path_of_asynchronous_work() -> None:
     with pytest.raises(sn.IndexOutOfRange) as caught:
         model(sn.tensor([[0, 7]])).sum().item()
     text = str(caught.value)
-    assert "in module" in text and re.search(r"\b0\b", caught.value.where.split("in module")[1]), text
+    assert "in module" in text and re.search(r"\b0\b", caught.value.where.split("in module")[1]), (
+        text
+    )
     assert "index 7 at position (0, 1)" in text
 
 
@@ -372,17 +575,30 @@ def nn_mistakes() -> dict[str, tuple[Callable[[], Any], str, str]]:
         "rank": (lambda: nn.BatchNorm2d(3)(x), "SN101", "(2, 3)"),
         "missing keys": (lambda: nn.Linear(3, 2).load_state_dict({}), "SN104", "weight"),
         "a key's shape": (
-            lambda: nn.Linear(3, 2).load_state_dict({"weight": x, "bias": x}), "SN104", "bias has shape (2, 3)",
+            lambda: nn.Linear(3, 2).load_state_dict({"weight": x, "bias": x}),
+            "SN104",
+            "bias has shape (2, 3)",
         ),
         "not a module": (lambda: nn.Sequential(1), "SN108", "sn.nn.Module"),
         "loss": (lambda: nn.MSELoss()(x, sn.ones(3)), "SN101", "do not broadcast"),
-    }  # fmt: skip
+    }
 
 
 NN_MISTAKES = [
-    "a negative rate", "no parameters", "not a leaf", "twice the same", "betas", "a size of a layer",
-    "groups", "probability", "rank", "missing keys", "a key's shape", "not a module", "loss",
-]  # fmt: skip
+    "a negative rate",
+    "no parameters",
+    "not a leaf",
+    "twice the same",
+    "betas",
+    "a size of a layer",
+    "groups",
+    "probability",
+    "rank",
+    "missing keys",
+    "a key's shape",
+    "not a module",
+    "loss",
+]
 
 
 @pytest.mark.parametrize("name", NN_MISTAKES)

@@ -1,4 +1,4 @@
-"""Arrays in and out: what is shared, what is copied, and that nobody's memory changes by surprise."""
+"""Arrays in and out: what is shared, what is copied; nobody's memory changes by surprise."""
 
 from __future__ import annotations
 
@@ -82,8 +82,12 @@ def test_views_of_tensors_are_strided_arrays_or_copies_with_the_same_elements() 
     x = sn.arange(24, dtype=sn.int32).reshape(4, 6)
     n = np.arange(24, dtype=np.int32).reshape(4, 6)
     for part, expected in [
-        (x.T, n.T), (x[::2, 1::2], n[::2, 1::2]), (x[::-1], n[::-1]), (x[1:1], n[1:1]), (x[:, None, 2], n[:, None, 2]),
-    ]:  # fmt: skip
+        (x.T, n.T),
+        (x[::2, 1::2], n[::2, 1::2]),
+        (x[::-1], n[::-1]),
+        (x[1:1], n[1:1]),
+        (x[:, None, 2], n[:, None, 2]),
+    ]:
         np.testing.assert_array_equal(part.numpy(), expected)
         np.testing.assert_array_equal(np.asarray(part), expected)
 
@@ -131,7 +135,12 @@ def test_requires_grad_is_not_exported() -> None:
 
 
 def test_unsupported_arrays_say_so() -> None:
-    for bad in (np.array(["a", "b"]), np.array([1 + 2j]), np.array([object()]), np.array(["2020"], "M8")):
+    for bad in (
+        np.array(["a", "b"]),
+        np.array([1 + 2j]),
+        np.array([object()]),
+        np.array(["2020"], "M8"),
+    ):
         with pytest.raises(sn.SennitError):
             sn.asarray(bad)
 
@@ -230,7 +239,9 @@ def test_a_capsule_is_used_once() -> None:
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("name", ["bool", "uint8", "int32", "int64", "float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(
+    "name", ["bool", "uint8", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
+)
 def test_dlpack_with_torch(name: str, torch) -> None:
     t = (torch.arange(6).reshape(2, 3) % 4).to(getattr(torch, name))
     x = sn.from_dlpack(t)

@@ -265,7 +265,7 @@ def fail_custom_backward(big: sn.Tensor) -> None:
 def fail_hook(big: sn.Tensor) -> None:
     w = big.detach().requires_grad_(True)
 
-    def hook(g):
+    def hook(_g):
         raise LookupError("deliberate")
 
     w.register_hook(hook)
@@ -391,7 +391,8 @@ def test_processes(method: str) -> None:
             "    q.put(float((y @ y).sum()))\n"
             "if __name__ == '__main__':\n"
             "    float(sn.ones(3).sum())\n"
-            "    c = mp.get_context('spawn'); q = c.Queue(); p = c.Process(target=child, args=(q,))\n"
+            "    c = mp.get_context('spawn'); q = c.Queue()\n"
+            "    p = c.Process(target=child, args=(q,))\n"
             "    p.start(); print(q.get(timeout=60)); p.join(60)\n"
         )
         script = Path(os.environ.get("TMPDIR", "/tmp")) / f"sennit_spawn_{os.getpid()}.py"
@@ -457,20 +458,21 @@ def test_ctrl_c_interrupts_and_the_interpreter_goes_on() -> None:
 
 
 def test_pending_work_is_dropped_at_exit() -> None:
+    # About 10 s of work that nobody reads, below every limit of a window.
     start = time.perf_counter()
     run_script(
         "-c",
-        "import sennit as sn\n"
-        "x = sn.ones((1500, 1500))\n"
-        "for _ in range(2000): x = x @ x * 0.001\n",
+        "import sennit as sn\nx = sn.ones((2000, 2000))\nfor _ in range(100): x = x @ x * 0.001\n",
     )
-    assert time.perf_counter() - start < 20
+    assert time.perf_counter() - start < 6
 
 
 # ---- copies
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int64", "uint8", "bool"])
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float64", "float16", "bfloat16", "int64", "uint8", "bool"]
+)
 def test_pickle_and_deepcopy(dtype: str) -> None:
     if dtype == "bfloat16":
         pytest.importorskip("ml_dtypes")

@@ -12,8 +12,8 @@ import pytest
 import sennit as sn
 
 pytest.importorskip("hypothesis")
-from hypothesis import given  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+from hypothesis import given
+from hypothesis import strategies as st
 
 PROGRAMS = str(Path(__file__).resolve().parent / "programs.py")
 PROGRAM_COUNT = 40
@@ -86,6 +86,30 @@ def test_random_programs_run_twice_in_one_process(programs, reference) -> None:
     # Cached plans, recycled memory and other earlier work must not show.
     assert programs.random_digests(0, PROGRAM_COUNT) == reference
     assert programs.random_digests(0, PROGRAM_COUNT) == reference
+
+
+PRODUCTS = {
+    "matmul": lambda x: x @ rows("float32", 5, 5),
+    "linear": lambda x: sn.linear(x, rows("float32", 5, 5), rows("float32", 5)),
+    "transposed": lambda x: (rows("float32", 5, 5) @ x.T).T,
+    "conv2d": lambda x: sn.conv2d(x[None, None], rows("float32", 1, 1, 3, 3), padding=1)[0, 0],
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_product_with_several_uses(name: str, keep: bool, window) -> None:
+    # Found by the random programs: several results of one fused kernel, all made from the product.
+    x = rows("float32", 3, 5)
+
+    def run(limit: int) -> list[bytes]:
+        window(limit)
+        product = PRODUCTS[name](x)
+        results = [product * 2, product + x, sn.relu(product) * x, *([product] if keep else [])]
+        del product
+        return [as_bytes(r) for r in results]
+
+    assert run(4096) == run(1)
 
 
 # ---- trainings

@@ -10,8 +10,8 @@ import pytest
 
 import sennit as sn
 
-# Each idiom changes `x` (4 x 6, float64; NumPy, Sennit or PyTorch) in place, or returns what it made
-# of it. The text names it in the report. `t` marks what PyTorch can do too.
+# Each idiom changes `x` (4 x 6, float64; NumPy, Sennit or PyTorch) in place, or returns what it
+# made of it. The text names it in the report. `t` marks what PyTorch can do too.
 IDIOMS: dict[str, tuple[Callable[[Any], Any], str]] = {}
 
 

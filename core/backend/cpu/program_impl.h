@@ -114,10 +114,11 @@ struct Place {
 // Instructions of a long row. Between two reductions that depend on each other everything is done
 // piece by piece, so that what an instruction writes is in the first-level cache for the next one.
 struct Phase {
-    int begin, end;      // in the body
-    bool pieces;         // false: over the whole row
+    int begin, end;                                   // in the body
+    bool pieces;                                      // false: over the whole row
     std::vector<std::pair<int32_t, int32_t>> moving;  // places that advance by bytes per piece
     std::vector<int> streams;                         // of Lowered::streams, those written here
+    std::vector<int> same_staging;  // of these, those that need no more than a piece of staging
 };
 
 // A program made ready for one way of cutting the space into tiles.
@@ -173,6 +174,7 @@ private:
 };
 
 Lowered lower(const Program& program, Form form);
+void tune_large(const Program& program, Form form, Lowered* out);  // program_large.cpp
 // Collapses the space for the operands; strides of the result's views are in its dimensions.
 void collapse(const Program& program, Form form, Space* space, std::vector<View>* views);
 

@@ -336,7 +336,9 @@ void Run::exp_sum_row(const Instr& in, char* dst, const float* x, const float* s
     float part[2];
     int blocks = 0;
     for (int64_t c = 0; c < cols; c += kReduceBlock) {
-        if (ahead) ahead->step(low.steps);
+        if (ahead) {  // one step per slice
+            for (int64_t s = 0; s < kReduceBlock; s += kSlice) ahead->step(low.steps);
+        }
         in.exp_sum(dst + c * 4, x + c, shift, std::min(kReduceBlock, cols - c), &part[blocks++]);
     }
     *sum = blocks == 2 ? part[0] + part[1] : part[0];
@@ -484,6 +486,12 @@ void Run::large_tile(const Tile& t, const Tile* next) {
         for (size_t i = 0; i < streams; ++i) flush(i, t.rows * t.cols, 0);
         return;
     }
+    const auto to_staging = [&](const std::vector<int>& list) {
+        for (int i : list) {
+            const auto [place, offset] = low.streams[static_cast<size_t>(i)];
+            places[place] = scratch + offset;
+        }
+    };
     for (const Phase& phase : low.phases) {
         const Instr* const body = low.body.data();
         const int64_t piece = phase.pieces ? low.piece : t.cols;
@@ -514,11 +522,13 @@ void Run::large_tile(const Tile& t, const Tile* next) {
             }
             for (auto [place, bytes] : phase.moving)
                 places[place] = static_cast<char*>(places[place]) + bytes;
+            if (streaming) to_staging(phase.same_staging);
         }
         if (!phase.pieces) continue;
         const int64_t pieces = (t.cols + piece - 1) / piece;
         for (auto [place, bytes] : phase.moving)
             places[place] = static_cast<char*>(places[place]) - bytes * pieces;
+        if (streaming) to_staging(phase.same_staging);
         for (int i = phase.begin; i < phase.end; ++i) {
             if (body[i].step == Step::kReduce || body[i].step == Step::kReduced)
                 merge_pieces(body[i], t);

@@ -115,7 +115,7 @@ void vector_entry2(void* dst, const void* a, const void* b, int64_t n) {
         q = reinterpret_cast<const T*>(&scalar);
     }
     vector_loop2<T, Op, pairs>(static_cast<T*>(dst), p, variant == kScalarVector ? 0 : w, q,
-                        variant == kVectorScalar ? 0 : w, n);
+                               variant == kVectorScalar ? 0 : w, n);
 }
 
 template <class T, class Op>
