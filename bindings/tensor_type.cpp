@@ -292,7 +292,8 @@ void read_items(PyObject* key, std::vector<IndexItem>& items) {
             it.tensor = get(o);
         } else if (PyList_Check(o) || PyTuple_Check(o) || PyBool_Check(o) || PyObject_CheckBuffer(o)) {
             it.kind = IndexItem::kTensor;
-            if (PySequence_Check(o) && PySequence_Size(o) == 0) {
+            const bool list = PyList_Check(o) || PyTuple_Check(o);
+            if (list && PySequence_Size(o) == 0) {
                 const DType d = DType::kI64;
                 it.tensor = array_like(o, &d, nullptr, 1);
             } else {

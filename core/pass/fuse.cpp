@@ -21,6 +21,7 @@ private:
         Group group;
         NodeId first = kNone, last = 0;
         std::vector<NodeId> sources;  // producers of the group's operands, views resolved
+        std::vector<NodeId> viewed;   // those of them that it reads through a view
         uint32_t merged_into = kNone;
     };
 
@@ -31,7 +32,8 @@ private:
     }
     uint32_t draft_of(NodeId n) const { return group_of_[n] == kNone ? kNone : find(group_of_[n]); }
     void start(NodeId id, Draft draft);
-    bool creates_cycle(const std::vector<uint32_t>& members, NodeId joining);
+    void add_sources(Draft& d, NodeId id) const;
+    bool cannot_join(const std::vector<uint32_t>& members, NodeId joining);
     bool accepts_elementwise(const Draft& d, NodeId id) const;
     bool accepts_reduce(const Draft& d, NodeId id) const;
     bool accepts_epilogue(const Draft& d, NodeId id) const;
@@ -194,8 +196,9 @@ bool Fuser::compatible(const Draft& a, const Draft& b) const {
            (a.group.row_dims == b.group.row_dims || !a.group.row_dims || !b.group.row_dims);
 }
 
-// True when a path leaves the members (or ends in `joining`) and comes back into them.
-bool Fuser::creates_cycle(const std::vector<uint32_t>& members, NodeId joining) {
+// True when the members and `joining` cannot be one group: a path leaves them and comes back, or
+// one reads another through a view.
+bool Fuser::cannot_join(const std::vector<uint32_t>& members, NodeId joining) {
     visit_mark_.resize(drafts_.size(), 0);
     ++visit_;
     NodeId first = joining;
@@ -203,6 +206,17 @@ bool Fuser::creates_cycle(const std::vector<uint32_t>& members, NodeId joining) 
     const auto is_member = [&](uint32_t d) {
         return std::find(members.begin(), members.end(), d) != members.end();
     };
+    // A member that reads another one through a view (a flip, a transposition) reads other elements
+    // than the loop is at. Only an anchor's result may be seen so: accepts_epilogue() has looked.
+    const auto viewed_inside = [&](NodeId s) {
+        const uint32_t d = draft_of(s);
+        return d != kNone && is_member(d) && s != drafts_[d].group.anchor;
+    };
+    for (ValueId v : g_.in(g_.nodes[joining]))
+        if (source(v) != kNone && g_.producer(v) != source(v) && viewed_inside(source(v))) return true;
+    for (uint32_t m : members)
+        for (NodeId s : drafts_[m].viewed)
+            if (viewed_inside(s)) return true;
     std::vector<uint32_t> stack;
     const auto push = [&](NodeId n) {
         const uint32_t d = draft_of(n);
@@ -227,11 +241,19 @@ bool Fuser::creates_cycle(const std::vector<uint32_t>& members, NodeId joining) 
     return false;
 }
 
+void Fuser::add_sources(Draft& d, NodeId id) const {
+    for (ValueId v : g_.in(g_.nodes[id])) {
+        const NodeId behind = source(v);
+        if (behind == kNone) continue;
+        d.sources.push_back(behind);
+        if (g_.producer(v) != behind) d.viewed.push_back(behind);
+    }
+}
+
 void Fuser::start(NodeId id, Draft draft) {
     draft.group.nodes = {id};
     draft.first = draft.last = id;
-    for (ValueId v : g_.in(g_.nodes[id]))
-        if (source(v) != kNone) draft.sources.push_back(source(v));
+    add_sources(draft, id);
     group_of_[id] = static_cast<uint32_t>(drafts_.size());
     drafts_.push_back(std::move(draft));
 }
@@ -246,6 +268,7 @@ void Fuser::join(NodeId id, const std::vector<uint32_t>& members) {
         Draft& other = drafts_[m];
         d.group.nodes.insert(d.group.nodes.end(), other.group.nodes.begin(), other.group.nodes.end());
         d.sources.insert(d.sources.end(), other.sources.begin(), other.sources.end());
+        d.viewed.insert(d.viewed.end(), other.viewed.begin(), other.viewed.end());
         d.group.row_dims = std::max(d.group.row_dims, other.group.row_dims);
         d.first = std::min(d.first, other.first);
         d.last = std::max(d.last, other.last);
@@ -256,8 +279,7 @@ void Fuser::join(NodeId id, const std::vector<uint32_t>& members) {
     d.group.nodes.push_back(id);
     d.last = std::max(d.last, id);
     group_of_[id] = into;
-    for (ValueId v : g_.in(g_.nodes[id]))
-        if (source(v) != kNone) d.sources.push_back(source(v));
+    add_sources(d, id);
     // Sources inside the group are no longer sources; long chains would collect them all.
     std::sort(d.sources.begin(), d.sources.end());
     d.sources.erase(std::unique(d.sources.begin(), d.sources.end()), d.sources.end());
@@ -281,7 +303,7 @@ void Fuser::place_elementwise(NodeId id) {
         for (uint32_t m : members) fits &= compatible(drafts_[m], drafts_[d]);
         if (!fits) continue;
         members.push_back(d);
-        if (creates_cycle(members, id)) members.pop_back();
+        if (cannot_join(members, id)) members.pop_back();
     }
     if (members.empty()) {
         Draft draft;
@@ -305,7 +327,7 @@ void Fuser::place_reduce(NodeId id) {
     const NodeId behind = source(g_.in(n)[0]);
     if (behind != kNone) {
         const uint32_t d = draft_of(behind);
-        if (d != kNone && accepts_reduce(drafts_[d], id) && !creates_cycle({d}, id)) {
+        if (d != kNone && accepts_reduce(drafts_[d], id) && !cannot_join({d}, id)) {
             drafts_[d].group.row_dims = trailing_reduction(n);
             join(id, {d});
             return;

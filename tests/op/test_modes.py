@@ -150,7 +150,9 @@ def test_results_that_several_operations_read(row):
             for o in row.run(tensors, c.attrs):
                 if o.dtype != sn.bool:
                     more = sn.asarray(np.full(o.shape, 3), dtype=o.dtype)
-                    outs += [o * 2, o + more, o + o - 1, sn.maximum(more, o).sum()]
+                    turned = sn.flip(o)
+                    outs += [o * 2, o + more, o + o - 1, turned - o, sn.abs(turned)]
+                    outs += [sn.maximum(more, o).sum(), sn.minimum(turned, 1).sum()]
         return outs
 
     together = [bits(o) for o in results()]

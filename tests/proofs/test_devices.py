@@ -39,7 +39,8 @@ SNIPPETS = {
     """,
     "mixed devices": """
         x, y = sn.ones((2, 2)), sn.ones((2, 2), device="cpu:1")
-        for f in (lambda: x + y, lambda: x @ y, lambda: sn.concat([x, y]), lambda: sn.mse_loss(x, y),
+        for f in (lambda: x + y, lambda: x @ y, lambda: sn.concat([x, y]),
+                  lambda: sn.mse_loss(x, y),
                   lambda: sn.where(x > 0, x, y), lambda: x.__setitem__(0, y[0])):
             try:
                 f()

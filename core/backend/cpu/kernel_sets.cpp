@@ -43,10 +43,10 @@ SN_LEVEL(neon)
 const KernelSets& kernel_sets() {
     static const KernelSets sets = []() -> KernelSets {
         const char* isa = cpu_tables().isa;
-#define SN_LEVEL(level)                                                                       \
-    if (std::strcmp(isa, #level) == 0) {                                                      \
-        return {&level::gemm_kernels(), &level::conv_kernels(), &level::pool_kernels(),       \
-                level::register_kernels, &level::multiply_add_loop};                          \
+#define SN_LEVEL(level)                                                                 \
+    if (std::strcmp(isa, #level) == 0) {                                                \
+        return {&level::gemm_kernels(), &level::conv_kernels(), &level::pool_kernels(), \
+                level::register_kernels, &level::multiply_add_loop};                    \
     }
 #if defined(SN_HAVE_AVX512)
         SN_LEVEL(avx512)
