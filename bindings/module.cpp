@@ -294,7 +294,7 @@ NB_MODULE(_core, m) {
     m.def("set_window_limit", [](int n) { guarded([&] { Recorder::current().flush(); set_window_limit(n); }); });
     m.def("isa", [] { return guarded([] { return std::string(cpu::cpu_tables().isa); }); });
     m.def("device_count", [](const std::string& kind) {
-        return guarded([&] { return backend(parse_device(kind)).device_count(); });
+        return guarded([&] { return unavailable_reason(kind).empty() ? backend(parse_device(kind)).device_count() : 0; });
     });
     m.def("unavailable_reason", &unavailable_reason);
     m.def("detect_nan", &detect_nan);

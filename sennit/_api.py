@@ -109,6 +109,8 @@ def asarray(
     >>> sn.asarray(np.arange(3)).tolist()
     [0, 1, 2]
     """
+    if dtype is None and device is None and not copy and isinstance(obj, Tensor):
+        return obj
     return _core.asarray(obj, dtype, device, copy)
 
 

@@ -238,6 +238,15 @@ template <int R>
 Tensor call_conv(const Args& a) {  // x weight bias stride padding dilation groups auto_pad
     const char* op = kConvNames[R - 1];
     const Tensor& w = a.tensor(1);
+    const int rank = a.tensor(0).rank();
+    if (w.rank() != R + 2 || (rank != R + 2 && rank != R + 1)) {
+        constexpr const char* kForms[] = {"length", "height, width", "depth, height, width"};
+        fail(ErrorKind::kShape, op,
+             "input has shape %s and weight %s; required are (N, C, %s) or (C, %s), and "
+             "(O, C / groups, kernel %s); check the rank of both",
+             format_shape(a.tensor(0).shape()).c_str(), format_shape(w.shape()).c_str(),
+             kForms[R - 1], kForms[R - 1], kForms[R - 1]);
+    }
     ConvGeometry g;
     g.stride = spatial_list(op, "stride", a.ints(3), a.single(3), R);
     g.dilation = spatial_list(op, "dilation", a.ints(5), a.single(5), R);
@@ -245,9 +254,6 @@ Tensor call_conv(const Args& a) {  // x weight bias stride padding dilation grou
     g.pad_low = g.pad_high = spatial_list(op, "padding", a.ints(4), a.single(4), R);
     const std::string_view mode = a.text(7);
     if (mode == "same") {
-        if (w.rank() != R + 2)
-            fail(ErrorKind::kShape, op, "weight has shape %s; %d dimensions are required",
-                 format_shape(w.shape()).c_str(), R + 2);
         for (int d = 0; d < R; ++d) {
             if (g.stride[d] != 1) {
                 fail(ErrorKind::kValue, op,

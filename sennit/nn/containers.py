@@ -130,6 +130,15 @@ class ModuleList(_Listed):
     (3, 6)
     """
 
+    @property
+    def _scope_prefix(self) -> str:  # type: ignore[override]
+        return f"{self._name}." if "_name" in self.__dict__ else ""
+
+    def _rename(self, name: str) -> None:
+        super()._rename(name)
+        for key, child in self.named_children():
+            child._rename(f"{name}.{key}")
+
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         if modules is not None:
             self.extend(modules)
@@ -144,6 +153,15 @@ class ModuleDict(Module):
     >>> heads["b"](sn.ones((1, 2))).shape
     (1, 3)
     """
+
+    @property
+    def _scope_prefix(self) -> str:  # type: ignore[override]
+        return f"{self._name}." if "_name" in self.__dict__ else ""
+
+    def _rename(self, name: str) -> None:
+        super()._rename(name)
+        for key, child in self.named_children():
+            child._rename(f"{name}.{key}")
 
     def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
         if modules is not None:

@@ -233,7 +233,14 @@ class Module:
         self._claim(name, _MODULE)
         self.__dict__[name] = module
         if module is not None:
-            module.__dict__["_name"] = sys.intern(name)
+            module._rename(self._scope_prefix + name)
+
+    # What stands before the names of submodules in error messages. A list or dict of modules is
+    # never called itself, so its name goes in front of theirs.
+    _scope_prefix = ""
+
+    def _rename(self, name: str) -> None:
+        self.__dict__["_name"] = sys.intern(name)
 
     register_module = add_module
 

@@ -59,6 +59,8 @@ def test_second_gradient_agrees_with_differences(row, full):
         arrays = row.arrays(c, "float64")
         positions = [i for i in row.gradient if i < len(arrays) and arrays[i].dtype.kind == "f"]
         projected, wanted = slope(row, c, arrays)
+        if projected is None:
+            continue  # the first gradient depends on nothing either
         if projected.requires_grad:
             second = sn.gradients(projected, wanted)
         else:

@@ -69,7 +69,6 @@ def test_a_long_tape_survives_destruction() -> None:
     assert in_use() <= before
 
 
-@pytest.mark.slow
 def test_a_tape_of_a_million_nodes_survives_destruction() -> None:
     before = in_use()
     x = long_chain(True, MILLION)
@@ -91,7 +90,6 @@ def test_backward_through_a_long_tape() -> None:
     check_backward(60_000)
 
 
-@pytest.mark.slow
 def test_backward_through_a_million_nodes() -> None:
     check_backward(MILLION)
 

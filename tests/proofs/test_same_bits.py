@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 PROGRAMS = str(Path(__file__).resolve().parent / "programs.py")
-PROGRAM_COUNT = 40
+PROGRAM_COUNT = 150
 
 
 def has_avx512() -> bool:
@@ -33,6 +33,7 @@ ENVIRONMENTS = {
     "avx512": {"SENNIT_ISA": "avx512"},
     "serial engine": {"SENNIT_ENGINE": "serial"},
     "op by op": {"SENNIT_WINDOW": "1"},
+    "verified": {"SENNIT_VERIFY": "1"},
     "avx2, serial, 3 threads, tiny windows": {
         "SENNIT_ISA": "avx2",
         "SENNIT_ENGINE": "serial",
@@ -107,6 +108,45 @@ def test_a_product_with_several_uses(name: str, keep: bool, window) -> None:
         product = PRODUCTS[name](x)
         results = [product * 2, product + x, sn.relu(product) * x, *([product] if keep else [])]
         del product
+        return [as_bytes(r) for r in results]
+
+    assert run(4096) == run(1)
+
+
+VIEWS = {
+    "flip": lambda y: y[::-1, ::-1],
+    "transposed": lambda y: y.T,
+    "rolled": lambda y: sn.roll(y, 1, 0),
+    "itself": lambda y: y.reshape(6, 6),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_value_and_its_view_that_meet_again(name: str, window) -> None:
+    # Also found by them: both orders of the elements in one fused kernel.
+    x = rows("float32", 6, 6)
+
+    def run(limit: int) -> list[bytes]:
+        window(limit)
+        y = sn.sin(x)
+        t = sn.tanh(VIEWS[name](y))
+        return [as_bytes(r) for r in (t, y.mean() + t.mean(), y + t)]
+
+    assert run(4096) == run(1)
+
+
+def test_an_operand_of_a_product_that_is_used_after_it(window) -> None:
+    x = rows("float64", 3, 5)
+    w = rows("float64", 5, 5)
+
+    def run(limit: int) -> list[bytes]:
+        window(limit)
+        left = x.astype(sn.float32)  # made for the product, and wanted by what follows it
+        right = w.astype(sn.float32)
+        product = left @ right
+        sorted_left = sn.sort(left)
+        results = [product * 2 + left, product * sorted_left, sn.silu(left) - product]
+        del product, sorted_left
         return [as_bytes(r) for r in results]
 
     assert run(4096) == run(1)
