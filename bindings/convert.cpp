@@ -35,8 +35,10 @@ bool to_scalar(PyObject* o, Scalar* out) {
             const unsigned long long u = overflow > 0 ? PyLong_AsUnsignedLongLong(o) : 0;
             if (overflow < 0 || PyErr_Occurred()) {
                 PyErr_Clear();
-                fail(ErrorKind::kValue, "scalar", "the Python int %s does not fit in 64 bits; give it as a "
-                     "float", type_name(o).c_str());
+                fail(ErrorKind::kValue, "scalar",
+                     "the Python int %s does not fit in 64 bits; give it as a "
+                     "float",
+                     type_name(o).c_str());
             }
             *out = Scalar::of_int(static_cast<int64_t>(u));
             return true;
@@ -65,14 +67,16 @@ Tensor to_operand(const char* op, const char* name, PyObject* o) {
     if (to_scalar(o, &s)) return Tensor(s);
     if (has_attribute(o, "__array__") || has_attribute(o, "__dlpack__") || PyObject_CheckBuffer(o))
         return array_like(o, nullptr, nullptr, -1);
-    fail(ErrorKind::kType, op, "argument '%s' is %s; it must be a tensor or a number", name, type_name(o).c_str());
+    fail(ErrorKind::kType, op, "argument '%s' is %s; it must be a tensor or a number", name,
+         type_name(o).c_str());
 }
 
 Tensor to_tensor(const char* op, const char* name, PyObject* o) {
     if (is_tensor(o)) return get(o);
     if (has_attribute(o, "__array__") || has_attribute(o, "__dlpack__"))
         return array_like(o, nullptr, nullptr, -1);
-    fail(ErrorKind::kType, op, "argument '%s' is %s; it must be a tensor; make one with sn.tensor(...)", name,
+    fail(ErrorKind::kType, op,
+         "argument '%s' is %s; it must be a tensor; make one with sn.tensor(...)", name,
          type_name(o).c_str());
 }
 
@@ -80,7 +84,8 @@ int64_t to_int(const char* op, const char* name, PyObject* o) {
     PyObject* index = PyFloat_Check(o) ? nullptr : PyNumber_Index(o);
     if (!index) {
         PyErr_Clear();
-        fail(ErrorKind::kType, op, "argument '%s' is %s; it must be an int", name, type_name(o).c_str());
+        fail(ErrorKind::kType, op, "argument '%s' is %s; it must be an int", name,
+             type_name(o).c_str());
     }
     const long long v = PyLong_AsLongLong(index);
     Py_DECREF(index);
@@ -159,8 +164,18 @@ bool buffer_dtype(const Py_buffer& b, DType* out) {
     };
     switch (*f) {
         case '?': *out = DType::kBool; return true;
-        case 'b': case 'h': case 'i': case 'l': case 'q': case 'n': *out = sized(true); return true;
-        case 'B': case 'H': case 'I': case 'L': case 'Q': case 'N': *out = sized(false); return true;
+        case 'b':
+        case 'h':
+        case 'i':
+        case 'l':
+        case 'q':
+        case 'n': *out = sized(true); return true;
+        case 'B':
+        case 'H':
+        case 'I':
+        case 'L':
+        case 'Q':
+        case 'N': *out = sized(false); return true;
         case 'e': *out = DType::kF16; return true;
         case 'f': *out = DType::kF32; return true;
         case 'd': *out = DType::kF64; return true;
@@ -189,18 +204,21 @@ Tensor from_view(Py_buffer* view, DType dtype, Device device, int copy) {
     if (!whole) {
         PyBuffer_Release(view);
         delete view;
-        fail(ErrorKind::kValue, "asarray", "the array's strides are not a multiple of its element size; copy it "
+        fail(ErrorKind::kValue, "asarray",
+             "the array's strides are not a multiple of its element size; copy it "
              "first with numpy.ascontiguousarray");
     }
     // Arrays that may be written are copied at once: later edits must not change a value.
     if (copy != 1 && view->readonly && backend(device).host_visible()) {
-        BufferRef buffer = Buffer::borrow(view->buf, static_cast<size_t>(view->len), view, release_view, true);
+        BufferRef buffer =
+            Buffer::borrow(view->buf, static_cast<size_t>(view->len), view, release_view, true);
         return from_buffer(std::move(buffer), 0, shape, strides, dtype, device);
     }
     if (copy == 0) {
         PyBuffer_Release(view);
         delete view;
-        fail(ErrorKind::kValue, "asarray", "copy=False, but the array is writable and must be copied, because "
+        fail(ErrorKind::kValue, "asarray",
+             "copy=False, but the array is writable and must be copied, because "
              "values never change; make it read-only with a.flags.writeable = False");
     }
     Tensor t = from_memory(view->buf, shape, strides, dtype, device);
@@ -245,7 +263,8 @@ Tensor stack_sequence(PyObject* o) {
     Scalar s;
     if (to_scalar(o, &s)) {
         const DType d = s.kind == ScalarKind::kFloat ? DType::kF32
-                        : s.kind == ScalarKind::kInt ? DType::kI64 : DType::kBool;
+                        : s.kind == ScalarKind::kInt ? DType::kI64
+                                                     : DType::kBool;
         return full({}, Tensor(s), d, Device{});
     }
     std::vector<Tensor> items;
@@ -263,13 +282,17 @@ Tensor from_numpy_like(PyObject* array, Device device, int copy) {
         PyObject* dtype = PyObject_GetAttrString(array, "dtype");
         PyObject* name = dtype ? PyObject_GetAttrString(dtype, "name") : nullptr;
         PyErr_Clear();
-        const bool bf16 = name && PyUnicode_Check(name) && std::strcmp(PyUnicode_AsUTF8(name), "bfloat16") == 0;
-        const std::string text = name && PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : type_name(array);
+        const bool bf16 =
+            name && PyUnicode_Check(name) && std::strcmp(PyUnicode_AsUTF8(name), "bfloat16") == 0;
+        const std::string text =
+            name && PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : type_name(array);
         Py_XDECREF(dtype);
         Py_XDECREF(name);
         if (!bf16) {
-            fail(ErrorKind::kDType, "asarray", "an array of dtype %s cannot become a tensor; tensors hold bool, "
-                 "integers and real floats", text.c_str());
+            fail(ErrorKind::kDType, "asarray",
+                 "an array of dtype %s cannot become a tensor; tensors hold bool, "
+                 "integers and real floats",
+                 text.c_str());
         }
         PyObject* bits = PyObject_CallMethod(array, "view", "s", "uint16");
         if (!bits) raise_python();
@@ -287,8 +310,10 @@ Tensor from_numpy_like(PyObject* array, Device device, int copy) {
         const std::string format = view->format ? view->format : "?";
         PyBuffer_Release(view);
         delete view;
-        fail(ErrorKind::kDType, "asarray", "an array with elements of format '%s' cannot become a tensor; tensors "
-             "hold bool, integers and real floats of native byte order", format.c_str());
+        fail(ErrorKind::kDType, "asarray",
+             "an array with elements of format '%s' cannot become a tensor; tensors "
+             "hold bool, integers and real floats of native byte order",
+             format.c_str());
     }
     return from_view(view, dtype, device, copy);
 }
@@ -301,15 +326,19 @@ Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int 
     Scalar s;
     if (is_tensor(data)) {
         t = get(data);
-        if (device && !(t.device() == where)) t = copy_to_device(t, where);
-        else if (copy == 1) t = clone(t);
+        if (device && !(t.device() == where))
+            t = copy_to_device(t, where);
+        else if (copy == 1)
+            t = clone(t);
     } else if (!(PyFloat_Check(data) && !PyFloat_CheckExact(data)) && to_scalar(data, &s)) {
         const DType own = s.kind == ScalarKind::kFloat ? DType::kF32
-                          : s.kind == ScalarKind::kInt ? DType::kI64 : DType::kBool;
+                          : s.kind == ScalarKind::kInt ? DType::kI64
+                                                       : DType::kBool;
         return full({}, Tensor(s), dtype ? *dtype : own, where);
     } else if (PyList_Check(data) || PyTuple_Check(data)) {
         if (copy == 0) {
-            fail(ErrorKind::kValue, "asarray", "copy=False, but a list must be copied; leave copy out");
+            fail(ErrorKind::kValue, "asarray",
+                 "copy=False, but a list must be copied; leave copy out");
         }
         const int kind = sequence_kind(data, 0);
         if (kind == 3) {
@@ -317,20 +346,31 @@ Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int 
         } else {
             // Numbers go through NumPy at the precision in which they are wanted.
             const bool as_double = kind == 2 && dtype && *dtype == DType::kF64;
-            PyObject* array = numpy_call("array", data, kind == 2 ? (as_double ? "float64" : "float32")
-                                                        : kind == 1 ? "int64" : kind == 0 ? "bool" : nullptr);
-            struct Drop { PyObject* o; ~Drop() { Py_DECREF(o); } } drop{array};
+            PyObject* array = numpy_call("array", data,
+                                         kind == 2   ? (as_double ? "float64" : "float32")
+                                         : kind == 1 ? "int64"
+                                         : kind == 0 ? "bool"
+                                                     : nullptr);
+            struct Drop {
+                PyObject* o;
+                ~Drop() { Py_DECREF(o); }
+            } drop{array};
             t = from_numpy_like(array, where, 1);
         }
     } else if (PyObject_CheckBuffer(data) || has_attribute(data, "__array_interface__")) {
         t = from_numpy_like(data, where, copy);
     } else if (has_attribute(data, "__array__")) {
         PyObject* array = numpy_call("asarray", data, nullptr);
-        struct Drop { PyObject* o; ~Drop() { Py_DECREF(o); } } drop{array};
+        struct Drop {
+            PyObject* o;
+            ~Drop() { Py_DECREF(o); }
+        } drop{array};
         t = from_numpy_like(array, where, copy);
     } else {
-        fail(ErrorKind::kType, "tensor", "%s cannot become a tensor; give a number, a nested list of numbers, a "
-             "NumPy array or an object with __dlpack__ or the buffer protocol", type_name(data).c_str());
+        fail(ErrorKind::kType, "tensor",
+             "%s cannot become a tensor; give a number, a nested list of numbers, a "
+             "NumPy array or an object with __dlpack__ or the buffer protocol",
+             type_name(data).c_str());
     }
     return dtype ? cast(t, *dtype) : t;
 }
@@ -338,8 +378,10 @@ Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int 
 PyObject* to_numpy(PyObject* o) {
     const Tensor& t = get(o);
     if (t.requires_grad() && grad_enabled()) {
-        fail(ErrorKind::kGrad, "numpy", "the tensor of shape %s requires a gradient, which NumPy cannot follow; "
-             "call x.detach().numpy()", format_shape(t.shape()).c_str());
+        fail(ErrorKind::kGrad, "numpy",
+             "the tensor of shape %s requires a gradient, which NumPy cannot follow; "
+             "call x.detach().numpy()",
+             format_shape(t.shape()).c_str());
     }
     PyObject* view = PyMemoryView_FromObject(o);
     if (!view) raise_python();
@@ -350,7 +392,8 @@ PyObject* to_numpy(PyObject* o) {
         if (!ml_dtypes) {
             PyErr_Clear();
             Py_DECREF(array);
-            fail(ErrorKind::kDType, "numpy", "NumPy has no bfloat16; convert first with x.astype(sn.float32), or "
+            fail(ErrorKind::kDType, "numpy",
+                 "NumPy has no bfloat16; convert first with x.astype(sn.float32), or "
                  "install the package ml_dtypes");
         }
         PyObject* dtype = PyObject_GetAttrString(ml_dtypes, "bfloat16");

@@ -9,8 +9,15 @@ namespace sn::py {
 
 namespace {
 
-struct DLDevice { int32_t type; int32_t id; };
-struct DLDataType { uint8_t code; uint8_t bits; uint16_t lanes; };
+struct DLDevice {
+    int32_t type;
+    int32_t id;
+};
+struct DLDataType {
+    uint8_t code;
+    uint8_t bits;
+    uint16_t lanes;
+};
 struct DLTensor {
     void* data;
     DLDevice device;
@@ -25,7 +32,9 @@ struct DLManagedTensor {
     void* context;
     void (*deleter)(DLManagedTensor*);
 };
-struct DLVersion { uint32_t major, minor; };
+struct DLVersion {
+    uint32_t major, minor;
+};
 struct DLManagedTensorVersioned {
     DLVersion version;
     void* context;
@@ -65,7 +74,8 @@ void fill(DLTensor& t, const Value& v, Context& context) {
     context.buffer = v.buffer;
     context.shape = v.meta.shape;
     context.strides = v.strides;
-    t.data = static_cast<char*>(v.buffer->data()) + v.offset * static_cast<int64_t>(dtype_size(v.meta.dtype));
+    t.data = static_cast<char*>(v.buffer->data()) +
+             v.offset * static_cast<int64_t>(dtype_size(v.meta.dtype));
     t.device = {1, 0};
     t.ndim = static_cast<int32_t>(v.meta.shape.size());
     t.dtype = dl_dtype(v.meta.dtype);
@@ -101,21 +111,29 @@ Tensor import_tensor(Managed* m, bool read_only, int copy) {
     const bool ok = from_dl(t.dtype, &dtype);
     if (!ok || (t.device.type != 1 && t.device.type != 3)) {
         release_managed<Managed>(m);
-        if (ok) fail(ErrorKind::kDevice, "from_dlpack", "a tensor on DLPack device type %d cannot be read; move it to "
-                     "the CPU first", t.device.type);
-        fail(ErrorKind::kDType, "from_dlpack", "DLPack type code %d with %d bits is no dtype of Sennit; tensors hold "
-             "bool, integers and real floats", t.dtype.code, t.dtype.bits);
+        if (ok)
+            fail(ErrorKind::kDevice, "from_dlpack",
+                 "a tensor on DLPack device type %d cannot be read; move it to "
+                 "the CPU first",
+                 t.device.type);
+        fail(ErrorKind::kDType, "from_dlpack",
+             "DLPack type code %d with %d bits is no dtype of Sennit; tensors hold "
+             "bool, integers and real floats",
+             t.dtype.code, t.dtype.bits);
     }
     Dims shape(DimSpan(t.shape, static_cast<size_t>(t.ndim)));
-    Dims strides = t.strides ? Dims(DimSpan(t.strides, static_cast<size_t>(t.ndim))) : contiguous_strides(shape);
+    Dims strides = t.strides ? Dims(DimSpan(t.strides, static_cast<size_t>(t.ndim)))
+                             : contiguous_strides(shape);
     char* data = static_cast<char*>(t.data) + t.byte_offset;
     if (read_only && copy != 1) {
         size_t bytes = static_cast<size_t>(numel(shape)) * dtype_size(dtype);
-        return from_buffer(Buffer::borrow(data, bytes, m, release_managed<Managed>, true), 0, shape, strides, dtype, {});
+        return from_buffer(Buffer::borrow(data, bytes, m, release_managed<Managed>, true), 0, shape,
+                           strides, dtype, {});
     }
     if (copy == 0) {
         release_managed<Managed>(m);
-        fail(ErrorKind::kValue, "from_dlpack", "copy=False, but the other side may write to its memory, and values "
+        fail(ErrorKind::kValue, "from_dlpack",
+             "copy=False, but the other side may write to its memory, and values "
              "never change; leave copy out, or export it read-only");
     }
     Tensor made = from_memory(data, shape, strides, dtype, {});
@@ -128,20 +146,26 @@ Tensor import_tensor(Managed* m, bool read_only, int copy) {
 PyObject* to_dlpack(PyObject* o, PyObject* max_version, PyObject* copy) {
     const Tensor& source = get(o);
     if (source.requires_grad() && grad_enabled()) {
-        fail(ErrorKind::kGrad, "__dlpack__", "the tensor of shape %s requires a gradient, which the other side "
-             "cannot follow; export x.detach()", format_shape(source.shape()).c_str());
+        fail(ErrorKind::kGrad, "__dlpack__",
+             "the tensor of shape %s requires a gradient, which the other side "
+             "cannot follow; export x.detach()",
+             format_shape(source.shape()).c_str());
     }
     Tensor t = source.detach();
     long major = 0;
-    if (max_version != Py_None && PyTuple_Check(max_version)) major = PyLong_AsLong(PyTuple_GetItem(max_version, 0));
+    if (max_version != Py_None && PyTuple_Check(max_version))
+        major = PyLong_AsLong(PyTuple_GetItem(max_version, 0));
     // Without versions there is no read-only flag: the other side gets memory of its own.
     const bool copied = major < 1 || copy == Py_True;
     if (copied) t = clone(t);
     wait_ready(t);
     auto* context = new Context;
     if (major >= 1) {
-        auto* m = new DLManagedTensorVersioned{{1, 0}, context, delete_managed<DLManagedTensorVersioned>,
-                                               copied ? kCopied : kReadOnly, {}};
+        auto* m = new DLManagedTensorVersioned{{1, 0},
+                                               context,
+                                               delete_managed<DLManagedTensorVersioned>,
+                                               copied ? kCopied : kReadOnly,
+                                               {}};
         fill(m->tensor, *t.value(), *context);
         return PyCapsule_New(m, "dltensor_versioned", [](PyObject* c) {
             delete_capsule<DLManagedTensorVersioned>(c, "dltensor_versioned");
@@ -149,14 +173,16 @@ PyObject* to_dlpack(PyObject* o, PyObject* max_version, PyObject* copy) {
     }
     auto* m = new DLManagedTensor{{}, context, delete_managed<DLManagedTensor>};
     fill(m->tensor, *t.value(), *context);
-    return PyCapsule_New(m, "dltensor", [](PyObject* c) { delete_capsule<DLManagedTensor>(c, "dltensor"); });
+    return PyCapsule_New(m, "dltensor",
+                         [](PyObject* c) { delete_capsule<DLManagedTensor>(c, "dltensor"); });
 }
 
 Tensor from_dlpack(PyObject* o, int copy) {
     PyObject* method = PyObject_GetAttrString(o, "__dlpack__");
     if (!method) {
         PyErr_Clear();
-        fail(ErrorKind::kType, "from_dlpack", "%s has no __dlpack__ method; use sn.asarray", type_name(o).c_str());
+        fail(ErrorKind::kType, "from_dlpack", "%s has no __dlpack__ method; use sn.asarray",
+             type_name(o).c_str());
     }
     PyObject* none = PyTuple_New(0);
     PyObject* keywords = Py_BuildValue("{s:(ii)}", "max_version", 1, 0);
@@ -169,9 +195,13 @@ Tensor from_dlpack(PyObject* o, int copy) {
     Py_DECREF(none);
     Py_DECREF(keywords);
     if (!capsule) raise_python();
-    struct Drop { PyObject* o; ~Drop() { Py_DECREF(o); } } drop{capsule};
+    struct Drop {
+        PyObject* o;
+        ~Drop() { Py_DECREF(o); }
+    } drop{capsule};
     if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
-        auto* m = static_cast<DLManagedTensorVersioned*>(PyCapsule_GetPointer(capsule, "dltensor_versioned"));
+        auto* m = static_cast<DLManagedTensorVersioned*>(
+            PyCapsule_GetPointer(capsule, "dltensor_versioned"));
         PyCapsule_SetName(capsule, "used_dltensor_versioned");
         return import_tensor(m, (m->flags & kReadOnly) != 0, copy);
     }

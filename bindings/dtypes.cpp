@@ -7,8 +7,7 @@ namespace {
 
 // A dtype is an immutable object, one per type: sn.float32 is x.dtype.
 struct PyDType {
-    PyObject_HEAD
-    DType dtype;
+    PyObject_HEAD DType dtype;
 };
 PyTypeObject* dtype_type = nullptr;
 PyObject* dtype_objects[kNumDTypes] = {};
@@ -56,10 +55,11 @@ PyMethodDef dtype_methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 PyType_Slot slots[] = {
-    {Py_tp_doc, const_cast<char*>("The type of a tensor's elements: sn.float32, sn.int64, ...\n\n"
-                                  "``dtype(name)`` finds one by its name, or by NumPy's dtype.\n\n"
-                                  "Examples\n--------\n>>> sn.dtype('float32') is sn.float32\nTrue\n"
-                                  ">>> sn.int16.itemsize\n2\n")},
+    {Py_tp_doc,
+     const_cast<char*>("The type of a tensor's elements: sn.float32, sn.int64, ...\n\n"
+                       "``dtype(name)`` finds one by its name, or by NumPy's dtype.\n\n"
+                       "Examples\n--------\n>>> sn.dtype('float32') is sn.float32\nTrue\n"
+                       ">>> sn.int16.itemsize\n2\n")},
     {Py_tp_repr, reinterpret_cast<void*>(dtype_repr)},
     {Py_tp_str, reinterpret_cast<void*>(dtype_str)},
     {Py_tp_getset, getset},
@@ -92,16 +92,24 @@ DType to_dtype(const char* op, PyObject* o) {
         if (!text) PyErr_Clear();
         Py_XDECREF(text);
     }
-    if (name == "half") name = "float16";
-    else if (name == "float") name = "float32";
-    else if (name == "double") name = "float64";
-    else if (name == "long") name = "int64";
-    else if (name == "int") name = "int64";
-    else if (name == "bool_") name = "bool";
+    if (name == "half")
+        name = "float16";
+    else if (name == "float")
+        name = "float32";
+    else if (name == "double")
+        name = "float64";
+    else if (name == "long")
+        name = "int64";
+    else if (name == "int")
+        name = "int64";
+    else if (name == "bool_")
+        name = "bool";
     DType dtype;
     if (!name.empty() && parse_dtype(name.c_str(), &dtype)) return dtype;
-    fail(ErrorKind::kType, op, "%s is not a dtype (%s); dtypes are sn.float32, sn.int64, sn.bool, ... or "
-         "their names", name.empty() ? "the argument" : ("'" + name + "'").c_str(), type_name(o).c_str());
+    fail(ErrorKind::kType, op,
+         "%s is not a dtype (%s); dtypes are sn.float32, sn.int64, sn.bool, ... or "
+         "their names",
+         name.empty() ? "the argument" : ("'" + name + "'").c_str(), type_name(o).c_str());
 }
 
 void init_dtypes(PyObject* module) {

@@ -33,7 +33,8 @@ PyObject* make_type(PyObject* module, PyObject* root, const KindInfo& info) {
 }
 
 void set_attribute(PyObject* exception, const char* name, const std::string& text) {
-    PyObject* value = PyUnicode_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size()));
+    PyObject* value =
+        PyUnicode_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size()));
     PyObject_SetAttrString(exception, name, value);
     Py_XDECREF(value);
 }
@@ -41,23 +42,28 @@ void set_attribute(PyObject* exception, const char* name, const std::string& tex
 }  // namespace
 
 void init_errors(PyObject* module) {
-    PyObject* root = PyErr_NewExceptionWithDoc(
-        "sennit.SennitError",
-        "Base of every error that Sennit raises. `code` is stable, `op` names the operation, `where` the "
-        "user's source line and module path (or is empty).",
-        nullptr, nullptr);
+    PyObject* root = PyErr_NewExceptionWithDoc("sennit.SennitError",
+                                               "Base of every error that Sennit raises. `code` is "
+                                               "stable, `op` names the operation, `where` the "
+                                               "user's source line and module path (or is empty).",
+                                               nullptr, nullptr);
     PyModule_AddObjectRef(module, "SennitError", root);
     const KindInfo kinds[] = {
         {ErrorKind::kShape, "ShapeError", &PyExc_ValueError, "Shapes do not fit (SN101)."},
         {ErrorKind::kDType, "DTypeError", &PyExc_TypeError, "A dtype does not fit (SN102)."},
-        {ErrorKind::kIndex, "IndexOutOfRange", &PyExc_IndexError, "An index or axis is out of range (SN103)."},
+        {ErrorKind::kIndex, "IndexOutOfRange", &PyExc_IndexError,
+         "An index or axis is out of range (SN103)."},
         {ErrorKind::kValue, "InvalidValue", &PyExc_ValueError, "A value is not allowed (SN104)."},
         {ErrorKind::kDevice, "DeviceError", &PyExc_RuntimeError,
          "A device is missing or devices are mixed (SN105)."},
-        {ErrorKind::kGrad, "GradError", &PyExc_RuntimeError, "A gradient cannot be computed (SN106)."},
-        {ErrorKind::kMemory, "OutOfMemory", &PyExc_MemoryError, "There is not enough memory (SN107)."},
-        {ErrorKind::kType, "InvalidType", &PyExc_TypeError, "An argument has the wrong type (SN108)."},
-        {ErrorKind::kFile, "FileError", &PyExc_OSError, "A file cannot be read or written (SN109)."},
+        {ErrorKind::kGrad, "GradError", &PyExc_RuntimeError,
+         "A gradient cannot be computed (SN106)."},
+        {ErrorKind::kMemory, "OutOfMemory", &PyExc_MemoryError,
+         "There is not enough memory (SN107)."},
+        {ErrorKind::kType, "InvalidType", &PyExc_TypeError,
+         "An argument has the wrong type (SN108)."},
+        {ErrorKind::kFile, "FileError", &PyExc_OSError,
+         "A file cannot be read or written (SN109)."},
         {ErrorKind::kNumeric, "NumericError", &PyExc_ArithmeticError,
          "A NaN appeared while sn.config.detect_nan is on (SN110)."},
         {ErrorKind::kInternal, "InternalError", &PyExc_RuntimeError, "A bug in Sennit (SN199)."},
@@ -73,7 +79,8 @@ void set_python_error() {
         // The Python exception is set already.
     } catch (Error& error) {
         // Work that ran later knows the site of its op; what fails at the call, the current one.
-        if (error.where().empty()) error.set_where(site_text(error.site() ? error.site() : current_site()));
+        if (error.where().empty())
+            error.set_where(site_text(error.site() ? error.site() : current_site()));
         PyObject* type = exception_types[static_cast<int>(error.kind())];
         PyObject* exception = PyObject_CallFunction(type, "s", error.what());
         if (!exception) return;

@@ -10,14 +10,25 @@ namespace sn::py {
 
 namespace {
 
-enum class ParamType : uint8_t { kTensor, kOperand, kTensors, kInt, kFloat, kBool, kStr, kInts, kDType, kDevice };
+enum class ParamType : uint8_t {
+    kTensor,
+    kOperand,
+    kTensors,
+    kInt,
+    kFloat,
+    kBool,
+    kStr,
+    kInts,
+    kDType,
+    kDevice
+};
 
 struct Param {
     std::string name;
-    PyObject* key = nullptr;     // interned
-    PyObject* alias = nullptr;   // the other framework's name of it
+    PyObject* key = nullptr;    // interned
+    PyObject* alias = nullptr;  // the other framework's name of it
     ParamType type = ParamType::kTensor;
-    bool optional = false;       // None allowed
+    bool optional = false;  // None allowed
     bool required = true;
     ArgValue fallback;
     std::string default_text;
@@ -27,13 +38,12 @@ struct Function {
     const FunctionDef* def = nullptr;
     std::string name;
     std::vector<Param> params;
-    bool as_tuple = false;       // several results come as a tuple (else a list)
-    bool none = false;           // returns nothing
+    bool as_tuple = false;  // several results come as a tuple (else a list)
+    bool none = false;      // returns nothing
 };
 
 struct PyFunction {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
+    PyObject_HEAD vectorcallfunc vectorcall;
     Function* function;
 };
 PyTypeObject* function_type = nullptr;
@@ -70,9 +80,12 @@ void parse_default(Param& p, std::string_view text, const char* signature) {
         case ParamType::kInt: p.fallback.scalar = Scalar::of_int(std::stoll(value)); return;
         case ParamType::kFloat: p.fallback.scalar = Scalar::of_float(std::stod(value)); return;
         case ParamType::kOperand:
-            if (text == "True" || text == "False") p.fallback.tensor = Tensor(text == "True");
-            else if (value.find_first_of(".e") == std::string::npos) p.fallback.tensor = Tensor(static_cast<int64_t>(std::stoll(value)));
-            else p.fallback.tensor = Tensor(std::stod(value));
+            if (text == "True" || text == "False")
+                p.fallback.tensor = Tensor(text == "True");
+            else if (value.find_first_of(".e") == std::string::npos)
+                p.fallback.tensor = Tensor(static_cast<int64_t>(std::stoll(value)));
+            else
+                p.fallback.tensor = Tensor(std::stod(value));
             return;
         case ParamType::kStr: {
             static std::deque<std::string>* kept = new std::deque<std::string>;
@@ -85,9 +98,11 @@ void parse_default(Param& p, std::string_view text, const char* signature) {
             size_t at = 0;
             while (at < rest.size()) {
                 const size_t end = rest.find_first_of(",)", at);
-                const std::string item(trim(rest.substr(at, end == std::string_view::npos ? end : end - at)));
+                const std::string item(
+                    trim(rest.substr(at, end == std::string_view::npos ? end : end - at)));
                 const size_t digit = item.find_first_of("-0123456789");
-                if (digit != std::string::npos) p.fallback.ints.push_back(std::stoll(item.substr(digit)));
+                if (digit != std::string::npos)
+                    p.fallback.ints.push_back(std::stoll(item.substr(digit)));
                 if (end == std::string_view::npos) break;
                 at = end + 1;
             }
@@ -131,16 +146,20 @@ Function* parse_signature(const FunctionDef& def) {
         Param p;
         const size_t colon = item.find(':'), equals = item.find('=');
         p.name = std::string(trim(item.substr(0, colon)));
-        std::string_view type = trim(item.substr(colon + 1, equals == std::string_view::npos ? equals : equals - colon - 1));
+        std::string_view type = trim(
+            item.substr(colon + 1, equals == std::string_view::npos ? equals : equals - colon - 1));
         if (!type.empty() && type.back() == '?') {
             p.optional = true;
             type.remove_suffix(1);
         }
         p.type = param_type(type, def.signature);
-        if (equals != std::string_view::npos) parse_default(p, trim(item.substr(equals + 1)), def.signature);
-        else if (p.optional) parse_default(p, "None", def.signature);
+        if (equals != std::string_view::npos)
+            parse_default(p, trim(item.substr(equals + 1)), def.signature);
+        else if (p.optional)
+            parse_default(p, "None", def.signature);
         p.key = PyUnicode_InternFromString(p.name.c_str());
-        if (const char* alias = alias_of(p.name, f->params.size())) p.alias = PyUnicode_InternFromString(alias);
+        if (const char* alias = alias_of(p.name, f->params.size()))
+            p.alias = PyUnicode_InternFromString(alias);
         f->params.push_back(std::move(p));
     }
     return f;
@@ -161,27 +180,38 @@ void read_argument(const Function& f, const Param& p, PyObject* o, ArgValue& out
     out.given = true;
     switch (p.type) {
         case ParamType::kTensor:
-            if (is_tensor(o)) out.tensor = get(o);
-            else out.tensor = to_tensor(f.name.c_str(), p.name.c_str(), o);
+            if (is_tensor(o))
+                out.tensor = get(o);
+            else
+                out.tensor = to_tensor(f.name.c_str(), p.name.c_str(), o);
             return;
         case ParamType::kOperand:
-            if (is_tensor(o)) out.tensor = get(o);
-            else out.tensor = to_operand(f.name.c_str(), p.name.c_str(), o);
+            if (is_tensor(o))
+                out.tensor = get(o);
+            else
+                out.tensor = to_operand(f.name.c_str(), p.name.c_str(), o);
             return;
         case ParamType::kTensors: {
-            PyObject* sequence = PySequence_Check(o) && !is_tensor(o) ? PySequence_Fast(o, "") : nullptr;
+            PyObject* sequence =
+                PySequence_Check(o) && !is_tensor(o) ? PySequence_Fast(o, "") : nullptr;
             if (!sequence && is_tensor(o)) sequence = PySequence_List(o);
             if (!sequence) {
                 PyErr_Clear();
                 fail_type(f, p, "a list or tuple of tensors", o);
             }
             const Py_ssize_t n = PySequence_Fast_GET_SIZE(sequence);
-            struct Drop { PyObject* o; ~Drop() { Py_DECREF(o); } } drop{sequence};
+            struct Drop {
+                PyObject* o;
+                ~Drop() { Py_DECREF(o); }
+            } drop{sequence};
             for (Py_ssize_t i = 0; i < n; ++i)
-                out.tensors.push_back(to_operand(f.name.c_str(), p.name.c_str(), PySequence_Fast_GET_ITEM(sequence, i)));
+                out.tensors.push_back(to_operand(f.name.c_str(), p.name.c_str(),
+                                                 PySequence_Fast_GET_ITEM(sequence, i)));
             return;
         }
-        case ParamType::kInt: out.scalar = Scalar::of_int(to_int(f.name.c_str(), p.name.c_str(), o)); return;
+        case ParamType::kInt:
+            out.scalar = Scalar::of_int(to_int(f.name.c_str(), p.name.c_str(), o));
+            return;
         case ParamType::kBool: {
             const int truth = PyObject_IsTrue(o);
             if (truth < 0) raise_python();
@@ -206,7 +236,8 @@ void read_argument(const Function& f, const Param& p, PyObject* o, ArgValue& out
             return;
         }
         case ParamType::kInts:
-            if (!to_ints(o, &out.ints, &out.single)) fail_type(f, p, "an int or a sequence of ints", o);
+            if (!to_ints(o, &out.ints, &out.single))
+                fail_type(f, p, "an int or a sequence of ints", o);
             return;
         case ParamType::kDType: out.dtype = to_dtype(f.name.c_str(), o); return;
         case ParamType::kDevice: out.device = to_device(f.name.c_str(), o); return;
@@ -237,7 +268,10 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
     }
     uint64_t seen = 0;
     PyObject* gathered = nullptr;
-    struct Drop { PyObject*& o; ~Drop() { Py_XDECREF(o); } } drop{gathered};
+    struct Drop {
+        PyObject*& o;
+        ~Drop() { Py_XDECREF(o); }
+    } drop{gathered};
     PyObject* positional[kInline + 1];
     // x.reshape(2, 3), sn.zeros(2, 3): trailing ints stand for one sequence.
     if (n_args > 1) {
@@ -246,8 +280,9 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
         if (at < n_params && at <= 1 && n_args > at + 1 && is_int_like(args[at])) {
             size_t end = at;
             while (end < n_args && is_int_like(args[end])) ++end;
-            const bool next_takes_int = at + 1 < n_params && (f.params[at + 1].type == ParamType::kInts ||
-                                                              f.params[at + 1].required);
+            const bool next_takes_int =
+                at + 1 < n_params &&
+                (f.params[at + 1].type == ParamType::kInts || f.params[at + 1].required);
             if (end - at > 1 && !next_takes_int && (end == n_args || end - at > 1) &&
                 !(at + 1 < n_params && f.params[at + 1].type == ParamType::kInt)) {
                 gathered = PyTuple_New(static_cast<Py_ssize_t>(end - at));
@@ -256,7 +291,8 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
                 size_t count = 0;
                 for (size_t i = 0; i < at && count <= kInline; ++i) positional[count++] = args[i];
                 positional[count++] = gathered;
-                for (size_t i = end; i < n_args && count <= kInline; ++i) positional[count++] = args[i];
+                for (size_t i = end; i < n_args && count <= kInline; ++i)
+                    positional[count++] = args[i];
                 args = positional;
                 // Keyword values follow the positional ones in a vector call; they are read below
                 // from the original array.
@@ -265,8 +301,9 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
         }
     }
     if (n_args > n_params) {
-        fail(ErrorKind::kType, f.name, "%zu positional arguments are given; at most %zu are taken: %s",
-             n_args, n_params, call_text(f).c_str());
+        fail(ErrorKind::kType, f.name,
+             "%zu positional arguments are given; at most %zu are taken: %s", n_args, n_params,
+             call_text(f).c_str());
     }
     for (size_t i = 0; i < n_args; ++i) {
         read_argument(f, f.params[i], args[i], values[i]);
@@ -302,8 +339,8 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
         if (seen >> i & 1) continue;
         const Param& p = f.params[i];
         if (p.required) {
-            fail(ErrorKind::kType, f.name, "argument '%s' is missing; the call is %s", p.name.c_str(),
-                 call_text(f).c_str());
+            fail(ErrorKind::kType, f.name, "argument '%s' is missing; the call is %s",
+                 p.name.c_str(), call_text(f).c_str());
         }
         values[i] = p.fallback;
     }
@@ -323,13 +360,16 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
                                 : PyList_New(static_cast<Py_ssize_t>(results.size()));
     for (size_t i = 0; i < results.size(); ++i) {
         PyObject* item = wrap(std::move(results[i]), source);
-        if (f.as_tuple) PyTuple_SET_ITEM(list, static_cast<Py_ssize_t>(i), item);
-        else PyList_SET_ITEM(list, static_cast<Py_ssize_t>(i), item);
+        if (f.as_tuple)
+            PyTuple_SET_ITEM(list, static_cast<Py_ssize_t>(i), item);
+        else
+            PyList_SET_ITEM(list, static_cast<Py_ssize_t>(i), item);
     }
     return list;
 }
 
-PyObject* function_vectorcall(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* names) {
+PyObject* function_vectorcall(PyObject* self, PyObject* const* args, size_t nargsf,
+                              PyObject* names) {
     const Function& f = *reinterpret_cast<PyFunction*>(self)->function;
     const size_t n = static_cast<size_t>(PyVectorcall_NARGS(nargsf));
     PyObject* keywords = nullptr;
@@ -343,7 +383,10 @@ PyObject* function_vectorcall(PyObject* self, PyObject* const* args, size_t narg
             PyTuple_SET_ITEM(keywords, 2 * k + 1, Py_NewRef(args[n + static_cast<size_t>(k)]));
         }
     }
-    struct Drop { PyObject* o; ~Drop() { Py_XDECREF(o); } } drop{keywords};
+    struct Drop {
+        PyObject* o;
+        ~Drop() { Py_XDECREF(o); }
+    } drop{keywords};
     SN_PY_TRY
     Recorder::current().make_room();
     return call(f, args, n, keywords);
@@ -355,7 +398,8 @@ PyObject* function_get(PyObject* self, PyObject* instance, PyObject*) {
     return PyMethod_New(self, instance);
 }
 PyObject* function_repr(PyObject* self) {
-    return PyUnicode_FromFormat("<function sennit.%s>", reinterpret_cast<PyFunction*>(self)->function->name.c_str());
+    return PyUnicode_FromFormat("<function sennit.%s>",
+                                reinterpret_cast<PyFunction*>(self)->function->name.c_str());
 }
 PyObject* get_doc(PyObject* self, void*) {
     const Function& f = *reinterpret_cast<PyFunction*>(self)->function;
@@ -385,7 +429,8 @@ PyGetSetDef getset[] = {
     {"__qualname__", get_full_name, nullptr, nullptr, nullptr},
     {"__module__", get_module, nullptr, nullptr, nullptr},
     {"__text_signature__", get_text_signature, nullptr, nullptr, nullptr},
-    {"registry_signature", get_registry_signature, nullptr, "The typed signature of the registry.", nullptr},
+    {"registry_signature", get_registry_signature, nullptr, "The typed signature of the registry.",
+     nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 PyMethodDef function_methods[] = {
@@ -429,15 +474,19 @@ void init_functions(PyObject* module) {
         object->vectorcall = function_vectorcall;
         object->function = f;
         PyObject* o = reinterpret_cast<PyObject*>(object);
-        const bool method = def.method && !f->params.empty() &&
-                            (f->params[0].type == ParamType::kTensor || f->params[0].type == ParamType::kOperand);
+        const bool method =
+            def.method && !f->params.empty() &&
+            (f->params[0].type == ParamType::kTensor || f->params[0].type == ParamType::kOperand);
         add_name(all, f->name, o, method);
-        const std::string prefix = f->name.find('.') == std::string::npos ? "" : f->name.substr(0, f->name.find('.') + 1);
+        const std::string prefix =
+            f->name.find('.') == std::string::npos ? "" : f->name.substr(0, f->name.find('.') + 1);
         std::string_view rest = def.aliases;
         while (!rest.empty()) {
             const size_t space = rest.find(' ');
             const std::string alias(rest.substr(0, space));
-            if (!alias.empty()) add_name(all, alias.find('.') == std::string::npos ? prefix + alias : alias, o, method);
+            if (!alias.empty())
+                add_name(all, alias.find('.') == std::string::npos ? prefix + alias : alias, o,
+                         method);
             rest = space == std::string_view::npos ? std::string_view() : rest.substr(space + 1);
         }
         Py_DECREF(o);

@@ -52,13 +52,16 @@ std::vector<Tensor> tensor_list(nb::handle sequence, const char* op) {
 }
 
 // Gradients of `outputs` with respect to `inputs`; None where an input does not matter.
-nb::list gradients(nb::handle outputs, nb::handle inputs, nb::handle out_gradients, bool create_graph) {
+nb::list gradients(nb::handle outputs, nb::handle inputs, nb::handle out_gradients,
+                   bool create_graph) {
     return guarded([&] {
-        const std::vector<Tensor> roots = tensor_list(outputs, "grad"), targets = tensor_list(inputs, "grad");
+        const std::vector<Tensor> roots = tensor_list(outputs, "grad"),
+                                  targets = tensor_list(inputs, "grad");
         std::vector<Tensor> seeds;
         size_t k = 0;
         if (!out_gradients.is_none()) {
-            for (nb::handle g : out_gradients) seeds.push_back(to_tensor("grad", "gradients", g.ptr()));
+            for (nb::handle g : out_gradients)
+                seeds.push_back(to_tensor("grad", "gradients", g.ptr()));
         }
         std::vector<Tensor> live_roots, live_seeds;
         for (const Tensor& r : roots) {
@@ -73,7 +76,8 @@ nb::list gradients(nb::handle outputs, nb::handle inputs, nb::handle out_gradien
         options.accumulate = false;
         options.targets = targets;
         std::vector<Tensor> found(targets.size());
-        if (!live_roots.empty() && !targets.empty()) found = backward(live_roots, live_seeds, options);
+        if (!live_roots.empty() && !targets.empty())
+            found = backward(live_roots, live_seeds, options);
         nb::list result;
         for (Tensor& g : found) result.append(g ? steal(wrap(std::move(g))) : nb::none());
         return result;
@@ -85,8 +89,10 @@ nb::object make_leaf_like(nb::handle x) {
     return guarded([&] {
         const Tensor t = to_tensor("grad", "x", x.ptr());
         if (!is_float(t.dtype())) {
-            fail(ErrorKind::kGrad, "grad", "an argument of dtype %s has no gradient; only floating-point tensors have; "
-                 "convert it with x.astype(sn.float32)", dtype_name(t.dtype()));
+            fail(ErrorKind::kGrad, "grad",
+                 "an argument of dtype %s has no gradient; only floating-point tensors have; "
+                 "convert it with x.astype(sn.float32)",
+                 dtype_name(t.dtype()));
         }
         return steal(wrap(Tensor(t.value(), make_leaf(t.value()->meta), 0)));
     });
@@ -109,10 +115,13 @@ nb::object make_relay(nb::handle x) {
 
 // Puts a custom function on the tape: `outputs` (computed without one) depend on `inputs`, and
 // `backward(*gradients)` gives the inputs' gradients.
-nb::object custom_function(nb::handle inputs, nb::handle outputs, nb::object backward_function, std::string name) {
+nb::object custom_function(nb::handle inputs, nb::handle outputs, nb::object backward_function,
+                           std::string name) {
     return guarded([&] {
-        const std::vector<Tensor> in = tensor_list(inputs, name.c_str()), out = tensor_list(outputs, name.c_str());
-        Ref<GradNode> node(GradNode::make(static_cast<int>(in.size()), static_cast<int>(out.size())));
+        const std::vector<Tensor> in = tensor_list(inputs, name.c_str()),
+                                  out = tensor_list(outputs, name.c_str());
+        Ref<GradNode> node(
+            GradNode::make(static_cast<int>(in.size()), static_cast<int>(out.size())));
         bool any = false;
         for (size_t i = 0; i < in.size(); ++i) {
             node->inputs[i] = {in[i].node(), in[i].output(), nullptr, in[i].value()->meta};
@@ -137,19 +146,23 @@ nb::object custom_function(nb::handle inputs, nb::handle outputs, nb::object bac
                 list.append(result);
             }
             if (list.size() != c.in_grads.size()) {
-                fail(ErrorKind::kGrad, name, "backward gave %zu gradients for %zu tensor inputs; return one for each "
-                     "(None for those without)", list.size(), c.in_grads.size());
+                fail(ErrorKind::kGrad, name,
+                     "backward gave %zu gradients for %zu tensor inputs; return one for each "
+                     "(None for those without)",
+                     list.size(), c.in_grads.size());
             }
             for (size_t i = 0; i < list.size(); ++i)
                 if (!nb::object(list[i]).is_none())
-                    c.set(static_cast<int>(i), to_tensor(name.c_str(), "gradient", nb::object(list[i]).ptr()));
+                    c.set(static_cast<int>(i),
+                          to_tensor(name.c_str(), "gradient", nb::object(list[i]).ptr()));
         };
         nb::list results;
         for (size_t k = 0; k < out.size(); ++k) {
             node->outputs[k].meta = out[k].value()->meta;
             const bool differentiable = any && grad_enabled() && is_float(out[k].dtype());
-            results.append(steal(wrap(differentiable ? Tensor(out[k].value(), node, static_cast<uint32_t>(k))
-                                                     : out[k].detach())));
+            results.append(
+                steal(wrap(differentiable ? Tensor(out[k].value(), node, static_cast<uint32_t>(k))
+                                          : out[k].detach())));
         }
         return results;
     });
@@ -187,7 +200,8 @@ nb::dict report_dict(const WindowReport& r) {
         step["us"] = i < r.step_us.size() ? r.step_us[i] : 0.0;
         int64_t bytes = s.program ? s.program->bytes() : 0;
         for (const auto& list : {s.in, s.out})
-            for (const TensorView& t : list) bytes += t.numel() * static_cast<int64_t>(dtype_size(t.dtype));
+            for (const TensorView& t : list)
+                bytes += t.numel() * static_cast<int64_t>(dtype_size(t.dtype));
         step["bytes"] = bytes;
         const ValueId out = r.plan->graph.nodes[group.nodes.back()].first_out;
         step["shape"] = steal(from_shape(r.plan->graph.meta(out).shape));
@@ -236,65 +250,102 @@ NB_MODULE(_core, m) {
         nb::gil_scoped_release release;
         shutdown_engine();
     });
-    m.def("engine_mode", [] { return std::string(engine_mode() == EngineMode::kSerial ? "serial" : "threaded"); });
-    m.def("set_engine_mode", [](const std::string& mode) { guarded([&] {
-        if (mode != "serial" && mode != "threaded")
-            fail(ErrorKind::kValue, "engine", "'%s' is no mode of the engine; it is 'threaded' or 'serial'", mode.c_str());
-        finish_recorded();
-        nb::gil_scoped_release release;
-        set_engine_mode(mode == "serial" ? EngineMode::kSerial : EngineMode::kThreaded);
-    }); });
+    m.def("engine_mode",
+          [] { return std::string(engine_mode() == EngineMode::kSerial ? "serial" : "threaded"); });
+    m.def("set_engine_mode", [](const std::string& mode) {
+        guarded([&] {
+            if (mode != "serial" && mode != "threaded")
+                fail(ErrorKind::kValue, "engine",
+                     "'%s' is no mode of the engine; it is 'threaded' or 'serial'", mode.c_str());
+            finish_recorded();
+            nb::gil_scoped_release release;
+            set_engine_mode(mode == "serial" ? EngineMode::kSerial : EngineMode::kThreaded);
+        });
+    });
 
-    m.def("asarray", [](nb::handle data, nb::object dtype, nb::object device, nb::object copy) {
-        return guarded([&] {
-            service();
-            DType d{};
-            Device where{};
-            if (!dtype.is_none()) d = to_dtype("asarray", dtype.ptr());
-            if (!device.is_none()) where = to_device("asarray", device.ptr());
-            const int how = copy.is_none() ? -1 : nb::cast<bool>(copy) ? 1 : 0;
-            return steal(wrap(array_like(data.ptr(), dtype.is_none() ? nullptr : &d,
-                                         device.is_none() ? nullptr : &where, how)));
-        });
-    }, nb::arg("data"), nb::arg("dtype") = nb::none(), nb::arg("device") = nb::none(), nb::arg("copy") = nb::none());
-    m.def("from_dlpack", [](nb::handle x, nb::object copy) {
-        return guarded([&] {
-            service();
-            return steal(wrap(from_dlpack(x.ptr(), copy.is_none() ? -1 : nb::cast<bool>(copy) ? 1 : 0)));
-        });
-    }, nb::arg("x"), nb::arg("copy") = nb::none());
+    m.def(
+        "asarray",
+        [](nb::handle data, nb::object dtype, nb::object device, nb::object copy) {
+            return guarded([&] {
+                service();
+                DType d{};
+                Device where{};
+                if (!dtype.is_none()) d = to_dtype("asarray", dtype.ptr());
+                if (!device.is_none()) where = to_device("asarray", device.ptr());
+                const int how = copy.is_none() ? -1 : nb::cast<bool>(copy) ? 1 : 0;
+                return steal(wrap(array_like(data.ptr(), dtype.is_none() ? nullptr : &d,
+                                             device.is_none() ? nullptr : &where, how)));
+            });
+        },
+        nb::arg("data"), nb::arg("dtype") = nb::none(), nb::arg("device") = nb::none(),
+        nb::arg("copy") = nb::none());
+    m.def(
+        "from_dlpack",
+        [](nb::handle x, nb::object copy) {
+            return guarded([&] {
+                service();
+                return steal(wrap(from_dlpack(x.ptr(), copy.is_none()         ? -1
+                                                       : nb::cast<bool>(copy) ? 1
+                                                                              : 0)));
+            });
+        },
+        nb::arg("x"), nb::arg("copy") = nb::none());
 
     m.def("grad_enabled", &grad_enabled);
     m.def("set_grad_enabled", &set_grad_enabled);
-    m.def("gradients", &gradients, nb::arg("outputs"), nb::arg("inputs"), nb::arg("gradients").none(),
-          nb::arg("create_graph"));
+    m.def("gradients", &gradients, nb::arg("outputs"), nb::arg("inputs"),
+          nb::arg("gradients").none(), nb::arg("create_graph"));
     m.def("make_leaf", &make_leaf_like);
     m.def("make_relay", &make_relay);
     m.def("custom_function", &custom_function);
     m.def("release_consumed", &release_consumed);
     m.def("flush", [] { guarded([] { Recorder::current().flush(); }); });
-    m.def("synchronize", [] { guarded([] { service(); finish_recorded(); }); });
+    m.def("synchronize", [] {
+        guarded([] {
+            service();
+            finish_recorded();
+        });
+    });
     m.def("promote_types", [](nb::handle a, nb::handle b) {
-        return guarded([&] { return steal(from_dtype(promote(to_dtype("result_type", a.ptr()), to_dtype("result_type", b.ptr())))); });
+        return guarded([&] {
+            return steal(from_dtype(
+                promote(to_dtype("result_type", a.ptr()), to_dtype("result_type", b.ptr()))));
+        });
     });
 
     m.def("memory_stats", &memory_statistics, nb::arg("device") = 0);
-    m.def("reset_peak", [](int device) { cpu_allocator(device).reset_peak(); }, nb::arg("device") = 0);
-    m.def("release_cached", [](int device) { return cpu_allocator(device).release_cached(); }, nb::arg("device") = 0);
+    m.def(
+        "reset_peak", [](int device) { cpu_allocator(device).reset_peak(); },
+        nb::arg("device") = 0);
+    m.def(
+        "release_cached", [](int device) { return cpu_allocator(device).release_cached(); },
+        nb::arg("device") = 0);
     m.def("memory_limit", &memory_limit);
     m.def("set_memory_limit", &set_memory_limit);
     m.def("num_threads", &pool_threads);
-    m.def("set_num_threads", [](int n) { guarded([&] {
-        if (n < 1) fail(ErrorKind::kValue, "set_num_threads", "the number of threads is %d; it must be at least 1", n);
-        set_pool_threads(n);
-    }); });
+    m.def("set_num_threads", [](int n) {
+        guarded([&] {
+            if (n < 1)
+                fail(ErrorKind::kValue, "set_num_threads",
+                     "the number of threads is %d; it must be at least 1", n);
+            set_pool_threads(n);
+        });
+    });
     m.def("threads_reason", &pool_size_reason);
     m.def("fma_peak", &cpu::fma_peak);
     m.def("window_limit", &window_limit);
-    m.def("set_window_limit", [](int n) { guarded([&] { Recorder::current().flush(); set_window_limit(n); }); });
+    m.def("set_window_limit", [](int n) {
+        guarded([&] {
+            Recorder::current().flush();
+            set_window_limit(n);
+        });
+    });
     m.def("isa", [] { return guarded([] { return std::string(cpu::cpu_tables().isa); }); });
     m.def("device_count", [](const std::string& kind) {
-        return guarded([&] { return unavailable_reason(kind).empty() ? backend(parse_device(kind)).device_count() : 0; });
+        return guarded([&] {
+            return unavailable_reason(kind).empty() ? backend(parse_device(kind)).device_count()
+                                                    : 0;
+        });
     });
     m.def("unavailable_reason", &unavailable_reason);
     m.def("detect_nan", &detect_nan);

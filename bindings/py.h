@@ -13,9 +13,8 @@
 namespace sn::py {
 
 struct PyTensor {
-    PyObject_HEAD
-    Tensor tensor;        // unused while `cell` is set
-    Ref<Cell> cell;       // set once the tensor has views or is one
+    PyObject_HEAD Tensor tensor;  // unused while `cell` is set
+    Ref<Cell> cell;               // set once the tensor has views or is one
     PyObject* dict;
     PyObject* weakrefs;
 };
@@ -48,8 +47,8 @@ PyObject* from_dtype(DType dtype);
 PyObject* from_shape(const Dims& shape);
 std::string type_name(PyObject* o);
 
-// Anything array-like: numbers, nested sequences, NumPy arrays, objects with __dlpack__ or a buffer.
-// `copy`: 1 always, 0 never (fails when one is needed), -1 when needed.
+// Anything array-like: numbers, nested sequences, NumPy arrays, objects with __dlpack__ or a
+// buffer. `copy`: 1 always, 0 never (fails when one is needed), -1 when needed.
 Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int copy);
 PyObject* to_numpy(PyObject* tensor);
 Tensor from_dlpack(PyObject* o, int copy);
@@ -68,11 +67,11 @@ void init_module_functions(PyObject* module);
 void service();
 
 #define SN_PY_TRY try {
-#define SN_PY_CATCH(result)       \
-    }                             \
-    catch (...) {                 \
+#define SN_PY_CATCH(result)           \
+    }                                 \
+    catch (...) {                     \
         ::sn::py::set_python_error(); \
-        return result;            \
+        return result;                \
     }
 
 }  // namespace sn::py

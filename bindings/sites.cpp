@@ -20,7 +20,7 @@ namespace {
 // stores a number. Code objects are kept alive: their address is the key.
 struct Site {
     PyCodeObject* code;
-    int offset;      // bytes
+    int offset;  // bytes
     uint32_t scope;
     friend bool operator==(const Site&, const Site&) = default;
 };
@@ -51,7 +51,8 @@ bool is_internal(PyCodeObject* code) {
     if (it != internal_code.end()) return it->second;
     const char* file = PyUnicode_AsUTF8(code->co_filename);
     bool inside = false;
-    if (file && !package_folder.empty()) inside = package_folder.compare(0, std::string::npos, file, package_folder.size()) == 0;
+    if (file && !package_folder.empty())
+        inside = package_folder.compare(0, std::string::npos, file, package_folder.size()) == 0;
     if (!file) PyErr_Clear();
     Py_INCREF(code);
     internal_code.emplace(code, inside);
@@ -92,7 +93,8 @@ uint32_t python_site() {
         _Py_CODEUNIT* at = frame->prev_instr;
 #endif
         if (is_internal(code)) continue;
-        return intern(code, static_cast<int>(at - _PyCode_CODE(code)) * static_cast<int>(sizeof(_Py_CODEUNIT)));
+        return intern(code, static_cast<int>(at - _PyCode_CODE(code)) *
+                                static_cast<int>(sizeof(_Py_CODEUNIT)));
     }
     return 0;
 #else
@@ -138,9 +140,11 @@ std::string python_site_text(uint32_t id) {
 // Enters a module's scope; returns what leave_scope() needs.
 PyObject* enter_scope(PyObject*, PyObject* name) {
     const uint32_t before = scope;
-    const uint64_t key = static_cast<uint64_t>(reinterpret_cast<size_t>(name)) * 0x9e3779b97f4a7c15ull ^ before;
+    const uint64_t key =
+        static_cast<uint64_t>(reinterpret_cast<size_t>(name)) * 0x9e3779b97f4a7c15ull ^ before;
     const auto it = scope_ids.find(key);
-    if (it != scope_ids.end() && scopes[it->second].name == name && scopes[it->second].parent == before) {
+    if (it != scope_ids.end() && scopes[it->second].name == name &&
+        scopes[it->second].parent == before) {
         scope = it->second;
     } else if (scopes.size() < kMaxSites) {
         Py_INCREF(name);
@@ -172,7 +176,8 @@ PyObject* describe_site(PyObject*, PyObject* id) {
 PyMethodDef methods[] = {
     {"enter_scope", enter_scope, METH_O, "Enters the scope of a module of this name."},
     {"leave_scope", leave_scope, METH_O, "Leaves it."},
-    {"set_package_folder", set_package_folder, METH_O, "Frames below this folder are not the user's."},
+    {"set_package_folder", set_package_folder, METH_O,
+     "Frames below this folder are not the user's."},
     {"describe_site", describe_site, METH_O, "The text of a call site."},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -1,5 +1,6 @@
-// sennit.Tensor: operators, indexing, attributes and conversions. Methods that are functions of the
-// registry are added by functions.cpp.
+// sennit.Tensor: the type, its operators and its methods. Attributes are in tensor_attributes.cpp,
+// indexing and the buffer protocol in tensor_access.cpp; methods that are functions of the registry
+// are added by functions.cpp.
 #include <cmath>
 #include <cstring>
 
@@ -10,6 +11,7 @@
 #include "record/read.h"
 #include "record/recorder.h"
 #include "record/tape.h"
+#include "tensor_type.h"
 
 namespace sn::py {
 
@@ -22,8 +24,10 @@ const Tensor& get(PyObject* o) {
 
 void rebind(PyObject* o, Tensor value) {
     PyTensor* p = as_py(o);
-    if (p->cell) write(*p->cell, std::move(value));
-    else p->tensor = std::move(value);
+    if (p->cell)
+        write(*p->cell, std::move(value));
+    else
+        p->tensor = std::move(value);
 }
 
 namespace {
@@ -56,8 +60,10 @@ void tensor_dealloc(PyObject* self) {
     Py_CLEAR(p->dict);
     p->tensor.~Tensor();
     p->cell.~Ref<Cell>();
-    if (type == tensor_type && n_free < kMaxFree) free_objects[n_free++] = self;
-    else type->tp_free(self);
+    if (type == tensor_type && n_free < kMaxFree)
+        free_objects[n_free++] = self;
+    else
+        type->tp_free(self);
     Py_DECREF(type);
 }
 
@@ -100,20 +106,14 @@ PyObject* wrap_all(Results results, bool as_tuple) {
     PyObject* list = as_tuple ? PyTuple_New(n) : PyList_New(n);
     for (Py_ssize_t i = 0; i < n; ++i) {
         PyObject* item = wrap(std::move(results[static_cast<size_t>(i)]));
-        if (as_tuple) PyTuple_SET_ITEM(list, i, item);
-        else PyList_SET_ITEM(list, i, item);
+        if (as_tuple)
+            PyTuple_SET_ITEM(list, i, item);
+        else
+            PyList_SET_ITEM(list, i, item);
     }
     return list;
 }
 
-namespace {
-
-// ---- operators
-
-using Binary = Tensor (*)(const Tensor&, const Tensor&);
-using Unary = Tensor (*)(const Tensor&);
-
-// An operand of an operator; false: not ours (the other side's operator is tried).
 bool operand(PyObject* o, Tensor* out) {
     if (is_tensor(o)) {
         *out = get(o);
@@ -132,6 +132,13 @@ bool operand(PyObject* o, Tensor* out) {
     return false;
 }
 
+namespace {
+
+// ---- operators
+
+using Binary = Tensor (*)(const Tensor&, const Tensor&);
+using Unary = Tensor (*)(const Tensor&);
+
 template <Binary op>
 PyObject* binary(PyObject* a, PyObject* b) {
     SN_PY_TRY
@@ -145,22 +152,27 @@ PyObject* binary(PyObject* a, PyObject* b) {
 void assign(PyObject* self, const char* op, const Tensor& result) {
     const Tensor& x = get(self);
     if (grad_enabled() && x.node() && x.node()->leaf) {
-        fail(ErrorKind::kGrad, op, "a leaf of shape %s that requires a gradient is written in place; do it "
-             "inside `with sn.no_grad():`, or work on a new tensor", format_shape(x.shape()).c_str());
-    }
-    if (!(result.shape() == x.shape())) {
-        fail(ErrorKind::kShape, op, "the result has shape %s, but the tensor written has %s; an operation in "
-             "place keeps the shape; write x = x ... instead", format_shape(result.shape()).c_str(),
+        fail(ErrorKind::kGrad, op,
+             "a leaf of shape %s that requires a gradient is written in place; do it "
+             "inside `with sn.no_grad():`, or work on a new tensor",
              format_shape(x.shape()).c_str());
     }
+    if (!(result.shape() == x.shape())) {
+        fail(ErrorKind::kShape, op,
+             "the result has shape %s, but the tensor written has %s; an operation in "
+             "place keeps the shape; write x = x ... instead",
+             format_shape(result.shape()).c_str(), format_shape(x.shape()).c_str());
+    }
     if (result.dtype() != x.dtype() && is_float(result.dtype()) && !is_float(x.dtype())) {
-        fail(ErrorKind::kDType, op, "the result is %s, but the tensor written is %s; an operation in place keeps "
-             "the dtype; convert it first with x.astype(sn.%s)", dtype_name(result.dtype()), dtype_name(x.dtype()),
-             dtype_name(result.dtype()));
+        fail(ErrorKind::kDType, op,
+             "the result is %s, but the tensor written is %s; an operation in place keeps "
+             "the dtype; convert it first with x.astype(sn.%s)",
+             dtype_name(result.dtype()), dtype_name(x.dtype()), dtype_name(result.dtype()));
     }
     Tensor value = cast(result, x.dtype());
     if (!grad_enabled() && x.node() && x.node()->leaf)
-        value = Tensor(value.value(), x.node(), x.output());  // a parameter stays the leaf that it is
+        value =
+            Tensor(value.value(), x.node(), x.output());  // a parameter stays the leaf that it is
     rebind(self, std::move(value));
 }
 
@@ -203,16 +215,19 @@ PyObject* compare(PyObject* a, PyObject* b, int op) {
     }
 }
 
-Py_hash_t identity_hash(PyObject* self) { return static_cast<Py_hash_t>(reinterpret_cast<size_t>(self) >> 4); }
+Py_hash_t identity_hash(PyObject* self) {
+    return static_cast<Py_hash_t>(reinterpret_cast<size_t>(self) >> 4);
+}
 
 // ---- reading single numbers
 
 Scalar read_item(PyObject* self, const char* op) {
     const Tensor& t = get(self);
     if (t.numel() != 1) {
-        fail(ErrorKind::kShape, op, "a tensor of shape %s has %lld elements; only one element becomes a Python "
-             "number; reduce it first, or use x.tolist()", format_shape(t.shape()).c_str(),
-             static_cast<long long>(t.numel()));
+        fail(ErrorKind::kShape, op,
+             "a tensor of shape %s has %lld elements; only one element becomes a Python "
+             "number; reduce it first, or use x.tolist()",
+             format_shape(t.shape()).c_str(), static_cast<long long>(t.numel()));
     }
     return read_number(op, t.detach());
 }
@@ -229,7 +244,8 @@ PyObject* item(PyObject* self, PyObject*) {
     SN_PY_TRY
     service();
     const Scalar s = read_item(self, "item");
-    if (get(self).dtype() == DType::kU64) return PyLong_FromUnsignedLongLong(static_cast<uint64_t>(s.i));
+    if (get(self).dtype() == DType::kU64)
+        return PyLong_FromUnsignedLongLong(static_cast<uint64_t>(s.i));
     return scalar_object(s);
     SN_PY_CATCH(nullptr)
 }
@@ -246,7 +262,8 @@ PyObject* to_long(PyObject* self) {
 }
 PyObject* to_index(PyObject* self) {
     if (is_float(get(self).dtype()) || get(self).dtype() == DType::kBool || get(self).rank() > 0) {
-        PyErr_SetString(PyExc_TypeError, "only integer tensors of one element and rank 0 can be an index");
+        PyErr_SetString(PyExc_TypeError,
+                        "only integer tensors of one element and rank 0 can be an index");
         return nullptr;
     }
     return to_long(self);
@@ -255,287 +272,11 @@ int truth(PyObject* self) {
     SN_PY_TRY
     const Tensor& t = get(self);
     if (t.numel() != 1) {
-        fail(ErrorKind::kValue, "bool", "the truth of a tensor of shape %s is ambiguous; use x.any() or x.all()",
+        fail(ErrorKind::kValue, "bool",
+             "the truth of a tensor of shape %s is ambiguous; use x.any() or x.all()",
              format_shape(t.shape()).c_str());
     }
     return read_item(self, "bool").as_double() != 0;
-    SN_PY_CATCH(-1)
-}
-
-// ---- indexing
-
-// Lets a sequence of items be read as NumPy reads it. Returns false after a type error was raised.
-void read_items(PyObject* key, std::vector<IndexItem>& items) {
-    const auto one = [&](PyObject* o) {
-        IndexItem it;
-        if (o == Py_None) {
-            it.kind = IndexItem::kNewaxis;
-        } else if (o == Py_Ellipsis) {
-            it.kind = IndexItem::kEllipsis;
-        } else if (PySlice_Check(o)) {
-            auto* s = reinterpret_cast<PySliceObject*>(o);
-            it.kind = IndexItem::kSlice;
-            const auto bound = [](PyObject* v, bool* has, int64_t* out) {
-                if (v == Py_None) return;
-                *has = true;
-                *out = to_int("getitem", "slice", v);
-            };
-            bound(s->start, &it.has_start, &it.start);
-            bound(s->stop, &it.has_stop, &it.stop);
-            bound(s->step, &it.has_step, &it.step);
-        } else if (PyLong_Check(o) && !PyBool_Check(o)) {
-            it.kind = IndexItem::kInteger;
-            it.start = PyLong_AsLongLong(o);
-            if (it.start == -1 && PyErr_Occurred()) raise_python();
-        } else if (is_tensor(o)) {
-            it.kind = IndexItem::kTensor;
-            it.tensor = get(o);
-        } else if (PyList_Check(o) || PyTuple_Check(o) || PyBool_Check(o) || PyObject_CheckBuffer(o)) {
-            it.kind = IndexItem::kTensor;
-            const bool list = PyList_Check(o) || PyTuple_Check(o);
-            if (list && PySequence_Size(o) == 0) {
-                const DType d = DType::kI64;
-                it.tensor = array_like(o, &d, nullptr, 1);
-            } else {
-                it.tensor = array_like(o, nullptr, nullptr, -1);
-            }
-        } else if (PyIndex_Check(o)) {
-            it.kind = IndexItem::kInteger;
-            it.start = to_int("getitem", "index", o);
-        } else {
-            fail(ErrorKind::kType, "getitem", "%s cannot index a tensor; use integers, slices, None, ..., "
-                 "integer tensors or bool masks", type_name(o).c_str());
-        }
-        items.push_back(std::move(it));
-    };
-    if (PyTuple_Check(key)) {
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i) one(PyTuple_GET_ITEM(key, i));
-    } else {
-        one(key);
-    }
-}
-
-PyObject* get_item(PyObject* self, PyObject* key) {
-    SN_PY_TRY
-    Recorder::current().make_room();
-    std::vector<IndexItem> items;
-    read_items(key, items);
-    return wrap(index(get(self), items.data(), static_cast<int>(items.size())), self);
-    SN_PY_CATCH(nullptr)
-}
-
-int set_item(PyObject* self, PyObject* key, PyObject* value) {
-    SN_PY_TRY
-    if (!value) fail(ErrorKind::kType, "setitem", "elements of a tensor cannot be deleted");
-    const Tensor& x = get(self);
-    if (grad_enabled() && x.node() && x.node()->leaf) {
-        fail(ErrorKind::kGrad, "setitem", "a leaf of shape %s that requires a gradient is written in place; do it "
-             "inside `with sn.no_grad():`, or work on a copy (x.clone())", format_shape(x.shape()).c_str());
-    }
-    std::vector<IndexItem> items;
-    read_items(key, items);
-    Tensor v;
-    if (!operand(value, &v)) v = array_like(value, nullptr, nullptr, -1);
-    Tensor result = index_update(x, items.data(), static_cast<int>(items.size()), v);
-    if (!grad_enabled() && x.node() && x.node()->leaf) result = Tensor(result.value(), x.node(), x.output());
-    rebind(self, std::move(result));
-    return 0;
-    SN_PY_CATCH(-1)
-}
-
-Py_ssize_t length(PyObject* self) {
-    const Tensor& t = get(self);
-    if (t.rank() == 0) {
-        PyErr_SetString(PyExc_TypeError, "len() of a tensor of rank 0");
-        return -1;
-    }
-    return static_cast<Py_ssize_t>(t.size(0));
-}
-
-PyObject* sequence_item(PyObject* self, Py_ssize_t i) {
-    SN_PY_TRY
-    const Tensor& t = get(self);
-    if (t.rank() == 0) fail(ErrorKind::kShape, "getitem", "a tensor of rank 0 cannot be iterated over");
-    if (i < 0 || i >= t.size(0)) {
-        PyErr_SetNone(PyExc_IndexError);  // ends an iteration
-        return nullptr;
-    }
-    IndexItem it;
-    it.kind = IndexItem::kInteger;
-    it.start = i;
-    return wrap(index(t, &it, 1), self);
-    SN_PY_CATCH(nullptr)
-}
-
-// ---- buffer protocol: read-only, zero-copy; the view holds the buffer
-
-struct Export {
-    HeldBuffer buffer;
-    SmallVec<Py_ssize_t, 8> shape, strides;
-};
-
-const char* buffer_format(DType d) {
-    switch (d) {
-        case DType::kBool: return "?";
-        case DType::kI8: return "b";
-        case DType::kI16: return "h";
-        case DType::kI32: return "i";
-        case DType::kI64: return "q";
-        case DType::kU8: return "B";
-        case DType::kU16: return "H";
-        case DType::kU32: return "I";
-        case DType::kU64: return "Q";
-        case DType::kF16: return "e";
-        case DType::kBF16: return "H";  // as bits: no format letter exists
-        case DType::kF32: return "f";
-        case DType::kF64: return "d";
-    }
-    return "B";
-}
-
-int get_buffer(PyObject* self, Py_buffer* view, int flags) {
-    SN_PY_TRY
-    if (flags & PyBUF_WRITABLE) {
-        PyErr_SetString(PyExc_BufferError, "a tensor's memory is read-only");
-        return -1;
-    }
-    if (get(self).requires_grad() && grad_enabled()) {
-        fail(ErrorKind::kGrad, "buffer", "the tensor of shape %s requires a gradient, which NumPy and others "
-             "cannot follow; use x.detach()", format_shape(get(self).shape()).c_str());
-    }
-    Tensor t = get(self).detach();
-    wait_ready(t);
-    if (!backend(t.device()).host_visible()) t = copy_to_device(t, Device{});
-    if ((flags & PyBUF_STRIDES) != PyBUF_STRIDES && !is_contiguous(t.shape(), t.value()->strides)) {
-        Tensor keep;
-        read_values(t, &keep);
-        t = keep;
-    }
-    const Value& v = *t.value();
-    auto* e = new Export;
-    e->buffer = v.buffer;
-    const Py_ssize_t size = static_cast<Py_ssize_t>(dtype_size(v.meta.dtype));
-    for (size_t i = 0; i < v.meta.shape.size(); ++i) {
-        e->shape.push_back(v.meta.shape[i]);
-        e->strides.push_back(v.strides[i] * size);
-    }
-    view->obj = Py_NewRef(self);
-    view->buf = static_cast<char*>(v.buffer->data()) + v.offset * size;
-    view->len = static_cast<Py_ssize_t>(t.numel()) * size;
-    view->readonly = 1;
-    view->itemsize = size;
-    view->format = flags & PyBUF_FORMAT ? const_cast<char*>(buffer_format(v.meta.dtype)) : nullptr;
-    view->ndim = t.rank();
-    view->shape = flags & PyBUF_ND ? e->shape.data() : nullptr;
-    view->strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? e->strides.data() : nullptr;
-    view->suboffsets = nullptr;
-    view->internal = e;
-    return 0;
-    SN_PY_CATCH(-1)
-}
-
-void release_buffer(PyObject*, Py_buffer* view) { delete static_cast<Export*>(view->internal); }
-
-// ---- attributes
-
-PyObject* get_shape(PyObject* self, void*) { return from_shape(get(self).shape()); }
-PyObject* get_dtype(PyObject* self, void*) { return from_dtype(get(self).dtype()); }
-PyObject* get_ndim(PyObject* self, void*) { return PyLong_FromLong(get(self).rank()); }
-PyObject* get_size(PyObject* self, void*) { return PyLong_FromLongLong(get(self).numel()); }
-PyObject* get_itemsize(PyObject* self, void*) { return PyLong_FromSize_t(dtype_size(get(self).dtype())); }
-PyObject* get_nbytes(PyObject* self, void*) {
-    return PyLong_FromLongLong(get(self).numel() * static_cast<int64_t>(dtype_size(get(self).dtype())));
-}
-PyObject* get_device(PyObject* self, void*) {
-    return PyUnicode_FromString(device_name(get(self).device()).c_str());
-}
-PyObject* get_requires_grad(PyObject* self, void*) { return PyBool_FromLong(get(self).requires_grad()); }
-PyObject* get_is_leaf(PyObject* self, void*) {
-    const Tensor& t = get(self);
-    return PyBool_FromLong(!t.node() || t.node()->leaf);
-}
-
-void set_requires(PyObject* self, bool on) {
-    const Tensor& t = get(self);
-    if (on == t.requires_grad()) return;
-    if (on) {
-        if (!is_float(t.dtype())) {
-            fail(ErrorKind::kGrad, "requires_grad", "a tensor of dtype %s cannot require a gradient; only "
-                 "floating-point tensors can; convert it with x.astype(sn.float32)", dtype_name(t.dtype()));
-        }
-        const Tensor leaf(t.value(), make_leaf(t.value()->meta), 0);
-        PyTensor* p = as_py(self);
-        if (p->cell) p->cell->current = leaf;
-        else p->tensor = leaf;
-        return;
-    }
-    if (!t.node()->leaf) {
-        fail(ErrorKind::kGrad, "requires_grad", "only leaves can stop requiring a gradient; use x.detach()");
-    }
-    PyTensor* p = as_py(self);
-    const Tensor plain = t.detach();
-    if (p->cell) p->cell->current = plain;
-    else p->tensor = plain;
-}
-
-int set_requires_grad(PyObject* self, PyObject* value, void*) {
-    SN_PY_TRY
-    const int on = value ? PyObject_IsTrue(value) : 0;
-    if (on < 0) return -1;
-    set_requires(self, on != 0);
-    return 0;
-    SN_PY_CATCH(-1)
-}
-
-PyObject* get_grad(PyObject* self, void*) {
-    const Tensor& t = get(self);
-    if (!t.node() || !t.node()->extra || !t.node()->extra->grad) Py_RETURN_NONE;
-    return wrap(t.node()->extra->grad);
-}
-
-int set_grad(PyObject* self, PyObject* value, void*) {
-    SN_PY_TRY
-    const Tensor& t = get(self);
-    if (!t.node() || !t.node()->leaf) {
-        fail(ErrorKind::kGrad, "grad", "only a leaf that requires a gradient has one; this tensor of shape %s "
-             "does not", format_shape(t.shape()).c_str());
-    }
-    if (!value || value == Py_None) {
-        t.node()->extra->grad = Tensor();
-        return 0;
-    }
-    const Tensor g = to_tensor("grad", "value", value);
-    if (!(g.shape() == t.shape())) {
-        fail(ErrorKind::kShape, "grad", "the gradient has shape %s, the tensor %s; they must be equal",
-             format_shape(g.shape()).c_str(), format_shape(t.shape()).c_str());
-    }
-    t.node()->extra->grad = cast(g, t.dtype());
-    return 0;
-    SN_PY_CATCH(-1)
-}
-
-PyObject* get_transposed(PyObject* self, void*) {
-    SN_PY_TRY
-    const Tensor& t = get(self);
-    Dims axes;
-    for (int i = t.rank(); i-- > 0;) axes.push_back(i);
-    return wrap(permute(t, axes), self);
-    SN_PY_CATCH(nullptr)
-}
-PyObject* get_matrix_transposed(PyObject* self, void*) {
-    SN_PY_TRY
-    return wrap(transpose(get(self), -2, -1), self);
-    SN_PY_CATCH(nullptr)
-}
-
-// `data`: the value without its history; assigning it replaces the value (a parameter stays one).
-PyObject* get_data(PyObject* self, void*) { return wrap(get(self).detach()); }
-int set_data(PyObject* self, PyObject* value, void*) {
-    SN_PY_TRY
-    const Tensor& t = get(self);
-    const Tensor v = to_tensor("data", "value", value);
-    rebind(self, t.node() && t.node()->leaf ? Tensor(v.value(), t.node(), 0) : v.detach());
-    return 0;
     SN_PY_CATCH(-1)
 }
 
@@ -552,7 +293,9 @@ PyObject* numpy(PyObject* self, PyObject*) {
 PyObject* array(PyObject* self, PyObject* args, PyObject* keywords) {
     static const char* names[] = {"dtype", "copy", nullptr};
     PyObject *dtype = Py_None, *copy = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|OO", const_cast<char**>(names), &dtype, &copy)) return nullptr;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|OO", const_cast<char**>(names), &dtype,
+                                     &copy))
+        return nullptr;
     SN_PY_TRY
     PyObject* made = to_numpy(self);
     if (dtype != Py_None) {
@@ -572,7 +315,8 @@ PyObject* array(PyObject* self, PyObject* args, PyObject* keywords) {
 PyObject* nested_list(PyObject* flat, const Dims& shape, size_t depth, Py_ssize_t* at) {
     if (depth == shape.size()) return Py_NewRef(PyList_GET_ITEM(flat, (*at)++));
     PyObject* list = PyList_New(static_cast<Py_ssize_t>(shape[depth]));
-    for (Py_ssize_t i = 0; i < shape[depth]; ++i) PyList_SET_ITEM(list, i, nested_list(flat, shape, depth + 1, at));
+    for (Py_ssize_t i = 0; i < shape[depth]; ++i)
+        PyList_SET_ITEM(list, i, nested_list(flat, shape, depth + 1, at));
     return list;
 }
 
@@ -581,13 +325,18 @@ PyObject* to_list(PyObject* self, PyObject*) {
     service();
     Tensor keep;
     const Tensor t = get(self).detach();
-    const Tensor wide = t.dtype() == DType::kBF16 || t.dtype() == DType::kF16 ? cast(t, DType::kF32) : t;
+    const Tensor wide =
+        t.dtype() == DType::kBF16 || t.dtype() == DType::kF16 ? cast(t, DType::kF32) : t;
     const char* data = static_cast<const char*>(read_values(wide, &keep));
     const Py_ssize_t n = static_cast<Py_ssize_t>(t.numel());
     PyObject* flat = PyList_New(n);
     for (Py_ssize_t i = 0; i < n; ++i) {
         PyObject* o = nullptr;
-        const auto at = [&]<class T>(T) { T v; std::memcpy(&v, data + static_cast<size_t>(i) * sizeof(T), sizeof(T)); return v; };
+        const auto at = [&]<class T>(T) {
+            T v;
+            std::memcpy(&v, data + static_cast<size_t>(i) * sizeof(T), sizeof(T));
+            return v;
+        };
         switch (wide.dtype()) {
             case DType::kBool: o = PyBool_FromLong(at(uint8_t{})); break;
             case DType::kI8: o = PyLong_FromLong(at(int8_t{})); break;
@@ -617,16 +366,18 @@ PyObject* to_list(PyObject* self, PyObject*) {
 
 PyObject* backward_method(PyObject* self, PyObject* args, PyObject* keywords) {
     static const char* names[] = {"gradient", "retain_graph", "create_graph", nullptr};
-    PyObject *gradient = Py_None;
+    PyObject* gradient = Py_None;
     int retain = 0, create = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|Opp", const_cast<char**>(names), &gradient, &retain, &create))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|Opp", const_cast<char**>(names), &gradient,
+                                     &retain, &create))
         return nullptr;
     SN_PY_TRY
     const Tensor root = get(self);
     Tensor g;
     if (gradient == Py_None) {
         if (root.numel() != 1) {
-            fail(ErrorKind::kGrad, "backward", "the tensor has shape %s; without an argument only a scalar has a "
+            fail(ErrorKind::kGrad, "backward",
+                 "the tensor has shape %s; without an argument only a scalar has a "
                  "gradient; reduce it first (x.sum(), x.mean()) or pass a gradient of that shape",
                  format_shape(root.shape()).c_str());
         }
@@ -634,7 +385,8 @@ PyObject* backward_method(PyObject* self, PyObject* args, PyObject* keywords) {
     } else {
         g = to_tensor("backward", "gradient", gradient);
         if (!(g.shape() == root.shape())) {
-            fail(ErrorKind::kShape, "backward", "the gradient has shape %s, the tensor %s; they must be equal",
+            fail(ErrorKind::kShape, "backward",
+                 "the gradient has shape %s, the tensor %s; they must be equal",
                  format_shape(g.shape()).c_str(), format_shape(root.shape()).c_str());
         }
     }
@@ -671,8 +423,9 @@ PyObject* assign_(PyObject* self, PyObject* other) {
     const Tensor v = to_tensor("assign_", "value", other);
     const Tensor x = get(self);
     if (!(v.shape() == x.shape()) || v.dtype() != x.dtype()) {
-        fail(ErrorKind::kShape, "assign_", "the new value is %s%s, the tensor %s%s; they must agree",
-             dtype_name(v.dtype()), format_shape(v.shape()).c_str(), dtype_name(x.dtype()),
+        fail(ErrorKind::kShape, "assign_",
+             "the new value is %s%s, the tensor %s%s; they must agree", dtype_name(v.dtype()),
+             format_shape(v.shape()).c_str(), dtype_name(x.dtype()),
              format_shape(x.shape()).c_str());
     }
     if (v.value()->kind == ValueState::kPending && v.value() != x.value()) {
@@ -696,8 +449,10 @@ PyObject* to(PyObject* self, PyObject* args, PyObject* keywords) {
         if (PyUnicode_Check(o)) {
             DType d;
             const char* text = PyUnicode_AsUTF8(o);
-            if (parse_dtype(text, &d)) t = cast(t, d);
-            else t = copy_to_device(t, parse_device(text));
+            if (parse_dtype(text, &d))
+                t = cast(t, d);
+            else
+                t = copy_to_device(t, parse_device(text));
             return;
         }
         t = cast(t, to_dtype("to", o));
@@ -717,7 +472,8 @@ PyObject* register_hook(PyObject* self, PyObject* hook) {
     SN_PY_TRY
     const Tensor& t = get(self);
     if (!t.node() || !t.node()->leaf) {
-        fail(ErrorKind::kGrad, "register_hook", "gradient hooks belong to leaves that require a gradient");
+        fail(ErrorKind::kGrad, "register_hook",
+             "gradient hooks belong to leaves that require a gradient");
     }
     std::shared_ptr<PyObject> held(Py_NewRef(hook), [](PyObject* o) { Py_DECREF(o); });
     t.node()->extra->hooks.push_back([held](const Tensor& g) -> Tensor {
@@ -762,11 +518,14 @@ PyObject* python_text(PyObject* self, const char* function, PyObject* argument) 
 }
 PyObject* repr(PyObject* self) { return python_text(self, "tensor_repr", nullptr); }
 PyObject* html(PyObject* self, PyObject*) { return python_text(self, "tensor_html", nullptr); }
-PyObject* format(PyObject* self, PyObject* spec) { return python_text(self, "tensor_format", spec); }
+PyObject* format(PyObject* self, PyObject* spec) {
+    return python_text(self, "tensor_format", spec);
+}
 PyObject* dlpack(PyObject* self, PyObject* args, PyObject* keywords) {
     static const char* names[] = {"stream", "max_version", "dl_device", "copy", nullptr};
     PyObject *stream = Py_None, *version = Py_None, *device = Py_None, *copy = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$OOOO", const_cast<char**>(names), &stream, &version, &device, &copy))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$OOOO", const_cast<char**>(names), &stream,
+                                     &version, &device, &copy))
         return nullptr;
     SN_PY_TRY
     return to_dlpack(self, version, copy);
@@ -778,15 +537,16 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     static const char* names[] = {"data", "dtype", "device", "requires_grad", nullptr};
     PyObject *data = nullptr, *dtype = Py_None, *device = Py_None;
     int requires_grad = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|OOp", const_cast<char**>(names), &data, &dtype, &device,
-                                     &requires_grad))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|OOp", const_cast<char**>(names), &data,
+                                     &dtype, &device, &requires_grad))
         return nullptr;
     SN_PY_TRY
     DType d{};
     Device where{};
     if (dtype != Py_None) d = to_dtype("tensor", dtype);
     if (device != Py_None) where = to_device("tensor", device);
-    Tensor t = array_like(data, dtype != Py_None ? &d : nullptr, device != Py_None ? &where : nullptr, -1);
+    Tensor t =
+        array_like(data, dtype != Py_None ? &d : nullptr, device != Py_None ? &where : nullptr, -1);
     PyTensor* p = allocate(type);
     p->tensor = t.detach();
     PyObject* o = reinterpret_cast<PyObject*>(p);
@@ -802,24 +562,6 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     SN_PY_CATCH(nullptr)
 }
 
-PyGetSetDef getset[] = {
-    {"shape", get_shape, nullptr, "Sizes of the dimensions, a tuple of ints.", nullptr},
-    {"dtype", get_dtype, nullptr, "Type of the elements.", nullptr},
-    {"device", get_device, nullptr, "Where the tensor lives: 'cpu', 'cpu:1', 'cuda:0'.", nullptr},
-    {"ndim", get_ndim, nullptr, "Number of dimensions.", nullptr},
-    {"size", get_size, nullptr, "Number of elements.", nullptr},
-    {"itemsize", get_itemsize, nullptr, "Bytes of one element.", nullptr},
-    {"nbytes", get_nbytes, nullptr, "Bytes of all elements.", nullptr},
-    {"T", get_transposed, nullptr, "The tensor with its dimensions reversed, a view.", nullptr},
-    {"mT", get_matrix_transposed, nullptr, "The tensor with its last two dimensions swapped, a view.", nullptr},
-    {"requires_grad", get_requires_grad, set_requires_grad, "Whether gradients flow to this tensor.", nullptr},
-    {"is_leaf", get_is_leaf, nullptr, "Whether the user made the tensor (no op on the tape did).", nullptr},
-    {"grad", get_grad, set_grad, "The gradient that backward() accumulated, or None.", nullptr},
-    {"data", get_data, set_data, "The value without its history; assigning replaces the value.", nullptr},
-    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
-};
-
 #define SN_KEYWORDS(f) reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(f))
 PyMethodDef methods[] = {
     {"item", item, METH_NOARGS, "The only element as a Python number."},
@@ -827,15 +569,22 @@ PyMethodDef methods[] = {
     {"numpy", numpy, METH_NOARGS, "A read-only NumPy array over the same memory."},
     {"detach", detach, METH_NOARGS, "The same value without its history."},
     {"backward", SN_KEYWORDS(backward_method), METH_VARARGS | METH_KEYWORDS,
-     "backward(gradient=None, retain_graph=False, create_graph=False)\n\nAdds the gradient of this tensor to "
-     "the `grad` of every leaf it depends on. A tensor of one element needs no `gradient`; others take one of "
-     "their shape. `retain_graph` is accepted and not needed: saved values are given up by optimizer.step(), "
+     "backward(gradient=None, retain_graph=False, create_graph=False)\n\nAdds the gradient of this "
+     "tensor to "
+     "the `grad` of every leaf it depends on. A tensor of one element needs no `gradient`; others "
+     "take one of "
+     "their shape. `retain_graph` is accepted and not needed: saved values are given up by "
+     "optimizer.step(), "
      "not by backward()."},
     {"requires_grad_", requires_grad_, METH_VARARGS, "Sets requires_grad; returns the tensor."},
-    {"copy_", copy_, METH_O, "Replaces the elements by those of another tensor, broadcast and converted."},
-    {"assign_", assign_, METH_O, "Replaces the value by one of the same shape and dtype; for training state."},
-    {"to", SN_KEYWORDS(to), METH_VARARGS | METH_KEYWORDS, "Converts to a dtype, a device, or both."},
-    {"register_hook", register_hook, METH_O, "Calls a function on the gradient before it is accumulated."},
+    {"copy_", copy_, METH_O,
+     "Replaces the elements by those of another tensor, broadcast and converted."},
+    {"assign_", assign_, METH_O,
+     "Replaces the value by one of the same shape and dtype; for training state."},
+    {"to", SN_KEYWORDS(to), METH_VARARGS | METH_KEYWORDS,
+     "Converts to a dtype, a device, or both."},
+    {"register_hook", register_hook, METH_O,
+     "Calls a function on the gradient before it is accumulated."},
     {"stride", strides_method, METH_NOARGS, "Strides in elements."},
     {"__array__", SN_KEYWORDS(array), METH_VARARGS | METH_KEYWORDS, "As a NumPy array."},
     {"__dlpack__", SN_KEYWORDS(dlpack), METH_VARARGS | METH_KEYWORDS, "As a DLPack capsule."},
@@ -854,17 +603,21 @@ PyMemberDef members[] = {
 
 #define SN_SLOT(slot, function) {slot, reinterpret_cast<void*>(function)}
 PyType_Slot slots[] = {
-    {Py_tp_doc, const_cast<char*>(
-        "A multi-dimensional array of one dtype on one device.\n\nMake one with sn.tensor, sn.asarray, sn.zeros and "
-        "so on. Values never change: `x += 1` and `x[i] = v` bind the tensor (and its views and base) to a new "
-        "value, computed in place when nobody else holds the old one.\n\nExamples\n--------\n"
-        ">>> x = sn.tensor([[1.0, 2.0], [3.0, 4.0]])\n>>> x[0] += 10\n>>> (x @ x.T).sum().item()\n452.0\n")},
+    {Py_tp_doc,
+     const_cast<char*>(
+         "A multi-dimensional array of one dtype on one device.\n\nMake one with sn.tensor, "
+         "sn.asarray, sn.zeros and "
+         "so on. Values never change: `x += 1` and `x[i] = v` bind the tensor (and its views and "
+         "base) to a new "
+         "value, computed in place when nobody else holds the old one.\n\nExamples\n--------\n"
+         ">>> x = sn.tensor([[1.0, 2.0], [3.0, 4.0]])\n>>> x[0] += 10\n>>> (x @ "
+         "x.T).sum().item()\n452.0\n")},
     SN_SLOT(Py_tp_new, tensor_new),
     SN_SLOT(Py_tp_dealloc, tensor_dealloc),
     SN_SLOT(Py_tp_repr, repr),
     SN_SLOT(Py_tp_hash, identity_hash),
     SN_SLOT(Py_tp_richcompare, compare),
-    {Py_tp_getset, getset},
+    {Py_tp_getset, tensor_getset},
     {Py_tp_methods, methods},
     {Py_tp_members, members},
     SN_SLOT(Py_nb_add, binary<add>),
@@ -906,7 +659,8 @@ PyType_Slot slots[] = {
     SN_SLOT(Py_bf_releasebuffer, release_buffer),
     {0, nullptr},
 };
-PyType_Spec spec = {"sennit.Tensor", sizeof(PyTensor), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+PyType_Spec spec = {"sennit.Tensor", sizeof(PyTensor), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+                    slots};
 
 }  // namespace
 

@@ -1,13 +1,12 @@
-"""Sennit: a deep-learning framework. Imperative code at compiled speed; numbers that never change."""
+"""Sennit: a deep-learning framework. Imperative code at compiled speed; numbers never change."""
 
 from __future__ import annotations
 
+import atexit as _atexit
 import os as _os
 from typing import Any as _Any
 
 from . import _core
-
-import atexit as _atexit
 
 _atexit.register(_core.shutdown)
 _core.set_package_folder(_os.path.dirname(__file__) + _os.sep)
@@ -40,7 +39,7 @@ _LAZY_NAMES = {
     "num_threads": "_tools",
 }
 
-__all__ = [
+__all__ = [  # noqa: PLE0604
     *_api_all,
     "Function",
     "autograd",

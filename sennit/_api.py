@@ -21,7 +21,7 @@ from ._core import (
     ShapeError,
     Tensor,
     bfloat16,
-    bool,  # noqa: A004 - the Array API's name
+    bool,
     dtype,
     float16,
     float32,
@@ -84,9 +84,7 @@ def tensor(
     return x.requires_grad_(True) if requires_grad else x
 
 
-def asarray(
-    obj: Any, dtype: Any = None, device: Any = None, copy: Any = None
-) -> Tensor:
+def asarray(obj: Any, dtype: Any = None, device: Any = None, copy: Any = None) -> Tensor:
     """The object as a tensor; a tensor stays itself.
 
     Parameters
@@ -181,16 +179,16 @@ def _creator(name: str) -> Any:
 
 
 for _name in ("zeros", "ones", "empty", "full", "arange", "linspace", "eye", "full_like",
-              "zeros_like", "ones_like"):
+              "zeros_like", "ones_like"):  # fmt: skip
     globals()[_name] = _creator(_name)
 for _name in ("rand", "randn"):
     globals()[_name] = _creator(f"random.{_name}")
 
-__all__ = [  # noqa: PLE0604
+__all__ = [  # noqa: PLE0604, F822 - some are set in globals() above
     "DTypeError", "DeviceError", "FileError", "GradError", "IndexOutOfRange", "InternalError",
     "InvalidType", "InvalidValue", "NumericError", "OutOfMemory", "SennitError", "ShapeError",
     "Tensor", "asarray", "bfloat16", "bool", "dtype", "e", "float16", "float32", "float64",
     "from_dlpack", "from_numpy", "inf", "int8", "int16", "int32", "int64", "is_tensor", "nan",
     "newaxis", "pi", "promote_types", "rand", "randn", "tensor", "uint8", "uint16", "uint32",
     "uint64", *(name for name in _functions if "." not in name),
-]
+]  # fmt: skip

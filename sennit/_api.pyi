@@ -675,11 +675,11 @@ def ceil(x: Operand) -> Tensor:
 def chunk(x: Tensor, chunks: _int, axis: _int = 0, *, dim: _int = 0) -> list[Tensor]:
     """Views of at most `chunks` consecutive parts of equal size (the last may be shorter)."""
 
-def clamp(x: Operand, y: Operand, z: Operand) -> Tensor:
-    """x limited to [y, z]; z where y > z; NaN propagates."""
+def clamp(x: Operand, min: Operand | None = None, max: Operand | None = None) -> Tensor:
+    """x limited to [min, max]; max where min > max; NaN propagates."""
 
-def clip(x: Operand, y: Operand, z: Operand) -> Tensor:
-    """x limited to [y, z]; z where y > z; NaN propagates."""
+def clip(x: Operand, min: Operand | None = None, max: Operand | None = None) -> Tensor:
+    """x limited to [min, max]; max where min > max; NaN propagates."""
 
 def clone(x: Tensor) -> Tensor:
     """A tensor of its own with the same elements: writes to one do not show in the other."""

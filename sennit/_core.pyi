@@ -388,11 +388,11 @@ class Tensor:
     def chunk(self, chunks: _int, axis: _int = 0, *, dim: _int = 0) -> list[Tensor]:
         """Views of at most `chunks` consecutive parts of equal size (the last may be shorter)."""
 
-    def clamp(self, y: Operand, z: Operand) -> Tensor:
-        """x limited to [y, z]; z where y > z; NaN propagates."""
+    def clamp(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
+        """x limited to [min, max]; max where min > max; NaN propagates."""
 
-    def clip(self, y: Operand, z: Operand) -> Tensor:
-        """x limited to [y, z]; z where y > z; NaN propagates."""
+    def clip(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
+        """x limited to [min, max]; max where min > max; NaN propagates."""
 
     def clone(self) -> Tensor:
         """A tensor of its own with the same elements: writes to one do not show in the other."""

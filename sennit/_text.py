@@ -67,9 +67,7 @@ def tensor_repr(x: _core.Tensor) -> str:
     name = type(x).__name__ if type(x) is not _core.Tensor else "tensor"
     body = _rows(_pad(texts, width if x.ndim > 0 else 0), x.shape, cut, len(name) + 1)
     extra = ""
-    if x.size == 0 and x.shape != (0,):
-        extra += f", shape={x.shape}"
-    elif any(cut):
+    if (x.size == 0 and x.shape != (0,)) or any(cut):
         extra += f", shape={x.shape}"
     if x.dtype not in (_core.float32, _core.int64, _core.bool) or x.size == 0:
         extra += f", dtype={x.dtype!r}"

@@ -8,7 +8,13 @@ from typing import Any
 from . import _core
 
 __all__ = [
-    "config", "device_count", "doctor", "explain", "memory", "num_threads", "set_num_threads",
+    "config",
+    "device_count",
+    "doctor",
+    "explain",
+    "memory",
+    "num_threads",
+    "set_num_threads",
     "synchronize",
 ]
 

@@ -1,4 +1,4 @@
-"""Random tensors: counter-based (Philox 4x32-10), the same bits on every machine and thread count."""
+"""Random tensors: counter-based (Philox 4x32-10), the same bits on any machine and thread count."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _functions = {
 }
 globals().update(_functions)
 
-__all__ = list(_functions)  # noqa: PLE0605
+__all__ = list(_functions)
 
 
 def __getattr__(name: str) -> Any:

@@ -152,7 +152,7 @@ METHODS = {
 }
 # What Python defines for every type, or (deletion) what only says that it is not allowed.
 NOT_TYPED = {"__delitem__", "__reduce_ex__", "__dict__", "__doc__", "__module__"}
-NOT_TYPED |= {"__weakref__", "__dictoffset__", "__weaklistoffset__"}
+NOT_TYPED |= {"__weakref__", "__dictoffset__", "__weaklistoffset__", "__array_priority__"}
 ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
 BITWISE = ("and", "or", "xor", "lshift", "rshift")
 COMPARISONS = ("lt", "le", "gt", "ge")

@@ -61,17 +61,19 @@ double best_time(const std::function<void()>& body, double seconds = 0.4) {
 #if defined(__x86_64__)
 // Twelve independent chains on registers; returns floating operations.
 #define SN_CHAINS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
-#define SN_PEAK_LOOP(name, isa, V, set1, lanes)                     \
-    __attribute__((target(isa))) double name(int64_t n) {           \
-        const V a = set1(0.999f), b = set1(1e-6f);                  \
-        SN_CHAINS(SN_CHAIN_START)                                   \
-        for (int64_t i = 0; i < n; ++i) {                           \
-            SN_CHAINS(SN_CHAIN_STEP)                                \
-        }                                                           \
-        return double(n) * 12 * 2 * lanes;                          \
+#define SN_PEAK_LOOP(name, isa, V, set1, lanes)           \
+    __attribute__((target(isa))) double name(int64_t n) { \
+        const V a = set1(0.999f), b = set1(1e-6f);        \
+        SN_CHAINS(SN_CHAIN_START)                         \
+        for (int64_t i = 0; i < n; ++i) {                 \
+            SN_CHAINS(SN_CHAIN_STEP)                      \
+        }                                                 \
+        return double(n) * 12 * 2 * lanes;                \
     }
 #define SN_CHAIN_START(j) auto s##j = b;
-#define SN_CHAIN_STEP(j) s##j = SN_FMADD(s##j, a, b); asm volatile("" : "+v"(s##j));
+#define SN_CHAIN_STEP(j)         \
+    s##j = SN_FMADD(s##j, a, b); \
+    asm volatile("" : "+v"(s##j));
 #define SN_FMADD _mm512_fmadd_ps
 SN_PEAK_LOOP(peak_loop_avx512, "avx512f", __m512, _mm512_set1_ps, 16)
 #undef SN_FMADD
@@ -136,8 +138,14 @@ void bench(const Shape& s) {
             static_cast<float*>(b.data)[i] = float(i % 5) - 2;
     }
     const bool ta = s.layout[0] == 'T', tb = s.layout[1] == 'T';
-    GemmCall call{s.m, s.n, s.k, {a.data, s.dtype, ta ? 1 : s.k, ta ? s.m : 1},
-                  {b.data, s.dtype, tb ? 1 : s.n, tb ? s.k : 1}, c.data, s.dtype, s.n};
+    GemmCall call{s.m,
+                  s.n,
+                  s.k,
+                  {a.data, s.dtype, ta ? 1 : s.k, ta ? s.m : 1},
+                  {b.data, s.dtype, tb ? 1 : s.n, tb ? s.k : 1},
+                  c.data,
+                  s.dtype,
+                  s.n};
     std::vector<int64_t> ao, bo, co;
     for (int64_t i = 0; i < s.batch; ++i)
         ao.push_back(i * s.m * s.k), bo.push_back(i * s.k * s.n), co.push_back(i * s.m * s.n);
@@ -191,8 +199,14 @@ void accuracy() {
         for (const bool positive : {false, true}) {
             for (float& x : a) x = positive ? next() : next() - 0.5f;
             for (float& x : b) x = positive ? next() : next() - 0.5f;
-            GemmCall call{m, n, k, {a.data(), DType::kF32, k, 1}, {b.data(), DType::kF32, n, 1},
-                          c.data(), DType::kF32, n};
+            GemmCall call{m,
+                          n,
+                          k,
+                          {a.data(), DType::kF32, k, 1},
+                          {b.data(), DType::kF32, n, 1},
+                          c.data(),
+                          DType::kF32,
+                          n};
             kernels->gemm(call);
             double worst = 0, square = 0;
             for (int64_t i = 0; i < m; ++i)
@@ -216,9 +230,9 @@ void accuracy() {
 
 int main(int argc, char** argv) {
 #if defined(__x86_64__)
-    const std::string isa = argc > 1 ? argv[1]
+    const std::string isa = argc > 1                            ? argv[1]
                             : __builtin_cpu_supports("avx512f") ? "avx512"
-                                                                 : "avx2";
+                                                                : "avx2";
     kernels = isa == "avx512" ? &avx512::gemm_kernels()
               : isa == "avx2" ? &avx2::gemm_kernels()
                               : &v2::gemm_kernels();
@@ -229,9 +243,11 @@ int main(int argc, char** argv) {
     const int64_t largest = argc > 2 ? std::atoll(argv[2]) : 4096;
     const std::string only = argc > 3 ? argv[3] : "";
     for (int threads : {1, 2}) peak[threads] = std::max(1.0, measure_peak(isa, threads));
-    printf("%s: multiply-add peak %.1f GFLOP/s on one thread, %.1f on two; reads %.1f and %.1f "
-           "GB/s\n", isa.c_str(), peak[1] * 1e-9, peak[2] * 1e-9, read_bandwidth(1) * 1e-9,
-           read_bandwidth(2) * 1e-9);
+    printf(
+        "%s: multiply-add peak %.1f GFLOP/s on one thread, %.1f on two; reads %.1f and %.1f "
+        "GB/s\n",
+        isa.c_str(), peak[1] * 1e-9, peak[2] * 1e-9, read_bandwidth(1) * 1e-9,
+        read_bandwidth(2) * 1e-9);
     if (only == "accuracy") return accuracy(), 0;
     printf("%-29s   one thread%32s   two threads\n", "shape", "");
     if (only.empty() || only == "square")
@@ -281,8 +297,8 @@ int main(int argc, char** argv) {
         for (const DType d : {DType::kBF16, DType::kF16})
             for (const char* layout : {"NN", "NT"}) {
                 bench({d == DType::kF16 ? "f16 512" : "bf16 512", 512, 512, 512, layout, 1, d});
-                bench({d == DType::kF16 ? "f16 1x4096 4096x4096" : "bf16 1x4096 4096x4096", 1,
-                       4096, 4096, layout, 1, d});
+                bench({d == DType::kF16 ? "f16 1x4096 4096x4096" : "bf16 1x4096 4096x4096", 1, 4096,
+                       4096, layout, 1, d});
             }
     if (only.empty()) accuracy();
     return 0;

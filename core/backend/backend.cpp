@@ -30,7 +30,9 @@ std::map<std::string, std::string>& reasons() {
 
 }  // namespace
 
-void register_backend(std::unique_ptr<Backend> backend) { backends().push_back(std::move(backend)); }
+void register_backend(std::unique_ptr<Backend> backend) {
+    backends().push_back(std::move(backend));
+}
 int backend_count() { return static_cast<int>(backends().size()); }
 Backend& backend(Device device) { return *backends()[device.backend]; }
 
@@ -40,7 +42,9 @@ std::string device_name(Device device) {
     return std::string(b.name()) + ":" + std::to_string(device.index);
 }
 
-void set_unavailable(const std::string& kind, const std::string& reason) { reasons()[kind] = reason; }
+void set_unavailable(const std::string& kind, const std::string& reason) {
+    reasons()[kind] = reason;
+}
 std::string unavailable_reason(const std::string& kind) {
     const auto it = reasons().find(kind);
     return it == reasons().end() ? std::string() : it->second;
@@ -54,9 +58,10 @@ Device parse_device(const std::string& name) {
         int index = 0;
         if (colon != std::string::npos) {
             const std::string digits = name.substr(colon + 1);
-            const bool number = !digits.empty() && digits.size() < 4 &&
-                                std::all_of(digits.begin(), digits.end(),
-                                            [](char c) { return c >= '0' && c <= '9'; });
+            const bool number =
+                !digits.empty() && digits.size() < 4 &&
+                std::all_of(
+                    digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
             if (!number) {
                 fail(ErrorKind::kDevice, "device", "'%s' is not a device; write it as '%s:0'",
                      name.c_str(), kind.c_str());
@@ -74,10 +79,13 @@ Device parse_device(const std::string& name) {
     }
     const std::string reason = unavailable_reason(kind);
     if (!reason.empty()) {
-        fail(ErrorKind::kDevice, "device", "'%s' cannot be used here: %s; sn.doctor() lists the devices "
-             "of this machine; use 'cpu' instead", name.c_str(), reason.c_str());
+        fail(ErrorKind::kDevice, "device",
+             "'%s' cannot be used here: %s; sn.doctor() lists the devices "
+             "of this machine; use 'cpu' instead",
+             name.c_str(), reason.c_str());
     }
-    fail(ErrorKind::kDevice, "device", "'%s' is not a kind of device; 'cpu' and 'cuda' are", name.c_str());
+    fail(ErrorKind::kDevice, "device", "'%s' is not a kind of device; 'cpu' and 'cuda' are",
+         name.c_str());
 }
 
 }  // namespace sn

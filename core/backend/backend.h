@@ -22,9 +22,9 @@ struct ProgramSpec {
     enum class Kind : uint8_t { kElementwise, kCast, kReduce };
     struct Instruction {
         Kind kind = Kind::kElementwise;
-        OpId op = 0;                  // kElementwise, kReduce
-        DType dtype = DType::kF32;    // kElementwise: computed in; kCast: the target
-        SmallVec<int32_t, 4> args;    // value numbers: inputs first, then instructions in order
+        OpId op = 0;                // kElementwise, kReduce
+        DType dtype = DType::kF32;  // kElementwise: computed in; kCast: the target
+        SmallVec<int32_t, 4> args;  // value numbers: inputs first, then instructions in order
     };
     struct Output {
         int value = 0;
@@ -64,8 +64,9 @@ public:
     virtual void run_program(const CompiledProgram& program, void* const* buffers,
                              const Scalar* scalars) = 0;
     // Runs a kernel with a program on its result while that is in cache.
-    virtual void run_with_epilogue(KernelFn kernel, KernelCall& call, const CompiledProgram& program,
-                                   void* const* buffers, const Scalar* scalars) = 0;
+    virtual void run_with_epilogue(KernelFn kernel, KernelCall& call,
+                                   const CompiledProgram& program, void* const* buffers,
+                                   const Scalar* scalars) = 0;
     // Between this back-end's memory and the host's; waits until it is done.
     virtual void copy_from_host(void* device, const void* host, size_t bytes) = 0;
     virtual void copy_to_host(void* host, const void* device, size_t bytes) = 0;
@@ -76,11 +77,13 @@ public:
 void register_backend(std::unique_ptr<Backend> backend);
 int backend_count();
 Backend& backend(Device device);
-inline Allocator& device_allocator(Device device) { return backend(device).allocator(device.index); }
+inline Allocator& device_allocator(Device device) {
+    return backend(device).allocator(device.index);
+}
 // "cpu", "cpu:1", "cuda:0". Fails with kDevice, saying what is missing on this machine.
 Device parse_device(const std::string& name);
-// Why a kind of device is not there ("cuda"): in words, with what to install. Set by the loader of a
-// back-end that could not start.
+// Why a kind of device is not there ("cuda"): in words, with what to install. Set by the loader of
+// a back-end that could not start.
 void set_unavailable(const std::string& kind, const std::string& reason);
 std::string unavailable_reason(const std::string& kind);
 

@@ -6,8 +6,8 @@
 
 namespace sn {
 
-// Where a kernel finds one tensor. Strides are in elements. Plain data: kernels of every instruction
-// set read it, so it holds no container.
+// Where a kernel finds one tensor. Strides are in elements. Plain data: kernels of every
+// instruction set read it, so it holds no container.
 struct TensorView {
     void* data;
     const int64_t* shape;
@@ -16,7 +16,9 @@ struct TensorView {
     DType dtype;
 
     template <class T>
-    T* as() const { return static_cast<T*>(data); }
+    T* as() const {
+        return static_cast<T*>(data);
+    }
     int64_t numel() const {
         int64_t n = 1;
         for (int i = 0; i < rank; ++i) n *= shape[i];
@@ -31,9 +33,9 @@ struct KernelCall {
     int n_in;
     const TensorView* out;
     int n_out;
-    const int64_t* attrs;   // words, in the order of the op's schema (a list: its length, its items)
-    const void* epilogue;   // the back-end's fused program to run on the result, or null
-    void* workspace;        // as many bytes as the kernel's workspace function asked for
+    const int64_t* attrs;  // words, in the order of the op's schema (a list: its length, its items)
+    const void* epilogue;  // the back-end's fused program to run on the result, or null
+    void* workspace;       // as many bytes as the kernel's workspace function asked for
 };
 using KernelFn = void (*)(const KernelCall&);
 // Bytes of workspace for a call; only shapes, strides, dtypes and attrs may be read.

@@ -51,7 +51,8 @@ void Buffer::place(BufferRef parent, size_t offset) {
 }
 
 void Buffer::take_over(Buffer& former) {
-    SN_CHECK(!data_ && !former.parent_ && former.allocator_ == allocator_ && former.bytes_ == bytes_);
+    SN_CHECK(!data_ && !former.parent_ && former.allocator_ == allocator_ &&
+             former.bytes_ == bytes_);
     data_ = std::exchange(former.data_, nullptr);
 }
 

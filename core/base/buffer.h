@@ -41,8 +41,8 @@ public:
     // Becomes the owner of the memory of a buffer that nobody reads any more: a result written in
     // place. The other one is left without memory.
     void take_over(Buffer& former);
-    // A failed or pending buffer gets contents after all, under the record lock with nothing running:
-    // the part of a failed window that did not depend on the failure (plan/replay.cpp).
+    // A failed or pending buffer gets contents after all, under the record lock with nothing
+    // running: the part of a failed window that did not depend on the failure (plan/replay.cpp).
     void repair() { state_.store(BufferState::kReady, std::memory_order_release); }
     // By the work that produces it; through the engine (engine.h), which wakes those who wait.
     void set_ready() { state_.store(BufferState::kReady, std::memory_order_release); }

@@ -11,6 +11,7 @@ struct Device {
     friend bool operator==(Device, Device) = default;
 };
 
-std::string device_name(Device device);  // "cpu", "cpu:1", "cuda:0"; defined by the backend registry
+std::string device_name(
+    Device device);  // "cpu", "cpu:1", "cuda:0"; defined by the backend registry
 
 }  // namespace sn

@@ -7,14 +7,17 @@
 namespace sn {
 
 namespace {
-constexpr const char* kNames[kNumDTypes] = {
-    "bool",  "int8",   "int16",  "int32",   "int64",    "uint8",   "uint16",
-    "uint32", "uint64", "float16", "bfloat16", "float32", "float64"};
+constexpr const char* kNames[kNumDTypes] = {"bool",     "int8",    "int16",  "int32",  "int64",
+                                            "uint8",    "uint16",  "uint32", "uint64", "float16",
+                                            "bfloat16", "float32", "float64"};
 
 int int_bits(DType d) { return static_cast<int>(dtype_size(d)) * 8; }
 
 DType signed_of_bits(int bits) {
-    return bits <= 8 ? DType::kI8 : bits <= 16 ? DType::kI16 : bits <= 32 ? DType::kI32 : DType::kI64;
+    return bits <= 8    ? DType::kI8
+           : bits <= 16 ? DType::kI16
+           : bits <= 32 ? DType::kI32
+                        : DType::kI64;
 }
 }  // namespace
 
@@ -48,7 +51,8 @@ DType promote(DType a, DType b) {
     if (u == DType::kU64) {
         fail(ErrorKind::kDType, "promote",
              "%s and uint64 have no common integer type; convert one of them, for example "
-             "x.astype(sn.int64)", dtype_name(s));
+             "x.astype(sn.int64)",
+             dtype_name(s));
     }
     return signed_of_bits(int_bits(u) * 2);
 }
@@ -70,7 +74,10 @@ float f16_to_f32(uint16_t h) {
             bits = sign;
         } else {
             int shift = 0;
-            while (!(mantissa & 0x400u)) { mantissa <<= 1; ++shift; }
+            while (!(mantissa & 0x400u)) {
+                mantissa <<= 1;
+                ++shift;
+            }
             bits = sign | (static_cast<uint32_t>(113 - shift) << 23) | ((mantissa & 0x3ffu) << 13);
         }
     } else if (exponent == 31) {

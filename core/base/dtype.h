@@ -5,7 +5,19 @@
 namespace sn {
 
 enum class DType : uint8_t {
-    kBool, kI8, kI16, kI32, kI64, kU8, kU16, kU32, kU64, kF16, kBF16, kF32, kF64,
+    kBool,
+    kI8,
+    kI16,
+    kI32,
+    kI64,
+    kU8,
+    kU16,
+    kU32,
+    kU64,
+    kF16,
+    kBF16,
+    kF32,
+    kF64,
 };
 inline constexpr int kNumDTypes = 13;
 
@@ -42,9 +54,24 @@ struct Scalar {
         double f;
     };
     ScalarKind kind;
-    static Scalar of_int(int64_t v) { Scalar s; s.i = v; s.kind = ScalarKind::kInt; return s; }
-    static Scalar of_float(double v) { Scalar s; s.f = v; s.kind = ScalarKind::kFloat; return s; }
-    static Scalar of_bool(bool v) { Scalar s; s.i = v; s.kind = ScalarKind::kBool; return s; }
+    static Scalar of_int(int64_t v) {
+        Scalar s;
+        s.i = v;
+        s.kind = ScalarKind::kInt;
+        return s;
+    }
+    static Scalar of_float(double v) {
+        Scalar s;
+        s.f = v;
+        s.kind = ScalarKind::kFloat;
+        return s;
+    }
+    static Scalar of_bool(bool v) {
+        Scalar s;
+        s.i = v;
+        s.kind = ScalarKind::kBool;
+        return s;
+    }
     double as_double() const { return kind == ScalarKind::kFloat ? f : static_cast<double>(i); }
     int64_t as_int() const { return kind == ScalarKind::kFloat ? static_cast<int64_t>(f) : i; }
 };
@@ -53,7 +80,10 @@ struct Scalar {
 float f16_to_f32(uint16_t bits);
 uint16_t f32_to_f16(float value);
 inline float bf16_to_f32(uint16_t bits) {
-    union { uint32_t u; float f; } x{static_cast<uint32_t>(bits) << 16};
+    union {
+        uint32_t u;
+        float f;
+    } x{static_cast<uint32_t>(bits) << 16};
     return x.f;
 }
 uint16_t f32_to_bf16(float value);

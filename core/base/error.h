@@ -55,12 +55,13 @@ const char* error_code(ErrorKind kind);
     __attribute__((format(printf, 3, 4)));
 
 // An invariant of Sennit's own code, checked in release builds too where it is cheap.
-#define SN_CHECK(condition)                                                                      \
-    do {                                                                                         \
-        if (!(condition)) [[unlikely]]                                                           \
-            ::sn::fail(::sn::ErrorKind::kInternal, "internal", "%s:%d: %s does not hold; "       \
-                       "this is a bug in Sennit: please report it", __FILE__, __LINE__,          \
-                       #condition);                                                              \
+#define SN_CHECK(condition)                                         \
+    do {                                                            \
+        if (!(condition)) [[unlikely]]                              \
+            ::sn::fail(::sn::ErrorKind::kInternal, "internal",      \
+                       "%s:%d: %s does not hold; "                  \
+                       "this is a bug in Sennit: please report it", \
+                       __FILE__, __LINE__, #condition);             \
     } while (0)
 
 }  // namespace sn

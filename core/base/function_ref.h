@@ -4,7 +4,8 @@
 
 namespace sn {
 
-// A non-owning reference to a callable: two words, no allocation. The callable must outlive the call.
+// A non-owning reference to a callable: two words, no allocation. The callable must outlive the
+// call.
 template <class Signature>
 class FunctionRef;
 

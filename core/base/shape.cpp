@@ -49,8 +49,9 @@ Dims broadcast_shapes(std::string_view op, DimSpan a, DimSpan b) {
             fail(ErrorKind::kShape, op,
                  "shapes %s and %s do not broadcast (%lld against %lld in dimension -%zu); sizes "
                  "must be equal or 1, aligned at the last dimension; reshape or unsqueeze one of "
-                 "them", format_shape(a).c_str(), format_shape(b).c_str(),
-                 static_cast<long long>(x), static_cast<long long>(y), i + 1);
+                 "them",
+                 format_shape(a).c_str(), format_shape(b).c_str(), static_cast<long long>(x),
+                 static_cast<long long>(y), i + 1);
         }
         out[rank - 1 - i] = x == 1 ? y : x;
     }

@@ -65,7 +65,8 @@ public:
     // New elements are zero.
     void resize(size_t count) {
         if (count > capacity_) grow(count);
-        if (count > size_) std::memset(static_cast<void*>(data_ + size_), 0, (count - size_) * sizeof(T));
+        if (count > size_)
+            std::memset(static_cast<void*>(data_ + size_), 0, (count - size_) * sizeof(T));
         size_ = static_cast<uint32_t>(count);
     }
     void insert(size_t at, T value) {

@@ -15,8 +15,8 @@ ValueId Graph::add_input(const Meta& meta) {
 
 ValueId Graph::add_scalar(DType dtype, Device device) {
     const ValueId id = static_cast<ValueId>(values.size());
-    values.push_back({Meta{{}, dtype, device}, ValueKind::kScalar, 0,
-                      static_cast<uint32_t>(scalars.size())});
+    values.push_back(
+        {Meta{{}, dtype, device}, ValueKind::kScalar, 0, static_cast<uint32_t>(scalars.size())});
     scalars.push_back(id);
     return id;
 }
@@ -100,8 +100,7 @@ std::string print(const Graph& graph) {
         }
         text += " = " + std::string(def.name) + "(";
         const auto in = graph.in(n);
-        for (size_t k = 0; k < in.size(); ++k)
-            text += (k ? ", %" : "%") + std::to_string(in[k]);
+        for (size_t k = 0; k < in.size(); ++k) text += (k ? ", %" : "%") + std::to_string(in[k]);
         text += ")";
         const std::string attrs = format_attrs(def, attr_view(graph, n));
         if (!attrs.empty()) text += "  {" + attrs + "}";
@@ -142,7 +141,8 @@ std::string verify(const Graph& g) {
     }
     for (size_t i = 0; i < g.scalars.size(); ++i) {
         const ValueInfo& v = g.values[g.scalars[i]];
-        if (v.kind != ValueKind::kScalar || v.source != i) return "scalar table does not point back";
+        if (v.kind != ValueKind::kScalar || v.source != i)
+            return "scalar table does not point back";
     }
     for (ValueId v : g.outputs)
         if (v >= g.values.size()) return "graph output out of range";

@@ -30,8 +30,8 @@ enum class ValueKind : uint8_t {
 struct ValueInfo {
     Meta meta;
     ValueKind kind = ValueKind::kNode;
-    uint16_t output = 0;     // which output of the node
-    uint32_t source = kNone; // node id, input index or scalar index
+    uint16_t output = 0;      // which output of the node
+    uint32_t source = kNone;  // node id, input index or scalar index
 };
 
 struct Node {
@@ -40,7 +40,7 @@ struct Node {
     uint32_t first_in = 0;    // into Graph::operands
     ValueId first_out = 0;    // outputs have consecutive value ids
     uint32_t first_attr = 0;  // into Graph::attrs
-    uint32_t origin = 0;      // the recorded node this came from: for errors, times and source lines
+    uint32_t origin = 0;  // the recorded node this came from: for errors, times and source lines
 };
 
 // The one graph: flat vectors and 32-bit ids, in execution order (a node's inputs come before it).
@@ -60,7 +60,9 @@ struct Graph {
     ValueId add_node(OpId op, std::span<const ValueId> in, std::span<const int64_t> attr_words,
                      std::span<const Meta> out, uint32_t origin);
 
-    std::span<const ValueId> in(const Node& n) const { return {operands.data() + n.first_in, n.n_in}; }
+    std::span<const ValueId> in(const Node& n) const {
+        return {operands.data() + n.first_in, n.n_in};
+    }
     std::span<const int64_t> attr(const Node& n) const {
         return {attrs.data() + n.first_attr, n.n_attrs};
     }

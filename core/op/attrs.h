@@ -11,14 +11,26 @@ namespace sn {
 enum class AttrType : uint8_t { kInt, kFloat, kBool, kDType, kInts };
 
 // Attributes of an op call in the order of the op's schema: one 64-bit word each, lists as a length
-// and the items. Attributes are part of a plan's key; numbers that leave shapes and strides unchanged
-// (slice starts, fill values, seeds, learning rates) are scalar OPERANDS instead.
+// and the items. Attributes are part of a plan's key; numbers that leave shapes and strides
+// unchanged (slice starts, fill values, seeds, learning rates) are scalar OPERANDS instead.
 class Attrs {
 public:
-    Attrs& i(int64_t v) { words_.push_back(v); return *this; }
-    Attrs& f(double v) { words_.push_back(std::bit_cast<int64_t>(v)); return *this; }
-    Attrs& b(bool v) { words_.push_back(v); return *this; }
-    Attrs& dtype(DType v) { words_.push_back(static_cast<int64_t>(v)); return *this; }
+    Attrs& i(int64_t v) {
+        words_.push_back(v);
+        return *this;
+    }
+    Attrs& f(double v) {
+        words_.push_back(std::bit_cast<int64_t>(v));
+        return *this;
+    }
+    Attrs& b(bool v) {
+        words_.push_back(v);
+        return *this;
+    }
+    Attrs& dtype(DType v) {
+        words_.push_back(static_cast<int64_t>(v));
+        return *this;
+    }
     Attrs& ints(DimSpan v) {
         words_.push_back(static_cast<int64_t>(v.size()));
         for (int64_t x : v) words_.push_back(x);

@@ -42,8 +42,8 @@ void check_weight(const char* op, const Dims& x, const Dims& w, int64_t groups) 
     if (groups < 1 || w[0] % groups != 0 || x[1] % groups != 0) {
         fail(ErrorKind::kShape, op,
              "groups=%lld must divide the channels of input %s (%lld) and the outputs of weight %s "
-             "(%lld)", ll(groups), format_shape(x).c_str(), ll(x[1]), format_shape(w).c_str(),
-             ll(w[0]));
+             "(%lld)",
+             ll(groups), format_shape(x).c_str(), ll(x[1]), format_shape(w).c_str(), ll(w[0]));
     }
     if (x[1] != w[1] * groups) {
         fail(ErrorKind::kShape, op,
@@ -67,8 +67,9 @@ void infer_conv(InferCall& c) {
             fail(ErrorKind::kShape, op,
                  "the kernel covers %lld elements of dimension %zu (weight %s, dilation %lld) and "
                  "the padded input has %lld (input %s, padding %lld + %lld); use more padding or a "
-                 "smaller kernel", ll(extent), d + 2, format_shape(w).c_str(), ll(a.ints(3)[d]),
-                 ll(padded), format_shape(x).c_str(), ll(a.ints(1)[d]), ll(a.ints(2)[d]));
+                 "smaller kernel",
+                 ll(extent), d + 2, format_shape(w).c_str(), ll(a.ints(3)[d]), ll(padded),
+                 format_shape(x).c_str(), ll(a.ints(1)[d]), ll(a.ints(2)[d]));
         }
         out.push_back((padded - extent) / a.ints(0)[d] + 1);
     }
@@ -126,9 +127,11 @@ void grad_weight_grad(GradCall& c) {  // linear in x and in dy
 void check_geometry(const char* op, const ConvGeometry& g) {
     for (size_t d = 0; d < g.stride.size(); ++d) {
         if (g.stride[d] >= 1 && g.dilation[d] >= 1 && g.pad_low[d] >= 0) continue;
-        fail(ErrorKind::kValue, op, "stride %s, dilation %s and padding %s; strides and dilations "
-             "must be 1 or more, paddings 0 or more", format_shape(g.stride).c_str(),
-             format_shape(g.dilation).c_str(), format_shape(g.pad_low).c_str());
+        fail(ErrorKind::kValue, op,
+             "stride %s, dilation %s and padding %s; strides and dilations "
+             "must be 1 or more, paddings 0 or more",
+             format_shape(g.stride).c_str(), format_shape(g.dilation).c_str(),
+             format_shape(g.pad_low).c_str());
     }
 }
 
@@ -194,16 +197,19 @@ Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias,
     Dims spatial;
     for (size_t d = 0; d < output_padding.size(); ++d) {
         if (output_padding[d] < 0 || output_padding[d] >= std::max(g.stride[d], g.dilation[d])) {
-            fail(ErrorKind::kValue, op, "output_padding is %lld; it must be 0 or more and smaller "
-                 "than the stride (%lld) or the dilation (%lld)", ll(output_padding[d]),
-                 ll(g.stride[d]), ll(g.dilation[d]));
+            fail(ErrorKind::kValue, op,
+                 "output_padding is %lld; it must be 0 or more and smaller "
+                 "than the stride (%lld) or the dilation (%lld)",
+                 ll(output_padding[d]), ll(g.stride[d]), ll(g.dilation[d]));
         }
         spatial.push_back((x.size(d + 2) - 1) * g.stride[d] - g.pad_low[d] - g.pad_high[d] +
                           g.dilation[d] * (weight.size(d + 2) - 1) + output_padding[d] + 1);
         if (spatial[d] < 1) {
-            fail(ErrorKind::kShape, op, "input %s with weight %s and padding %lld gives the size "
-                 "%lld in dimension %zu; use less padding", format_shape(x.shape()).c_str(),
-                 format_shape(weight.shape()).c_str(), ll(g.pad_low[d]), ll(spatial[d]), d + 2);
+            fail(ErrorKind::kShape, op,
+                 "input %s with weight %s and padding %lld gives the size "
+                 "%lld in dimension %zu; use less padding",
+                 format_shape(x.shape()).c_str(), format_shape(weight.shape()).c_str(),
+                 ll(g.pad_low[d]), ll(spatial[d]), d + 2);
         }
         // What is added at the end of the result is padding that the convolution does not have.
         g.pad_high[d] -= output_padding[d];
@@ -289,9 +295,9 @@ Tensor call_conv_transpose(const Args& a) {
     });
 }
 
-#define SN_CONV_ARGS                                                                     \
-    "(x: Tensor, weight: Tensor, bias: Tensor? = None, stride: Ints = 1, "               \
-    "padding: Ints = 0, dilation: Ints = 1, groups: int = 1, "                           \
+#define SN_CONV_ARGS                                                       \
+    "(x: Tensor, weight: Tensor, bias: Tensor? = None, stride: Ints = 1, " \
+    "padding: Ints = 0, dilation: Ints = 1, groups: int = 1, "             \
     "auto_pad: str = \"explicit\") -> Tensor"
 #define SN_CONV_TRANSPOSE_ARGS                                                           \
     "(x: Tensor, weight: Tensor, bias: Tensor? = None, stride: Ints = 1, "               \
@@ -308,7 +314,8 @@ Examples
 >>> sn.conv1d(sn.tensor([[[1.0, 2.0, 3.0]]]), sn.tensor([[[1.0, 1.0]]])).tolist()
 [[[3.0, 5.0]]]
 )",
-                       .call = call_conv<1>, .method = false});
+                       .call = call_conv<1>,
+                       .method = false});
     register_function({.signature = "conv2d" SN_CONV_ARGS,
                        .doc = R"(Convolution (cross-correlation, as everywhere in deep learning)
 over images.
@@ -343,7 +350,8 @@ Examples
 >>> sn.conv2d(sn.ones((1, 3, 8, 8)), sn.ones((4, 3, 3, 3)), padding=1).shape
 (1, 4, 8, 8)
 )",
-                       .call = call_conv<2>, .method = false});
+                       .call = call_conv<2>,
+                       .method = false});
     register_function({.signature = "conv3d" SN_CONV_ARGS,
                        .doc = R"(Convolution over volumes: (N, C, D, H, W) with (O, C / groups,
 KD, KH, KW). See `conv2d`.
@@ -353,7 +361,8 @@ Examples
 >>> sn.conv3d(sn.ones((1, 1, 4, 4, 4)), sn.ones((2, 1, 3, 3, 3))).shape
 (1, 2, 2, 2, 2)
 )",
-                       .call = call_conv<3>, .method = false});
+                       .call = call_conv<3>,
+                       .method = false});
     register_function({.signature = "conv_transpose1d" SN_CONV_TRANSPOSE_ARGS,
                        .doc = R"(Transposed convolution over sequences: (N, C, L) with (C, O /
 groups, K). See `conv_transpose2d`.
@@ -363,7 +372,8 @@ Examples
 >>> sn.conv_transpose1d(sn.tensor([[[1.0, 2.0]]]), sn.tensor([[[1.0, 1.0]]])).tolist()
 [[[1.0, 3.0, 2.0]]]
 )",
-                       .call = call_conv_transpose<1>, .method = false});
+                       .call = call_conv_transpose<1>,
+                       .method = false});
     register_function({.signature = "conv_transpose2d" SN_CONV_TRANSPOSE_ARGS,
                        .doc = R"(Transposed convolution: the adjoint of `conv2d`, often used to
 enlarge images.
@@ -393,7 +403,8 @@ Examples
 >>> sn.conv_transpose2d(sn.ones((1, 3, 4, 4)), sn.ones((3, 2, 2, 2)), stride=2).shape
 (1, 2, 8, 8)
 )",
-                       .call = call_conv_transpose<2>, .method = false});
+                       .call = call_conv_transpose<2>,
+                       .method = false});
     register_function({.signature = "conv_transpose3d" SN_CONV_TRANSPOSE_ARGS,
                        .doc = R"(Transposed convolution over volumes. See `conv_transpose2d`.
 
@@ -402,27 +413,45 @@ Examples
 >>> sn.conv_transpose3d(sn.ones((1, 1, 2, 2, 2)), sn.ones((1, 1, 2, 2, 2)), stride=2).shape
 (1, 1, 4, 4, 4)
 )",
-                       .call = call_conv_transpose<3>, .method = false});
+                       .call = call_conv_transpose<3>,
+                       .method = false});
 }
 
 }  // namespace
 
 void register_conv_ops() {
     const uint32_t both = save_in(0) | save_in(1);
-    register_op({.name = "conv", .n_in = 2, .schema = SN_CONV_SCHEMA,
+    register_op({.name = "conv",
+                 .n_in = 2,
+                 .schema = SN_CONV_SCHEMA,
                  .doc = "Convolution of (N, C, spatial...) with (O, C / groups, kernel...).",
-                 .infer = infer_conv, .grad = grad_conv, .saves = both,
-                 .layout = Layout::kChannelsLast, .channels_last_in = 0b01,
-                 .channels_last_out = 0b1, .epilogue = true});
-    register_op({.name = "conv_data_grad", .n_in = 2, .schema = SN_CONV_SCHEMA " spatial:ints",
+                 .infer = infer_conv,
+                 .grad = grad_conv,
+                 .saves = both,
+                 .layout = Layout::kChannelsLast,
+                 .channels_last_in = 0b01,
+                 .channels_last_out = 0b1,
+                 .epilogue = true});
+    register_op({.name = "conv_data_grad",
+                 .n_in = 2,
+                 .schema = SN_CONV_SCHEMA " spatial:ints",
                  .doc = "The adjoint of a convolution with respect to its input.",
-                 .infer = infer_data_grad, .grad = grad_data_grad, .saves = both,
-                 .layout = Layout::kChannelsLast, .channels_last_in = 0b01,
-                 .channels_last_out = 0b1, .epilogue = true});
-    register_op({.name = "conv_weight_grad", .n_in = 2, .schema = SN_CONV_SCHEMA " kernel:ints",
+                 .infer = infer_data_grad,
+                 .grad = grad_data_grad,
+                 .saves = both,
+                 .layout = Layout::kChannelsLast,
+                 .channels_last_in = 0b01,
+                 .channels_last_out = 0b1,
+                 .epilogue = true});
+    register_op({.name = "conv_weight_grad",
+                 .n_in = 2,
+                 .schema = SN_CONV_SCHEMA " kernel:ints",
                  .doc = "The adjoint of a convolution with respect to its weight.",
-                 .infer = infer_weight_grad, .grad = grad_weight_grad, .saves = both,
-                 .layout = Layout::kChannelsLast, .channels_last_in = 0b11,
+                 .infer = infer_weight_grad,
+                 .grad = grad_weight_grad,
+                 .saves = both,
+                 .layout = Layout::kChannelsLast,
+                 .channels_last_in = 0b11,
                  .channels_last_out = 0});
     register_conv_functions();
     register_pool_ops();

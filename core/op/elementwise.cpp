@@ -32,32 +32,32 @@ Tensor saved_in(GradCall& c, int i) {
     return Tensor();
 }
 
-#define SN_EW1(name, cls, res, expr, gx, saves, doc)                                             \
-    void grad_##name(GradCall& c) {                                                              \
-        [[maybe_unused]] const Tensor& g = c.grad();                                             \
-        [[maybe_unused]] const Tensor x = saved_in<(saves)>(c, 0);                               \
-        [[maybe_unused]] const Tensor out = (saves)&SAVE_OUT ? c.out() : Tensor();               \
-        if (c.needs(0)) c.set(0, gx);                                                            \
+#define SN_EW1(name, cls, res, expr, gx, saves, doc)                                 \
+    void grad_##name(GradCall& c) {                                                  \
+        [[maybe_unused]] const Tensor& g = c.grad();                                 \
+        [[maybe_unused]] const Tensor x = saved_in<(saves)>(c, 0);                   \
+        [[maybe_unused]] const Tensor out = (saves) & SAVE_OUT ? c.out() : Tensor(); \
+        if (c.needs(0)) c.set(0, gx);                                                \
     }
-#define SN_EW2(name, cls, res, expr, gx, gy, saves, doc)                                         \
-    void grad_##name(GradCall& c) {                                                              \
-        [[maybe_unused]] const Tensor& g = c.grad();                                             \
-        [[maybe_unused]] const Tensor x = saved_in<(saves)>(c, 0);                               \
-        [[maybe_unused]] const Tensor y = saved_in<(saves)>(c, 1);                               \
-        [[maybe_unused]] const Tensor out = (saves)&SAVE_OUT ? c.out() : Tensor();               \
-        if (c.needs(0)) c.set(0, gx);                                                            \
-        if (c.needs(1)) c.set(1, gy);                                                            \
+#define SN_EW2(name, cls, res, expr, gx, gy, saves, doc)                             \
+    void grad_##name(GradCall& c) {                                                  \
+        [[maybe_unused]] const Tensor& g = c.grad();                                 \
+        [[maybe_unused]] const Tensor x = saved_in<(saves)>(c, 0);                   \
+        [[maybe_unused]] const Tensor y = saved_in<(saves)>(c, 1);                   \
+        [[maybe_unused]] const Tensor out = (saves) & SAVE_OUT ? c.out() : Tensor(); \
+        if (c.needs(0)) c.set(0, gx);                                                \
+        if (c.needs(1)) c.set(1, gy);                                                \
     }
-#define SN_EW3(name, cls, res, expr, gx, gy, gz, saves, doc)                                     \
-    void grad_##name(GradCall& c) {                                                              \
-        [[maybe_unused]] const Tensor& g = c.grad();                                             \
-        [[maybe_unused]] const Tensor x = saved_in<(saves)>(c, 0);                               \
-        [[maybe_unused]] const Tensor y = saved_in<(saves)>(c, 1);                               \
-        [[maybe_unused]] const Tensor z = saved_in<(saves)>(c, 2);                               \
-        [[maybe_unused]] const Tensor out = (saves)&SAVE_OUT ? c.out() : Tensor();               \
-        if (c.needs(0)) c.set(0, gx);                                                            \
-        if (c.needs(1)) c.set(1, gy);                                                            \
-        if (c.needs(2)) c.set(2, gz);                                                            \
+#define SN_EW3(name, cls, res, expr, gx, gy, gz, saves, doc)                         \
+    void grad_##name(GradCall& c) {                                                  \
+        [[maybe_unused]] const Tensor& g = c.grad();                                 \
+        [[maybe_unused]] const Tensor x = saved_in<(saves)>(c, 0);                   \
+        [[maybe_unused]] const Tensor y = saved_in<(saves)>(c, 1);                   \
+        [[maybe_unused]] const Tensor z = saved_in<(saves)>(c, 2);                   \
+        [[maybe_unused]] const Tensor out = (saves) & SAVE_OUT ? c.out() : Tensor(); \
+        if (c.needs(0)) c.set(0, gx);                                                \
+        if (c.needs(1)) c.set(1, gy);                                                \
+        if (c.needs(2)) c.set(2, gz);                                                \
     }
 #include "op/elementwise_binary.inc"
 #include "op/elementwise_ternary.inc"
@@ -93,20 +93,25 @@ const char* aliases_of(const std::string& name) {
 }
 
 // The docstring that every elementwise function shares, around its own sentence.
-const char* function_doc(const char* name, const char* sentence, int arity, const TileOpInfo& info) {
+const char* function_doc(const char* name, const char* sentence, int arity,
+                         const TileOpInfo& info) {
     std::string call = "sn." + std::string(name) + "(";
     const bool ints = info.dtypes == TileClass::INT || info.dtypes == TileClass::INTBOOL;
     const bool select = info.result == TileResult::SELECT;
     for (int i = 0; i < arity; ++i) {
         if (i) call += ", ";
-        if (select && i == 0) call += "sn.tensor([True, False])";
-        else if (ints) call += i ? "sn.tensor([1, 2])" : "sn.tensor([4, 6])";
-        else call += i ? "sn.tensor([0.5, 0.75])" : "sn.tensor([0.25, 0.5])";
+        if (select && i == 0)
+            call += "sn.tensor([True, False])";
+        else if (ints)
+            call += i ? "sn.tensor([1, 2])" : "sn.tensor([4, 6])";
+        else
+            call += i ? "sn.tensor([0.5, 0.75])" : "sn.tensor([0.25, 0.5])";
     }
     call += ")";
     std::string text = sentence;
-    text += "\n\nComputed element by element; operands broadcast against each other by NumPy's rule"
-            " and are promoted to a common dtype.\n\nParameters\n----------\n";
+    text +=
+        "\n\nComputed element by element; operands broadcast against each other by NumPy's rule"
+        " and are promoted to a common dtype.\n\nParameters\n----------\n";
     const char* operand[] = {"x", "y", "z"};
     for (int i = 0; i < arity; ++i) {
         text += std::string(operand[i]) + " : Tensor or number, any shape\n    ";
@@ -115,8 +120,9 @@ const char* function_doc(const char* name, const char* sentence, int arity, cons
     }
     text += "\nReturns\n-------\nTensor\n    Of the broadcast shape; ";
     text += info.result == TileResult::BOOL ? "bool.\n" : "of the computed dtype.\n";
-    text += "\nRaises\n------\nShapeError\n    When the shapes do not broadcast.\nDTypeError\n    When "
-            "the dtypes have no common type, or the operation is not defined on it.\n";
+    text +=
+        "\nRaises\n------\nShapeError\n    When the shapes do not broadcast.\nDTypeError\n    When "
+        "the dtypes have no common type, or the operation is not defined on it.\n";
     text += "\nExamples\n--------\n>>> result = " + call + "\n>>> result.shape\n(2,)\n";
     return keep(text);
 }
@@ -169,27 +175,31 @@ DType elementwise_compute_dtype(const char* op, TileClass cls, DType dtype, bool
             break;
         default: break;
     }
-    fail(ErrorKind::kDType, op, "the operands have dtype %s, on which this is not defined; it takes %s; "
-         "convert them with x.astype(...)", dtype_name(dtype),
-         cls == TileClass::INT ? "integers" : cls == TileClass::INTBOOL ? "integers or bool" : "numbers");
+    fail(ErrorKind::kDType, op,
+         "the operands have dtype %s, on which this is not defined; it takes %s; "
+         "convert them with x.astype(...)",
+         dtype_name(dtype),
+         cls == TileClass::INT       ? "integers"
+         : cls == TileClass::INTBOOL ? "integers or bool"
+                                     : "numbers");
 }
 
-#define SN_EW1(name, ...)                            \
-    Tensor name(const Tensor& x) {                   \
-        static const OpId id = find_op(#name);       \
-        return record(id, std::span<const Tensor>(&x, 1));                  \
+#define SN_EW1(name, ...)                                  \
+    Tensor name(const Tensor& x) {                         \
+        static const OpId id = find_op(#name);             \
+        return record(id, std::span<const Tensor>(&x, 1)); \
     }
-#define SN_EW2(name, ...)                            \
-    Tensor name(const Tensor& x, const Tensor& y) {  \
-        static const OpId id = find_op(#name);       \
-        const Tensor in[2] = {x, y};                 \
-        return record(id, std::span<const Tensor>(in, 2));                  \
+#define SN_EW2(name, ...)                                  \
+    Tensor name(const Tensor& x, const Tensor& y) {        \
+        static const OpId id = find_op(#name);             \
+        const Tensor in[2] = {x, y};                       \
+        return record(id, std::span<const Tensor>(in, 2)); \
     }
-#define SN_EW3(name, ...)                                             \
-    Tensor name(const Tensor& x, const Tensor& y, const Tensor& z) {  \
-        static const OpId id = find_op(#name);                        \
-        const Tensor in[3] = {x, y, z};                               \
-        return record(id, std::span<const Tensor>(in, 3));                                   \
+#define SN_EW3(name, ...)                                            \
+    Tensor name(const Tensor& x, const Tensor& y, const Tensor& z) { \
+        static const OpId id = find_op(#name);                       \
+        const Tensor in[3] = {x, y, z};                              \
+        return record(id, std::span<const Tensor>(in, 3));           \
     }
 #include "op/elementwise_binary.inc"
 #include "op/elementwise_ternary.inc"
@@ -205,20 +215,21 @@ Tensor cast(const Tensor& x, DType dtype) {
 }
 
 void register_elementwise_ops() {
-#define SN_EW1(name, cls, res, expr, gx, saves, doc)                         \
-    register_elementwise(#name, kTile_##name, grad_##name, (saves), doc,     \
+#define SN_EW1(name, cls, res, expr, gx, saves, doc)                     \
+    register_elementwise(#name, kTile_##name, grad_##name, (saves), doc, \
                          [](const Args& a) { return name(a.tensor(0)); });
-#define SN_EW2(name, cls, res, expr, gx, gy, saves, doc)                     \
-    register_elementwise(#name, kTile_##name, grad_##name, (saves), doc,     \
+#define SN_EW2(name, cls, res, expr, gx, gy, saves, doc)                 \
+    register_elementwise(#name, kTile_##name, grad_##name, (saves), doc, \
                          [](const Args& a) { return name(a.tensor(0), a.tensor(1)); });
-#define SN_EW3(name, cls, res, expr, gx, gy, gz, saves, doc)                                    \
-    register_elementwise(#name, kTile_##name, grad_##name, (saves), doc,                        \
-                         kTile_##name == kTile_clip ? nullptr : +[](const Args& a) {             \
-                             return name(a.tensor(0), a.tensor(1), a.tensor(2));                 \
-                         });
-#include "op/elementwise_unary.inc"
+#define SN_EW3(name, cls, res, expr, gx, gy, gz, saves, doc)        \
+    register_elementwise(                                           \
+        #name, kTile_##name, grad_##name, (saves), doc,             \
+        kTile_##name == kTile_clip ? nullptr : +[](const Args& a) { \
+            return name(a.tensor(0), a.tensor(1), a.tensor(2));     \
+        });
 #include "op/elementwise_binary.inc"
 #include "op/elementwise_ternary.inc"
+#include "op/elementwise_unary.inc"
 #undef SN_EW1
 #undef SN_EW2
 #undef SN_EW3
@@ -232,12 +243,13 @@ void register_elementwise_ops() {
                  .layout = Layout::kAny});
     register_function(
         {.signature = "clip(x: Operand, min: Operand? = None, max: Operand? = None) -> Tensor",
-         .doc = "x limited to [min, max]; max where min > max; NaN propagates.\n\n"
-                "Parameters\n----------\nx : Tensor or number\nmin, max : Tensor or number, optional\n"
-                "    The limits; they broadcast. None: no limit on that side.\n\n"
-                "Returns\n-------\nTensor\n    Of the broadcast shape.\n\n"
-                "Examples\n--------\n>>> sn.clip(sn.tensor([-2.0, 0.5, 3.0]), 0.0, 1.0).tolist()\n"
-                "[0.0, 0.5, 1.0]\n>>> sn.clip(sn.tensor([-2, 5]), max=3).tolist()\n[-2, 3]\n",
+         .doc =
+             "x limited to [min, max]; max where min > max; NaN propagates.\n\n"
+             "Parameters\n----------\nx : Tensor or number\nmin, max : Tensor or number, optional\n"
+             "    The limits; they broadcast. None: no limit on that side.\n\n"
+             "Returns\n-------\nTensor\n    Of the broadcast shape.\n\n"
+             "Examples\n--------\n>>> sn.clip(sn.tensor([-2.0, 0.5, 3.0]), 0.0, 1.0).tolist()\n"
+             "[0.0, 0.5, 1.0]\n>>> sn.clip(sn.tensor([-2, 5]), max=3).tolist()\n[-2, 3]\n",
          .call =
              [](const Args& a) {
                  const Tensor& x = a.tensor(0);
@@ -252,9 +264,11 @@ void register_elementwise_ops() {
          .aliases = "clamp"});
     register_function(
         {.signature = "astype(x: Tensor, dtype: DType) -> Tensor",
-         .doc = "Converts to another dtype.\n\nFloat to integer truncates toward zero, saturates at the "
+         .doc = "Converts to another dtype.\n\nFloat to integer truncates toward zero, saturates "
+                "at the "
                 "limits and maps NaN to 0; integer to integer wraps; to bool is `x != 0`.\n\n"
-                "Parameters\n----------\nx : Tensor\ndtype : dtype\n\nReturns\n-------\nTensor\n    Of "
+                "Parameters\n----------\nx : Tensor\ndtype : dtype\n\nReturns\n-------\nTensor\n   "
+                " Of "
                 "the same shape; `x` itself when it has the dtype already.\n\nExamples\n--------\n"
                 ">>> sn.astype(sn.tensor([1.5, -2.5]), sn.int32).tolist()\n[1, -2]\n",
          .call = [](const Args& a) { return cast(a.tensor(0), a.dtype(1)); },

@@ -7,9 +7,9 @@ namespace sn {
 #define SN_EW1(name, ...) Tensor name(const Tensor& x);
 #define SN_EW2(name, ...) Tensor name(const Tensor& x, const Tensor& y);
 #define SN_EW3(name, ...) Tensor name(const Tensor& x, const Tensor& y, const Tensor& z);
-#include "op/elementwise_unary.inc"
 #include "op/elementwise_binary.inc"
 #include "op/elementwise_ternary.inc"
+#include "op/elementwise_unary.inc"
 #undef SN_EW1
 #undef SN_EW2
 #undef SN_EW3

@@ -19,13 +19,13 @@ namespace sn {
 // `dim` and `keepdim` are accepted for `axis` and `keepdims` everywhere, `input` for `x`, `other`
 // for the second operand.
 struct ArgValue {
-    bool given = false;          // false: None, or left out without a default
+    bool given = false;  // false: None, or left out without a default
     Tensor tensor;
     std::vector<Tensor> tensors;
     Dims ints;
-    bool single = false;         // Ints given as one int
-    Scalar scalar{};             // int, float, bool
-    std::string_view text;       // str
+    bool single = false;    // Ints given as one int
+    Scalar scalar{};        // int, float, bool
+    std::string_view text;  // str
     DType dtype = DType::kF32;
     Device device;
 };
@@ -53,11 +53,11 @@ using Results = std::vector<Tensor>;
 
 struct FunctionDef {
     const char* signature;
-    const char* doc;              // NumPy-style docstring, with an example that is run
-    Tensor (*call)(const Args&) = nullptr;        // "-> Tensor"
+    const char* doc;                        // NumPy-style docstring, with an example that is run
+    Tensor (*call)(const Args&) = nullptr;  // "-> Tensor"
     Results (*call_many)(const Args&) = nullptr;  // "-> tuple[Tensor, Tensor]", "-> list[Tensor]"
-    const char* aliases = "";     // space-separated further names
-    bool method = true;           // also a method of Tensor (when the first parameter is a tensor)
+    const char* aliases = "";                     // space-separated further names
+    bool method = true;  // also a method of Tensor (when the first parameter is a tensor)
 };
 
 void register_function(FunctionDef def);

@@ -64,14 +64,16 @@ void grad_matmul(GradCall& c) {
 [[noreturn]] void fail_scalar(const char* op, const Tensor& x, const Tensor& y) {
     fail(ErrorKind::kShape, op,
          "operands have shapes %s and %s; both need at least one dimension; use * for a product "
-         "with a number", format_shape(x.shape()).c_str(), format_shape(y.shape()).c_str());
+         "with a number",
+         format_shape(x.shape()).c_str(), format_shape(y.shape()).c_str());
 }
 
 // Both operands in the dtype of the result.
 void promote_pair(const char* op, Tensor* x, Tensor* y) {
     const DType dtype = promote(x->dtype(), y->dtype());
     if (is_bool(dtype)) {
-        fail(ErrorKind::kDType, op, "both operands are bool; products need numbers; convert with "
+        fail(ErrorKind::kDType, op,
+             "both operands are bool; products need numbers; convert with "
              ".astype(sn.int64) or another dtype");
     }
     *x = cast(*x, dtype);
@@ -100,14 +102,13 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
         fail(ErrorKind::kShape, "linear",
              "input of shape %s and weight of shape %s do not fit; the input must be (..., "
              "in_features) and the weight (out_features, in_features); check the size of the "
-             "layer before this one", format_shape(x.shape()).c_str(),
-             format_shape(weight.shape()).c_str());
+             "layer before this one",
+             format_shape(x.shape()).c_str(), format_shape(weight.shape()).c_str());
     }
     const Tensor y = matmul(x, turned(weight));
     if (!bias) return y;
     if (bias.rank() != 1 || bias.size(0) != weight.size(0)) {
-        fail(ErrorKind::kShape, "linear",
-             "bias has shape %s; a weight of shape %s needs (%lld,)",
+        fail(ErrorKind::kShape, "linear", "bias has shape %s; a weight of shape %s needs (%lld,)",
              format_shape(bias.shape()).c_str(), format_shape(weight.shape()).c_str(),
              ll(weight.size(0)));
     }
@@ -119,15 +120,17 @@ Tensor vecdot(const Tensor& x, const Tensor& y, int64_t axis) {
     if (a.rank() == 0 || b.rank() == 0) fail_scalar("vecdot", x, y);
     promote_pair("vecdot", &a, &b);
     // The axis counts from the end in both, so that the other dimensions broadcast.
-    if (axis >= 0) axis = normalize_axis("vecdot", axis, std::max(a.rank(), b.rank())) -
-                          std::max(a.rank(), b.rank());
+    if (axis >= 0)
+        axis = normalize_axis("vecdot", axis, std::max(a.rank(), b.rank())) -
+               std::max(a.rank(), b.rank());
     const int ax = normalize_axis("vecdot", axis, a.rank());
     const int bx = normalize_axis("vecdot", axis, b.rank());
     if (a.size(ax) != b.size(bx)) {
         fail(ErrorKind::kShape, "vecdot",
              "shapes %s and %s have sizes %lld and %lld along axis %lld; the contracted axis must "
-             "have one size", format_shape(a.shape()).c_str(), format_shape(b.shape()).c_str(),
-             ll(a.size(ax)), ll(b.size(bx)), ll(axis));
+             "have one size",
+             format_shape(a.shape()).c_str(), format_shape(b.shape()).c_str(), ll(a.size(ax)),
+             ll(b.size(bx)), ll(axis));
     }
     const DType dtype = a.dtype();
     const Tensor product = to_compute(axis_to_last(a, ax)) * to_compute(axis_to_last(b, bx));
@@ -145,8 +148,10 @@ Tensor outer(const Tensor& x, const Tensor& y) {
 
 Tensor tensordot(const Tensor& x, const Tensor& y, DimSpan x_axes, DimSpan y_axes) {
     if (x_axes.size() != y_axes.size()) {
-        fail(ErrorKind::kValue, "tensordot", "%zu axes of the first operand and %zu of the second; "
-             "the lists must be equally long", x_axes.size(), y_axes.size());
+        fail(ErrorKind::kValue, "tensordot",
+             "%zu axes of the first operand and %zu of the second; "
+             "the lists must be equally long",
+             x_axes.size(), y_axes.size());
     }
     Dims x_sum, y_sum, x_order, y_order, kept, x_flat, y_flat;
     int64_t inner = 1, x_outer = 1, y_outer = 1;
@@ -186,13 +191,17 @@ Tensor tensordot(const Tensor& x, const Tensor& y, DimSpan x_axes, DimSpan y_axe
 }
 
 void register_linalg_ops() {
-    register_op({.name = "matmul", .n_in = 2, .doc = "Matrix product over the last two axes.",
-                 .infer = infer_matmul, .grad = grad_matmul, .saves = save_in(0) | save_in(1),
-                 .layout = Layout::kAny, .epilogue = true});
+    register_op({.name = "matmul",
+                 .n_in = 2,
+                 .doc = "Matrix product over the last two axes.",
+                 .infer = infer_matmul,
+                 .grad = grad_matmul,
+                 .saves = save_in(0) | save_in(1),
+                 .layout = Layout::kAny,
+                 .epilogue = true});
 
-    register_function({
-        .signature = "matmul(x: Tensor, other: Tensor) -> Tensor",
-        .doc = R"(Matrix product, the function behind ``x @ other``.
+    register_function({.signature = "matmul(x: Tensor, other: Tensor) -> Tensor",
+                       .doc = R"(Matrix product, the function behind ``x @ other``.
 
 Parameters
 ----------
@@ -218,11 +227,11 @@ Examples
 >>> sn.matmul(sn.tensor([[1.0, 2.0]]), sn.tensor([[3.0], [4.0]])).tolist()
 [[11.0]]
 )",
-        .call = [](const Args& a) { return matmul(a.tensor(0), a.tensor(1)); },
-        .aliases = "mm bmm"});
-    register_function({
-        .signature = "linear(x: Tensor, weight: Tensor, bias: Tensor? = None) -> Tensor",
-        .doc = R"(Affine map ``x @ weight.T + bias``.
+                       .call = [](const Args& a) { return matmul(a.tensor(0), a.tensor(1)); },
+                       .aliases = "mm bmm"});
+    register_function(
+        {.signature = "linear(x: Tensor, weight: Tensor, bias: Tensor? = None) -> Tensor",
+         .doc = R"(Affine map ``x @ weight.T + bias``.
 
 Parameters
 ----------
@@ -243,55 +252,56 @@ Examples
 >>> sn.linear(sn.tensor([1.0, 2.0]), sn.tensor([[3.0, 4.0]]), sn.tensor([0.5])).tolist()
 [11.5]
 )",
-        .call = [](const Args& a) { return linear(a.tensor(0), a.tensor(1), a.tensor(2)); },
-        .method = false});
-    register_function({
-        .signature = "addmm(x: Tensor, a: Tensor, b: Tensor, beta: float = 1.0, "
-                     "alpha: float = 1.0) -> Tensor",
-        .doc = R"(``beta * x + alpha * (a @ b)``.
+         .call = [](const Args& a) { return linear(a.tensor(0), a.tensor(1), a.tensor(2)); },
+         .method = false});
+    register_function({.signature = "addmm(x: Tensor, a: Tensor, b: Tensor, beta: float = 1.0, "
+                                    "alpha: float = 1.0) -> Tensor",
+                       .doc = R"(``beta * x + alpha * (a @ b)``.
 
 Examples
 --------
 >>> sn.addmm(sn.tensor([1.0]), sn.tensor([[2.0]]), sn.tensor([[3.0]])).tolist()
 [[7.0]]
 )",
-        .call = [](const Args& a) {
-            Tensor y = matmul(a.tensor(1), a.tensor(2));
-            if (a.real(4) != 1.0) y = y * a.real(4);
-            return y + (a.real(3) == 1.0 ? a.tensor(0) : a.tensor(0) * a.real(3));
-        }});
-    register_function({
-        .signature = "vecdot(x: Tensor, other: Tensor, axis: int = -1) -> Tensor",
-        .doc = R"(Dot products of vectors along an axis; the other dimensions broadcast.
+                       .call = [](const Args& a) {
+                           Tensor y = matmul(a.tensor(1), a.tensor(2));
+                           if (a.real(4) != 1.0) y = y * a.real(4);
+                           return y + (a.real(3) == 1.0 ? a.tensor(0) : a.tensor(0) * a.real(3));
+                       }});
+    register_function(
+        {.signature = "vecdot(x: Tensor, other: Tensor, axis: int = -1) -> Tensor",
+         .doc = R"(Dot products of vectors along an axis; the other dimensions broadcast.
 
 Examples
 --------
 >>> sn.vecdot(sn.tensor([[1.0, 2.0], [3.0, 4.0]]), sn.tensor([1.0, 1.0])).tolist()
 [3.0, 7.0]
 )",
-        .call = [](const Args& a) { return vecdot(a.tensor(0), a.tensor(1), a.integer(2)); }});
-    register_function({
-        .signature = "dot(x: Tensor, other: Tensor) -> Tensor",
-        .doc = R"(Dot product of two vectors. Use `matmul` or `vecdot` for more dimensions.
+         .call = [](const Args& a) { return vecdot(a.tensor(0), a.tensor(1), a.integer(2)); }});
+    register_function(
+        {.signature = "dot(x: Tensor, other: Tensor) -> Tensor",
+         .doc = R"(Dot product of two vectors. Use `matmul` or `vecdot` for more dimensions.
 
 Examples
 --------
 >>> sn.dot(sn.tensor([1.0, 2.0]), sn.tensor([3.0, 4.0])).item()
 11.0
 )",
-        .call = [](const Args& a) {
-            if (a.tensor(0).rank() != 1 || a.tensor(1).rank() != 1) {
-                fail(ErrorKind::kShape, "dot", "operands have shapes %s and %s; both must be "
-                     "vectors; use matmul for matrices and vecdot for batches",
-                     format_shape(a.tensor(0).shape()).c_str(),
-                     format_shape(a.tensor(1).shape()).c_str());
-            }
-            return vecdot(a.tensor(0), a.tensor(1), -1);
-        },
-        .aliases = "inner"});
-    register_function({
-        .signature = "outer(x: Tensor, other: Tensor) -> Tensor",
-        .doc = R"(Every product of an element of one vector with an element of another: (m,),
+         .call =
+             [](const Args& a) {
+                 if (a.tensor(0).rank() != 1 || a.tensor(1).rank() != 1) {
+                     fail(ErrorKind::kShape, "dot",
+                          "operands have shapes %s and %s; both must be "
+                          "vectors; use matmul for matrices and vecdot for batches",
+                          format_shape(a.tensor(0).shape()).c_str(),
+                          format_shape(a.tensor(1).shape()).c_str());
+                 }
+                 return vecdot(a.tensor(0), a.tensor(1), -1);
+             },
+         .aliases = "inner"});
+    register_function(
+        {.signature = "outer(x: Tensor, other: Tensor) -> Tensor",
+         .doc = R"(Every product of an element of one vector with an element of another: (m,),
 (n,) to (m, n).
 
 Examples
@@ -299,11 +309,10 @@ Examples
 >>> sn.outer(sn.tensor([1, 2]), sn.tensor([3, 4])).tolist()
 [[3, 4], [6, 8]]
 )",
-        .call = [](const Args& a) { return outer(a.tensor(0), a.tensor(1)); }});
-    register_function({
-        .signature = "tensordot(x: Tensor, other: Tensor, axes: Ints = 2, "
-                     "other_axes: Ints? = None) -> Tensor",
-        .doc = R"(Sum of products over axes of both tensors.
+         .call = [](const Args& a) { return outer(a.tensor(0), a.tensor(1)); }});
+    register_function({.signature = "tensordot(x: Tensor, other: Tensor, axes: Ints = 2, "
+                                    "other_axes: Ints? = None) -> Tensor",
+                       .doc = R"(Sum of products over axes of both tensors.
 
 Parameters
 ----------
@@ -318,21 +327,21 @@ Examples
 >>> sn.tensordot(sn.ones((2, 3, 4)), sn.ones((3, 4, 5)), axes=2).shape
 (2, 5)
 )",
-        .call = [](const Args& a) {
-            const Tensor &x = a.tensor(0), &y = a.tensor(1);
-            if (a.has(3)) return tensordot(x, y, a.ints(2), a.ints(3));
-            const int64_t n = a.ints(2).empty() ? 0 : a.ints(2)[0];
-            if (!a.single(2) || n < 0 || n > x.rank() || n > y.rank()) {
-                fail(
-                    ErrorKind::kValue, "tensordot",
-                    "axes must be a count between 0 and the ranks (%d and %d), or two equally long "
-                    "sequences in axes and other_axes",
-                    x.rank(), y.rank());
-            }
-            Dims first;
-            for (int64_t i = 0; i < n; ++i) first.push_back(i);
-            return tensordot(x, y, trailing_axes(x.rank(), n), first);
-        }});
+                       .call = [](const Args& a) {
+                           const Tensor &x = a.tensor(0), &y = a.tensor(1);
+                           if (a.has(3)) return tensordot(x, y, a.ints(2), a.ints(3));
+                           const int64_t n = a.ints(2).empty() ? 0 : a.ints(2)[0];
+                           if (!a.single(2) || n < 0 || n > x.rank() || n > y.rank()) {
+                               fail(ErrorKind::kValue, "tensordot",
+                                    "axes must be a count between 0 and the ranks (%d and %d), or "
+                                    "two equally long "
+                                    "sequences in axes and other_axes",
+                                    x.rank(), y.rank());
+                           }
+                           Dims first;
+                           for (int64_t i = 0; i < n; ++i) first.push_back(i);
+                           return tensordot(x, y, trailing_axes(x.rank(), n), first);
+                       }});
 }
 
 }  // namespace sn

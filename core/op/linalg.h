@@ -3,7 +3,7 @@
 
 namespace sn {
 
-Tensor matmul(const Tensor& x, const Tensor& y);   // NumPy rules: any rank, batch broadcasting
+Tensor matmul(const Tensor& x, const Tensor& y);  // NumPy rules: any rank, batch broadcasting
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);  // bias may be empty
 Tensor vecdot(const Tensor& x, const Tensor& y, int64_t axis);
 Tensor outer(const Tensor& x, const Tensor& y);

@@ -27,7 +27,8 @@ void check_same_shape(const char* op, const Tensor& x, const Tensor& target) {
     const bool same_count = x.numel() == target.numel();
     fail(ErrorKind::kShape, op,
          "predictions have shape %s and targets %s; losses do not broadcast, so the shapes must be "
-         "equal; %s", format_shape(x.shape()).c_str(), format_shape(target.shape()).c_str(),
+         "equal; %s",
+         format_shape(x.shape()).c_str(), format_shape(target.shape()).c_str(),
          same_count ? "reshape one of them (the counts agree: is a dimension of size 1 too many?)"
                     : "check what the last layer returns and what the data set gives");
 }
@@ -76,8 +77,7 @@ Labels checked_labels(const Tensor& target, const Tensor& like, int64_t classes,
 
 // Where each row's own class stands: no gather, so the loss stays one row program.
 Tensor own_class(const Tensor& number, int64_t classes) {
-    const Tensor index =
-        arange(int64_t{0}, int64_t{1}, classes, number.dtype(), number.device());
+    const Tensor index = arange(int64_t{0}, int64_t{1}, classes, number.dtype(), number.device());
     return equal(index, unsqueeze(number, -1));
 }
 
@@ -133,10 +133,8 @@ void grad_cross_entropy(GradCall& c) {
     Tensor gx = (p - cast(r.own, p.dtype())) * weight;
     if (r.spread) {
         const double classes = static_cast<double>(p.size(-1));
-        const Tensor mass =
-            r.spread.rank() == 0 ? r.spread * classes : sum(r.spread, kLast, true);
-        gx = gx * (1.0 - smoothing) +
-             where(greater(r.counted, 0.0), p * mass - r.spread, 0.0);
+        const Tensor mass = r.spread.rank() == 0 ? r.spread * classes : sum(r.spread, kLast, true);
+        gx = gx * (1.0 - smoothing) + where(greater(r.counted, 0.0), p * mass - r.spread, 0.0);
     }
     c.set(0, gx * g);
 }
@@ -145,8 +143,7 @@ Tensor row_cross_entropy(const Tensor& x, const Labels& labels, const CrossEntro
     static const OpId id = find_op("cross_entropy");
     const bool weighted = o.weight && o.label_smoothing != 0.0;
     const Tensor in[] = {x, labels.number, labels.weight, o.weight};
-    return record(id, {in, weighted ? size_t{4} : size_t{3}},
-                  Attrs().f(o.label_smoothing));
+    return record(id, {in, weighted ? size_t{4} : size_t{3}}, Attrs().f(o.label_smoothing));
 }
 
 int class_axis(const Tensor& x) { return x.rank() == 1 ? 0 : 1; }
@@ -154,9 +151,11 @@ int class_axis(const Tensor& x) { return x.rank() == 1 ? 0 : 1; }
 void check_class_weight(const char* op, const Tensor& x, const Tensor& weight) {
     const int64_t classes = x.size(class_axis(x));
     if (!weight || (weight.rank() == 1 && weight.size(0) == classes)) return;
-    fail(ErrorKind::kShape, op, "weight has shape %s; x of shape %s has %lld classes and needs "
-         "(%lld,)", format_shape(weight.shape()).c_str(), format_shape(x.shape()).c_str(),
-         ll(classes), ll(classes));
+    fail(ErrorKind::kShape, op,
+         "weight has shape %s; x of shape %s has %lld classes and needs "
+         "(%lld,)",
+         format_shape(weight.shape()).c_str(), format_shape(x.shape()).c_str(), ll(classes),
+         ll(classes));
 }
 
 // x: (N, C, d...) or (C,), labels: (N, d...) or ().
@@ -175,8 +174,10 @@ void check_label_shape(const char* op, const Tensor& x, const Tensor& labels) {
                                                : "probabilities need the shape of x");
     }
     if (!is_int(labels.dtype())) {
-        fail(ErrorKind::kDType, op, "targets have dtype %s and the shape of labels; labels must be "
-             "integers; convert with .astype(sn.int64)", dtype_name(labels.dtype()));
+        fail(ErrorKind::kDType, op,
+             "targets have dtype %s and the shape of labels; labels must be "
+             "integers; convert with .astype(sn.int64)",
+             dtype_name(labels.dtype()));
     }
 }
 
@@ -245,8 +246,7 @@ Tensor call_smooth_l1(const Args& a) {
         fail(ErrorKind::kValue, "smooth_l1_loss", "beta is %g; it must be 0 or more", beta);
     const Pair p = float_pair("smooth_l1_loss", a.tensor(0), a.tensor(1));
     const Tensor d = abs(p.x - p.target);
-    const Tensor loss =
-        beta == 0 ? d : where(less(d, beta), d * d * (0.5 / beta), d - 0.5 * beta);
+    const Tensor loss = beta == 0 ? d : where(less(d, beta), d * d * (0.5 / beta), d - 0.5 * beta);
     return reduced("smooth_l1_loss", loss, a.text(2), p.dtype);
 }
 
@@ -264,8 +264,10 @@ Tensor call_huber(const Args& a) {
 Tensor weighted(const char* op, const Tensor& loss, const Tensor& weight) {
     if (!weight) return loss;
     if (!broadcastable_to(weight.shape(), loss.shape())) {
-        fail(ErrorKind::kShape, op, "weight has shape %s, which does not broadcast to the loss of "
-             "shape %s", format_shape(weight.shape()).c_str(), format_shape(loss.shape()).c_str());
+        fail(ErrorKind::kShape, op,
+             "weight has shape %s, which does not broadcast to the loss of "
+             "shape %s",
+             format_shape(weight.shape()).c_str(), format_shape(loss.shape()).c_str());
     }
     return loss * cast(weight, loss.dtype());
 }
@@ -319,20 +321,26 @@ Tensor call_cosine_similarity(const Args& a) {
 }
 
 void register_label_losses() {
-    register_op({.name = "check_labels", .n_in = -1, .n_out = 3,
+    register_op({.name = "check_labels",
+                 .n_in = -1,
+                 .n_out = 3,
                  .schema = "classes:int ignore_index:int number:dtype weight:dtype",
                  .doc = "Labels as class numbers and row weights; fails when one names no class.",
-                 .infer = infer_check_labels, .checks_values = true});
-    register_op({.name = "cross_entropy", .n_in = -1, .schema = "smoothing:float",
+                 .infer = infer_check_labels,
+                 .checks_values = true});
+    register_op({.name = "cross_entropy",
+                 .n_in = -1,
+                 .schema = "smoothing:float",
                  .doc = "Cross-entropy of each row of logits (..., C) with its class number.",
-                 .infer = infer_cross_entropy, .grad = grad_cross_entropy,
+                 .infer = infer_cross_entropy,
+                 .grad = grad_cross_entropy,
                  .saves = save_in(0) | save_in(1) | save_in(2) | save_in(3),
                  .lower = lower_cross_entropy});
-    register_function({
-        .signature = "cross_entropy(x: Tensor, target: Tensor, weight: Tensor? = None, "
-                     "ignore_index: int = -100, reduction: str = \"mean\", "
-                     "label_smoothing: float = 0.0) -> Tensor",
-        .doc = R"(Cross-entropy between logits and labels, or probabilities, of classes.
+    register_function(
+        {.signature = "cross_entropy(x: Tensor, target: Tensor, weight: Tensor? = None, "
+                      "ignore_index: int = -100, reduction: str = \"mean\", "
+                      "label_smoothing: float = 0.0) -> Tensor",
+         .doc = R"(Cross-entropy between logits and labels, or probabilities, of classes.
 
 Parameters
 ----------
@@ -366,15 +374,16 @@ Examples
 >>> round(sn.cross_entropy(sn.tensor([[0.0, 0.0]]), sn.tensor([1])).item(), 4)
 0.6931
 )",
-        .call = [](const Args& a) {
-            return cross_entropy(a.tensor(0), a.tensor(1),
-                                 {a.tensor(2), a.integer(3), a.real(5), a.text(4)});
-        },
-        .method = false});
-    register_function({
-        .signature = "nll_loss(x: Tensor, target: Tensor, weight: Tensor? = None, "
-                     "ignore_index: int = -100, reduction: str = \"mean\") -> Tensor",
-        .doc = R"(Negative log-likelihood: `cross_entropy` for log-probabilities, such as
+         .call =
+             [](const Args& a) {
+                 return cross_entropy(a.tensor(0), a.tensor(1),
+                                      {a.tensor(2), a.integer(3), a.real(5), a.text(4)});
+             },
+         .method = false});
+    register_function(
+        {.signature = "nll_loss(x: Tensor, target: Tensor, weight: Tensor? = None, "
+                      "ignore_index: int = -100, reduction: str = \"mean\") -> Tensor",
+         .doc = R"(Negative log-likelihood: `cross_entropy` for log-probabilities, such as
 `log_softmax` gives.
 
 Examples
@@ -382,16 +391,18 @@ Examples
 >>> sn.nll_loss(sn.tensor([[-1.0, -2.0]]), sn.tensor([1])).item()
 2.0
 )",
-        .call = [](const Args& a) {
-            return nll_loss(a.tensor(0), a.tensor(1), {a.tensor(2), a.integer(3), 0.0, a.text(4)});
-        },
-        .method = false});
+         .call =
+             [](const Args& a) {
+                 return nll_loss(a.tensor(0), a.tensor(1),
+                                 {a.tensor(2), a.integer(3), 0.0, a.text(4)});
+             },
+         .method = false});
 }
 
 void register_regression_losses() {
-    register_function({
-        .signature = "mse_loss(x: Tensor, target: Tensor, reduction: str = \"mean\") -> Tensor",
-        .doc = R"(Squared error ``(x - target)**2``, averaged ("mean"), summed ("sum") or as it
+    register_function(
+        {.signature = "mse_loss(x: Tensor, target: Tensor, reduction: str = \"mean\") -> Tensor",
+         .doc = R"(Squared error ``(x - target)**2``, averaged ("mean"), summed ("sum") or as it
 is ("none").
 
 Raises
@@ -404,26 +415,27 @@ Examples
 >>> sn.mse_loss(sn.tensor([1.0, 2.0]), sn.tensor([1.0, 4.0])).item()
 2.0
 )",
-        .call = [](const Args& a) { return mse_loss(a.tensor(0), a.tensor(1), a.text(2)); },
-        .method = false});
-    register_function({
-        .signature = "l1_loss(x: Tensor, target: Tensor, reduction: str = \"mean\") -> Tensor",
-        .doc = R"(Absolute error ``abs(x - target)``; otherwise like `mse_loss`.
+         .call = [](const Args& a) { return mse_loss(a.tensor(0), a.tensor(1), a.text(2)); },
+         .method = false});
+    register_function(
+        {.signature = "l1_loss(x: Tensor, target: Tensor, reduction: str = \"mean\") -> Tensor",
+         .doc = R"(Absolute error ``abs(x - target)``; otherwise like `mse_loss`.
 
 Examples
 --------
 >>> sn.l1_loss(sn.tensor([1.0, 2.0]), sn.tensor([1.0, 4.0])).item()
 1.0
 )",
-        .call = [](const Args& a) {
-            const Pair p = float_pair("l1_loss", a.tensor(0), a.tensor(1));
-            return reduced("l1_loss", abs(p.x - p.target), a.text(2), p.dtype);
-        },
-        .method = false});
-    register_function({
-        .signature = "smooth_l1_loss(x: Tensor, target: Tensor, reduction: str = \"mean\", "
-                     "beta: float = 1.0) -> Tensor",
-        .doc = R"(Squared error below `beta` (divided by 2 beta), absolute error above (Girshick
+         .call =
+             [](const Args& a) {
+                 const Pair p = float_pair("l1_loss", a.tensor(0), a.tensor(1));
+                 return reduced("l1_loss", abs(p.x - p.target), a.text(2), p.dtype);
+             },
+         .method = false});
+    register_function(
+        {.signature = "smooth_l1_loss(x: Tensor, target: Tensor, reduction: str = \"mean\", "
+                      "beta: float = 1.0) -> Tensor",
+         .doc = R"(Squared error below `beta` (divided by 2 beta), absolute error above (Girshick
 2015).
 
 Examples
@@ -431,25 +443,27 @@ Examples
 >>> sn.smooth_l1_loss(sn.tensor([0.0, 0.0]), sn.tensor([1.0, 3.0]), reduction="none").tolist()
 [0.5, 2.5]
 )",
-        .call = call_smooth_l1, .method = false});
-    register_function({
-        .signature = "huber_loss(x: Tensor, target: Tensor, reduction: str = \"mean\", "
-                     "delta: float = 1.0) -> Tensor",
-        .doc = R"(Half the squared error up to `delta`, linear beyond it (Huber 1964).
+         .call = call_smooth_l1,
+         .method = false});
+    register_function(
+        {.signature = "huber_loss(x: Tensor, target: Tensor, reduction: str = \"mean\", "
+                      "delta: float = 1.0) -> Tensor",
+         .doc = R"(Half the squared error up to `delta`, linear beyond it (Huber 1964).
 
 Examples
 --------
 >>> sn.huber_loss(sn.tensor([0.0]), sn.tensor([3.0]), delta=2.0).item()
 4.0
 )",
-        .call = call_huber, .method = false});
+         .call = call_huber,
+         .method = false});
 }
 
 void register_probability_losses() {
-    register_function({
-        .signature = "binary_cross_entropy(x: Tensor, target: Tensor, weight: Tensor? = None, "
-                     "reduction: str = \"mean\") -> Tensor",
-        .doc = R"(Binary cross-entropy of probabilities `x` in [0, 1] with targets in [0, 1].
+    register_function(
+        {.signature = "binary_cross_entropy(x: Tensor, target: Tensor, weight: Tensor? = None, "
+                      "reduction: str = \"mean\") -> Tensor",
+         .doc = R"(Binary cross-entropy of probabilities `x` in [0, 1] with targets in [0, 1].
 
 Logarithms are cut at -100. Prefer `binary_cross_entropy_with_logits`, which loses no digits.
 
@@ -458,12 +472,14 @@ Examples
 >>> round(sn.binary_cross_entropy(sn.tensor([0.5]), sn.tensor([1.0])).item(), 4)
 0.6931
 )",
-        .call = call_bce, .method = false});
-    register_function({
-        .signature = "binary_cross_entropy_with_logits(x: Tensor, target: Tensor, "
-                     "weight: Tensor? = None, reduction: str = \"mean\", "
-                     "pos_weight: Tensor? = None) -> Tensor",
-        .doc = R"(Binary cross-entropy of ``sigmoid(x)``, computed from the logits without overflow.
+         .call = call_bce,
+         .method = false});
+    register_function(
+        {.signature = "binary_cross_entropy_with_logits(x: Tensor, target: Tensor, "
+                      "weight: Tensor? = None, reduction: str = \"mean\", "
+                      "pos_weight: Tensor? = None) -> Tensor",
+         .doc =
+             R"(Binary cross-entropy of ``sigmoid(x)``, computed from the logits without overflow.
 
 Parameters
 ----------
@@ -482,11 +498,12 @@ Examples
 >>> round(sn.binary_cross_entropy_with_logits(x, t).item(), 4)
 0.6931
 )",
-        .call = call_bce_logits, .aliases = "bce_with_logits", .method = false});
-    register_function({
-        .signature = "kl_div(x: Tensor, target: Tensor, reduction: str = \"mean\", "
-                     "log_target: bool = False) -> Tensor",
-        .doc = R"(Kullback-Leibler divergence ``target * (log(target) - x)`` with
+         .call = call_bce_logits,
+         .aliases = "bce_with_logits",
+         .method = false});
+    register_function({.signature = "kl_div(x: Tensor, target: Tensor, reduction: str = \"mean\", "
+                                    "log_target: bool = False) -> Tensor",
+                       .doc = R"(Kullback-Leibler divergence ``target * (log(target) - x)`` with
 log-probabilities `x`.
 
 reduction may also be "batchmean": the sum divided by the batch size, the divergence proper.
@@ -497,11 +514,12 @@ Examples
 >>> sn.kl_div(sn.log(p), p, reduction="batchmean").item()
 0.0
 )",
-        .call = call_kl_div, .method = false});
-    register_function({
-        .signature = "cosine_similarity(x: Tensor, other: Tensor, axis: int = 1, "
-                     "eps: float = 1e-8) -> Tensor",
-        .doc = R"(Cosine of the angle between vectors along an axis; norms below `eps` count as
+                       .call = call_kl_div,
+                       .method = false});
+    register_function(
+        {.signature = "cosine_similarity(x: Tensor, other: Tensor, axis: int = 1, "
+                      "eps: float = 1e-8) -> Tensor",
+         .doc = R"(Cosine of the angle between vectors along an axis; norms below `eps` count as
 `eps`.
 
 Examples
@@ -509,7 +527,8 @@ Examples
 >>> sn.cosine_similarity(sn.tensor([[1.0, 0.0]]), sn.tensor([[0.0, 2.0]])).tolist()
 [0.0]
 )",
-        .call = call_cosine_similarity, .method = false});
+         .call = call_cosine_similarity,
+         .method = false});
 }
 
 }  // namespace

@@ -192,8 +192,8 @@ void grad_batch_norm(GradCall& c) {
         const Tensor normal = centred * per_channel(scale, rank);
         const Tensor sum_g = sum(g, axes, false), sum_gn = sum(g * normal, axes, false);
         const Tensor factor = weight ? scale * cast(c.in(1), x.dtype()) : scale;
-        gx = per_channel(factor, rank) * (g - per_channel(sum_g / n, rank) -
-                                          normal * per_channel(sum_gn / n, rank));
+        gx = per_channel(factor, rank) *
+             (g - per_channel(sum_g / n, rank) - normal * per_channel(sum_gn / n, rank));
         if (weight && c.needs(1)) c.set(1, sum_gn);
         if (c.attrs.b(2) && c.needs(weight ? 2 : 1)) c.set(weight ? 2 : 1, sum_g);
     }
@@ -287,8 +287,8 @@ Tensor batch_norm_inference(const Tensor& x, const Tensor& mean, const Tensor& v
     const DType dtype = compute_dtype(x.dtype());
     Tensor scale = rsqrt(cast(var, dtype) + eps);
     if (weight) scale = scale * cast(weight, dtype);
-    Tensor y = (to_compute(x) - per_channel(cast(mean, dtype), x.rank())) *
-               per_channel(scale, x.rank());
+    Tensor y =
+        (to_compute(x) - per_channel(cast(mean, dtype), x.rank())) * per_channel(scale, x.rank());
     if (bias) y = y + per_channel(cast(bias, dtype), x.rank());
     return cast(y, x.dtype());
 }
@@ -308,9 +308,9 @@ int64_t normalized_rank(const char* op, const Tensor& x, DimSpan shape) {
 }
 
 void register_softmax_functions() {
-    register_function({
-        .signature = "softmax(x: Tensor, axis: int = -1) -> Tensor",
-        .doc = R"(Exponentials that sum to one along an axis: ``exp(x) / sum(exp(x))``, without
+    register_function(
+        {.signature = "softmax(x: Tensor, axis: int = -1) -> Tensor",
+         .doc = R"(Exponentials that sum to one along an axis: ``exp(x) / sum(exp(x))``, without
 overflow.
 
 Parameters
@@ -331,24 +331,24 @@ Examples
 >>> sn.softmax(sn.tensor([1.0, 1.0])).tolist()
 [0.5, 0.5]
 )",
-        .call = [](const Args& a) { return softmax(a.tensor(0), a.integer(1)); }});
-    register_function({
-        .signature = "log_softmax(x: Tensor, axis: int = -1) -> Tensor",
-        .doc = R"(Logarithm of `softmax`, computed without leaving the logarithmic scale.
+         .call = [](const Args& a) { return softmax(a.tensor(0), a.integer(1)); }});
+    register_function(
+        {.signature = "log_softmax(x: Tensor, axis: int = -1) -> Tensor",
+         .doc = R"(Logarithm of `softmax`, computed without leaving the logarithmic scale.
 
 Examples
 --------
 >>> round(sn.log_softmax(sn.tensor([1.0, 1.0]))[0].item(), 4)
 -0.6931
 )",
-        .call = [](const Args& a) { return log_softmax(a.tensor(0), a.integer(1)); }});
+         .call = [](const Args& a) { return log_softmax(a.tensor(0), a.integer(1)); }});
 }
 
 void register_norm_functions() {
-    register_function({
-        .signature = "layer_norm(x: Tensor, normalized_shape: Ints, weight: Tensor? = None, "
-                     "bias: Tensor? = None, eps: float = 1e-5) -> Tensor",
-        .doc = R"(Layer normalisation (Ba, Kiros, Hinton 2016) over the trailing dimensions.
+    register_function(
+        {.signature = "layer_norm(x: Tensor, normalized_shape: Ints, weight: Tensor? = None, "
+                      "bias: Tensor? = None, eps: float = 1e-5) -> Tensor",
+         .doc = R"(Layer normalisation (Ba, Kiros, Hinton 2016) over the trailing dimensions.
 
 Parameters
 ----------
@@ -376,15 +376,17 @@ Examples
 >>> sn.layer_norm(sn.tensor([1.0, 3.0]), 2, eps=0.0).tolist()
 [-1.0, 1.0]
 )",
-        .call = [](const Args& a) {
-            return layer_norm(a.tensor(0), normalized_rank("layer_norm", a.tensor(0), a.ints(1)),
-                              a.tensor(2), a.tensor(3), a.real(4));
-        },
-        .method = false});
-    register_function({
-        .signature = "rms_norm(x: Tensor, normalized_shape: Ints, weight: Tensor? = None, "
-                     "eps: float = 1e-6) -> Tensor",
-        .doc = R"(Root-mean-square normalisation (Zhang, Sennrich 2019) over the trailing
+         .call =
+             [](const Args& a) {
+                 return layer_norm(a.tensor(0),
+                                   normalized_rank("layer_norm", a.tensor(0), a.ints(1)),
+                                   a.tensor(2), a.tensor(3), a.real(4));
+             },
+         .method = false});
+    register_function(
+        {.signature = "rms_norm(x: Tensor, normalized_shape: Ints, weight: Tensor? = None, "
+                      "eps: float = 1e-6) -> Tensor",
+         .doc = R"(Root-mean-square normalisation (Zhang, Sennrich 2019) over the trailing
 dimensions.
 
 ``x / sqrt(mean(x * x) + eps) * weight``; parameters are those of `layer_norm`.
@@ -394,15 +396,16 @@ Examples
 >>> sn.rms_norm(sn.tensor([3.0, -3.0]), 2, eps=0.0).tolist()
 [1.0, -1.0]
 )",
-        .call = [](const Args& a) {
-            return rms_norm(a.tensor(0), normalized_rank("rms_norm", a.tensor(0), a.ints(1)),
-                            a.tensor(2), a.real(3));
-        },
-        .method = false});
-    register_function({
-        .signature = "group_norm(x: Tensor, num_groups: int, weight: Tensor? = None, "
-                     "bias: Tensor? = None, eps: float = 1e-5) -> Tensor",
-        .doc = R"(Group normalisation (Wu, He 2018): statistics over groups of channels of each
+         .call =
+             [](const Args& a) {
+                 return rms_norm(a.tensor(0), normalized_rank("rms_norm", a.tensor(0), a.ints(1)),
+                                 a.tensor(2), a.real(3));
+             },
+         .method = false});
+    register_function(
+        {.signature = "group_norm(x: Tensor, num_groups: int, weight: Tensor? = None, "
+                      "bias: Tensor? = None, eps: float = 1e-5) -> Tensor",
+         .doc = R"(Group normalisation (Wu, He 2018): statistics over groups of channels of each
 sample.
 
 Parameters
@@ -419,14 +422,15 @@ Examples
 >>> sn.group_norm(sn.tensor([[1.0, 3.0]]), 1, eps=0.0).tolist()
 [[-1.0, 1.0]]
 )",
-        .call = [](const Args& a) {
-            return group_norm(a.tensor(0), a.integer(1), a.tensor(2), a.tensor(3), a.real(4));
-        },
-        .method = false});
-    register_function({
-        .signature = "batch_norm_train(x: Tensor, weight: Tensor? = None, bias: Tensor? = None, "
-                     "eps: float = 1e-5) -> tuple[Tensor, Tensor, Tensor]",
-        .doc = R"(Batch normalisation (Ioffe, Szegedy 2015) with the statistics of the batch.
+         .call =
+             [](const Args& a) {
+                 return group_norm(a.tensor(0), a.integer(1), a.tensor(2), a.tensor(3), a.real(4));
+             },
+         .method = false});
+    register_function(
+        {.signature = "batch_norm_train(x: Tensor, weight: Tensor? = None, bias: Tensor? = None, "
+                      "eps: float = 1e-5) -> tuple[Tensor, Tensor, Tensor]",
+         .doc = R"(Batch normalisation (Ioffe, Szegedy 2015) with the statistics of the batch.
 
 Parameters
 ----------
@@ -452,15 +456,17 @@ Examples
 >>> y.tolist(), mean.tolist(), var.tolist()
 ([[-1.0], [1.0]], [2.0], [1.0])
 )",
-        .call_many = [](const Args& a) {
-            BatchNormResult r = batch_norm_train(a.tensor(0), a.tensor(1), a.tensor(2), a.real(3));
-            return Results{r.y, r.mean, r.var};
-        },
-        .method = false});
-    register_function({
-        .signature = "batch_norm_inference(x: Tensor, mean: Tensor, var: Tensor, "
-                     "weight: Tensor? = None, bias: Tensor? = None, eps: float = 1e-5) -> Tensor",
-        .doc = R"(Batch normalisation with given statistics: elementwise, so it joins the
+         .call_many =
+             [](const Args& a) {
+                 BatchNormResult r =
+                     batch_norm_train(a.tensor(0), a.tensor(1), a.tensor(2), a.real(3));
+                 return Results{r.y, r.mean, r.var};
+             },
+         .method = false});
+    register_function(
+        {.signature = "batch_norm_inference(x: Tensor, mean: Tensor, var: Tensor, "
+                      "weight: Tensor? = None, bias: Tensor? = None, eps: float = 1e-5) -> Tensor",
+         .doc = R"(Batch normalisation with given statistics: elementwise, so it joins the
 convolution before it.
 
 Examples
@@ -469,54 +475,77 @@ Examples
 >>> sn.batch_norm_inference(x, one, one, eps=0.0).tolist()
 [[2.0]]
 )",
-        .call = [](const Args& a) {
-            return batch_norm_inference(a.tensor(0), a.tensor(1), a.tensor(2), a.tensor(3),
-                                        a.tensor(4), a.real(5));
-        },
-        .method = false});
-    register_function({
-        .signature = "normalize(x: Tensor, p: float = 2.0, axis: int = 1, eps: float = 1e-12) "
-                     "-> Tensor",
-        .doc = R"(x divided by its p-norm along an axis, or by `eps` where the norm is smaller.
+         .call =
+             [](const Args& a) {
+                 return batch_norm_inference(a.tensor(0), a.tensor(1), a.tensor(2), a.tensor(3),
+                                             a.tensor(4), a.real(5));
+             },
+         .method = false});
+    register_function(
+        {.signature = "normalize(x: Tensor, p: float = 2.0, axis: int = 1, eps: float = 1e-12) "
+                      "-> Tensor",
+         .doc = R"(x divided by its p-norm along an axis, or by `eps` where the norm is smaller.
 
 Examples
 --------
 >>> sn.normalize(sn.tensor([[0.0, 4.0]])).tolist()
 [[0.0, 1.0]]
 )",
-        .call = [](const Args& a) {
-            const int64_t axis[] = {a.integer(2)};
-            return a.tensor(0) /
-                   maximum(vector_norm(a.tensor(0), a.real(1), axis, true), a.real(3));
-        },
-        .method = false});
+         .call =
+             [](const Args& a) {
+                 const int64_t axis[] = {a.integer(2)};
+                 return a.tensor(0) /
+                        maximum(vector_norm(a.tensor(0), a.real(1), axis, true), a.real(3));
+             },
+         .method = false});
 }
 
 }  // namespace
 
 void register_nn_ops() {
-    register_op({.name = "softmax", .doc = "Softmax along the last axis.", .infer = infer_softmax,
-                 .grad = grad_softmax, .saves = save_out(0), .lower = lower_softmax});
-    register_op({.name = "log_softmax", .doc = "Log-softmax along the last axis.",
-                 .infer = infer_softmax, .grad = grad_log_softmax, .saves = save_out(0),
+    register_op({.name = "softmax",
+                 .doc = "Softmax along the last axis.",
+                 .infer = infer_softmax,
+                 .grad = grad_softmax,
+                 .saves = save_out(0),
+                 .lower = lower_softmax});
+    register_op({.name = "log_softmax",
+                 .doc = "Log-softmax along the last axis.",
+                 .infer = infer_softmax,
+                 .grad = grad_log_softmax,
+                 .saves = save_out(0),
                  .lower = lower_log_softmax});
-    register_op({.name = "layer_norm", .n_in = -1, .schema = kNormSchema,
-                 .doc = "Layer normalisation over trailing axes.", .infer = infer_layer_norm,
-                 .grad = grad_layer_norm, .saves = save_in(0) | save_in(1),
+    register_op({.name = "layer_norm",
+                 .n_in = -1,
+                 .schema = kNormSchema,
+                 .doc = "Layer normalisation over trailing axes.",
+                 .infer = infer_layer_norm,
+                 .grad = grad_layer_norm,
+                 .saves = save_in(0) | save_in(1),
                  .lower = lower_layer_norm});
-    register_op({.name = "rms_norm", .n_in = -1, .schema = kNormSchema,
+    register_op({.name = "rms_norm",
+                 .n_in = -1,
+                 .schema = kNormSchema,
                  .doc = "Root-mean-square normalisation over trailing axes.",
-                 .infer = infer_layer_norm, .grad = grad_rms_norm,
-                 .saves = save_in(0) | save_in(1), .lower = lower_rms_norm});
-    register_op({.name = "batch_norm", .n_in = -1, .n_out = 3,
+                 .infer = infer_layer_norm,
+                 .grad = grad_rms_norm,
+                 .saves = save_in(0) | save_in(1),
+                 .lower = lower_rms_norm});
+    register_op({.name = "batch_norm",
+                 .n_in = -1,
+                 .n_out = 3,
                  .schema = "eps:float weight:bool bias:bool",
                  .doc = "Batch normalisation with the statistics of the batch.",
-                 .infer = infer_batch_norm, .grad = grad_batch_norm,
+                 .infer = infer_batch_norm,
+                 .grad = grad_batch_norm,
                  .saves = save_in(0) | save_in(1) | save_out(1) | save_out(2),
                  .lower = lower_batch_norm});
-    register_op({.name = "var_mean", .n_out = 2, .schema = "axes:ints keepdims:bool",
+    register_op({.name = "var_mean",
+                 .n_out = 2,
+                 .schema = "axes:ints keepdims:bool",
                  .doc = "Variance and mean in one pass, in the compute dtype.",
-                 .infer = infer_var_mean, .layout = Layout::kAny});
+                 .infer = infer_var_mean,
+                 .layout = Layout::kAny});
     register_softmax_functions();
     register_norm_functions();
     register_loss_ops();

@@ -38,18 +38,18 @@ using LowerFn = void (*)(LowerCall&);
 // output are static; the offset may depend on scalar operands: offset = sum of scalar k * factor k.
 struct ViewCall {
     AttrView attrs;
-    const Meta* in;          // first input
+    const Meta* in;  // first input
     DimSpan in_strides;
     const Meta* out;
-    Dims strides;            // result
-    int64_t offset = 0;      // result, static part, in elements
+    Dims strides;                         // result
+    int64_t offset = 0;                   // result, static part, in elements
     SmallVec<int64_t, 6> scalar_factors;  // result, one per scalar operand (operands 1..)
 };
 // Returns false when these strides need a copy (reshape).
 using ViewFn = bool (*)(ViewCall&);
 // The base with the part that a view shows replaced by `part`: what a write through a view means.
-using ViewUpdateFn = Tensor (*)(const Tensor& base, const Tensor& part, std::span<const Tensor> scalars,
-                                AttrView attrs);
+using ViewUpdateFn = Tensor (*)(const Tensor& base, const Tensor& part,
+                                std::span<const Tensor> scalars, AttrView attrs);
 
 enum class Layout : uint8_t {
     kAny,           // the kernel takes any strides
@@ -64,29 +64,31 @@ inline constexpr uint32_t save_out(int i) { return 1u << (16 + i); }
 // serialisation, tests) is derived from it.
 struct OpDef {
     const char* name = nullptr;
-    int n_in = 1;                  // -1: any number
+    int n_in = 1;  // -1: any number
     int n_out = 1;
-    const char* schema = "";       // attributes: "axes:ints keepdims:bool"; types int float bool dtype ints
+    const char* schema =
+        "";  // attributes: "axes:ints keepdims:bool"; types int float bool dtype ints
     const char* doc = "";
     InferFn infer = nullptr;
     GradFn grad = nullptr;
-    uint32_t saves = 0;            // what the gradient reads: save_in(i) | save_out(i)
+    uint32_t saves = 0;  // what the gradient reads: save_in(i) | save_out(i)
     LowerFn lower = nullptr;
     ViewFn view = nullptr;
     ViewUpdateFn view_update = nullptr;
-    int tile_op = -1;              // elementwise: number of the tile instruction
-    uint8_t dtype_class = 0;       // elementwise: DTypeClass, which dtypes it computes in
-    uint8_t result_rule = 0;       // elementwise: ResultRule
-    int dtype_operand = 0;         // elementwise: operands before this one are bool (`where`)
-    int reduce_kind = -1;          // reduction (attributes axes, keepdims): cpu::ReduceKind
-    bool cast = false;             // elementwise conversion to the output's dtype
+    int tile_op = -1;         // elementwise: number of the tile instruction
+    uint8_t dtype_class = 0;  // elementwise: DTypeClass, which dtypes it computes in
+    uint8_t result_rule = 0;  // elementwise: ResultRule
+    int dtype_operand = 0;    // elementwise: operands before this one are bool (`where`)
+    int reduce_kind = -1;     // reduction (attributes axes, keepdims): cpu::ReduceKind
+    bool cast = false;        // elementwise conversion to the output's dtype
     Layout layout = Layout::kContiguous;
-    uint32_t channels_last_in = 0; // mask of inputs that a kChannelsLast kernel wants channels last
+    uint32_t channels_last_in =
+        0;  // mask of inputs that a kChannelsLast kernel wants channels last
     uint32_t channels_last_out = ~0u;  // mask of outputs that it makes channels last
-    bool epilogue = false;         // the kernel runs a tile program on its result while in cache
-    bool checks_values = false;    // may fail on values (bad index): ordered before writes in place
-    bool pure = true;              // false: never merged by CSE (random state, effects)
-    int inplace_in = -1;           // this input's buffer may become the first output's
+    bool epilogue = false;       // the kernel runs a tile program on its result while in cache
+    bool checks_values = false;  // may fail on values (bad index): ordered before writes in place
+    bool pure = true;            // false: never merged by CSE (random state, effects)
+    int inplace_in = -1;         // this input's buffer may become the first output's
     // Derived at registration.
     OpId id = 0;
     std::vector<AttrType> attr_types = {};

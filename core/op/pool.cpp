@@ -29,15 +29,18 @@ Dims pooled_shape(const char* const (&names)[3], const Dims& x, const AttrView& 
     const char* op = names[std::clamp<size_t>(a.ints(0).size(), 1, 3) - 1];
     const DimSpan kernel = a.ints(0), stride = a.ints(1), pad = a.ints(2), dilation = a.ints(3);
     if (x.size() != kernel.size() + 2) {
-        fail(ErrorKind::kShape, op, "x has shape %s; a window of %zu dimensions needs (N, C, and "
-             "%zu more)", format_shape(x).c_str(), kernel.size(), kernel.size());
+        fail(ErrorKind::kShape, op,
+             "x has shape %s; a window of %zu dimensions needs (N, C, and "
+             "%zu more)",
+             format_shape(x).c_str(), kernel.size(), kernel.size());
     }
     Dims out{x[0], x[1]};
     for (size_t d = 0; d < kernel.size(); ++d) {
         const int64_t extent = dilation[d] * (kernel[d] - 1) + 1;
         const int64_t space = x[d + 2] + 2 * pad[d] - extent;
         if (space < 0) {
-            fail(ErrorKind::kShape, op, "the window covers %lld elements of dimension %zu and the "
+            fail(ErrorKind::kShape, op,
+                 "the window covers %lld elements of dimension %zu and the "
                  "padded input has %lld (input %s, padding %lld); use a smaller window",
                  ll(extent), d + 2, ll(x[d + 2] + 2 * pad[d]), format_shape(x).c_str(), ll(pad[d]));
         }
@@ -105,7 +108,8 @@ void check_pool(const char* const (&names)[3], const Tensor& x, const PoolGeomet
                  format_shape(g.dilation).c_str());
         }
         if (g.pad[d] < 0 || 2 * g.pad[d] > g.dilation[d] * (g.kernel[d] - 1) + 1) {
-            fail(ErrorKind::kValue, op, "padding is %s and the kernel %s; padding must be at most "
+            fail(ErrorKind::kValue, op,
+                 "padding is %s and the kernel %s; padding must be at most "
                  "half of what the window covers, so that no window is empty",
                  format_shape(g.pad).c_str(), format_shape(g.kernel).c_str());
         }
@@ -130,8 +134,8 @@ Tensor adaptive_axis(const Tensor& x, int axis, int64_t n, Reduce reduce) {
     std::vector<Tensor> parts;
     for (int64_t i = 0; i < n; ++i) {
         const int64_t begin = window_begin(i, size, n);
-        parts.push_back(reduce(narrow(x, axis, begin, window_end(i, size, n) - begin), DimSpan(at),
-                               true));
+        parts.push_back(
+            reduce(narrow(x, axis, begin, window_end(i, size, n) - begin), DimSpan(at), true));
     }
     return concat(parts, axis);
 }
@@ -241,7 +245,9 @@ MaxPoolResult call_max(const Args& a) {  // ... dilation ceil_mode
     });
 }
 template <int R>
-Tensor call_max_values(const Args& a) { return call_max<R>(a).y; }
+Tensor call_max_values(const Args& a) {
+    return call_max<R>(a).y;
+}
 template <int R>
 Results call_max_both(const Args& a) {
     const MaxPoolResult r = call_max<R>(a);
@@ -261,17 +267,16 @@ Tensor call_avg(const Args& a) {  // ... ceil_mode count_include_pad divisor_ove
 template <int R, Tensor (*pool)(const Tensor&, DimSpan)>
 Tensor call_adaptive(const Args& a) {
     const Dims size = spatial_list("adaptive_pool", "output_size", a.ints(1), a.single(1), R);
-    return batched(a.tensor(0), R, [&](const Tensor& x) {
-        return unbatched(a.tensor(0), R, pool(x, size));
-    });
+    return batched(a.tensor(0), R,
+                   [&](const Tensor& x) { return unbatched(a.tensor(0), R, pool(x, size)); });
 }
 
-#define SN_MAX_ARGS                                                                    \
-    "(x: Tensor, kernel_size: Ints, stride: Ints? = None, padding: Ints = 0, "         \
+#define SN_MAX_ARGS                                                            \
+    "(x: Tensor, kernel_size: Ints, stride: Ints? = None, padding: Ints = 0, " \
     "dilation: Ints = 1, ceil_mode: bool = False) -> "
-#define SN_AVG_ARGS                                                                    \
-    "(x: Tensor, kernel_size: Ints, stride: Ints? = None, padding: Ints = 0, "         \
-    "ceil_mode: bool = False, count_include_pad: bool = True, "                        \
+#define SN_AVG_ARGS                                                            \
+    "(x: Tensor, kernel_size: Ints, stride: Ints? = None, padding: Ints = 0, " \
+    "ceil_mode: bool = False, count_include_pad: bool = True, "                \
     "divisor_override: int? = None) -> Tensor"
 
 void register_max_functions() {
@@ -284,7 +289,8 @@ Examples
 >>> sn.max_pool1d(sn.tensor([[[1.0, 3.0, 2.0, 0.0]]]), 2).tolist()
 [[[3.0, 2.0]]]
 )",
-                       .call = call_max_values<1>, .method = false});
+                       .call = call_max_values<1>,
+                       .method = false});
     register_function({.signature = "max_pool2d" SN_MAX_ARGS "Tensor",
                        .doc = R"(Largest element in each window of an image.
 
@@ -313,7 +319,8 @@ Examples
 >>> sn.max_pool2d(sn.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), 2).tolist()
 [[[[4.0]]]]
 )",
-                       .call = call_max_values<2>, .method = false});
+                       .call = call_max_values<2>,
+                       .method = false});
     register_function({.signature = "max_pool3d" SN_MAX_ARGS "Tensor",
                        .doc = R"(Largest element in each window of a volume (N, C, D, H, W). See
 `max_pool2d`.
@@ -323,7 +330,8 @@ Examples
 >>> sn.max_pool3d(sn.ones((1, 1, 4, 4, 4)), 2).shape
 (1, 1, 2, 2, 2)
 )",
-                       .call = call_max_values<3>, .method = false});
+                       .call = call_max_values<3>,
+                       .method = false});
     const char* both = R"(Max pooling that also returns where each result stood.
 
 Parameters are those of the pooling without indices.
@@ -340,11 +348,17 @@ Examples
 [[[1, 2]]]
 )";
     register_function({.signature = "max_pool1d_with_indices" SN_MAX_ARGS "tuple[Tensor, Tensor]",
-                       .doc = both, .call_many = call_max_both<1>, .method = false});
+                       .doc = both,
+                       .call_many = call_max_both<1>,
+                       .method = false});
     register_function({.signature = "max_pool2d_with_indices" SN_MAX_ARGS "tuple[Tensor, Tensor]",
-                       .doc = both, .call_many = call_max_both<2>, .method = false});
+                       .doc = both,
+                       .call_many = call_max_both<2>,
+                       .method = false});
     register_function({.signature = "max_pool3d_with_indices" SN_MAX_ARGS "tuple[Tensor, Tensor]",
-                       .doc = both, .call_many = call_max_both<3>, .method = false});
+                       .doc = both,
+                       .call_many = call_max_both<3>,
+                       .method = false});
 }
 
 void register_avg_functions() {
@@ -356,7 +370,8 @@ Examples
 >>> sn.avg_pool1d(sn.tensor([[[1.0, 3.0, 2.0, 0.0]]]), 2).tolist()
 [[[2.0, 1.0]]]
 )",
-                       .call = call_avg<1>, .method = false});
+                       .call = call_avg<1>,
+                       .method = false});
     register_function({.signature = "avg_pool2d" SN_AVG_ARGS,
                        .doc = R"(Mean of each window of an image.
 
@@ -381,7 +396,8 @@ Examples
 >>> sn.avg_pool2d(sn.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), 2).tolist()
 [[[[2.5]]]]
 )",
-                       .call = call_avg<2>, .method = false});
+                       .call = call_avg<2>,
+                       .method = false});
     register_function({.signature = "avg_pool3d" SN_AVG_ARGS,
                        .doc = R"(Mean of each window of a volume (N, C, D, H, W). See `avg_pool2d`.
 
@@ -390,7 +406,8 @@ Examples
 >>> sn.avg_pool3d(sn.ones((1, 1, 4, 4, 4)), 2).shape
 (1, 1, 2, 2, 2)
 )",
-                       .call = call_avg<3>, .method = false});
+                       .call = call_avg<3>,
+                       .method = false});
 }
 
 void register_adaptive_functions() {
@@ -432,20 +449,37 @@ Examples
 }  // namespace
 
 void register_pool_ops() {
-    register_op({.name = "max_pool", .n_out = 2, .schema = SN_POOL_SCHEMA,
+    register_op({.name = "max_pool",
+                 .n_out = 2,
+                 .schema = SN_POOL_SCHEMA,
                  .doc = "Largest element of each window and its position.",
-                 .infer = infer_max_pool, .grad = grad_max_pool, .saves = save_out(1),
-                 .layout = Layout::kChannelsLast, .channels_last_in = 0b1});
-    register_op({.name = "max_pool_grad", .n_in = 2, .schema = SN_POOL_SCHEMA " spatial:ints",
+                 .infer = infer_max_pool,
+                 .grad = grad_max_pool,
+                 .saves = save_out(1),
+                 .layout = Layout::kChannelsLast,
+                 .channels_last_in = 0b1});
+    register_op({.name = "max_pool_grad",
+                 .n_in = 2,
+                 .schema = SN_POOL_SCHEMA " spatial:ints",
                  .doc = "Sums values at the positions that windows chose.",
-                 .infer = infer_pool_grad<5>, .grad = grad_max_pool_grad, .saves = save_in(1),
-                 .layout = Layout::kChannelsLast, .channels_last_in = 0b11});
-    register_op({.name = "avg_pool", .schema = SN_AVERAGE_SCHEMA, .doc = "Mean of each window.",
-                 .infer = infer_avg_pool, .grad = grad_avg_pool,
-                 .layout = Layout::kChannelsLast, .channels_last_in = 0b1});
-    register_op({.name = "avg_pool_grad", .schema = SN_AVERAGE_SCHEMA " spatial:ints",
-                 .doc = "The adjoint of avg_pool.", .infer = infer_pool_grad<7>,
-                 .grad = grad_avg_pool_grad, .layout = Layout::kChannelsLast,
+                 .infer = infer_pool_grad<5>,
+                 .grad = grad_max_pool_grad,
+                 .saves = save_in(1),
+                 .layout = Layout::kChannelsLast,
+                 .channels_last_in = 0b11});
+    register_op({.name = "avg_pool",
+                 .schema = SN_AVERAGE_SCHEMA,
+                 .doc = "Mean of each window.",
+                 .infer = infer_avg_pool,
+                 .grad = grad_avg_pool,
+                 .layout = Layout::kChannelsLast,
+                 .channels_last_in = 0b1});
+    register_op({.name = "avg_pool_grad",
+                 .schema = SN_AVERAGE_SCHEMA " spatial:ints",
+                 .doc = "The adjoint of avg_pool.",
+                 .infer = infer_pool_grad<7>,
+                 .grad = grad_avg_pool_grad,
+                 .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b1});
     register_max_functions();
     register_avg_functions();

@@ -28,7 +28,8 @@ void require_elements(const char* op, DimSpan shape, DimSpan axes) {
     if (count_along(shape, axes) != 0) return;
     fail(ErrorKind::kValue, op,
          "the reduced axes of shape %s hold no element, and there is no %s of nothing; reduce axes "
-         "of size 1 or more", format_shape(shape).c_str(), op);
+         "of size 1 or more",
+         format_shape(shape).c_str(), op);
 }
 
 void infer_extremum(InferCall& c) {
@@ -124,8 +125,8 @@ void grad_prod(GradCall& c) {
     for (int64_t axis : axes) order.push_back(axis);
     for (int i = 0; i < rank; ++i) back[order[i]] = i;
     const Tensor turned = permute(x, order);
-    const Tensor others = permute(reshape(product_of_others(reshape(turned, flat)), turned.shape()),
-                                  back);
+    const Tensor others =
+        permute(reshape(product_of_others(reshape(turned, flat)), turned.shape()), back);
     c.set(0, to_compute(restored(c.grad(), c)) * others);
 }
 
@@ -295,9 +296,10 @@ Tensor argmin(const Tensor& x, int64_t axis, bool keepdims) {
 Tensor sum_to(const Tensor& x, DimSpan shape) {
     if (DimSpan(x.shape()).size() == shape.size() && x.shape() == Dims(shape)) return x;
     if (!broadcastable_to(shape, x.shape())) {
-        fail(ErrorKind::kShape, "sum_to", "shape %s cannot be summed to %s; the target must "
-             "broadcast to the tensor's shape", format_shape(x.shape()).c_str(),
-             format_shape(shape).c_str());
+        fail(ErrorKind::kShape, "sum_to",
+             "shape %s cannot be summed to %s; the target must "
+             "broadcast to the tensor's shape",
+             format_shape(x.shape()).c_str(), format_shape(shape).c_str());
     }
     Dims axes;
     const size_t shift = x.shape().size() - shape.size();
@@ -350,15 +352,12 @@ Tensor call_arg(const Args& a) {  // (x, axis, keepdims)
     const Tensor y = find(reshape(x, flat), 0, false);
     return a.flag(2) ? reshape(y, Dims(x.rank(), 1)) : y;
 }
-Tensor without_nan(const Tensor& x) {
-    return is_float(x.dtype()) ? where(isnan(x), 0.0, x) : x;
-}
+Tensor without_nan(const Tensor& x) { return is_float(x.dtype()) ? where(isnan(x), 0.0, x) : x; }
 
 void register_basic_functions() {
-    register_function({
-        .signature = "sum(x: Tensor, axis: Ints? = None, dtype: DType? = None, "
-                     "keepdims: bool = False) -> Tensor",
-        .doc = R"(Sum of the elements over one, several or all axes.
+    register_function({.signature = "sum(x: Tensor, axis: Ints? = None, dtype: DType? = None, "
+                                    "keepdims: bool = False) -> Tensor",
+                       .doc = R"(Sum of the elements over one, several or all axes.
 
 Parameters
 ----------
@@ -388,11 +387,10 @@ Examples
 >>> sn.sum(sn.tensor([[1, 2], [3, 4]]), axis=0).tolist()
 [4, 6]
 )",
-        .call = call_typed<sum>});
-    register_function({
-        .signature = "prod(x: Tensor, axis: Ints? = None, dtype: DType? = None, "
-                     "keepdims: bool = False) -> Tensor",
-        .doc = R"(Product of the elements over one, several or all axes.
+                       .call = call_typed<sum>});
+    register_function({.signature = "prod(x: Tensor, axis: Ints? = None, dtype: DType? = None, "
+                                    "keepdims: bool = False) -> Tensor",
+                       .doc = R"(Product of the elements over one, several or all axes.
 
 Parameters and dtypes are those of `sum`. The gradient is exact where elements are zero.
 
@@ -401,11 +399,10 @@ Examples
 >>> sn.prod(sn.tensor([[1, 2], [3, 4]]), axis=1).tolist()
 [2, 12]
 )",
-        .call = call_typed<prod>});
-    register_function({
-        .signature = "mean(x: Tensor, axis: Ints? = None, dtype: DType? = None, "
-                     "keepdims: bool = False) -> Tensor",
-        .doc = R"(Arithmetic mean over one, several or all axes.
+                       .call = call_typed<prod>});
+    register_function({.signature = "mean(x: Tensor, axis: Ints? = None, dtype: DType? = None, "
+                                    "keepdims: bool = False) -> Tensor",
+                       .doc = R"(Arithmetic mean over one, several or all axes.
 
 Parameters are those of `sum`. Integers and bools average to float32; the mean of nothing is NaN.
 
@@ -414,11 +411,10 @@ Examples
 >>> sn.mean(sn.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=1).tolist()
 [1.5, 3.5]
 )",
-        .call = call_typed<mean>});
-    register_function({
-        .signature = "var(x: Tensor, axis: Ints? = None, correction: float = 0.0, "
-                     "keepdims: bool = False) -> Tensor",
-        .doc = R"(Variance over one, several or all axes.
+                       .call = call_typed<mean>});
+    register_function({.signature = "var(x: Tensor, axis: Ints? = None, correction: float = 0.0, "
+                                    "keepdims: bool = False) -> Tensor",
+                       .doc = R"(Variance over one, several or all axes.
 
 The sum of squared distances from the mean, divided by ``n - correction``. It is centred per block
 and merged (Chan, Golub, LeVeque 1979), so it does not lose digits for data far from zero.
@@ -439,11 +435,10 @@ Examples
 >>> sn.var(sn.tensor([1.0, 2.0, 3.0, 4.0])).item()
 1.25
 )",
-        .call = call_spread<var>});
-    register_function({
-        .signature = "std(x: Tensor, axis: Ints? = None, correction: float = 0.0, "
-                     "keepdims: bool = False) -> Tensor",
-        .doc = R"(Standard deviation: the square root of `var`, with its parameters.
+                       .call = call_spread<var>});
+    register_function({.signature = "std(x: Tensor, axis: Ints? = None, correction: float = 0.0, "
+                                    "keepdims: bool = False) -> Tensor",
+                       .doc = R"(Standard deviation: the square root of `var`, with its parameters.
 
 The gradient is zero where the deviation is zero.
 
@@ -452,11 +447,11 @@ Examples
 >>> sn.std(sn.tensor([1.0, 1.0, 3.0, 3.0])).item()
 1.0
 )",
-        .call = call_spread<standard_deviation>});
-    register_function({
-        .signature = "var_mean(x: Tensor, axis: Ints? = None, correction: float = 0.0, "
-                     "keepdims: bool = False) -> tuple[Tensor, Tensor]",
-        .doc = R"(Variance and mean, as `var` and `mean` give them.
+                       .call = call_spread<standard_deviation>});
+    register_function({.signature =
+                           "var_mean(x: Tensor, axis: Ints? = None, correction: float = 0.0, "
+                           "keepdims: bool = False) -> tuple[Tensor, Tensor]",
+                       .doc = R"(Variance and mean, as `var` and `mean` give them.
 
 Examples
 --------
@@ -464,17 +459,17 @@ Examples
 >>> variance.item(), average.item()
 (1.0, 2.0)
 )",
-        .call_many = [](const Args& a) {
-            Results both{call_spread<var>(a)};
-            both.push_back(over_axes(a.tensor(0), a, 1, a.flag(3), mean));
-            return both;
-        }});
+                       .call_many = [](const Args& a) {
+                           Results both{call_spread<var>(a)};
+                           both.push_back(over_axes(a.tensor(0), a, 1, a.flag(3), mean));
+                           return both;
+                       }});
 }
 
 void register_order_functions() {
-    register_function({
-        .signature = "max(x: Tensor, axis: Ints? = None, keepdims: bool = False) -> Tensor",
-        .doc = R"(Largest element over one, several or all axes.
+    register_function(
+        {.signature = "max(x: Tensor, axis: Ints? = None, keepdims: bool = False) -> Tensor",
+         .doc = R"(Largest element over one, several or all axes.
 
 Returns values only, also with an axis (the Array API's rule; `argmax` gives positions). NaN wins.
 The gradient is shared evenly among equal largest elements.
@@ -489,20 +484,22 @@ Examples
 >>> sn.max(sn.tensor([[1, 5], [7, 2]]), axis=1).tolist()
 [5, 7]
 )",
-        .call = call_plain<max>, .aliases = "amax"});
-    register_function({
-        .signature = "min(x: Tensor, axis: Ints? = None, keepdims: bool = False) -> Tensor",
-        .doc = R"(Smallest element over one, several or all axes. See `max`.
+         .call = call_plain<max>,
+         .aliases = "amax"});
+    register_function(
+        {.signature = "min(x: Tensor, axis: Ints? = None, keepdims: bool = False) -> Tensor",
+         .doc = R"(Smallest element over one, several or all axes. See `max`.
 
 Examples
 --------
 >>> sn.min(sn.tensor([[1, 5], [7, 2]]), axis=1).tolist()
 [1, 2]
 )",
-        .call = call_plain<min>, .aliases = "amin"});
-    register_function({
-        .signature = "argmax(x: Tensor, axis: int? = None, keepdims: bool = False) -> Tensor",
-        .doc = R"(Position (int64) of the largest element: the first one when several are equal;
+         .call = call_plain<min>,
+         .aliases = "amin"});
+    register_function(
+        {.signature = "argmax(x: Tensor, axis: int? = None, keepdims: bool = False) -> Tensor",
+         .doc = R"(Position (int64) of the largest element: the first one when several are equal;
 NaN wins.
 
 axis=None looks at the flattened tensor.
@@ -512,10 +509,10 @@ Examples
 >>> sn.argmax(sn.tensor([[1, 5], [7, 2]]), axis=1).tolist()
 [1, 0]
 )",
-        .call = call_arg<argmax>});
-    register_function({
-        .signature = "argmin(x: Tensor, axis: int? = None, keepdims: bool = False) -> Tensor",
-        .doc = R"(Position (int64) of the smallest element: the first one when several are equal;
+         .call = call_arg<argmax>});
+    register_function(
+        {.signature = "argmin(x: Tensor, axis: int? = None, keepdims: bool = False) -> Tensor",
+         .doc = R"(Position (int64) of the smallest element: the first one when several are equal;
 NaN wins.
 
 Examples
@@ -523,44 +520,44 @@ Examples
 >>> sn.argmin(sn.tensor([[1, 5], [7, 2]]), axis=1).tolist()
 [0, 1]
 )",
-        .call = call_arg<argmin>});
-    register_function({
-        .signature = "any(x: Tensor, axis: Ints? = None, keepdims: bool = False) -> Tensor",
-        .doc = R"(True where any element is non-zero; False over nothing.
+         .call = call_arg<argmin>});
+    register_function(
+        {.signature = "any(x: Tensor, axis: Ints? = None, keepdims: bool = False) -> Tensor",
+         .doc = R"(True where any element is non-zero; False over nothing.
 
 Examples
 --------
 >>> sn.any(sn.tensor([[0, 0], [0, 2]]), axis=1).tolist()
 [False, True]
 )",
-        .call = call_plain<any>});
-    register_function({
-        .signature = "all(x: Tensor, axis: Ints? = None, keepdims: bool = False) -> Tensor",
-        .doc = R"(True where every element is non-zero; True over nothing.
+         .call = call_plain<any>});
+    register_function(
+        {.signature = "all(x: Tensor, axis: Ints? = None, keepdims: bool = False) -> Tensor",
+         .doc = R"(True where every element is non-zero; True over nothing.
 
 Examples
 --------
 >>> sn.all(sn.tensor([[0, 1], [1, 2]]), axis=1).tolist()
 [False, True]
 )",
-        .call = call_plain<all>});
+         .call = call_plain<all>});
 }
 
 void register_composite_functions() {
-    register_function({
-        .signature = "logsumexp(x: Tensor, axis: Ints? = None, keepdims: bool = False) -> Tensor",
-        .doc = R"(Logarithm of the sum of exponentials, without overflow.
+    register_function(
+        {.signature = "logsumexp(x: Tensor, axis: Ints? = None, keepdims: bool = False) -> Tensor",
+         .doc = R"(Logarithm of the sum of exponentials, without overflow.
 
 Examples
 --------
 >>> round(sn.logsumexp(sn.tensor([1000.0, 1000.0])).item(), 3)
 1000.693
 )",
-        .call = call_plain<logsumexp>});
-    register_function({
-        .signature = "vector_norm(x: Tensor, axis: Ints? = None, keepdims: bool = False, "
-                     "ord: float = 2.0) -> Tensor",
-        .doc = R"(Vector norm of order `ord` over one, several or all axes:
+         .call = call_plain<logsumexp>});
+    register_function({.signature =
+                           "vector_norm(x: Tensor, axis: Ints? = None, keepdims: bool = False, "
+                           "ord: float = 2.0) -> Tensor",
+                       .doc = R"(Vector norm of order `ord` over one, several or all axes:
 ``sum(abs(x)**ord)**(1/ord)``.
 
 inf and -inf are the largest and smallest magnitude, 0 counts the non-zeros. The gradient of the
@@ -571,13 +568,13 @@ Examples
 >>> sn.vector_norm(sn.tensor([3.0, 4.0])).item()
 5.0
 )",
-        .call = [](const Args& a) {
-            const double order = a.real(3);
-            return over_axes(a.tensor(0), a, 1, a.flag(2),
-                             [=](const Tensor& x, DimSpan axes, bool keepdims) {
-                                 return vector_norm(x, order, axes, keepdims);
-                             });
-        }});
+                       .call = [](const Args& a) {
+                           const double order = a.real(3);
+                           return over_axes(a.tensor(0), a, 1, a.flag(2),
+                                            [=](const Tensor& x, DimSpan axes, bool keepdims) {
+                                                return vector_norm(x, order, axes, keepdims);
+                                            });
+                       }});
     register_function(
         {.signature = "nansum(x: Tensor, axis: Ints? = None, keepdims: bool = False) -> Tensor",
          .doc = R"(Sum that counts NaN as zero.
@@ -590,36 +587,42 @@ Examples
          .call = [](const Args& a) {
              return over_axes(without_nan(a.tensor(0)), a, 1, a.flag(2), sum);
          }});
-    register_function({
-        .signature = "nanmean(x: Tensor, axis: Ints? = None, keepdims: bool = False) -> Tensor",
-        .doc = R"(Mean of the elements that are not NaN.
+    register_function(
+        {.signature = "nanmean(x: Tensor, axis: Ints? = None, keepdims: bool = False) -> Tensor",
+         .doc = R"(Mean of the elements that are not NaN.
 
 Examples
 --------
 >>> sn.nanmean(sn.tensor([1.0, float("nan"), 2.0])).item()
 1.5
 )",
-        .call = [](const Args& a) {
-            const Tensor x = floated(a.tensor(0));
-            const Tensor total = over_axes(without_nan(x), a, 1, a.flag(2), sum);
-            return total / over_axes(logical_not(isnan(x)), a, 1, a.flag(2), sum);
-        }});
-    register_function({
-        .signature = "sum_to(x: Tensor, shape: Ints) -> Tensor",
-        .doc = R"(Sums away what broadcasting from `shape` to the shape of `x` has added.
+         .call = [](const Args& a) {
+             const Tensor x = floated(a.tensor(0));
+             const Tensor total = over_axes(without_nan(x), a, 1, a.flag(2), sum);
+             return total / over_axes(logical_not(isnan(x)), a, 1, a.flag(2), sum);
+         }});
+    register_function(
+        {.signature = "sum_to(x: Tensor, shape: Ints) -> Tensor",
+         .doc = R"(Sums away what broadcasting from `shape` to the shape of `x` has added.
 
 Examples
 --------
 >>> sn.sum_to(sn.ones((4, 3)), (1, 3)).tolist()
 [[4.0, 4.0, 4.0]]
 )",
-        .call = [](const Args& a) { return sum_to(a.tensor(0), a.ints(1)); }});
+         .call = [](const Args& a) { return sum_to(a.tensor(0), a.ints(1)); }});
 }
 
 void register_reduction(const char* name, ReduceKind kind, InferFn infer, GradFn grad,
                         uint32_t saves, const char* doc) {
-    register_op({.name = name, .schema = kReduceSchema, .doc = doc, .infer = infer, .grad = grad,
-                 .saves = saves, .reduce_kind = static_cast<int>(kind), .layout = Layout::kAny});
+    register_op({.name = name,
+                 .schema = kReduceSchema,
+                 .doc = doc,
+                 .infer = infer,
+                 .grad = grad,
+                 .saves = saves,
+                 .reduce_kind = static_cast<int>(kind),
+                 .layout = Layout::kAny});
 }
 
 }  // namespace
@@ -637,20 +640,37 @@ void register_reduce_ops() {
     register_reduction("mean", ReduceKind::kMean, infer_mean, grad_mean, 0, "Mean over axes.");
     register_reduction("var", ReduceKind::kVar, infer_mean, grad_var, x,
                        "Biased variance over axes.");
-    register_op({.name = "argmax", .schema = "axis:int keepdims:bool",
-                 .doc = "Position of the largest element along an axis.", .infer = infer_arg,
+    register_op({.name = "argmax",
+                 .schema = "axis:int keepdims:bool",
+                 .doc = "Position of the largest element along an axis.",
+                 .infer = infer_arg,
                  .layout = Layout::kAny});
-    register_op({.name = "argmin", .schema = "axis:int keepdims:bool",
-                 .doc = "Position of the smallest element along an axis.", .infer = infer_arg,
+    register_op({.name = "argmin",
+                 .schema = "axis:int keepdims:bool",
+                 .doc = "Position of the smallest element along an axis.",
+                 .infer = infer_arg,
                  .layout = Layout::kAny});
-    register_op({.name = "logsumexp", .schema = kReduceSchema,
-                 .doc = "log(sum(exp(x))) over axes.", .infer = infer_extremum,
-                 .grad = grad_logsumexp, .saves = x | y, .lower = lower_logsumexp});
-    register_op({.name = "std", .schema = "axes:ints keepdims:bool correction:float",
-                 .doc = "Standard deviation over axes.", .infer = infer_mean, .grad = grad_std,
-                 .saves = x | y, .lower = lower_std});
-    register_op({.name = "norm2", .schema = kReduceSchema, .doc = "Euclidean norm over axes.",
-                 .infer = infer_mean, .grad = grad_norm2, .saves = x | y, .lower = lower_norm2});
+    register_op({.name = "logsumexp",
+                 .schema = kReduceSchema,
+                 .doc = "log(sum(exp(x))) over axes.",
+                 .infer = infer_extremum,
+                 .grad = grad_logsumexp,
+                 .saves = x | y,
+                 .lower = lower_logsumexp});
+    register_op({.name = "std",
+                 .schema = "axes:ints keepdims:bool correction:float",
+                 .doc = "Standard deviation over axes.",
+                 .infer = infer_mean,
+                 .grad = grad_std,
+                 .saves = x | y,
+                 .lower = lower_std});
+    register_op({.name = "norm2",
+                 .schema = kReduceSchema,
+                 .doc = "Euclidean norm over axes.",
+                 .infer = infer_mean,
+                 .grad = grad_norm2,
+                 .saves = x | y,
+                 .lower = lower_norm2});
     register_basic_functions();
     register_order_functions();
     register_composite_functions();

@@ -42,12 +42,19 @@ void parse_schema(OpDef& def, Registry& r) {
         const std::string_view type = item.substr(colon + 1);
         r.names.emplace_back(item.substr(0, colon));
         def.attr_names.push_back(r.names.back().c_str());
-        if (type == "int") def.attr_types.push_back(AttrType::kInt);
-        else if (type == "float") def.attr_types.push_back(AttrType::kFloat);
-        else if (type == "bool") def.attr_types.push_back(AttrType::kBool);
-        else if (type == "dtype") def.attr_types.push_back(AttrType::kDType);
-        else if (type == "ints") def.attr_types.push_back(AttrType::kInts);
-        else fail(ErrorKind::kInternal, def.name, "unknown attribute type in schema '%s'", def.schema);
+        if (type == "int")
+            def.attr_types.push_back(AttrType::kInt);
+        else if (type == "float")
+            def.attr_types.push_back(AttrType::kFloat);
+        else if (type == "bool")
+            def.attr_types.push_back(AttrType::kBool);
+        else if (type == "dtype")
+            def.attr_types.push_back(AttrType::kDType);
+        else if (type == "ints")
+            def.attr_types.push_back(AttrType::kInts);
+        else
+            fail(ErrorKind::kInternal, def.name, "unknown attribute type in schema '%s'",
+                 def.schema);
         rest = space == std::string_view::npos ? std::string_view() : rest.substr(space + 1);
     }
 }

@@ -7,9 +7,9 @@ namespace sn {
 
 Dims all_axes(int rank);
 Dims trailing_axes(int rank, int64_t count);
-Dims keepdims_shape(DimSpan shape, DimSpan axes);   // sizes along `axes` (sorted) become 1
+Dims keepdims_shape(DimSpan shape, DimSpan axes);  // sizes along `axes` (sorted) become 1
 Dims reduced_shape(DimSpan shape, DimSpan axes, bool keepdims);
-int64_t count_along(DimSpan shape, DimSpan axes);   // elements that one result stands for
+int64_t count_along(DimSpan shape, DimSpan axes);  // elements that one result stands for
 // Composite ops compute in this dtype and round once, at their end: f32 for f16 and bf16.
 Tensor to_compute(const Tensor& x);
 // x with `axis` moved to the end (a view), and the way back.

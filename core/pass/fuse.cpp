@@ -19,7 +19,7 @@ public:
 private:
     struct Draft {
         Group group;
-        NodeId first = kNone, last = 0;
+        NodeId first = kNone;
         std::vector<NodeId> sources;  // producers of the group's operands, views resolved
         std::vector<NodeId> viewed;   // those of them that it reads through a view
         uint32_t merged_into = kNone;
@@ -201,8 +201,6 @@ bool Fuser::compatible(const Draft& a, const Draft& b) const {
 bool Fuser::cannot_join(const std::vector<uint32_t>& members, NodeId joining) {
     visit_mark_.resize(drafts_.size(), 0);
     ++visit_;
-    NodeId first = joining;
-    for (uint32_t m : members) first = std::min(first, drafts_[m].first);
     const auto is_member = [&](uint32_t d) {
         return std::find(members.begin(), members.end(), d) != members.end();
     };
@@ -213,14 +211,21 @@ bool Fuser::cannot_join(const std::vector<uint32_t>& members, NodeId joining) {
         return d != kNone && is_member(d) && s != drafts_[d].group.anchor;
     };
     for (ValueId v : g_.in(g_.nodes[joining]))
-        if (source(v) != kNone && g_.producer(v) != source(v) && viewed_inside(source(v))) return true;
+        if (source(v) != kNone && g_.producer(v) != source(v) && viewed_inside(source(v)))
+            return true;
     for (uint32_t m : members)
         for (NodeId s : drafts_[m].viewed)
             if (viewed_inside(s)) return true;
+    // What an anchor multiplies must be there before its epilogue runs.
+    for (uint32_t m : members) {
+        if (drafts_[m].group.anchor == kNone) continue;
+        for (ValueId v : g_.in(g_.nodes[drafts_[m].group.anchor]))
+            if (source(v) != kNone && is_member(draft_of(source(v)))) return true;
+    }
     std::vector<uint32_t> stack;
     const auto push = [&](NodeId n) {
         const uint32_t d = draft_of(n);
-        if (d == kNone || is_member(d) || visit_mark_[d] == visit_ || drafts_[d].last < first) return;
+        if (d == kNone || is_member(d) || visit_mark_[d] == visit_) return;
         visit_mark_[d] = visit_;
         stack.push_back(d);
     };
@@ -252,7 +257,7 @@ void Fuser::add_sources(Draft& d, NodeId id) const {
 
 void Fuser::start(NodeId id, Draft draft) {
     draft.group.nodes = {id};
-    draft.first = draft.last = id;
+    draft.first = id;
     add_sources(draft, id);
     group_of_[id] = static_cast<uint32_t>(drafts_.size());
     drafts_.push_back(std::move(draft));
@@ -266,18 +271,17 @@ void Fuser::join(NodeId id, const std::vector<uint32_t>& members) {
     for (uint32_t m : members) {
         if (m == into) continue;
         Draft& other = drafts_[m];
-        d.group.nodes.insert(d.group.nodes.end(), other.group.nodes.begin(), other.group.nodes.end());
+        d.group.nodes.insert(d.group.nodes.end(), other.group.nodes.begin(),
+                             other.group.nodes.end());
         d.sources.insert(d.sources.end(), other.sources.begin(), other.sources.end());
         d.viewed.insert(d.viewed.end(), other.viewed.begin(), other.viewed.end());
         d.group.row_dims = std::max(d.group.row_dims, other.group.row_dims);
         d.first = std::min(d.first, other.first);
-        d.last = std::max(d.last, other.last);
         other.merged_into = into;
         other.sources.clear();
         other.group.nodes.clear();
     }
     d.group.nodes.push_back(id);
-    d.last = std::max(d.last, id);
     group_of_[id] = into;
     add_sources(d, id);
     // Sources inside the group are no longer sources; long chains would collect them all.
@@ -317,8 +321,9 @@ void Fuser::place_elementwise(NodeId id) {
     if (d.group.anchor != kNone) {
         d.group.fused = true;
         d.group.shape = shape;
-        d.group.order = epilogue_order(shape, p_.strides[n.first_out],
-                                       op_def(g_.nodes[d.group.anchor].op).layout == Layout::kChannelsLast);
+        d.group.order =
+            epilogue_order(shape, p_.strides[n.first_out],
+                           op_def(g_.nodes[d.group.anchor].op).layout == Layout::kChannelsLast);
     }
 }
 
@@ -352,7 +357,8 @@ std::vector<Group> Fuser::run() {
             place_reduce(id);
         } else {
             Draft draft;
-            if (def.epilogue && sized && is_float(g_.meta(n.first_out).dtype)) draft.group.anchor = id;
+            if (def.epilogue && sized && is_float(g_.meta(n.first_out).dtype))
+                draft.group.anchor = id;
             start(id, std::move(draft));
         }
     }

@@ -48,7 +48,9 @@ bool is_dense(DimSpan shape, DimSpan strides) {
 class LayoutPass {
 public:
     LayoutPass(Program& program, std::span<const Dims> input_strides)
-        : program_(program), old_(program.graph), input_strides_(input_strides),
+        : program_(program),
+          old_(program.graph),
+          input_strides_(input_strides),
           to_(old_.values.size(), kNone) {}
     void run();
 
@@ -102,7 +104,8 @@ Dims LayoutPass::elementwise_strides(const Node& n, std::span<const ValueId> in)
     const Meta& out = old_.meta(n.first_out);
     const Dims row_major = contiguous_strides(out.shape);
     for (ValueId v : in) {
-        if (fresh_.values[v].kind == ValueKind::kScalar || !(fresh_.meta(v).shape == out.shape)) continue;
+        if (fresh_.values[v].kind == ValueKind::kScalar || !(fresh_.meta(v).shape == out.shape))
+            continue;
         if (same_layout(out.shape, strides_[v], row_major)) continue;
         if (is_dense(out.shape, strides_[v])) return strides_[v];
     }
@@ -122,7 +125,8 @@ void LayoutPass::place_view(const Node& n, SmallVec<ValueId, 8>& in) {
         return true;
     };
     if (attempt(in[0])) return;
-    const bool placed = attempt(copied(in[0], contiguous_strides(fresh_.meta(in[0]).shape), n.origin));
+    const bool placed =
+        attempt(copied(in[0], contiguous_strides(fresh_.meta(in[0]).shape), n.origin));
     SN_CHECK(placed);
 }
 

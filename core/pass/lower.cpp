@@ -38,8 +38,9 @@ void Lowering::bind_inputs() {
         const ValueId id = recorded_.scalars[slot];
         const DType dtype = recorded_.meta(id).dtype;
         Scalar s{};
-        s.kind = is_float(dtype) ? ScalarKind::kFloat : is_bool(dtype) ? ScalarKind::kBool
-                                                                       : ScalarKind::kInt;
+        s.kind = is_float(dtype)  ? ScalarKind::kFloat
+                 : is_bool(dtype) ? ScalarKind::kBool
+                                  : ScalarKind::kInt;
         Tensor t(s);
         t.value()->slot = static_cast<int32_t>(slot);
         tensors_[id] = std::move(t);
@@ -48,14 +49,16 @@ void Lowering::bind_inputs() {
 
 void Lowering::copy_node(const Node& node) {
     SmallVec<ValueId, 8> in;
-    for (ValueId v : recorded_.in(node)) in.push_back(trace_.bind(tensors_[v], recorded_.meta(v).dtype));
+    for (ValueId v : recorded_.in(node))
+        in.push_back(trace_.bind(tensors_[v], recorded_.meta(v).dtype));
     std::vector<Meta> out;
     for (uint32_t k = 0; k < node.n_out; ++k) out.push_back(recorded_.meta(node.first_out + k));
     std::vector<Ref<Value>> made(node.n_out);
     Attrs attrs;
     for (int64_t word : recorded_.attr(node)) attrs.i(word);
     trace_.append(node.op, in, attrs, out, false, made.data());
-    for (uint32_t k = 0; k < node.n_out; ++k) tensors_[node.first_out + k] = Tensor(std::move(made[k]));
+    for (uint32_t k = 0; k < node.n_out; ++k)
+        tensors_[node.first_out + k] = Tensor(std::move(made[k]));
 }
 
 void Lowering::lower_node(const Node& node) {
@@ -81,8 +84,10 @@ Program Lowering::run() {
         trace_.origin = node.origin;
         const OpDef& def = op_def(node.op);
         const Device device = recorded_.meta(node.first_out).device;
-        if (def.lower && !backend(device).kernels().kernel(node.op)) lower_node(node);
-        else copy_node(node);
+        if (def.lower && !backend(device).kernels().kernel(node.op))
+            lower_node(node);
+        else
+            copy_node(node);
     }
     Program program;
     std::vector<ValueId> outputs;
@@ -108,7 +113,8 @@ Program lower(const Graph& recorded) {
         bool again = false;
         for (const Node& n : program.graph.nodes) {
             const OpDef& def = op_def(n.op);
-            again |= def.lower && !backend(program.graph.meta(n.first_out).device).kernels().kernel(n.op);
+            again |= def.lower &&
+                     !backend(program.graph.meta(n.first_out).device).kernels().kernel(n.op);
         }
         if (!again) break;
         Program next = Lowering(program.graph).run();

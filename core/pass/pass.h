@@ -16,9 +16,9 @@ struct ScalarSource {
 // A graph on its way through the passes, with what they learn about it.
 struct Program {
     Graph graph;
-    std::vector<ScalarSource> scalars;    // by scalar index
-    std::vector<Dims> strides;            // by value id, in elements (after assign_layout)
-    std::vector<uint8_t> view;            // by node: computes nothing, its output reads its input
+    std::vector<ScalarSource> scalars;  // by scalar index
+    std::vector<Dims> strides;          // by value id, in elements (after assign_layout)
+    std::vector<uint8_t> view;          // by node: computes nothing, its output reads its input
 };
 
 // Composite ops become simpler ones where the back-end has no kernel for them.
@@ -34,12 +34,12 @@ Dims channels_last_strides(DimSpan shape);  // for [batch, channels, spatial...]
 
 // Groups of nodes that run as one kernel.
 struct Group {
-    std::vector<NodeId> nodes;      // in order
-    NodeId anchor = kNone;          // a matrix product or convolution whose epilogue the rest is
-    bool fused = false;             // a program (with or without anchor); else one plain node
-    Dims shape;                     // fused: loop space
+    std::vector<NodeId> nodes;  // in order
+    NodeId anchor = kNone;      // a matrix product or convolution whose epilogue the rest is
+    bool fused = false;         // a program (with or without anchor); else one plain node
+    Dims shape;                 // fused: loop space
     int row_dims = 0;
-    Dims order;                     // with an anchor: dimensions in the order of its matrix
+    Dims order;  // with an anchor: dimensions in the order of its matrix
 };
 // In an order in which they can run.
 std::vector<Group> fuse(const Program& program);

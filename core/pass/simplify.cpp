@@ -93,14 +93,16 @@ void simplify(Program& program) {
             const auto range = seen.equal_range(h);
             for (auto it = range.first; it != range.second && same == kNone; ++it) {
                 const Node& c = fresh.nodes[it->second];
-                if (c.op == n.op && fresh.meta(c.first_out).device == old.meta(n.first_out).device &&
+                if (c.op == n.op &&
+                    fresh.meta(c.first_out).device == old.meta(n.first_out).device &&
                     std::ranges::equal(fresh.in(c), std::span<const ValueId>(in)) &&
                     std::ranges::equal(fresh.attr(c), old.attr(n)))
                     same = it->second;
             }
         }
         if (same != kNone) {
-            for (uint32_t k = 0; k < n.n_out; ++k) to[n.first_out + k] = fresh.nodes[same].first_out + k;
+            for (uint32_t k = 0; k < n.n_out; ++k)
+                to[n.first_out + k] = fresh.nodes[same].first_out + k;
             continue;
         }
         std::vector<Meta> out;

@@ -5,8 +5,8 @@
 
 namespace sn {
 
-// Walks the steps in order with a best-fit free list: a buffer takes the smallest hole that holds it
-// and gives it back after its last step. Larger requests of one step go first.
+// Walks the steps in order with a best-fit free list: a buffer takes the smallest hole that holds
+// it and gives it back after its last step. Larger requests of one step go first.
 size_t place_in_arena(std::vector<PlanBuffer>& buffers) {
     constexpr size_t kAlign = 64;
     const auto rounded = [](size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; };

@@ -23,7 +23,10 @@ class ProgramMaker;
 class Builder {
 public:
     Builder(Program program, std::span<const uint8_t> donated)
-        : p_(std::move(program)), g_(p_.graph), donated_(donated), plan_(std::make_shared<Plan>()) {}
+        : p_(std::move(program)),
+          g_(p_.graph),
+          donated_(donated),
+          plan_(std::make_shared<Plan>()) {}
     std::shared_ptr<const Plan> build();
 
 private:
@@ -46,12 +49,12 @@ private:
     std::span<const uint8_t> donated_;
     std::shared_ptr<Plan> plan_;
     std::vector<Group> groups_;
-    std::vector<uint32_t> group_of_;     // by node
-    std::vector<Place> places_;          // by value
-    std::vector<uint8_t> stored_;        // by value: needs memory (roots only)
-    std::vector<uint32_t> last_use_;     // by root value: last step that reads it
-    std::vector<uint8_t> live_;          // by root value: a graph output reads it
-    uint32_t last_check_ = 0;            // last step that may fail on values
+    std::vector<uint32_t> group_of_;  // by node
+    std::vector<Place> places_;       // by value
+    std::vector<uint8_t> stored_;     // by value: needs memory (roots only)
+    std::vector<uint32_t> last_use_;  // by root value: last step that reads it
+    std::vector<uint8_t> live_;       // by root value: a graph output reads it
+    uint32_t last_check_ = 0;         // last step that may fail on values
     bool any_check_ = false;
 };
 
@@ -140,7 +143,8 @@ uint32_t Builder::overwritable(const Group& group, ValueId out, uint32_t step) c
         if (b == kNone || places_[v].offset != 0 || !places_[v].terms.empty()) continue;
         const PlanBuffer& buffer = plan_->buffers[b];
         const bool input = buffer.kind == BufferKind::kInput;
-        if (input ? !donated_[buffer.index] || live_[r] : buffer.kind != BufferKind::kArena || live_[out])
+        if (input ? !donated_[buffer.index] || live_[r]
+                  : buffer.kind != BufferKind::kArena || live_[out])
             continue;
         // A donated input may be written only after everything that can fail has not failed.
         if (input && (!live_[out] || (any_check_ && last_check_ > step))) continue;
@@ -148,12 +152,15 @@ uint32_t Builder::overwritable(const Group& group, ValueId out, uint32_t step) c
         const Meta& vm = g_.meta(v);
         if (!(vm.shape == m.shape) || dtype_size(vm.dtype) != dtype_size(m.dtype)) continue;
         if (!(p_.strides[v] == p_.strides[out])) continue;
-        // Other reads of the same memory in this step must be of the same elements at the same time.
+        // Other reads of the same memory in this step must be of the same elements at the same
+        // time.
         bool safe = true;
         for (NodeId n : group.nodes) {
             for (ValueId u : g_.in(g_.nodes[n])) {
-                if (g_.values[u].kind == ValueKind::kScalar || places_[root(u)].buffer != b) continue;
-                if (g_.producer(u) != kNone && group_of_[g_.producer(u)] == step && !p_.view[g_.producer(u)])
+                if (g_.values[u].kind == ValueKind::kScalar || places_[root(u)].buffer != b)
+                    continue;
+                if (g_.producer(u) != kNone && group_of_[g_.producer(u)] == step &&
+                    !p_.view[g_.producer(u)])
                     continue;
                 safe &= n != group.anchor && places_[u].offset == 0 && places_[u].terms.empty() &&
                         g_.meta(u).shape == m.shape && p_.strides[u] == p_.strides[v];
@@ -176,8 +183,10 @@ bool Builder::read_after(const Group& group, uint32_t buffer, NodeId writer, uin
         bool reads = false;
         for (ValueId u : g_.in(g_.nodes[n])) {
             const NodeId producer = g_.producer(u);
-            const bool inside = producer != kNone && group_of_[producer] == step && !p_.view[producer];
-            reads |= !inside && g_.values[u].kind != ValueKind::kScalar && places_[root(u)].buffer == buffer;
+            const bool inside =
+                producer != kNone && group_of_[producer] == step && !p_.view[producer];
+            reads |= !inside && g_.values[u].kind != ValueKind::kScalar &&
+                     places_[root(u)].buffer == buffer;
         }
         if (!reads || n == writer) continue;
         NodeId last = n;
@@ -200,7 +209,8 @@ void Builder::place_outputs(uint32_t step) {
             if (reused != kNone) {
                 places_[v].buffer = reused;
                 PlanBuffer& b = plan_->buffers[reused];
-                b.last = live_[v] ? static_cast<uint32_t>(groups_.size()) : std::max(step, last_use_[v]);
+                b.last =
+                    live_[v] ? static_cast<uint32_t>(groups_.size()) : std::max(step, last_use_[v]);
                 continue;
             }
             places_[v].buffer = new_buffer(v, step);
@@ -214,7 +224,8 @@ void Builder::place_views() {
         if (!p_.view[id]) continue;
         const Node& n = g_.nodes[id];
         const auto in = g_.in(n);
-        ViewCall call{attr_view(g_, n), &g_.meta(in[0]), p_.strides[in[0]], &g_.meta(n.first_out), {}, 0, {}};
+        ViewCall call{
+            attr_view(g_, n), &g_.meta(in[0]), p_.strides[in[0]], &g_.meta(n.first_out), {}, 0, {}};
         op_def(n.op).view(call);
         Place place;
         place.offset = places_[in[0]].offset + call.offset;
@@ -270,8 +281,10 @@ void Builder::make_kernel(Step& s, const Node& n, uint32_t step) {
         s.out_slots.push_back(slot(n.first_out + k));
     }
     s.attrs.assign(g_.attr(n).begin(), g_.attr(n).end());
-    const KernelCall call{s.in.data(), static_cast<int>(s.in.size()), s.out.data(),
-                          static_cast<int>(s.out.size()), s.attrs.data(), nullptr, nullptr};
+    const KernelCall call{s.in.data(),    static_cast<int>(s.in.size()),
+                          s.out.data(),   static_cast<int>(s.out.size()),
+                          s.attrs.data(), nullptr,
+                          nullptr};
     const WorkspaceFn workspace = table.workspace(n.op);
     const size_t bytes = workspace ? workspace(call) : 0;
     if (bytes) {
@@ -283,7 +296,8 @@ void Builder::make_kernel(Step& s, const Node& n, uint32_t step) {
     }
     double bytes_moved = 0;
     for (const auto& list : {s.in, s.out})
-        for (const TensorView& t : list) bytes_moved += static_cast<double>(t.numel()) * dtype_size(t.dtype);
+        for (const TensorView& t : list)
+            bytes_moved += static_cast<double>(t.numel()) * dtype_size(t.dtype);
     s.cost = 200 + bytes_moved / 10;
 }
 
@@ -339,7 +353,8 @@ bool ProgramMaker::inside(ValueId v) const {
 }
 
 DimSpan ProgramMaker::target_of(const Node& n) const {
-    return op_def(n.op).reduce_kind >= 0 ? DimSpan(group_.shape) : DimSpan(b_.g_.meta(n.first_out).shape);
+    return op_def(n.op).reduce_kind >= 0 ? DimSpan(group_.shape)
+                                         : DimSpan(b_.g_.meta(n.first_out).shape);
 }
 
 int ProgramMaker::binding(const Slot& slot) {
@@ -414,9 +429,11 @@ void ProgramMaker::instruct(const Node& n) {
         instruction.dtype = out;
         if (def.result_rule == static_cast<uint8_t>(TileResult::BOOL)) {
             for (size_t i = in.size(); i-- > 0;)
-                if (b_.g_.values[in[i]].kind == ValueKind::kScalar) instruction.dtype = b_.g_.meta(in[i]).dtype;
+                if (b_.g_.values[in[i]].kind == ValueKind::kScalar)
+                    instruction.dtype = b_.g_.meta(in[i]).dtype;
             for (size_t i = in.size(); i-- > 0;)
-                if (b_.g_.values[in[i]].kind != ValueKind::kScalar) instruction.dtype = b_.g_.meta(in[i]).dtype;
+                if (b_.g_.values[in[i]].kind != ValueKind::kScalar)
+                    instruction.dtype = b_.g_.meta(in[i]).dtype;
         }
     }
     instruction.op = n.op;
@@ -465,8 +482,9 @@ void ProgramMaker::place_product() {
                 bool shared = out.value != last || out.dtype != b_.g_.meta(product).dtype ||
                               !(out.strides == spec_.inputs[0].strides) || slot.buffer != kNone;
                 for (size_t i = 1; i < spec_.inputs.size(); ++i)
-                    shared |= !spec_.inputs[i].scalar && s_.bindings[spec_.inputs[i].binding].buffer ==
-                                                             s_.bindings[out.binding].buffer;
+                    shared |=
+                        !spec_.inputs[i].scalar && s_.bindings[spec_.inputs[i].binding].buffer ==
+                                                       s_.bindings[out.binding].buffer;
                 if (!shared) slot = s_.bindings[out.binding];
             }
         }

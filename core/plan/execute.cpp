@@ -91,7 +91,8 @@ void complete_key(const Recorder& recorder, const std::vector<uint8_t>& donated,
     const std::vector<ValueId>& outputs = recorder.graph.outputs;
     key.push_back(outputs.size());
     for (size_t i = 0; i < outputs.size(); i += 2)
-        key.push_back(outputs[i] | (i + 1 < outputs.size() ? static_cast<uint64_t>(outputs[i + 1]) << 32 : 0));
+        key.push_back(outputs[i] |
+                      (i + 1 < outputs.size() ? static_cast<uint64_t>(outputs[i + 1]) << 32 : 0));
     uint64_t bits = 0;
     for (size_t i = 0; i < donated.size(); ++i) {
         bits = bits << 1 | donated[i];
@@ -232,7 +233,8 @@ void execute_window(Recorder& recorder) {
     const bool in_caller = reports_kept || (plan->cost < kCallerNanoseconds && lane.idle());
     if (reports_kept) lane.drain();
 
-    // From here on nothing fails: the held values get their places in buffers that are on their way.
+    // From here on nothing fails: the held values get their places in buffers that are on their
+    // way.
     const std::vector<ValueId> outputs = graph.outputs;
     if (!in_caller) keep_for_replay(recorder, *run, true);
     for (size_t k = 0; k < outputs.size(); ++k) {
@@ -243,7 +245,8 @@ void execute_window(Recorder& recorder) {
         v.recorder = nullptr;
         v.lane = &lane;
         v.strides = out.strides;
-        v.offset = slot_offset(out.slot, run->scalars) / static_cast<int64_t>(dtype_size(v.meta.dtype));
+        v.offset =
+            slot_offset(out.slot, run->scalars) / static_cast<int64_t>(dtype_size(v.meta.dtype));
         if (b.kind == BufferKind::kInput) v.offset += recorder.inputs[b.index]->offset;
         v.buffer = run->outputs[k];
     }

@@ -13,8 +13,8 @@ class Recorder;
 // held into values with buffers.
 void execute_window(Recorder& recorder);
 
-// Replays failed windows, so that only what depends on a failure fails. Called before a value is read
-// or used whose window may have failed.
+// Replays failed windows, so that only what depends on a failure fails. Called before a value is
+// read or used whose window may have failed.
 void settle_failures(Recorder& recorder);
 
 struct CacheStats {

@@ -19,10 +19,10 @@ enum class BufferKind : uint8_t {
 
 struct PlanBuffer {
     BufferKind kind = BufferKind::kArena;
-    uint32_t index = 0;       // kInput: which input; kOutput: which output buffer
+    uint32_t index = 0;  // kInput: which input; kOutput: which output buffer
     size_t bytes = 0;
-    size_t offset = 0;        // kArena
-    uint32_t first = 0;       // steps in which it is alive
+    size_t offset = 0;   // kArena
+    uint32_t first = 0;  // steps in which it is alive
     uint32_t last = 0;
 };
 
@@ -30,25 +30,25 @@ struct PlanBuffer {
 struct Slot {
     uint32_t buffer = kNone;  // kNone: scalar number `scalar`
     uint32_t scalar = 0;
-    int64_t offset = 0;       // bytes
+    int64_t offset = 0;          // bytes
     SmallVec<int64_t, 2> terms;  // pairs: scalar index, bytes per unit
 };
 
 struct Step {
-    NodeId origin = 0;        // recorded node, for errors and times
-    OpId op = 0;              // of the kernel or of the program's last instruction
-    KernelFn kernel = nullptr;                       // null: a program alone
+    NodeId origin = 0;          // recorded node, for errors and times
+    OpId op = 0;                // of the kernel or of the program's last instruction
+    KernelFn kernel = nullptr;  // null: a program alone
     std::shared_ptr<const CompiledProgram> program;  // alone, or the kernel's epilogue
     Device device;
-    std::vector<TensorView> in, out;                 // kernel: shapes and strides; data is filled in
+    std::vector<TensorView> in, out;  // kernel: shapes and strides; data is filled in
     std::vector<Slot> in_slots, out_slots;
-    std::vector<Slot> bindings;                      // program
+    std::vector<Slot> bindings;  // program
     std::vector<int64_t> attrs;
     Slot workspace;
     bool checks_values = false;
-    bool overwrites_input = false;                   // writes over a donated input
-    uint32_t ops = 1;                                // recorded ops that it does the work of
-    double cost = 0;                                 // estimated nanoseconds
+    bool overwrites_input = false;  // writes over a donated input
+    uint32_t ops = 1;               // recorded ops that it does the work of
+    double cost = 0;                // estimated nanoseconds
 };
 
 struct PlanOutput {
@@ -63,13 +63,13 @@ struct Plan {
     std::vector<PlanBuffer> buffers;
     std::vector<ScalarSource> scalars;
     std::vector<DType> scalar_dtypes;
-    std::vector<PlanOutput> outputs;         // in the order of the graph's outputs
-    std::vector<uint32_t> output_buffers;    // plan buffers of kind kOutput, by index
+    std::vector<PlanOutput> outputs;       // in the order of the graph's outputs
+    std::vector<uint32_t> output_buffers;  // plan buffers of kind kOutput, by index
     size_t arena_bytes = 0;
     Device device;
     double cost = 0;
-    std::deque<Dims> dims;                   // what the steps' views point into
-    Graph graph;                             // as it was after the passes, for explain()
+    std::deque<Dims> dims;  // what the steps' views point into
+    Graph graph;            // as it was after the passes, for explain()
     std::vector<Group> groups;
 };
 

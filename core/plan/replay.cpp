@@ -14,8 +14,8 @@ struct Computed {
     std::exception_ptr error;
 };
 
-void copy_elements(char* to, DimSpan to_strides, const char* from, DimSpan from_strides, DimSpan shape,
-                   size_t size) {
+void copy_elements(char* to, DimSpan to_strides, const char* from, DimSpan from_strides,
+                   DimSpan shape, size_t size) {
     Dims index(shape.size(), 0);
     const int64_t count = numel(shape);
     const int64_t width = static_cast<int64_t>(size);
@@ -73,7 +73,8 @@ void run_node(const Graph& g, const Node& n, const std::vector<Scalar>& numbers,
         const PlanBuffer& b = run.plan->buffers[o.slot.buffer];
         int64_t offset = slot_offset(o.slot, run.scalars);
         if (b.kind == BufferKind::kInput) offset += run.input_offsets[b.index];
-        c = {run.outputs[k], offset / static_cast<int64_t>(dtype_size(out[k].dtype)), o.strides, run.failure};
+        c = {run.outputs[k], offset / static_cast<int64_t>(dtype_size(out[k].dtype)), o.strides,
+             run.failure};
     }
 }
 
@@ -87,7 +88,8 @@ void replay(WindowRun& run) {
     for (size_t i = 0; i < g.inputs.size(); ++i) {
         Computed& c = values[g.inputs[i]];
         c.buffer = run.inputs[i];
-        c.offset = run.input_offsets[i] / static_cast<int64_t>(dtype_size(g.meta(g.inputs[i]).dtype));
+        c.offset =
+            run.input_offsets[i] / static_cast<int64_t>(dtype_size(g.meta(g.inputs[i]).dtype));
         c.strides = run.input_strides[i];
         if (c.buffer->state() == BufferState::kFailed) c.error = c.buffer->error();
     }
@@ -123,8 +125,8 @@ void replay(WindowRun& run) {
             run.plan->buffers[out.slot.buffer].kind == BufferKind::kInput && !out.overwrites)
             continue;  // shows an input
         Computed c = values[g.outputs[k]];
-        // A failed window is a transaction: state keeps its former value, whether or not the new one
-        // could have been computed.
+        // A failed window is a transaction: state keeps its former value, whether or not the new
+        // one could have been computed.
         if (!run.former.empty() && run.former[k].buffer &&
             run.former[k].buffer->state() == BufferState::kReady) {
             const FormerValue& f = run.former[k];
@@ -137,9 +139,10 @@ void replay(WindowRun& run) {
         buffer.materialise();
         int64_t base = slot_offset(out.slot, run.scalars);
         if (out.overwrites) base += run.input_offsets[run.plan->buffers[out.slot.buffer].index];
-        copy_elements(static_cast<char*>(buffer.data()) + base, out.strides,
-                      static_cast<const char*>(c.buffer->data()) + c.offset * static_cast<int64_t>(size),
-                      c.strides, m.shape, size);
+        copy_elements(
+            static_cast<char*>(buffer.data()) + base, out.strides,
+            static_cast<const char*>(c.buffer->data()) + c.offset * static_cast<int64_t>(size),
+            c.strides, m.shape, size);
         buffer.repair();
     }
 }

@@ -67,12 +67,14 @@ void WindowRun::bind(RunState& state) {
     if (arena_bytes > have || (have > (size_t{64} << 20) && have / 8 > arena_bytes)) {
         state.arena.reset();
         if (would_exceed(arena_bytes)) {
-            fail(ErrorKind::kMemory, "plan",
-                 "running what has been recorded needs %s of working memory, more than the limit of "
-                 "%s leaves; use a smaller batch, or read results earlier",
-                 format_bytes(arena_bytes).c_str(), format_bytes(memory_limit()).c_str());
+            fail(
+                ErrorKind::kMemory, "plan",
+                "running what has been recorded needs %s of working memory, more than the limit of "
+                "%s leaves; use a smaller batch, or read results earlier",
+                format_bytes(arena_bytes).c_str(), format_bytes(memory_limit()).c_str());
         }
-        if (arena_bytes) state.arena = Buffer::allocate(device_allocator(plan->device), arena_bytes);
+        if (arena_bytes)
+            state.arena = Buffer::allocate(device_allocator(plan->device), arena_bytes);
     }
     char* arena = state.arena ? static_cast<char*>(state.arena->data()) : nullptr;
     state.base.resize(plan->buffers.size());
@@ -105,14 +107,21 @@ void WindowRun::run_step(const Step& step, RunState& state) {
     }
     state.in.assign(step.in.begin(), step.in.end());
     state.out.assign(step.out.begin(), step.out.end());
-    for (size_t i = 0; i < state.in.size(); ++i) state.in[i].data = address(step.in_slots[i], state);
+    for (size_t i = 0; i < state.in.size(); ++i)
+        state.in[i].data = address(step.in_slots[i], state);
     for (size_t i = 0; i < state.out.size(); ++i)
-        state.out[i].data = step.out_slots[i].buffer == kNone ? nullptr : address(step.out_slots[i], state);
-    KernelCall call{state.in.data(), static_cast<int>(state.in.size()), state.out.data(),
-                    static_cast<int>(state.out.size()), step.attrs.data(), nullptr,
+        state.out[i].data =
+            step.out_slots[i].buffer == kNone ? nullptr : address(step.out_slots[i], state);
+    KernelCall call{state.in.data(),
+                    static_cast<int>(state.in.size()),
+                    state.out.data(),
+                    static_cast<int>(state.out.size()),
+                    step.attrs.data(),
+                    nullptr,
                     step.workspace.buffer == kNone ? nullptr : address(step.workspace, state)};
     if (step.program) {
-        device.run_with_epilogue(step.kernel, call, *step.program, state.pointers.data(), scalars.data());
+        device.run_with_epilogue(step.kernel, call, *step.program, state.pointers.data(),
+                                 scalars.data());
     } else {
         step.kernel(call);
     }
@@ -142,8 +151,10 @@ void WindowRun::execute(RunState& state, std::vector<double>* step_us) {
     }
     for (const BufferRef& out : outputs) {
         if (out->state() != BufferState::kPending) continue;  // an input, or shared by two outputs
-        if (failure) mark_failed(*out, failure);
-        else mark_ready(*out);
+        if (failure)
+            mark_failed(*out, failure);
+        else
+            mark_ready(*out);
     }
 }
 

@@ -12,8 +12,8 @@ namespace sn {
 
 // Memory that the runs of one lane use one after the other.
 struct RunState {
-    std::vector<char*> base;      // by plan buffer
-    std::vector<int64_t> cells;   // scalars as kernel operands
+    std::vector<char*> base;     // by plan buffer
+    std::vector<int64_t> cells;  // scalars as kernel operands
     std::vector<TensorView> in, out;
     std::vector<void*> pointers;
     BufferRef arena;
@@ -21,7 +21,7 @@ struct RunState {
 
 // What a value was before a window rebound it.
 struct FormerValue {
-    BufferRef buffer;             // null: the output is not state
+    BufferRef buffer;  // null: the output is not state
     int64_t offset = 0;
     Dims strides;
 };
@@ -30,16 +30,16 @@ struct FormerValue {
 // side is touched while it runs.
 struct WindowRun {
     std::shared_ptr<const Plan> plan;
-    std::vector<BufferRef> inputs;        // by input index
-    std::vector<int64_t> input_offsets;   // bytes
-    std::vector<BufferRef> outputs;       // by graph output
-    std::vector<Scalar> scalars;          // by plan scalar
-    std::vector<uint32_t> sites;          // by recorded node
-    std::vector<FormerValue> former;      // by graph output; empty when none is state
-    Graph graph;                          // as recorded, with its runtime numbers: for a replay
+    std::vector<BufferRef> inputs;       // by input index
+    std::vector<int64_t> input_offsets;  // bytes
+    std::vector<BufferRef> outputs;      // by graph output
+    std::vector<Scalar> scalars;         // by plan scalar
+    std::vector<uint32_t> sites;         // by recorded node
+    std::vector<FormerValue> former;     // by graph output; empty when none is state
+    Graph graph;                         // as recorded, with its runtime numbers: for a replay
     std::vector<Scalar> numbers;
     std::vector<Dims> input_strides;
-    bool overwrote = false;               // a donated input has been written
+    bool overwrote = false;  // a donated input has been written
 
     void clear();  // for the next window; keeps the memory of its vectors
     // Runs it and turns the outputs' buffers ready or failed. Never throws.
@@ -64,7 +64,7 @@ public:
     void retire_if_done(const std::shared_ptr<WindowRun>& run);
     void submit(std::shared_ptr<WindowRun> run, bool in_caller, std::vector<double>* step_us);
     bool idle();
-    void wait_for_room();   // until at most one window is in flight
+    void wait_for_room();  // until at most one window is in flight
     void drain();
     // Failed windows that have not been replayed, oldest first.
     std::vector<std::shared_ptr<WindowRun>> take_failed();

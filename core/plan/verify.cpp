@@ -7,9 +7,12 @@ namespace sn {
 
 namespace {
 
-std::string number(const char* what, size_t i) { return std::string(what) + " " + std::to_string(i); }
+std::string number(const char* what, size_t i) {
+    return std::string(what) + " " + std::to_string(i);
+}
 
-// Lowest and highest byte that a view touches, relative to its first element. Empty views touch none.
+// Lowest and highest byte that a view touches, relative to its first element. Empty views touch
+// none.
 bool extent(const TensorView& t, int64_t* low, int64_t* high) {
     *low = *high = 0;
     for (int d = 0; d < t.rank; ++d) {
@@ -50,15 +53,18 @@ std::string verify(const Plan& plan) {
     bool overwrote = false;
     for (size_t k = 0; k < plan.steps.size(); ++k) {
         const Step& step = plan.steps[k];
-        const auto check = [&](const Slot& slot, const TensorView* view, bool writes) -> std::string {
+        const auto check = [&](const Slot& slot, const TensorView* view,
+                               bool writes) -> std::string {
             if (slot.buffer == kNone) return {};
             if (slot.buffer >= plan.buffers.size()) return "an unknown buffer";
             const PlanBuffer& b = plan.buffers[slot.buffer];
-            if (k < b.first || k > b.last) return number("buffer", slot.buffer) + " outside its life";
+            if (k < b.first || k > b.last)
+                return number("buffer", slot.buffer) + " outside its life";
             if (!writes && !written[slot.buffer])
                 return number("buffer", slot.buffer) + " before it is written";
             int64_t low = 0, high = 0;
-            if (view && slot.terms.empty() && b.kind != BufferKind::kInput && extent(*view, &low, &high) &&
+            if (view && slot.terms.empty() && b.kind != BufferKind::kInput &&
+                extent(*view, &low, &high) &&
                 (slot.offset + low < 0 || slot.offset + high > static_cast<int64_t>(b.bytes)))
                 return number("buffer", slot.buffer) + " beyond its end";
             return {};
@@ -84,7 +90,8 @@ std::string verify(const Plan& plan) {
     for (size_t i = 0; i < plan.outputs.size(); ++i) {
         const uint32_t b = plan.outputs[i].slot.buffer;
         if (b == kNone || b >= plan.buffers.size()) return number("output", i) + " has no buffer";
-        if (plan.buffers[b].kind == BufferKind::kArena) return number("output", i) + " lies in the arena";
+        if (plan.buffers[b].kind == BufferKind::kArena)
+            return number("output", i) + " lies in the arena";
         if (!written[b]) return number("output", i) + " is never written";
     }
     return {};
@@ -99,9 +106,12 @@ std::string print(const Plan& plan) {
     const auto name = [&](const Slot& slot) {
         if (slot.buffer == kNone) return "s" + std::to_string(slot.scalar);
         const PlanBuffer& b = plan.buffers[slot.buffer];
-        const char kind = b.kind == BufferKind::kInput ? 'i' : b.kind == BufferKind::kOutput ? 'o' : 'a';
+        const char kind = b.kind == BufferKind::kInput    ? 'i'
+                          : b.kind == BufferKind::kOutput ? 'o'
+                                                          : 'a';
         std::string out(1, kind);
-        out += b.kind == BufferKind::kArena ? "@" + std::to_string(b.offset) : std::to_string(b.index);
+        out +=
+            b.kind == BufferKind::kArena ? "@" + std::to_string(b.offset) : std::to_string(b.index);
         if (slot.offset) out += "+" + std::to_string(slot.offset);
         return out;
     };
@@ -109,14 +119,18 @@ std::string print(const Plan& plan) {
         const Step& s = plan.steps[k];
         text += std::to_string(k) + ": ";
         if (s.kernel) {
-            const OpDef& def = op_def(plan.graph.nodes[plan.groups[k].anchor != kNone
-                                                           ? plan.groups[k].anchor
-                                                           : plan.groups[k].nodes[0]].op);
+            const OpDef& def =
+                op_def(plan.graph
+                           .nodes[plan.groups[k].anchor != kNone ? plan.groups[k].anchor
+                                                                 : plan.groups[k].nodes[0]]
+                           .op);
             text += def.name;
             text += "(";
-            for (size_t i = 0; i < s.in_slots.size(); ++i) text += (i ? ", " : "") + name(s.in_slots[i]);
+            for (size_t i = 0; i < s.in_slots.size(); ++i)
+                text += (i ? ", " : "") + name(s.in_slots[i]);
             text += ") ->";
-            for (const Slot& slot : s.out_slots) text += " " + (slot.buffer == kNone ? "-" : name(slot));
+            for (const Slot& slot : s.out_slots)
+                text += " " + (slot.buffer == kNone ? "-" : name(slot));
             if (s.program) text += " with epilogue";
         }
         if (s.program) {

@@ -15,7 +15,8 @@ constexpr int kInlineOperands = 8;
 [[noreturn]] void fail_device(const OpDef& def, Device a, Device b) {
     fail(ErrorKind::kDevice, def.name,
          "operands are on different devices (%s and %s); all must be on one; move one of them with "
-         "x.to(device)", device_name(a).c_str(), device_name(b).c_str());
+         "x.to(device)",
+         device_name(a).c_str(), device_name(b).c_str());
 }
 
 // The device of an op call: that of its tensors; Python numbers go where the tensors are.
@@ -47,8 +48,10 @@ DType elementwise_dtype(const OpDef& def, std::span<const Tensor> in, bool* weak
     *weak = !any_strong;
     for (const Tensor& t : in) {
         if (!t.weak()) continue;
-        if (any_strong) dtype = promote_weak(dtype, weak_kind(t.dtype()));
-        else dtype = promote(dtype, t.dtype());
+        if (any_strong)
+            dtype = promote_weak(dtype, weak_kind(t.dtype()));
+        else
+            dtype = promote(dtype, t.dtype());
     }
     return elementwise_compute_dtype(def.name, static_cast<TileClass>(def.dtype_class), dtype,
                                      *weak);
@@ -100,9 +103,12 @@ void look_for_nan(const OpDef& def, std::span<const Tensor> in, std::span<Tensor
         std::string shapes;
         for (const Tensor& i : in) shapes += (shapes.empty() ? "" : ", ") + format_shape(i.shape());
         fail(ErrorKind::kNumeric, def.name,
-             "the result of shape %s contains NaN (operands of shapes %s); look at the operands there: "
-             "log or sqrt of a negative number, 0/0, inf - inf; sn.config.detect_nan = False turns this "
-             "check off", format_shape(t.shape()).c_str(), shapes.c_str());
+             "the result of shape %s contains NaN (operands of shapes %s); look at the operands "
+             "there: "
+             "log or sqrt of a negative number, 0/0, inf - inf; sn.config.detect_nan = False turns "
+             "this "
+             "check off",
+             format_shape(t.shape()).c_str(), shapes.c_str());
     }
 }
 
@@ -157,7 +163,8 @@ void record(OpId op, std::span<const Tensor> in, const Attrs& attrs, std::span<T
             dtype = elementwise_dtype(def, in.subspan(def.dtype_operand), &weak);
         }
         Meta& m = out_meta[0];
-        m.dtype = static_cast<TileResult>(def.result_rule) == TileResult::BOOL ? DType::kBool : dtype;
+        m.dtype =
+            static_cast<TileResult>(def.result_rule) == TileResult::BOOL ? DType::kBool : dtype;
         m.device = device;
         m.shape = in[0].shape();
         for (size_t i = 1; i < n; ++i) {
@@ -178,15 +185,18 @@ void record(OpId op, std::span<const Tensor> in, const Attrs& attrs, std::span<T
             SN_CHECK(n <= kInlineOperands);
             for (size_t i = 0; i < n; ++i) {
                 const DType want = static_cast<int>(i) < def.dtype_operand ? DType::kBool : dtype;
-                if (convert[i]) record_cast(in[i], want, &converted[i]);
-                else converted[i] = in[i];
+                if (convert[i])
+                    record_cast(in[i], want, &converted[i]);
+                else
+                    converted[i] = in[i];
             }
             record(op, std::span<const Tensor>(converted, n), attrs, out);
             return;
         }
         for (size_t i = 0; i < n; ++i) {
             ids[i] = recorder.bind(in[i], static_cast<int>(i) < def.dtype_operand
-                                              ? DType::kBool : compute_dtype(dtype));
+                                              ? DType::kBool
+                                              : compute_dtype(dtype));
         }
     } else {
         const Meta* metas[64];
@@ -198,7 +208,9 @@ void record(OpId op, std::span<const Tensor> in, const Attrs& attrs, std::span<T
         }
         for (size_t i = 0; i < n; ++i) meta_list[i] = &in[i].value()->meta;
         for (size_t k = 0; k < out.size(); ++k) out_meta[k].device = device;
-        InferCall call{def.name, {meta_list, n}, AttrView(def.attr_types, attrs.words()),
+        InferCall call{def.name,
+                       {meta_list, n},
+                       AttrView(def.attr_types, attrs.words()),
                        {out_meta, out.size()}};
         def.infer(call);
         for (size_t i = 0; i < n; ++i) {

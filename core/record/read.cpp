@@ -16,7 +16,8 @@ void materialize(const Tensor& x) {
     if (v->kind == ValueState::kPending) {
         if (!v->recorder || v->recorder->kind() == Recorder::Kind::kTrace) {
             fail(ErrorKind::kValue, "read",
-                 "a value inside a trace is read; its elements exist only when the traced graph runs; "
+                 "a value inside a trace is read; its elements exist only when the traced graph "
+                 "runs; "
                  "return the tensor instead, or use sn.where, sn.cond and the like");
         }
         v->recorder->flush();
@@ -80,7 +81,8 @@ Tensor from_buffer(BufferRef buffer, int64_t offset, DimSpan shape, DimSpan stri
 Tensor from_memory(const void* data, DimSpan shape, DimSpan strides, DType dtype, Device device) {
     const size_t size = dtype_size(dtype);
     const int64_t count = numel(shape);
-    BufferRef buffer = Buffer::allocate(device_allocator(device), static_cast<size_t>(count) * size);
+    BufferRef buffer =
+        Buffer::allocate(device_allocator(device), static_cast<size_t>(count) * size);
     std::vector<char> staged;
     const char* from = static_cast<const char*>(data);
     if (!is_contiguous(shape, strides) && count > 0) {
@@ -88,7 +90,8 @@ Tensor from_memory(const void* data, DimSpan shape, DimSpan strides, DType dtype
         Dims index(shape.size(), 0);
         int64_t at = 0;
         for (int64_t i = 0; i < count; ++i) {
-            std::memcpy(staged.data() + static_cast<size_t>(i) * size, from + at * static_cast<int64_t>(size), size);
+            std::memcpy(staged.data() + static_cast<size_t>(i) * size,
+                        from + at * static_cast<int64_t>(size), size);
             for (size_t d = shape.size(); d-- > 0;) {
                 at += strides[d];
                 if (++index[d] < shape[d]) break;
@@ -98,7 +101,8 @@ Tensor from_memory(const void* data, DimSpan shape, DimSpan strides, DType dtype
         }
         from = staged.data();
     }
-    if (count > 0) backend(device).copy_from_host(buffer->data(), from, static_cast<size_t>(count) * size);
+    if (count > 0)
+        backend(device).copy_from_host(buffer->data(), from, static_cast<size_t>(count) * size);
     return from_buffer(std::move(buffer), 0, shape, contiguous_strides(shape), dtype, device);
 }
 

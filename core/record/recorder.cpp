@@ -112,8 +112,8 @@ void Recorder::start() {
     key.clear();
 }
 
-// A value that another thread's window makes is flushed and waited for. Before any operand is bound:
-// waiting lets others record.
+// A value that another thread's window makes is flushed and waited for. Before any operand is
+// bound: waiting lets others record.
 void Recorder::prepare(const Tensor& tensor) {
     const Value& v = *tensor.value();
     if (v.kind == ValueState::kPending && v.recorder && v.recorder != this &&
@@ -137,8 +137,7 @@ ValueId Recorder::bind(const Tensor& tensor, DType scalar_dtype) {
     Value* v = tensor.value().get();
     if (v->kind == ValueState::kPending && v->recorder == this) return v->id;
     if (v->kind == ValueState::kScalar) {
-        if (v->recorder == this && v->epoch == epoch_ &&
-            graph.meta(v->id).dtype == scalar_dtype)
+        if (v->recorder == this && v->epoch == epoch_ && graph.meta(v->id).dtype == scalar_dtype)
             return v->id;
         const ValueId id = graph.add_scalar(scalar_dtype, v->meta.device);
         holders.push_back(nullptr);
@@ -180,8 +179,8 @@ void Recorder::append(OpId op, std::span<const ValueId> in, const Attrs& attrs,
                       std::span<const Meta> out, bool weak, Ref<Value>* values) {
     const uint32_t node = static_cast<uint32_t>(graph.nodes.size());
     const uint32_t site = current_site();
-    const ValueId first = graph.add_node(op, in, attrs.words(), out,
-                                         origin == kNone ? node : origin);
+    const ValueId first =
+        graph.add_node(op, in, attrs.words(), out, origin == kNone ? node : origin);
     sites.push_back(site);
     key.push_back(kKeyNode | static_cast<uint64_t>(op) << 8 |
                   static_cast<uint64_t>(in.size()) << 24 |

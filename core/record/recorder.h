@@ -39,7 +39,8 @@ public:
     void append(OpId op, std::span<const ValueId> in, const Attrs& attrs, std::span<const Meta> out,
                 bool weak, Ref<Value>* values);
 
-    // Plans and runs what has been recorded. Afterwards every value that is still held has a buffer.
+    // Plans and runs what has been recorded. Afterwards every value that is still held has a
+    // buffer.
     void flush();
     // The first failure of this thread's windows that nobody has been told of yet.
     void fail_with(std::exception_ptr failure) {
@@ -57,14 +58,14 @@ public:
     Kind kind() const { return kind_; }
 
     Graph graph;
-    std::vector<Value*> holders;       // by value id: the pending Value, or null when nobody holds it
-    std::vector<Ref<Value>> inputs;    // by input index
-    std::vector<Scalar> scalars;       // by scalar index
-    std::vector<int32_t> scalar_slots; // by scalar index: which runtime number of the graph that is
-                                       // being lowered, or -1 for a constant
-    std::vector<uint32_t> sites;       // by node
-    std::vector<uint64_t> key;         // structure of the graph so far, for the plan cache
-    uint32_t origin = kNone;           // a trace that rewrites a graph: the node being rewritten
+    std::vector<Value*> holders;     // by value id: the pending Value, or null when nobody holds it
+    std::vector<Ref<Value>> inputs;  // by input index
+    std::vector<Scalar> scalars;     // by scalar index
+    std::vector<int32_t> scalar_slots;  // by scalar index: which runtime number of the graph that
+                                        // is being lowered, or -1 for a constant
+    std::vector<uint32_t> sites;        // by node
+    std::vector<uint64_t> key;          // structure of the graph so far, for the plan cache
+    uint32_t origin = kNone;            // a trace that rewrites a graph: the node being rewritten
 
 private:
     void start();

@@ -13,7 +13,7 @@ namespace sn {
 
 namespace {
 
-uint64_t next_seq = 1;  // under the record lock
+uint64_t next_seq = 1;   // under the record lock
 GradNode consumed_head;  // sentinel of the list of entries that a backward pass used
 
 // Entries to be destroyed. Dropping an entry drops references to others; a chain of a million would
@@ -143,9 +143,7 @@ public:
 private:
     void visit(GradNode* node);
     void visit_leaf(GradNode* node);
-    bool needed(const GradNode* node) const {
-        return !restricted_ || needed_.contains(node);
-    }
+    bool needed(const GradNode* node) const { return !restricted_ || needed_.contains(node); }
 
     struct Earlier {
         bool operator()(const GradNode* a, const GradNode* b) const { return a->seq < b->seq; }
@@ -226,8 +224,10 @@ void Walk::visit(GradNode* node) {
     const OpDef& def = op_def(node->op);
     GradCall call{*node, out_grads, in_grads, AttrView(def.attr_types, node->attrs)};
     SiteScope site(node->site);
-    if (node->extra && node->extra->backward) node->extra->backward(call);
-    else def.grad(call);
+    if (node->extra && node->extra->backward)
+        node->extra->backward(call);
+    else
+        def.grad(call);
     link_consumed(node);
     for (int i = 0; i < node->n_in; ++i) {
         GradInput& slot = node->inputs[i];
@@ -253,7 +253,6 @@ std::vector<Tensor> Walk::run() {
 
 }  // namespace
 
-
 std::vector<Tensor> backward(std::span<const Tensor> roots, std::span<const Tensor> gradients,
                              const BackwardOptions& options) {
     const bool before = grad_enabled();
@@ -269,7 +268,8 @@ std::vector<Tensor> backward(std::span<const Tensor> roots, std::span<const Tens
             fail(ErrorKind::kGrad, "backward",
                  "the tensor of shape %s does not depend on anything that requires a gradient; set "
                  "requires_grad=True on a parameter or input before the forward pass, and check "
-                 "that it does not run under sn.no_grad()", format_shape(roots[i].shape()).c_str());
+                 "that it does not run under sn.no_grad()",
+                 format_shape(roots[i].shape()).c_str());
         }
         walk.arrive(roots[i].node().get(), roots[i].output(),
                     fit(gradients[i], roots[i].value()->meta));

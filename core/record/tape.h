@@ -10,13 +10,13 @@ namespace sn {
 
 // What a custom function (written in Python) or a hook adds to a tape entry.
 struct GradExtra {
-    std::function<void(GradCall&)> backward;            // replaces the op's gradient rule
+    std::function<void(GradCall&)> backward;                  // replaces the op's gradient rule
     std::vector<std::function<Tensor(const Tensor&)>> hooks;  // leaf: applied to the gradient
-    Tensor grad;                                        // leaf: the accumulated gradient
+    Tensor grad;                                              // leaf: the accumulated gradient
 };
 
 struct GradInput {
-    Ref<GradNode> node;       // null: this input needs no gradient
+    Ref<GradNode> node;  // null: this input needs no gradient
     uint32_t output = 0;
     Ref<Value> saved;
     Meta meta;
@@ -24,7 +24,7 @@ struct GradInput {
 struct GradOutput {
     Ref<Value> saved;
     Meta meta;
-    Tensor pending;           // the gradient that has arrived so far, during a walk
+    Tensor pending;  // the gradient that has arrived so far, during a walk
 };
 
 // A leaf's entry: where backward() accumulates `extra->grad`.
@@ -32,8 +32,8 @@ Ref<GradNode> make_leaf(const Meta& meta);
 
 struct BackwardOptions {
     bool create_graph = false;
-    bool accumulate = true;               // into leaves' grad; false: only the targets are returned
-    std::span<const Tensor> targets;      // gradients to return (tensors on the tape)
+    bool accumulate = true;           // into leaves' grad; false: only the targets are returned
+    std::span<const Tensor> targets;  // gradients to return (tensors on the tape)
 };
 // Walks the tape from `roots` with the given output gradients (same length).
 std::vector<Tensor> backward(std::span<const Tensor> roots, std::span<const Tensor> gradients,

@@ -19,8 +19,8 @@ public:
     explicit Tensor(Ref<Value> value) : value_(std::move(value)) {}
     Tensor(Ref<Value> value, Ref<GradNode> node, uint32_t output)
         : value_(std::move(value)), node_(std::move(node)), output_(output) {}
-    Tensor(double v);    // NOLINT: weak scalars convert implicitly
-    Tensor(int64_t v);   // NOLINT
+    Tensor(double v);                                   // NOLINT: weak scalars convert implicitly
+    Tensor(int64_t v);                                  // NOLINT
     Tensor(int v) : Tensor(static_cast<int64_t>(v)) {}  // NOLINT
     template <std::same_as<bool> B>
     Tensor(B v) : Tensor(Scalar::of_bool(v)) {}  // NOLINT; exactly bool: pointers must not convert
@@ -59,8 +59,8 @@ inline Tensor record(OpId op, std::initializer_list<Tensor> in, const Attrs& att
 // What a gradient rule sees. `in(i)` and `out(i)` may be asked only when the op's `saves` says so.
 struct GradCall {
     GradNode& node;
-    std::span<const Tensor> out_grads;   // empty handle: no gradient arrived at that output
-    std::span<Tensor> in_grads;          // to fill, where needs(i)
+    std::span<const Tensor> out_grads;  // empty handle: no gradient arrived at that output
+    std::span<Tensor> in_grads;         // to fill, where needs(i)
     AttrView attrs;
 
     Tensor in(int i) const;
@@ -68,10 +68,11 @@ struct GradCall {
     const Tensor& grad(int i = 0) const { return out_grads[i]; }
     bool has_grad(int i) const { return static_cast<bool>(out_grads[i]); }
     bool needs(int i) const;
-    const Meta& in_meta(int i) const;    // shape and dtype of an input, saved or not
+    const Meta& in_meta(int i) const;  // shape and dtype of an input, saved or not
     const Meta& out_meta(int i = 0) const;
     int n_in() const { return static_cast<int>(in_grads.size()); }
-    // A gradient of a broadcast shape or of another float dtype is fine: the walk reduces and casts.
+    // A gradient of a broadcast shape or of another float dtype is fine: the walk reduces and
+    // casts.
     void set(int i, Tensor gradient) { in_grads[i] = std::move(gradient); }
 };
 

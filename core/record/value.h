@@ -22,21 +22,22 @@ enum class ValueState : uint8_t {
 struct Value {
     uint32_t refs = 0;
     ValueState kind = ValueState::kPending;
-    bool weak = false;             // from Python numbers only: adopts the dtype of what it meets
-    ValueId id = 0;                // in recorder's graph: of the pending node's output, or as an input
-    Recorder* recorder = nullptr;  // pending: where; kBuffer and kScalar: last recorder that bound it
-    uint64_t epoch = 0;            // kBuffer, kScalar: the window in which `id` is valid as an input
+    bool weak = false;  // from Python numbers only: adopts the dtype of what it meets
+    ValueId id = 0;     // in recorder's graph: of the pending node's output, or as an input
+    Recorder* recorder =
+        nullptr;         // pending: where; kBuffer and kScalar: last recorder that bound it
+    uint64_t epoch = 0;  // kBuffer, kScalar: the window in which `id` is valid as an input
     Meta meta;
-    Dims strides;                  // kBuffer, in elements
-    int64_t offset = 0;            // kBuffer, in elements
+    Dims strides;        // kBuffer, in elements
+    int64_t offset = 0;  // kBuffer, in elements
     HeldBuffer buffer;
-    const void* lane = nullptr;    // kBuffer: the lane of windows that computes it
+    const void* lane = nullptr;  // kBuffer: the lane of windows that computes it
     Scalar scalar{};
-    int32_t slot = -1;             // kScalar in a lowering: the runtime number it stands for
-    // For state that a window rebinds (parameters, optimiser and batch-norm state): the value before,
-    // which it keeps when the window fails, so that one bad label does not destroy a model.
+    int32_t slot = -1;  // kScalar in a lowering: the runtime number it stands for
+    // For state that a window rebinds (parameters, optimiser and batch-norm state): the value
+    // before, which it keeps when the window fails, so that one bad label does not destroy a model.
     Ref<Value> former;
-    uint32_t former_of = 0;        // while a flush looks for donations: values that replace this one
+    uint32_t former_of = 0;  // while a flush looks for donations: values that replace this one
 
     static void destroy(Value* value);
     static void* operator new(size_t bytes);

@@ -38,8 +38,10 @@ void write(Cell& cell, Tensor value) {
     const Tensor& base = root->current;
     if (root != &cell && grad_enabled() && base.node() && base.node()->leaf) {
         fail(ErrorKind::kGrad, "in place",
-             "a view of a leaf of shape %s that requires a gradient is written in place; do it inside "
-             "`with sn.no_grad():`, or work on a copy (x.clone())", format_shape(base.shape()).c_str());
+             "a view of a leaf of shape %s that requires a gradient is written in place; do it "
+             "inside "
+             "`with sn.no_grad():`, or work on a copy (x.clone())",
+             format_shape(base.shape()).c_str());
     }
     Cell* c = &cell;
     while (true) {
@@ -49,12 +51,15 @@ void write(Cell& cell, Tensor value) {
         if (!base) return;
         const OpDef& def = op_def(c->op);
         if (!def.view_update) {
-            fail(ErrorKind::kValue, def.name, "this view cannot be written through, because several of "
+            fail(ErrorKind::kValue, def.name,
+                 "this view cannot be written through, because several of "
                  "its elements share one place; copy it first with x.clone()");
         }
-        value = def.view_update(base->current, value, c->scalars, AttrView(def.attr_types, c->attrs.words()));
+        value = def.view_update(base->current, value, c->scalars,
+                                AttrView(def.attr_types, c->attrs.words()));
         const Ref<GradNode>& node = base->current.node();
-        if (!grad_enabled() && node && node->leaf) value = Tensor(value.value(), node, 0);  // stays the leaf
+        if (!grad_enabled() && node && node->leaf)
+            value = Tensor(value.value(), node, 0);  // stays the leaf
         c->base_version = base->version + 1;
         c = base;
     }
@@ -62,7 +67,8 @@ void write(Cell& cell, Tensor value) {
 
 Ref<Cell> link_view(const Tensor& result, const Tensor& source, const Ref<Cell>& base) {
     const Value* v = result.value().get();
-    if (v->kind != ValueState::kPending || !v->recorder || v->recorder->kind() == Recorder::Kind::kTrace)
+    if (v->kind != ValueState::kPending || !v->recorder ||
+        v->recorder->kind() == Recorder::Kind::kTrace)
         return nullptr;
     const Recorder& recorder = *v->recorder;
     const Graph& g = recorder.graph;
@@ -93,8 +99,10 @@ Ref<Cell> link_view(const Tensor& result, const Tensor& source, const Ref<Cell>&
             cell->current = result;
         } else {
             Value* middle = recorder.holders[n.first_out];
-            if (middle) cell->current = Tensor(Ref<Value>(middle));
-            else cell->base_version = ~uint64_t{0};  // nobody holds it: read anew when asked for
+            if (middle)
+                cell->current = Tensor(Ref<Value>(middle));
+            else
+                cell->base_version = ~uint64_t{0};  // nobody holds it: read anew when asked for
         }
         below = std::move(cell);
     }

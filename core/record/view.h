@@ -15,9 +15,9 @@ struct Cell {
     uint64_t version = 0;
     Ref<Cell> base;
     uint64_t base_version = 0;
-    OpId op = 0;                       // the view op, when there is a base
+    OpId op = 0;  // the view op, when there is a base
     Attrs attrs;
-    std::vector<Tensor> scalars;       // its scalar operands
+    std::vector<Tensor> scalars;  // its scalar operands
 
     static void destroy(Cell* cell);
 };

@@ -47,9 +47,9 @@ int pool_thread_index() { return test_index; }
 #else
 #define SN_TEST_LEVELS(X) X(neon)
 #endif
-#define SN_DECLARE(isa)                  \
-    namespace sn::cpu::isa {             \
-    const GemmKernels& gemm_kernels();   \
+#define SN_DECLARE(isa)                \
+    namespace sn::cpu::isa {           \
+    const GemmKernels& gemm_kernels(); \
     }
 SN_TEST_LEVELS(SN_DECLARE)
 
@@ -228,8 +228,9 @@ void check(int64_t m, int64_t n, int64_t k, DType da, DType db, DType dc, Layout
     if (mode != kNoEpilogue) {
         Matrix sums = want;
         Program program{&want};
-        (dc == DType::kF64 ? run_program<double> : run_program<float>)(
-            &program, sums.data(), sums.row_stride, 0, 0, m, 0, n);
+        (dc == DType::kF64 ? run_program<double> : run_program<float>)(&program, sums.data(),
+                                                                       sums.row_stride, 0, 0, m, 0,
+                                                                       n);
     }
     for (const Level& level : levels()) {
         for (const int threads : {1, 2, 3}) {
@@ -240,8 +241,14 @@ void check(int64_t m, int64_t n, int64_t k, DType da, DType db, DType dc, Layout
             Program program{&c};
             const Epilogue epilogue{dc == DType::kF64 ? run_program<double> : run_program<float>,
                                     &program, mode == kInPlace};
-            GemmCall call{m, n, k, {a.data(), da, a.row_stride, a.col_stride},
-                          {b.data(), db, b.row_stride, b.col_stride}, c.data(), dc, c.row_stride};
+            GemmCall call{m,
+                          n,
+                          k,
+                          {a.data(), da, a.row_stride, a.col_stride},
+                          {b.data(), db, b.row_stride, b.col_stride},
+                          c.data(),
+                          dc,
+                          c.row_stride};
             call.c_col_stride = c.col_stride;
             if (mode != kNoEpilogue) call.epilogue = &epilogue;
             void* form = nullptr;
@@ -261,10 +268,11 @@ void check(int64_t m, int64_t n, int64_t k, DType da, DType db, DType dc, Layout
             int64_t row = 0, col = 0;
             if (!same(want, c, level.exact, &row, &col)) {
                 ++failures;
-                printf("differs at (%ld, %ld): m %ld n %ld k %ld, %s x %s -> %s, layouts %d %d %d, "
-                       "epilogue %d, packed %d, %s, %d threads\n", long(row), long(col), long(m),
-                       long(n), long(k), dtype_name(da), dtype_name(db), dtype_name(dc), la, lb,
-                       lc, mode, packed, level.name, threads);
+                printf(
+                    "differs at (%ld, %ld): m %ld n %ld k %ld, %s x %s -> %s, layouts %d %d %d, "
+                    "epilogue %d, packed %d, %s, %d threads\n",
+                    long(row), long(col), long(m), long(n), long(k), dtype_name(da), dtype_name(db),
+                    dtype_name(dc), la, lb, lc, mode, packed, level.name, threads);
                 if (failures > 20) std::exit(1);
             }
             // Nothing but the matrix is written.
@@ -307,16 +315,15 @@ void test_borders() {
         for (int la = 0; la < 3; ++la)
             for (int lb = 0; lb < 3; ++lb) {
                 const int64_t sizes[][3] = {
-                    {1, 1, 1},       {1, 300, 1027},  {300, 1, 1027}, {1, 4100, 70},
-                    {1, 1, 3000},    {2, 513, 300},   {12, 32, 64},   {13, 33, 65},
-                    {24, 16, 2049},  {193, 40, 100},  {300, 130, 77}, {40, 300, 77},
+                    {1, 1, 1},        {1, 300, 1027},  {300, 1, 1027}, {1, 4100, 70},
+                    {1, 1, 3000},     {2, 513, 300},   {12, 32, 64},   {13, 33, 65},
+                    {24, 16, 2049},   {193, 40, 100},  {300, 130, 77}, {40, 300, 77},
                     {205, 210, 1030}, {260, 70, 2100}, {7, 10, 5000},  {500, 10, 33},
                     {1, 1, 20000},    {33, 1100, 300}, {50, 70, 1300},
                 };
                 for (const auto& s : sizes)
-                    check(s[0], s[1], s[2], d, d, d, Layout(la), Layout(lb),
-                          Layout((la + lb) % 3), EpilogueMode((la + lb + s[0]) % 3),
-                          (la + 2 * lb + s[1]) % 4 == 0);
+                    check(s[0], s[1], s[2], d, d, d, Layout(la), Layout(lb), Layout((la + lb) % 3),
+                          EpilogueMode((la + lb + s[0]) % 3), (la + 2 * lb + s[1]) % 4 == 0);
             }
 }
 
@@ -341,8 +348,9 @@ void test_special_values() {
         std::vector<float> a(m * k, 1.0f), b(k * n, 1.0f), c(m * n, -1.0f);
         a[3 * k + 2] = std::numeric_limits<float>::infinity();
         b[4 * n + 34] = std::numeric_limits<float>::quiet_NaN();
-        GemmCall call{m, n, k, {a.data(), DType::kF32, k, 1}, {b.data(), DType::kF32, n, 1},
-                      c.data(), DType::kF32, n};
+        GemmCall call{
+            m,        n,           k, {a.data(), DType::kF32, k, 1}, {b.data(), DType::kF32, n, 1},
+            c.data(), DType::kF32, n};
         level.kernels->gemm(call);
         for (int64_t i = 0; i < m; ++i)
             for (int64_t j = 0; j < n; ++j) {
@@ -380,17 +388,28 @@ void test_batch() {
         for (const Level& level : levels())
             for (const int threads : {1, 2, 3}) {
                 set_pool_threads(threads);
-                GemmCall call{m, n, k, {a.data(), DType::kF32, k, 1},
-                              {b.data(), DType::kF32, n, 1}, c.data(), DType::kF32, n};
+                GemmCall call{m,
+                              n,
+                              k,
+                              {a.data(), DType::kF32, k, 1},
+                              {b.data(), DType::kF32, n, 1},
+                              c.data(),
+                              DType::kF32,
+                              n};
                 call.batch = batch;
                 call.a_offsets = ao.data(), call.b_offsets = bo.data(), call.c_offsets = co.data();
                 std::fill(c.begin(), c.end(), -7.0f);
                 level.kernels->gemm(call);
                 for (int64_t i = 0; i < batch; ++i)
                     for (const int64_t r : {int64_t(0), int64_t(13), m - 1}) {
-                        GemmCall one{1, n, k, {a.data() + ao[i] + r * k, DType::kF32, k, 1},
-                                     {b.data() + bo[i], DType::kF32, n, 1}, row.data(),
-                                     DType::kF32, n};
+                        GemmCall one{1,
+                                     n,
+                                     k,
+                                     {a.data() + ao[i] + r * k, DType::kF32, k, 1},
+                                     {b.data() + bo[i], DType::kF32, n, 1},
+                                     row.data(),
+                                     DType::kF32,
+                                     n};
                         level.kernels->gemm(one);
                         if (memcmp(row.data(), c.data() + co[i] + r * n, size_t(n) * 4) != 0)
                             ++failures, printf("batch %ld: row %ld of %ld differs, %s\n",
@@ -408,8 +427,14 @@ void test_int(DType dtype) {
         std::vector<I> a(size_t(m * k + 1)), b(size_t(k * n + 1)), c(size_t(m * n));
         for (I& x : a) x = I(rng() * 0x9e3779b97f4a7c15ull >> 7);
         for (I& x : b) x = I(rng() * 0x9e3779b97f4a7c15ull >> 5);
-        GemmCall call{m, n, k, {a.data(), dtype, ta ? 1 : k, ta ? m : 1},
-                      {b.data(), dtype, tb ? 1 : n, tb ? k : 1}, c.data(), dtype, n};
+        GemmCall call{m,
+                      n,
+                      k,
+                      {a.data(), dtype, ta ? 1 : k, ta ? m : 1},
+                      {b.data(), dtype, tb ? 1 : n, tb ? k : 1},
+                      c.data(),
+                      dtype,
+                      n};
         for (const Level& level : levels()) {
             level.kernels->gemm(call);
             for (int64_t i = 0; i < m; ++i)

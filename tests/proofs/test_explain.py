@@ -8,6 +8,12 @@ import pytest
 import sennit as sn
 
 
+@pytest.fixture(autouse=True)
+def whole_windows(window) -> None:
+    """The counts are those of the default window, also when the suite runs op by op."""
+    window(4096)
+
+
 def data(*shape: int) -> sn.Tensor:
     return sn.tensor(np.random.default_rng(len(shape)).standard_normal(shape), dtype=sn.float32)
 

@@ -42,7 +42,8 @@ CpuProgram::CpuProgram(const ProgramSpec& spec) : product_in_output_(spec.produc
     int bindings = 0;
     for (const ProgramSpec::Input& in : spec.inputs)
         if (!in.scalar) bindings = std::max(bindings, in.binding + 1);
-    for (const ProgramSpec::Output& out : spec.outputs) bindings = std::max(bindings, out.binding + 1);
+    for (const ProgramSpec::Output& out : spec.outputs)
+        bindings = std::max(bindings, out.binding + 1);
     product_binding_ = bindings;  // one past the others: its pointer is the tile of the moment
     for (size_t i = 0; i < spec.inputs.size(); ++i) {
         const ProgramSpec::Input& in = spec.inputs[i];
@@ -65,7 +66,8 @@ CpuProgram::CpuProgram(const ProgramSpec& spec) : product_in_output_(spec.produc
                     static_cast<cpu::ReduceKind>(op_def(instruction.op).reduce_kind), args[0]));
                 break;
             case ProgramSpec::Kind::kElementwise:
-                values.push_back(builder.apply(op_def(instruction.op).tile_op, instruction.dtype, args));
+                values.push_back(
+                    builder.apply(op_def(instruction.op).tile_op, instruction.dtype, args));
                 break;
         }
     }
@@ -84,8 +86,8 @@ struct EpilogueContext {
 void run_epilogue(void* context, const void* tile, int64_t tile_ld, int64_t batch, int64_t row0,
                   int64_t rows, int64_t col0, int64_t cols) {
     const auto& c = *static_cast<const EpilogueContext*>(context);
-    cpu::run_program_block(c.program->program(), c.bindings, c.program->product_binding(), tile, tile_ld,
-                           batch * c.rows + row0, rows, col0, cols);
+    cpu::run_program_block(c.program->program(), c.bindings, c.program->product_binding(), tile,
+                           tile_ld, batch * c.rows + row0, rows, col0, cols);
 }
 
 class CpuBackend final : public Backend {
@@ -107,7 +109,9 @@ public:
         }();
         return *table;
     }
-    int64_t max_program_row(DType widest) const override { return cpu::ProgramBuilder::max_row(widest); }
+    int64_t max_program_row(DType widest) const override {
+        return cpu::ProgramBuilder::max_row(widest);
+    }
     std::shared_ptr<const CompiledProgram> compile(const ProgramSpec& spec) override {
         return std::make_shared<CpuProgram>(spec);
     }
@@ -119,7 +123,8 @@ public:
                            void* const* buffers, const Scalar* scalars) override {
         const auto& compiled = static_cast<const CpuProgram&>(program);
         const TensorView& out = call.out[0];
-        EpilogueContext context{&compiled, {buffers, scalars}, out.rank >= 2 ? out.shape[out.rank - 2] : 1};
+        EpilogueContext context{
+            &compiled, {buffers, scalars}, out.rank >= 2 ? out.shape[out.rank - 2] : 1};
         Epilogue epilogue{run_epilogue, &context, compiled.product_in_output()};
         call.epilogue = &epilogue;
         kernel(call);

@@ -22,8 +22,10 @@ void* allocate(size_t bytes) {
     const bool large = bytes >= kHugePage;
     void* data = std::aligned_alloc(large ? kHugePage : 64, bytes);
     if (!data)
-        fail(ErrorKind::kMemory, "scratch", "a kernel's scratch of %zu bytes cannot be allocated; "
-             "less memory in use is required; try smaller batches", bytes);
+        fail(ErrorKind::kMemory, "scratch",
+             "a kernel's scratch of %zu bytes cannot be allocated; "
+             "less memory in use is required; try smaller batches",
+             bytes);
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
     if (large) madvise(data, bytes, MADV_HUGEPAGE);
 #endif

@@ -55,14 +55,14 @@ void kernel_conv(const KernelCall& call) {
     const TensorView &x = call.in[0], &w = call.in[1], &y = call.out[0];
     if (y.numel() == 0) return;
     kernel_sets().conv->forward(conv_shape(x, w, y, call.attrs), x.data, weight_of(w), y.data,
-                         static_cast<const Epilogue*>(call.epilogue));
+                                static_cast<const Epilogue*>(call.epilogue));
 }
 
 void kernel_conv_data_grad(const KernelCall& call) {
     const TensorView &dy = call.in[0], &w = call.in[1], &dx = call.out[0];
     if (dx.numel() == 0) return;
     kernel_sets().conv->data_grad(conv_shape(dx, w, dy, call.attrs), dy.data, weight_of(w), dx.data,
-                           static_cast<const Epilogue*>(call.epilogue));
+                                  static_cast<const Epilogue*>(call.epilogue));
 }
 
 void kernel_conv_weight_grad(const KernelCall& call) {
@@ -113,13 +113,13 @@ void kernel_max_pool(const KernelCall& call) {
     const TensorView &x = call.in[0], &y = call.out[0];
     if (y.numel() == 0) return;
     kernel_sets().pool->max_forward(pool_shape(x, y, call.attrs, false), x.data, y.data,
-                             call.n_out > 1 ? call.out[1].as<int64_t>() : nullptr);
+                                    call.n_out > 1 ? call.out[1].as<int64_t>() : nullptr);
 }
 void kernel_max_pool_grad(const KernelCall& call) {
     const TensorView &dy = call.in[0], &dx = call.out[0];
     if (dx.numel() == 0) return;
     kernel_sets().pool->max_backward(pool_shape(dx, dy, call.attrs, false), dy.data,
-                              call.in[1].as<int64_t>(), dx.data);
+                                     call.in[1].as<int64_t>(), dx.data);
 }
 void kernel_avg_pool(const KernelCall& call) {
     const TensorView &x = call.in[0], &y = call.out[0];

@@ -58,8 +58,7 @@ void kernel_arg(const KernelCall& call) {  // attributes: axis, keepdims
 }
 void kernel_var_mean(const KernelCall& call) {  // the two results have one layout
     if (call.out[0].numel() == 0) return;
-    reduce_view(call.in[0], axes_mask(call.attrs), call.out[0], ReduceKind::kVar,
-                call.out[1].data);
+    reduce_view(call.in[0], axes_mask(call.attrs), call.out[0], ReduceKind::kVar, call.out[1].data);
 }
 
 // ---- labels -------------------------------------------------------------------------------------

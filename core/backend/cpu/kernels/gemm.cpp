@@ -20,7 +20,8 @@ void gemm(const GemmCall& call) {
     if (single(a) && single(b) && single(c)) return gemm_f32(call);
     if (a == DType::kF64 && b == DType::kF64 && c == DType::kF64) return gemm_f64(call);
     if (is_int(a) && a == b && a == c && !call.epilogue && !call.packed_b) return gemm_int(call);
-    fail(ErrorKind::kDType, "matmul", "the matrix core cannot multiply %s by %s into %s; one dtype "
+    fail(ErrorKind::kDType, "matmul",
+         "the matrix core cannot multiply %s by %s into %s; one dtype "
          "for all (any mixture of float16, bfloat16 and float32) is required; try astype",
          dtype_name(a), dtype_name(b), dtype_name(c));
 }

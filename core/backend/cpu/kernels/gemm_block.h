@@ -75,9 +75,10 @@ void run_tile(int64_t rows, int64_t cols, int64_t kc, const AView<T>& a, const T
         int rows;
         MicroFn<T> fn[2][2];
     };
-#define SN_HEIGHT(h)                                         \
-    {h, {{micro<T, h, 1, false>, micro<T, h, 2, false>},     \
-         {micro<T, h, 1, true>, micro<T, h, 2, true>}}},
+#define SN_HEIGHT(h)                                  \
+    {h,                                               \
+     {{micro<T, h, 1, false>, micro<T, h, 2, false>}, \
+      {micro<T, h, 1, true>, micro<T, h, 2, true>}}},
     static constexpr Height heights[] = {SN_TILE_HEIGHTS(SN_HEIGHT)};
 #undef SN_HEIGHT
     const int vecs = cols > L ? 1 : 0;
@@ -94,8 +95,8 @@ void run_tile(int64_t rows, int64_t cols, int64_t kc, const AView<T>& a, const T
                     for (int r = 0; r < h->rows; ++r)
                         for (int64_t j = 0; j < 2 * L; ++j)
                             edge[r * 2 * L + j] = j < cols ? c[r * ldc + j] : T(0);
-                h->fn[a.by_rows][vecs](kc, ap, a.stride, bp, b_stride, edge, 2 * L, carry,
-                                       ahead, ahead_stride);
+                h->fn[a.by_rows][vecs](kc, ap, a.stride, bp, b_stride, edge, 2 * L, carry, ahead,
+                                       ahead_stride);
                 for (int r = 0; r < h->rows; ++r)
                     for (int64_t j = 0; j < cols; ++j) c[r * ldc + j] = edge[r * 2 * L + j];
             }
@@ -232,21 +233,20 @@ int64_t b_packed_size(int64_t n, int64_t k) {
 template <class T>
 struct Block {
     From a_from, b_from;
-    const T* a_packed;        // kPacked: of the whole matrix
-    const T* b_packed;        // kPacked: first panel belongs to column b_first
+    const T* a_packed;  // kPacked: of the whole matrix
+    const T* b_packed;  // kPacked: first panel belongs to column b_first
     int64_t b_first;
-    int64_t b_k0, b_k;        // terms of k that b_packed holds
-    T* a_buffer;              // kHere: room for one segment of the block's rows
-    T* b_buffer;              // kHere, kStream, or kPlace with a narrow last panel (one panel)
-    T* part;                  // kStream: room for the block's sums
+    int64_t b_k0, b_k;  // terms of k that b_packed holds
+    T* a_buffer;        // kHere: room for one segment of the block's rows
+    T* b_buffer;        // kHere, kStream, or kPlace with a narrow last panel (one panel)
+    T* part;            // kStream: room for the block's sums
 };
 
 // One segment with b streamed. The chains wait in `part` from piece to piece: its rows are close
 // together, where those of c may be a power of two apart and evict each other.
 template <class T>
 void stream_segment(const Problem<T>& p, const Block<T>& block, const AView<T>& a, int64_t m,
-                    int64_t j0, int64_t n, int64_t k0, int64_t kc, bool first, T* c,
-                    int64_t ldc) {
+                    int64_t j0, int64_t n, int64_t k0, int64_t kc, bool first, T* c, int64_t ldc) {
     constexpr int NR = Tile<T>::cols;
     for (int64_t k = 0; k < kc; k += kStreamTerms) {
         const int64_t count = least(kStreamTerms, kc - k);
@@ -256,8 +256,8 @@ void stream_segment(const Problem<T>& p, const Block<T>& block, const AView<T>& 
         AView<T> piece = a;
         piece.data += a.by_rows ? k : k * a.stride;
         const int64_t size = int64_t(dtype_size(p.b.dtype));
-        const Ahead ahead{static_cast<const char*>(p.b.at(j0, k0 + k + count)),
-                          p.b.k_stride * size, NR * size};
+        const Ahead ahead{static_cast<const char*>(p.b.at(j0, k0 + k + count)), p.b.k_stride * size,
+                          NR * size};
         run_segment(m, n, count, piece, {block.b_buffer, NR, count * NR, nullptr}, block.part, n,
                     k == 0 ? Carry::kStore : Carry::kContinue, &ahead);
     }

@@ -149,9 +149,8 @@ void run_by_columns(const Problem<T>& p, bool parallel) {
     const bool direct = p.direct();
     for_chunks(parallel, p.n, width, [&](int64_t begin, int64_t end) {
         const int64_t cols = least(width, p.n);
-        const int64_t b_room = block.b_from == From::kHere    ? round_up(cols, NR) * kc
-                               : block.b_from == From::kStream
-                                   ? round_up(cols, NR) * kStreamTerms
+        const int64_t b_room = block.b_from == From::kHere     ? round_up(cols, NR) * kc
+                               : block.b_from == From::kStream ? round_up(cols, NR) * kStreamTerms
                                : block.b_from == From::kPlace && p.n % NR ? NR * kc
                                                                           : 0;
         const bool parts = block.b_from == From::kStream;
@@ -205,8 +204,8 @@ void run_by_rows(const Problem<T>& p, bool parallel) {
     const int64_t limit = most(1, kBlockBytes / (kc * MR * int64_t(sizeof(T))));
     const int64_t height = balanced(ceil_div(p.m, MR), limit, threads) * MR;
 
-    Scratch packed(p.packed_b ? 0 : size_t(round_up(cols, NR) *
-                                           least(p.k, group * kSegment)) * sizeof(T));
+    Scratch packed(
+        p.packed_b ? 0 : size_t(round_up(cols, NR) * least(p.k, group * kSegment)) * sizeof(T));
     // Sums that cross groups of segments outside of c need room for all rows.
     const bool grouped = group < p.segments();
     Scratch sums(grouped && !direct ? size_t(p.m * cols) * sizeof(T) : 0);

@@ -151,8 +151,7 @@ void pack_panel(const PackSource<T>& src, int64_t r0, int64_t valid, int64_t k0,
         if (src.k_stride == 1) return pack_transposed<T, W>(p, src.r_stride, valid, kc, dst);
         for (int64_t k = 0; k < kc; ++k)
             for (int r = 0; r < W; ++r)
-                dst[k * W + r] =
-                    r < valid ? widen(p[r * src.r_stride + k * src.k_stride]) : T(0);
+                dst[k * W + r] = r < valid ? widen(p[r * src.r_stride + k * src.k_stride]) : T(0);
     });
 }
 

@@ -44,8 +44,7 @@ void gemv_along(int64_t n, int64_t kc, const T* x, const E* w, int64_t r_stride,
         for (; k + L <= kc; k += L) {
             Vec<T> v[L];
 #pragma GCC unroll 16
-            for (int i = 0; i < L; ++i)
-                v[i] = load(rows + (i < valid ? i : 0) * r_stride + k);
+            for (int i = 0; i < L; ++i) v[i] = load(rows + (i < valid ? i : 0) * r_stride + k);
             transpose<T>(v);
 #pragma GCC unroll 16
             for (int i = 0; i < L; ++i) sum = fma(splat(x[k + i]), v[i], sum);

@@ -13,9 +13,10 @@ SN_INLINE void set_all(TileFn2 (*row)[3]) {
 #define SN_SET(T) set_plain2<T, uint8_t, Op>(row);
     SN_EACH_INT(SN_SET)
     SN_SET(float)
-    SN_SET(double) SN_SET(bool)
+    SN_SET(double)
+    SN_SET(bool)
 #undef SN_SET
-        for (int v = 0; v < 3; ++v) row[kF16][v] = row[kBF16][v] = row[kF32][v];
+    for (int v = 0; v < 3; ++v) row[kF16][v] = row[kBF16][v] = row[kF32][v];
 }
 }  // namespace
 

@@ -1,0 +1,151 @@
+// Attributes of a sennit.Tensor.
+#include "base/error.h"
+#include "op/api.h"
+#include "record/tape.h"
+#include "tensor_type.h"
+
+namespace sn::py {
+
+void set_requires(PyObject* self, bool on) {
+    const Tensor& t = get(self);
+    if (on == t.requires_grad()) return;
+    if (on) {
+        if (!is_float(t.dtype())) {
+            fail(ErrorKind::kGrad, "requires_grad",
+                 "a tensor of dtype %s cannot require a gradient; only "
+                 "floating-point tensors can; convert it with x.astype(sn.float32)",
+                 dtype_name(t.dtype()));
+        }
+        const Tensor leaf(t.value(), make_leaf(t.value()->meta), 0);
+        PyTensor* p = as_py(self);
+        if (p->cell)
+            p->cell->current = leaf;
+        else
+            p->tensor = leaf;
+        return;
+    }
+    if (!t.node()->leaf) {
+        fail(ErrorKind::kGrad, "requires_grad",
+             "only leaves can stop requiring a gradient; use x.detach()");
+    }
+    PyTensor* p = as_py(self);
+    const Tensor plain = t.detach();
+    if (p->cell)
+        p->cell->current = plain;
+    else
+        p->tensor = plain;
+}
+
+namespace {
+
+PyObject* get_shape(PyObject* self, void*) { return from_shape(get(self).shape()); }
+PyObject* get_dtype(PyObject* self, void*) { return from_dtype(get(self).dtype()); }
+PyObject* get_ndim(PyObject* self, void*) { return PyLong_FromLong(get(self).rank()); }
+PyObject* get_size(PyObject* self, void*) { return PyLong_FromLongLong(get(self).numel()); }
+PyObject* get_itemsize(PyObject* self, void*) {
+    return PyLong_FromSize_t(dtype_size(get(self).dtype()));
+}
+PyObject* get_nbytes(PyObject* self, void*) {
+    return PyLong_FromLongLong(get(self).numel() *
+                               static_cast<int64_t>(dtype_size(get(self).dtype())));
+}
+PyObject* get_device(PyObject* self, void*) {
+    return PyUnicode_FromString(device_name(get(self).device()).c_str());
+}
+PyObject* get_requires_grad(PyObject* self, void*) {
+    return PyBool_FromLong(get(self).requires_grad());
+}
+PyObject* get_is_leaf(PyObject* self, void*) {
+    const Tensor& t = get(self);
+    return PyBool_FromLong(!t.node() || t.node()->leaf);
+}
+
+int set_requires_grad(PyObject* self, PyObject* value, void*) {
+    SN_PY_TRY
+    const int on = value ? PyObject_IsTrue(value) : 0;
+    if (on < 0) return -1;
+    set_requires(self, on != 0);
+    return 0;
+    SN_PY_CATCH(-1)
+}
+
+PyObject* get_grad(PyObject* self, void*) {
+    const Tensor& t = get(self);
+    if (!t.node() || !t.node()->extra || !t.node()->extra->grad) Py_RETURN_NONE;
+    return wrap(t.node()->extra->grad);
+}
+
+int set_grad(PyObject* self, PyObject* value, void*) {
+    SN_PY_TRY
+    const Tensor& t = get(self);
+    if (!t.node() || !t.node()->leaf) {
+        fail(ErrorKind::kGrad, "grad",
+             "only a leaf that requires a gradient has one; this tensor of shape %s "
+             "does not",
+             format_shape(t.shape()).c_str());
+    }
+    if (!value || value == Py_None) {
+        t.node()->extra->grad = Tensor();
+        return 0;
+    }
+    const Tensor g = to_tensor("grad", "value", value);
+    if (!(g.shape() == t.shape())) {
+        fail(ErrorKind::kShape, "grad",
+             "the gradient has shape %s, the tensor %s; they must be equal",
+             format_shape(g.shape()).c_str(), format_shape(t.shape()).c_str());
+    }
+    t.node()->extra->grad = cast(g, t.dtype());
+    return 0;
+    SN_PY_CATCH(-1)
+}
+
+PyObject* get_transposed(PyObject* self, void*) {
+    SN_PY_TRY
+    const Tensor& t = get(self);
+    Dims axes;
+    for (int i = t.rank(); i-- > 0;) axes.push_back(i);
+    return wrap(permute(t, axes), self);
+    SN_PY_CATCH(nullptr)
+}
+PyObject* get_matrix_transposed(PyObject* self, void*) {
+    SN_PY_TRY
+    return wrap(transpose(get(self), -2, -1), self);
+    SN_PY_CATCH(nullptr)
+}
+
+// `data`: the value without its history; assigning it replaces the value (a parameter stays one).
+PyObject* get_data(PyObject* self, void*) { return wrap(get(self).detach()); }
+int set_data(PyObject* self, PyObject* value, void*) {
+    SN_PY_TRY
+    const Tensor& t = get(self);
+    const Tensor v = to_tensor("data", "value", value);
+    rebind(self, t.node() && t.node()->leaf ? Tensor(v.value(), t.node(), 0) : v.detach());
+    return 0;
+    SN_PY_CATCH(-1)
+}
+
+}  // namespace
+
+PyGetSetDef tensor_getset[] = {
+    {"shape", get_shape, nullptr, "Sizes of the dimensions, a tuple of ints.", nullptr},
+    {"dtype", get_dtype, nullptr, "Type of the elements.", nullptr},
+    {"device", get_device, nullptr, "Where the tensor lives: 'cpu', 'cpu:1', 'cuda:0'.", nullptr},
+    {"ndim", get_ndim, nullptr, "Number of dimensions.", nullptr},
+    {"size", get_size, nullptr, "Number of elements.", nullptr},
+    {"itemsize", get_itemsize, nullptr, "Bytes of one element.", nullptr},
+    {"nbytes", get_nbytes, nullptr, "Bytes of all elements.", nullptr},
+    {"T", get_transposed, nullptr, "The tensor with its dimensions reversed, a view.", nullptr},
+    {"mT", get_matrix_transposed, nullptr,
+     "The tensor with its last two dimensions swapped, a view.", nullptr},
+    {"requires_grad", get_requires_grad, set_requires_grad,
+     "Whether gradients flow to this tensor.", nullptr},
+    {"is_leaf", get_is_leaf, nullptr, "Whether the user made the tensor (no op on the tape did).",
+     nullptr},
+    {"grad", get_grad, set_grad, "The gradient that backward() accumulated, or None.", nullptr},
+    {"data", get_data, set_data, "The value without its history; assigning replaces the value.",
+     nullptr},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+}  // namespace sn::py

@@ -1,0 +1,22 @@
+#pragma once
+// What the files of sennit.Tensor share: tensor_type.cpp fills the type's slots with these.
+#include "py.h"
+
+namespace sn::py {
+
+// An operand of an operator; false: not ours (the other side's operator is tried).
+bool operand(PyObject* o, Tensor* out);
+
+// Makes the tensor a leaf that requires a gradient, or a leaf no longer.
+void set_requires(PyObject* self, bool on);
+extern PyGetSetDef tensor_getset[];
+
+PyObject* get_item(PyObject* self, PyObject* key);
+int set_item(PyObject* self, PyObject* key, PyObject* value);
+Py_ssize_t length(PyObject* self);
+PyObject* sequence_item(PyObject* self, Py_ssize_t i);
+
+int get_buffer(PyObject* self, Py_buffer* view, int flags);
+void release_buffer(PyObject*, Py_buffer* view);
+
+}  // namespace sn::py
