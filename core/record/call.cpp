@@ -214,10 +214,7 @@ void record(OpId op, std::span<const Tensor> in, const Attrs& attrs, std::span<T
                        {out_meta, out.size()}};
         def.infer(call);
         for (size_t i = 0; i < n; ++i) {
-            DType scalar_dtype = in[i].dtype();
-            if (in[i].is_scalar() && is_float(scalar_dtype) && is_float(out_meta[0].dtype))
-                scalar_dtype = compute_dtype(out_meta[0].dtype);
-            ids[i] = recorder.bind(in[i], scalar_dtype);
+            ids[i] = recorder.bind(in[i], in[i].dtype());  // kernels convert, from the whole number
         }
     }
 
