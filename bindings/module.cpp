@@ -318,7 +318,13 @@ NB_MODULE(_core, m) {
         "reset_peak", [](int device) { cpu_allocator(device).reset_peak(); },
         nb::arg("device") = 0);
     m.def(
-        "release_cached", [](int device) { return cpu_allocator(device).release_cached(); },
+        "release_cached",
+        [](int device) {
+            return guarded([&] {
+                Recorder::current().lane().release_arena();
+                return cpu_allocator(device).release_cached();
+            });
+        },
         nb::arg("device") = 0);
     m.def("memory_limit", &memory_limit);
     m.def("set_memory_limit", &set_memory_limit);

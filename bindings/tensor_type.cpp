@@ -89,8 +89,8 @@ PyObject* wrap(Tensor tensor, PyObject* source) {
             if (n != kNone && op_def(g.nodes[n].op).view) {
                 PyTensor* base = as_py(source);
                 const Tensor from = get(source);
-                if (link_view(tensor, from, Ref<Cell>(new Cell))) {
-                    Ref<Cell> cell = link_view(tensor, from, cell_of(base));
+                const auto bottom = [&]() -> Ref<Cell>& { return cell_of(base); };
+                if (Ref<Cell> cell = link_view(tensor, from, bottom)) {
                     p->cell = std::move(cell);
                     return reinterpret_cast<PyObject*>(p);
                 }

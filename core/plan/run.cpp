@@ -62,6 +62,8 @@ void WindowRun::bind(RunState& state) {
     for (size_t i = 0; i < scalars.size(); ++i)
         store_scalar(scalars[i], plan->scalar_dtypes[i], &state.cells[i]);
     const size_t arena_bytes = plan->arena_bytes;
+    if (state.arena && state.arena->allocator() != &device_allocator(plan->device))
+        state.arena.reset();
     // A much larger arena than this plan needs is given back.
     const size_t have = state.arena ? state.arena->bytes() : 0;
     if (arena_bytes > have || (have > (size_t{64} << 20) && have / 8 > arena_bytes)) {
@@ -248,6 +250,11 @@ void RunLane::drain() {
         WaitScope scope;
         wait(newest, wait_hooks().poll);
     }
+}
+
+void RunLane::release_arena() {
+    drain();
+    shared_->state.arena.reset();
 }
 
 std::vector<std::shared_ptr<WindowRun>> RunLane::take_failed() {

@@ -66,6 +66,7 @@ public:
     bool idle();
     void wait_for_room();  // until at most one window is in flight
     void drain();
+    void release_arena();  // waits, and gives the working memory back
     // Failed windows that have not been replayed, oldest first.
     std::vector<std::shared_ptr<WindowRun>> take_failed();
     bool has_failed() const { return any_failed_.load(std::memory_order_acquire); }

@@ -65,7 +65,7 @@ void write(Cell& cell, Tensor value) {
     }
 }
 
-Ref<Cell> link_view(const Tensor& result, const Tensor& source, const Ref<Cell>& base) {
+Ref<Cell> link_view(const Tensor& result, const Tensor& source, FunctionRef<Ref<Cell>&()> base) {
     const Value* v = result.value().get();
     if (v->kind != ValueState::kPending || !v->recorder ||
         v->recorder->kind() == Recorder::Kind::kTrace)
@@ -84,7 +84,8 @@ Ref<Cell> link_view(const Tensor& result, const Tensor& source, const Ref<Cell>&
         at = g.in(g.nodes[n])[0];
     }
     if (path.empty()) return nullptr;
-    Ref<Cell> below = base;
+    const Ref<Cell> bottom = base();
+    Ref<Cell> below = bottom;
     for (size_t i = path.size(); i-- > 0;) {
         const Node& n = g.nodes[path[i]];
         Ref<Cell> cell(new Cell);
@@ -107,7 +108,7 @@ Ref<Cell> link_view(const Tensor& result, const Tensor& source, const Ref<Cell>&
         below = std::move(cell);
     }
     // A middle value that was dropped must not make the result stale.
-    for (Cell* c = below.get(); c->base && c->base.get() != base.get(); c = c->base.get())
+    for (Cell* c = below.get(); c->base && c->base.get() != bottom.get(); c = c->base.get())
         c->base_version = c->base->version;
     return below;
 }

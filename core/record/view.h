@@ -1,6 +1,7 @@
 #pragma once
 #include <vector>
 
+#include "base/function_ref.h"
 #include "op/attrs.h"
 #include "record/tensor.h"
 
@@ -27,7 +28,7 @@ const Tensor& read(Cell& cell);
 void write(Cell& cell, Tensor value);
 
 // If `result` reads the memory of `source` through view ops just recorded, links them: makes a cell
-// for the result whose bases lead to `base`. Null when it is no view.
-Ref<Cell> link_view(const Tensor& result, const Tensor& source, const Ref<Cell>& base);
+// for the result whose bases lead to the source's, which `base` gives. Null when it is no view.
+Ref<Cell> link_view(const Tensor& result, const Tensor& source, FunctionRef<Ref<Cell>&()> base);
 
 }  // namespace sn

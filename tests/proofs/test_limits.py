@@ -432,8 +432,11 @@ def run_script(*arguments: str) -> str:
 
 
 def test_ctrl_c_interrupts_and_the_interpreter_goes_on() -> None:
+    # A shell's background jobs ignore the signal, and their children inherit that.
     code = (
+        "import signal\n"
         "import sennit as sn\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "a = sn.ones((700, 700))\n"
         "print('ready', flush=True)\n"
         "try:\n"
