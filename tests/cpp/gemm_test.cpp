@@ -70,9 +70,11 @@ std::vector<Level> levels() {
     std::vector<Level> out;
 #if defined(__x86_64__)
     __builtin_cpu_init();
+#if defined(SN_HAVE_AVX512)  // sanitized builds leave it out
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
         out.push_back({"avx512", &avx512::gemm_kernels(), true});
+#endif
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         out.push_back({"avx2", &avx2::gemm_kernels(), true});
     out.push_back({"v2", &v2::gemm_kernels(), false});
