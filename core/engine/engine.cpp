@@ -520,6 +520,17 @@ void Engine::wait_until(Lock& lock, InterruptPoll poll, TaskId target, Done done
             }
         }
         if (helped || done()) continue;
+        // A task that runs elsewhere shares its kernels: this thread would be idle otherwise.
+        const bool outermost = pool_depth() == 0 && !on_blocking_thread;
+        if (outermost) {
+            lock.unlock();
+            const bool shared = pool_help_any();
+            lock.lock();
+            if (shared) {
+                spin_until = 0;
+                continue;
+            }
+        }
         // Most waits end within microseconds of the last piece of work: look again before sleeping.
         if (pool_may_spin()) {
             const int64_t now = now_nanos();
@@ -531,8 +542,13 @@ void Engine::wait_until(Lock& lock, InterruptPoll poll, TaskId target, Done done
                 continue;
             }
         }
-        changed_.wait_for(lock, kPollInterval);
-        spin_until = 0;
+        // The next kernel is not announced to sleepers here; they look for it now and then.
+        constexpr std::chrono::microseconds kLook{100};
+        if (outermost && pool_may_spin())
+            changed_.wait_for(lock, kLook);
+        else
+            changed_.wait_for(lock, kPollInterval);
+        if (!outermost) spin_until = 0;
     }
 }
 

@@ -419,6 +419,14 @@ bool pool_help_nested(PoolJob& ancestor) {
     return false;
 }
 
+bool pool_help_any() {
+    Pool& p = pool();
+    uint64_t active = p.active.load() & ~(uint64_t{1} << (kSlots - 1));
+    for (; active; active &= active - 1)
+        if (visit(p, __builtin_ctzll(active), nullptr)) return true;
+    return false;
+}
+
 void pool_wait(PoolJob& job, FunctionRef<bool()> ready) {
     // Even where spinning does not pay, the last piece often ends within a microsecond.
     constexpr int64_t kShortSpinNanos = 2'000;

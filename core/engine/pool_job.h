@@ -54,6 +54,9 @@ private:
 
 // Runs one piece of a job nested in `ancestor`; false when there was none. For waiting threads.
 bool pool_help_nested(PoolJob& ancestor);
+// Runs pieces of any job but the engine's, as a worker does; false when nothing was ready. For
+// threads of the program that wait for a task: the kernels that the task runs are shared with them.
+bool pool_help_any();
 bool pool_may_spin();  // false where spinning would take a core from somebody who works
 int pool_depth();      // pieces open on this thread, one in another
 constexpr int64_t kSpinNanos = 100'000;
