@@ -626,7 +626,6 @@ def test_backward_after_step_names_the_reason() -> None:
 # ---- detect_nan
 
 
-@pytest.mark.skipif(not hasattr(sn.config, "detect_nan"), reason="this build has no detect_nan")
 def test_nan_is_found_where_it_appears() -> None:
     sn.config.detect_nan = True
     try:
