@@ -188,6 +188,9 @@ nb::dict report_dict(const WindowReport& r) {
     d["plan_us"] = r.plan_us;
     d["run_us"] = r.run_us;
     d["arena_bytes"] = r.plan->arena_bytes;
+    nb::list order;
+    for (const GraphEdge& e : r.plan->edges) order.append(nb::make_tuple(e.from, e.to));
+    d["order"] = order;
     nb::list steps;
     for (size_t i = 0; i < r.plan->steps.size(); ++i) {
         const Step& s = r.plan->steps[i];
@@ -335,6 +338,7 @@ NB_MODULE(_core, m) {
                 fail(ErrorKind::kValue, "set_num_threads",
                      "the number of threads is %d; it must be at least 1", n);
             set_pool_threads(n);
+            clear_plan_cache();  // whether steps run at the same time depends on the threads
         });
     });
     m.def("threads_reason", &pool_size_reason);

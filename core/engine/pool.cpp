@@ -21,6 +21,7 @@
 #include "base/cgroup.h"
 #include "base/error.h"
 #include "base/spin_lock.h"
+#include "engine/engine.h"
 #include "engine/pool_job.h"
 
 namespace sn {
@@ -529,7 +530,7 @@ void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> 
     if (n <= 0) return;
     if (grain < 1) grain = 1;
     if (n > grain && state.inline_scopes == 0 && pool_threads() > 1 &&
-        run_with_workers(n, grain, body))
+        engine_mode() != EngineMode::kSerial && run_with_workers(n, grain, body))
         return;
     PieceScope scope;
     for (int64_t begin = 0; begin < n; begin += grain)

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "engine/graph.h"
 #include "pass/pass.h"
 
 namespace sn {
@@ -43,6 +44,7 @@ struct Step {
     std::vector<TensorView> in, out;  // kernel: shapes and strides; data is filled in
     std::vector<Slot> in_slots, out_slots;
     std::vector<Slot> bindings;  // program
+    std::vector<uint8_t> writes;  // by binding: the program writes there
     std::vector<int64_t> attrs;
     Slot workspace;
     bool checks_values = false;
@@ -68,6 +70,9 @@ struct Plan {
     size_t arena_bytes = 0;
     Device device;
     double cost = 0;
+    // Which steps wait for which, where running some at the same time pays; none: in order.
+    std::vector<GraphEdge> edges;
+    TaskGraph order;
     std::deque<Dims> dims;  // what the steps' views point into
     Graph graph;            // as it was after the passes, for explain()
     std::vector<Group> groups;
@@ -77,13 +82,30 @@ struct Plan {
 std::shared_ptr<const Plan> build_plan(const Graph& recorded, std::span<const Dims> input_strides,
                                        std::span<const uint8_t> donated);
 
-// Gives arena offsets to the buffers of kind kArena; returns the arena's size.
+// Gives arena offsets to the buffers of kind kArena for steps that run in order; returns the
+// arena's size.
 size_t place_in_arena(std::vector<PlanBuffer>& buffers);
+// Decides whether independent steps run at the same time, gives arena offsets to go with that, and
+// returns the arena's size.
+size_t place_and_order(Plan& plan);
+
+// Calls visit(slot, writes) for every buffer that a step reads or writes.
+template <class Visit>
+void for_each_access(const Step& step, Visit visit) {
+    const auto see = [&](const Slot& slot, bool writes) {
+        if (slot.buffer != kNone) visit(slot, writes);
+    };
+    for (const Slot& slot : step.in_slots) see(slot, false);
+    for (const Slot& slot : step.out_slots) see(slot, true);
+    for (size_t i = 0; i < step.bindings.size(); ++i) see(step.bindings[i], step.writes[i]);
+    see(step.workspace, true);
+}
 
 // Independent check: no two buffers that are alive at once overlap, every slot lies inside its
 // buffer, everything is written before it is read, nothing is written over while it is needed.
 // Returns what is wrong, or an empty string.
 std::string verify(const Plan& plan);
+std::string verify_order(const Plan& plan);  // no two steps that may run together meet in memory
 std::string print(const Plan& plan);
 
 // Whether plans and passes are verified as they are made (tests, debug builds).

@@ -100,48 +100,65 @@ void WindowRun::bind(RunState& state) {
 void WindowRun::run_step(const Step& step, RunState& state) {
     if (!step.kernel && !step.program) return;  // a result without elements
     Backend& device = backend(step.device);
-    state.pointers.clear();
-    for (const Slot& slot : step.bindings) state.pointers.push_back(address(slot, state));
-    overwrote |= step.overwrites_input;
+    SmallVec<void*, 16> pointers;
+    for (const Slot& slot : step.bindings) pointers.push_back(address(slot, state));
+    if (step.overwrites_input) overwrote.store(true, std::memory_order_relaxed);
     if (!step.kernel) {
-        device.run_program(*step.program, state.pointers.data(), scalars.data());
+        device.run_program(*step.program, pointers.data(), scalars.data());
         return;
     }
-    state.in.assign(step.in.begin(), step.in.end());
-    state.out.assign(step.out.begin(), step.out.end());
-    for (size_t i = 0; i < state.in.size(); ++i)
-        state.in[i].data = address(step.in_slots[i], state);
-    for (size_t i = 0; i < state.out.size(); ++i)
-        state.out[i].data =
+    SmallVec<TensorView, 6> in, out;
+    for (size_t i = 0; i < step.in.size(); ++i) {
+        in.push_back(step.in[i]);
+        in[i].data = address(step.in_slots[i], state);
+    }
+    for (size_t i = 0; i < step.out.size(); ++i) {
+        out.push_back(step.out[i]);
+        out[i].data =
             step.out_slots[i].buffer == kNone ? nullptr : address(step.out_slots[i], state);
-    KernelCall call{state.in.data(),
-                    static_cast<int>(state.in.size()),
-                    state.out.data(),
-                    static_cast<int>(state.out.size()),
+    }
+    KernelCall call{in.data(),
+                    static_cast<int>(in.size()),
+                    out.data(),
+                    static_cast<int>(out.size()),
                     step.attrs.data(),
                     nullptr,
                     step.workspace.buffer == kNone ? nullptr : address(step.workspace, state)};
     if (step.program) {
-        device.run_with_epilogue(step.kernel, call, *step.program, state.pointers.data(),
-                                 scalars.data());
+        device.run_with_epilogue(step.kernel, call, *step.program, pointers.data(), scalars.data());
     } else {
         step.kernel(call);
+    }
+}
+
+void WindowRun::run_steps(RunState& state, std::vector<double>* step_us) {
+    const auto run = [&](const Step& step) {
+        try {
+            run_step(step, state);
+        } catch (Error& error) {
+            if (step.origin < sites.size()) error.set_site(sites[step.origin]);
+            throw;
+        }
+    };
+    if (!step_us && !plan->edges.empty()) {
+        const auto node = [&](int k) { run(plan->steps[static_cast<size_t>(k)]); };
+        run_graph(
+            plan->order, state.scratch,
+            [](void* context, int k) { (*static_cast<decltype(node)*>(context))(k); },
+            const_cast<void*>(static_cast<const void*>(&node)));
+        return;
+    }
+    for (const Step& step : plan->steps) {
+        const double start = step_us ? now_us() : 0;
+        run(step);
+        if (step_us) step_us->push_back(now_us() - start);
     }
 }
 
 void WindowRun::execute(RunState& state, std::vector<double>* step_us) {
     try {
         bind(state);
-        for (const Step& step : plan->steps) {
-            const double start = step_us ? now_us() : 0;
-            try {
-                run_step(step, state);
-            } catch (Error& error) {
-                if (step.origin < sites.size()) error.set_site(sites[step.origin]);
-                throw;
-            }
-            if (step_us) step_us->push_back(now_us() - start);
-        }
+        run_steps(state, step_us);
         // Results written over inputs own that memory from now on.
         for (size_t k = 0; k < outputs.size(); ++k) {
             const PlanBuffer& b = plan->buffers[plan->outputs[k].slot.buffer];

@@ -78,15 +78,18 @@ std::string verify(const Plan& plan) {
             if (!wrong.empty()) return number("step", k) + " writes " + wrong;
             if (step.out_slots[i].buffer != kNone) written[step.out_slots[i].buffer] = 1;
         }
-        for (const Slot& slot : step.bindings) {
-            const std::string wrong = check(slot, nullptr, true);
+        for (size_t i = 0; i < step.bindings.size(); ++i) {
+            const Slot& slot = step.bindings[i];
+            const std::string wrong = check(slot, nullptr, step.writes[i]);
             if (!wrong.empty()) return number("step", k) + " uses " + wrong;
-            if (slot.buffer != kNone) written[slot.buffer] = 1;
         }
+        for (size_t i = 0; i < step.bindings.size(); ++i)
+            if (step.writes[i]) written[step.bindings[i].buffer] = 1;
         if (step.checks_values && overwrote)
             return number("step", k) + " may fail after an input was written over";
         overwrote |= step.overwrites_input;
     }
+    if (const std::string wrong = verify_order(plan); !wrong.empty()) return wrong;
     for (size_t i = 0; i < plan.outputs.size(); ++i) {
         const uint32_t b = plan.outputs[i].slot.buffer;
         if (b == kNone || b >= plan.buffers.size()) return number("output", i) + " has no buffer";
