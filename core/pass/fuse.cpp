@@ -19,7 +19,7 @@ public:
 private:
     struct Draft {
         Group group;
-        NodeId first = kNone;
+        NodeId first = kNone, last = kNone;  // of its nodes
         std::vector<NodeId> sources;  // producers of the group's operands, views resolved
         std::vector<NodeId> viewed;   // those of them that it reads through a view
         uint32_t merged_into = kNone;
@@ -34,6 +34,7 @@ private:
     void start(NodeId id, Draft draft);
     void add_sources(Draft& d, NodeId id) const;
     bool cannot_join(const std::vector<uint32_t>& members, NodeId joining);
+    bool is_full(const std::vector<uint32_t>& members, uint32_t joining) const;
     bool accepts_elementwise(const Draft& d, NodeId id) const;
     bool accepts_reduce(const Draft& d, NodeId id) const;
     bool accepts_epilogue(const Draft& d, NodeId id) const;
@@ -196,6 +197,17 @@ bool Fuser::compatible(const Draft& a, const Draft& b) const {
            (a.group.row_dims == b.group.row_dims || !a.group.row_dims || !b.group.row_dims);
 }
 
+// Planning stays linear in the nodes: a group of this many is closed, which costs one pass over
+// memory, and a search for a path that leaves it and returns ends after so many groups.
+constexpr size_t kMaxGroup = 256;
+constexpr int kMaxSearch = 512;
+
+bool Fuser::is_full(const std::vector<uint32_t>& members, uint32_t joining) const {
+    size_t count = drafts_[joining].group.nodes.size();
+    for (uint32_t m : members) count += drafts_[m].group.nodes.size();
+    return count >= kMaxGroup;
+}
+
 // True when the members and `joining` cannot be one group: a path leaves them and comes back, or
 // one reads another through a view.
 bool Fuser::cannot_join(const std::vector<uint32_t>& members, NodeId joining) {
@@ -222,12 +234,18 @@ bool Fuser::cannot_join(const std::vector<uint32_t>& members, NodeId joining) {
         for (ValueId v : g_.in(g_.nodes[drafts_[m].group.anchor]))
             if (source(v) != kNone && is_member(draft_of(source(v)))) return true;
     }
+    NodeId earliest = joining;
+    for (uint32_t m : members) earliest = std::min(earliest, drafts_[m].first);
     std::vector<uint32_t> stack;
+    int visited = 0;
     const auto push = [&](NodeId n) {
         const uint32_t d = draft_of(n);
         if (d == kNone || is_member(d) || visit_mark_[d] == visit_) return;
         visit_mark_[d] = visit_;
+        // What ends before the members begin reads none of them.
+        if (drafts_[d].last < earliest) return;
         stack.push_back(d);
+        ++visited;
     };
     for (ValueId v : g_.in(g_.nodes[joining]))
         if (source(v) != kNone) push(source(v));
@@ -242,6 +260,7 @@ bool Fuser::cannot_join(const std::vector<uint32_t>& members, NodeId joining) {
             if (is_member(next)) return true;
             push(s);
         }
+        if (visited > kMaxSearch) return true;  // perhaps not, but finding out takes too long
     }
     return false;
 }
@@ -257,7 +276,7 @@ void Fuser::add_sources(Draft& d, NodeId id) const {
 
 void Fuser::start(NodeId id, Draft draft) {
     draft.group.nodes = {id};
-    draft.first = id;
+    draft.first = draft.last = id;
     add_sources(draft, id);
     group_of_[id] = static_cast<uint32_t>(drafts_.size());
     drafts_.push_back(std::move(draft));
@@ -282,6 +301,7 @@ void Fuser::join(NodeId id, const std::vector<uint32_t>& members) {
         other.group.nodes.clear();
     }
     d.group.nodes.push_back(id);
+    d.last = id;
     group_of_[id] = into;
     add_sources(d, id);
     // Sources inside the group are no longer sources; long chains would collect them all.
@@ -302,7 +322,7 @@ void Fuser::place_elementwise(NodeId id) {
         if (d == kNone || std::find(members.begin(), members.end(), d) != members.end()) continue;
         if (g_.producer(in[k]) != behind && drafts_[d].group.anchor != behind) continue;
         if (g_.meta(g_.nodes[behind].first_out).device != g_.meta(n.first_out).device) continue;
-        if (!accepts_elementwise(drafts_[d], id)) continue;
+        if (!accepts_elementwise(drafts_[d], id) || is_full(members, d)) continue;
         bool fits = true;
         for (uint32_t m : members) fits &= compatible(drafts_[m], drafts_[d]);
         if (!fits) continue;
@@ -332,7 +352,8 @@ void Fuser::place_reduce(NodeId id) {
     const NodeId behind = source(g_.in(n)[0]);
     if (behind != kNone) {
         const uint32_t d = draft_of(behind);
-        if (d != kNone && accepts_reduce(drafts_[d], id) && !cannot_join({d}, id)) {
+        if (d != kNone && accepts_reduce(drafts_[d], id) && !is_full({}, d) &&
+            !cannot_join({d}, id)) {
             drafts_[d].group.row_dims = trailing_reduction(n);
             join(id, {d});
             return;
