@@ -75,9 +75,9 @@ void order_uses(const std::vector<Use>& uses, std::vector<GraphEdge>& edges) {
 void order_checks(const Plan& plan, std::vector<GraphEdge>& edges) {
     std::vector<int32_t> checks;
     for (uint32_t k = 0; k < plan.steps.size(); ++k) {
-        if (plan.steps[k].checks_values) checks.push_back(static_cast<int32_t>(k));
         if (plan.steps[k].overwrites_input)
             for (int32_t check : checks) edges.push_back({check, static_cast<int32_t>(k)});
+        if (plan.steps[k].checks_values) checks.push_back(static_cast<int32_t>(k));
     }
 }
 
