@@ -22,11 +22,13 @@ class ProgramMaker;
 
 class Builder {
 public:
-    Builder(Program program, std::span<const uint8_t> donated)
+    Builder(Program program, std::vector<BufferRef> constants, std::span<const uint8_t> donated)
         : p_(std::move(program)),
           g_(p_.graph),
           donated_(donated),
-          plan_(std::make_shared<Plan>()) {}
+          plan_(std::make_shared<Plan>()) {
+        plan_->constants = std::move(constants);
+    }
     std::shared_ptr<const Plan> build();
 
 private:
@@ -570,8 +572,9 @@ std::shared_ptr<const Plan> Builder::build() {
     for (size_t i = 0; i < g_.inputs.size(); ++i) {
         const ValueId v = g_.inputs[i];
         PlanBuffer b;
-        b.kind = BufferKind::kInput;
-        b.index = static_cast<uint32_t>(i);
+        const size_t given = g_.inputs.size() - plan_->constants.size();
+        b.kind = i < given ? BufferKind::kInput : BufferKind::kConstant;
+        b.index = static_cast<uint32_t>(i < given ? i : i - given);
         b.bytes = static_cast<size_t>(numel(g_.meta(v).shape)) * dtype_size(g_.meta(v).dtype);
         b.last = live_[v] ? static_cast<uint32_t>(groups_.size()) : last_use_[v];
         places_[v].buffer = static_cast<uint32_t>(plan_->buffers.size());
@@ -614,9 +617,18 @@ std::shared_ptr<const Plan> build_plan(const Graph& recorded, std::span<const Di
     if (verifying) check(verify(program.graph), "lower");
     simplify(program);
     if (verifying) check(verify(program.graph), "simplify");
-    assign_layout(program, input_strides);
+    std::vector<BufferRef> constants = fold(program);
+    std::vector<Dims> strides(input_strides.begin(), input_strides.end());
+    if (!constants.empty()) {
+        simplify(program);
+        for (size_t i = strides.size(); i < program.graph.inputs.size(); ++i)
+            strides.push_back(
+                contiguous_strides(program.graph.meta(program.graph.inputs[i]).shape));
+        if (verifying) check(verify(program.graph), "fold");
+    }
+    assign_layout(program, strides);
     if (verifying) check(verify(program.graph), "assign_layout");
-    auto plan = Builder(std::move(program), donated).build();
+    auto plan = Builder(std::move(program), std::move(constants), donated).build();
     if (verifying) check(verify(*plan), "planning");
     return plan;
 }

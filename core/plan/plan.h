@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "base/buffer.h"
 #include "engine/graph.h"
 #include "pass/pass.h"
 
@@ -16,11 +17,12 @@ enum class BufferKind : uint8_t {
     kInput,   // the buffer of an input (an output may be written over a donated one)
     kOutput,  // a fresh buffer that a live value keeps
     kArena,   // a byte range of the plan's arena
+    kConstant,  // computed when the plan was made
 };
 
 struct PlanBuffer {
     BufferKind kind = BufferKind::kArena;
-    uint32_t index = 0;  // kInput: which input; kOutput: which output buffer
+    uint32_t index = 0;  // kInput: which input; kOutput: which output buffer; kConstant: which
     size_t bytes = 0;
     size_t offset = 0;   // kArena
     uint32_t first = 0;  // steps in which it is alive
@@ -67,6 +69,7 @@ struct Plan {
     std::vector<DType> scalar_dtypes;
     std::vector<PlanOutput> outputs;       // in the order of the graph's outputs
     std::vector<uint32_t> output_buffers;  // plan buffers of kind kOutput, by index
+    std::vector<BufferRef> constants;
     size_t arena_bytes = 0;
     Device device;
     double cost = 0;
@@ -77,6 +80,10 @@ struct Plan {
     Graph graph;            // as it was after the passes, for explain()
     std::vector<Group> groups;
 };
+
+// Computes what depends on constants alone; returns the results, which the graph then takes as
+// further inputs. What is left of the folded nodes is dead.
+std::vector<BufferRef> fold(Program& program);
 
 // Passes and plans a recorded graph. `donated`: inputs whose memory may be overwritten.
 std::shared_ptr<const Plan> build_plan(const Graph& recorded, std::span<const Dims> input_strides,

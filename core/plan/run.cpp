@@ -87,6 +87,8 @@ void WindowRun::bind(RunState& state) {
             state.base[i] = static_cast<char*>(inputs[b.index]->data()) + input_offsets[b.index];
         else if (b.kind == BufferKind::kArena)
             state.base[i] = arena + b.offset;
+        else if (b.kind == BufferKind::kConstant)
+            state.base[i] = static_cast<char*>(plan->constants[b.index]->data());
     }
     for (size_t k = 0; k < outputs.size(); ++k) {
         const uint32_t at = plan->outputs[k].slot.buffer;

@@ -49,7 +49,8 @@ std::string verify(const Plan& plan) {
     }
     std::vector<uint8_t> written(plan.buffers.size(), 0);
     for (size_t i = 0; i < plan.buffers.size(); ++i)
-        written[i] = plan.buffers[i].kind == BufferKind::kInput || plan.buffers[i].bytes == 0;
+        written[i] = plan.buffers[i].kind == BufferKind::kInput ||
+                     plan.buffers[i].kind == BufferKind::kConstant || plan.buffers[i].bytes == 0;
     bool overwrote = false;
     for (size_t k = 0; k < plan.steps.size(); ++k) {
         const Step& step = plan.steps[k];
@@ -80,6 +81,9 @@ std::string verify(const Plan& plan) {
         }
         for (size_t i = 0; i < step.bindings.size(); ++i) {
             const Slot& slot = step.bindings[i];
+            if (step.writes[i] && slot.buffer != kNone &&
+                plan.buffers[slot.buffer].kind == BufferKind::kConstant)
+                return number("step", k) + " writes over a constant";
             const std::string wrong = check(slot, nullptr, step.writes[i]);
             if (!wrong.empty()) return number("step", k) + " uses " + wrong;
         }
@@ -109,9 +113,7 @@ std::string print(const Plan& plan) {
     const auto name = [&](const Slot& slot) {
         if (slot.buffer == kNone) return "s" + std::to_string(slot.scalar);
         const PlanBuffer& b = plan.buffers[slot.buffer];
-        const char kind = b.kind == BufferKind::kInput    ? 'i'
-                          : b.kind == BufferKind::kOutput ? 'o'
-                                                          : 'a';
+        const char kind = "ioac"[static_cast<size_t>(b.kind)];
         std::string out(1, kind);
         out +=
             b.kind == BufferKind::kArena ? "@" + std::to_string(b.offset) : std::to_string(b.index);
