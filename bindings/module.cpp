@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "engine/engine.h"
 #include "engine/pool.h"
+#include "engine/trace.h"
 #include "memory/recycling.h"
 #include "op/api.h"
 #include "op/op.h"
@@ -343,6 +344,17 @@ NB_MODULE(_core, m) {
     });
     m.def("threads_reason", &pool_size_reason);
     m.def("fma_peak", &cpu::fma_peak);
+    m.def("start_trace", &start_trace);
+    m.def("stop_trace", [] {
+        nb::list events;
+        const std::vector<TraceEvent> all = stop_trace();
+        const std::vector<std::string> threads = trace_threads();
+        for (const TraceEvent& e : all) {
+            events.append(nb::make_tuple(e.category, e.name, threads[e.thread], e.begin, e.end,
+                                         e.site ? site_text(e.site) : std::string()));
+        }
+        return events;
+    });
     m.def("window_limit", &window_limit);
     m.def("set_window_limit", [](int n) {
         guarded([&] {

@@ -23,14 +23,14 @@ LINES = {
     "core/record": 1600,
     "core/pass": 1500,
     "core/plan": 2350,
-    "core/engine": 2050,
+    "core/engine": 2250,
     "core/op": 10150,
     "core/memory": 600,
     "core/backend/cpu": 11900,
     "core/backend/reference": 2050,
     "core/runtime": 1500,
     "bindings": 3300,
-    "sennit": 8000,
+    "sennit": 8200,
 }
 TOTAL_LINES = 45_000
 # Counted apart from the total: large, and not needed to understand the rest.

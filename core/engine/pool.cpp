@@ -23,6 +23,7 @@
 #include "base/spin_lock.h"
 #include "engine/engine.h"
 #include "engine/pool_job.h"
+#include "engine/trace.h"
 
 namespace sn {
 namespace {
@@ -319,6 +320,7 @@ public:
 
     void help() override {
         PieceScope scope(this);
+        const TraceScope trace("pieces");
         while (next_.load(std::memory_order_relaxed) < chunks_) {
             const int64_t chunk = next_.fetch_add(1, std::memory_order_relaxed);
             if (chunk >= chunks_) return;

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "engine/trace.h"
 #include "memory/recycling.h"
 #include "op/op.h"
 
@@ -36,6 +37,15 @@ void store_scalar(const Scalar& s, DType dtype, void* cell) {
         case DType::kF32: put(static_cast<float>(s.as_double())); break;
         case DType::kF64: put(s.as_double()); break;
     }
+}
+
+// Its first ops, as a person reads them.
+std::string step_name(const Plan& plan, const Step& step) {
+    const auto& nodes = plan.groups[static_cast<size_t>(&step - plan.steps.data())].nodes;
+    std::string name;
+    for (size_t i = 0; i < nodes.size() && i < 4; ++i)
+        name += std::string(i ? " + " : "") + op_def(plan.graph.nodes[nodes[i]].op).name;
+    return nodes.size() > 4 ? name + " + ..." : name;
 }
 
 }  // namespace
@@ -135,6 +145,11 @@ void WindowRun::run_step(const Step& step, RunState& state) {
 
 void WindowRun::run_steps(RunState& state, std::vector<double>* step_us) {
     const auto run = [&](const Step& step) {
+        TraceScope trace("kernel");
+        if (trace.wanted()) {
+            trace.name(step_name(*plan, step),
+                       step.origin < sites.size() ? sites[step.origin] : 0);
+        }
         try {
             run_step(step, state);
         } catch (Error& error) {

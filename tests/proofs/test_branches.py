@@ -1,4 +1,4 @@
-"""Independent branches of imperative code run at the same time, with the bits of running in order."""
+"""Independent branches of imperative code run at the same time, with the same bits."""
 
 from __future__ import annotations
 
