@@ -11,7 +11,7 @@ struct TraceEvent {
     const char* category = "";  // "kernel", "pieces", "window", "plan": static text
     std::string name;
     uint32_t site = 0;
-    uint32_t thread = 0;  // into trace_threads()
+    uint32_t thread = 0;         // into trace_threads()
     int64_t begin = 0, end = 0;  // nanoseconds of a steady clock
 };
 
@@ -20,8 +20,8 @@ extern std::atomic<bool> tracing;
 }
 inline bool tracing() { return detail::tracing.load(std::memory_order_relaxed); }
 
-void start_trace();                      // forgets what was collected before
-std::vector<TraceEvent> stop_trace();    // what has ended by now
+void start_trace();                        // forgets what was collected before
+std::vector<TraceEvent> stop_trace();      // what has ended by now
 std::vector<std::string> trace_threads();  // names, by number
 
 // One event, from here to the end of the scope.

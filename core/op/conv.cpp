@@ -113,7 +113,7 @@ DimSpan spatial_of(const Meta& m) { return DimSpan(m.shape).subspan(2); }
 enum Pass { kForward, kDataGrad, kWeightGrad };
 template <Pass pass>
 double work_of(const WorkCall& c) {
-    const Dims& y = pass == kForward     ? c.out.shape
+    const Dims& y = pass == kForward    ? c.out.shape
                     : pass == kDataGrad ? c.in[0]->shape
                                         : c.in[1]->shape;
     const Dims& w = pass == kWeightGrad ? c.out.shape : c.in[1]->shape;

@@ -28,8 +28,8 @@ private:
         // The last node of this group and of all that it reads, directly or not.
         NodeId last = kNone;
         std::vector<uint32_t> readers;  // groups that read it, some of them merged meanwhile
-        std::vector<NodeId> sources;  // producers of the group's operands, views resolved
-        std::vector<NodeId> viewed;   // those of them that it reads through a view
+        std::vector<NodeId> sources;    // producers of the group's operands, views resolved
+        std::vector<NodeId> viewed;     // those of them that it reads through a view
         uint32_t merged_into = kNone;
     };
 

@@ -107,7 +107,8 @@ size_t place_apart(std::vector<PlanBuffer>& buffers, const Uses& uses, const Anc
         }
         size_t offset = 0, best = SIZE_MAX, hole = SIZE_MAX;
         for (const auto& [begin, end] : taken) {
-            if (begin >= offset + need && begin - offset < hole) best = offset, hole = begin - offset;
+            if (begin >= offset + need && begin - offset < hole)
+                best = offset, hole = begin - offset;
             offset = std::max(offset, (end + kAlign - 1) / kAlign * kAlign);
         }
         b.offset = best == SIZE_MAX ? offset : best;

@@ -23,10 +23,7 @@ class ProgramMaker;
 class Builder {
 public:
     Builder(Program program, std::vector<BufferRef> constants, std::span<const uint8_t> donated)
-        : p_(std::move(program)),
-          g_(p_.graph),
-          donated_(donated),
-          plan_(std::make_shared<Plan>()) {
+        : p_(std::move(program)), g_(p_.graph), donated_(donated), plan_(std::make_shared<Plan>()) {
         plan_->constants = std::move(constants);
     }
     std::shared_ptr<const Plan> build();

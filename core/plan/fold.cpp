@@ -23,7 +23,8 @@ std::vector<uint8_t> find_constants(const Program& p) {
         bool folds = n.n_in > 0 && def.pure && !def.checks_values && !def.view &&
                      def.layout != Layout::kChannelsLast;
         for (ValueId v : g.in(n)) folds &= known[v] != 0;
-        for (uint32_t k = 0; k < n.n_out; ++k) folds &= bytes_of(g.meta(n.first_out + k)) <= kMostBytes;
+        for (uint32_t k = 0; k < n.n_out; ++k)
+            folds &= bytes_of(g.meta(n.first_out + k)) <= kMostBytes;
         for (uint32_t k = 0; k < n.n_out; ++k) known[n.first_out + k] = folds;
     }
     return known;

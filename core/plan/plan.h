@@ -14,9 +14,9 @@ namespace sn {
 
 // Where a piece of memory of a plan comes from when it runs.
 enum class BufferKind : uint8_t {
-    kInput,   // the buffer of an input (an output may be written over a donated one)
-    kOutput,  // a fresh buffer that a live value keeps
-    kArena,   // a byte range of the plan's arena
+    kInput,     // the buffer of an input (an output may be written over a donated one)
+    kOutput,    // a fresh buffer that a live value keeps
+    kArena,     // a byte range of the plan's arena
     kConstant,  // computed when the plan was made
 };
 
@@ -45,7 +45,7 @@ struct Step {
     Device device;
     std::vector<TensorView> in, out;  // kernel: shapes and strides; data is filled in
     std::vector<Slot> in_slots, out_slots;
-    std::vector<Slot> bindings;  // program
+    std::vector<Slot> bindings;   // program
     std::vector<uint8_t> writes;  // by binding: the program writes there
     std::vector<int64_t> attrs;
     Slot workspace;

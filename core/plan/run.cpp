@@ -147,8 +147,7 @@ void WindowRun::run_steps(RunState& state, std::vector<double>* step_us) {
     const auto run = [&](const Step& step) {
         TraceScope trace("kernel");
         if (trace.wanted()) {
-            trace.name(step_name(*plan, step),
-                       step.origin < sites.size() ? sites[step.origin] : 0);
+            trace.name(step_name(*plan, step), step.origin < sites.size() ? sites[step.origin] : 0);
         }
         try {
             run_step(step, state);

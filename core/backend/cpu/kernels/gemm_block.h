@@ -61,8 +61,8 @@ using MicroFn = void (*)(int64_t, const T*, int64_t, const T*, int64_t, T*, int6
 #define SN_TILE_HEIGHTS(X) X(6) X(4) X(2) X(1)
 #endif
 
-// What a product fetches meanwhile: rows of the panels that are packed next, or of the matrices that
-// the epilogue of this block will read and write.
+// What a product fetches meanwhile: rows of the panels that are packed next, or of the matrices
+// that the epilogue of this block will read and write.
 struct Ahead {
     const char* data;
     int64_t row_bytes, panel_bytes, rows;
@@ -350,7 +350,8 @@ void run_block(const Problem<T>& p, const Block<T>& block, int64_t i0, int64_t m
                 AView<T> part = a;
                 part.data += i / MR * a.panel_stride;
                 Ahead ahead[kMaxAhead];
-                const size_t count = p.epilogue ? epilogue_ahead(p, i0 + i, rows, j0 + j, ahead) : 0;
+                const size_t count =
+                    p.epilogue ? epilogue_ahead(p, i0 + i, rows, j0 + j, ahead) : 0;
                 run_segment(rows, cols, kc, part, group, c + i * ldc + j, ldc, carry,
                             {ahead, count});
                 finish(p, c + i * ldc + j, ldc, i0 + i, rows, j0 + j, cols);

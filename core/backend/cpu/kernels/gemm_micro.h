@@ -182,8 +182,7 @@ enum class Carry : uint8_t {
 // are contiguous and successive k a_stride apart: a packed panel, or a transposed operand in place.
 template <class T, int MR, int NV, bool by_rows>
 void micro(int64_t kc, const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* c,
-           int64_t ldc, Carry carry, const char* ahead, int64_t ahead_stride,
-           int64_t ahead_rows) {
+           int64_t ldc, Carry carry, const char* ahead, int64_t ahead_stride, int64_t ahead_rows) {
     constexpr int L = Tile<T>::lanes;
     constexpr int64_t kAheadB = 16;
     Vec<T> acc[MR][NV];
