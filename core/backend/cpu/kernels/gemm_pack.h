@@ -99,6 +99,12 @@ template <class T, int W, class E>
 void pack_copied(const E* src, int64_t k_stride, int64_t valid, int64_t kc, T* dst) {
     constexpr int L = Tile<T>::lanes;
     if (valid == W) {
+        if constexpr (sizeof(E) == sizeof(T) && W % L != 0) {
+            // Of a fixed length: a few moves of the widths that fit, not one element at a time.
+            for (int64_t k = 0; k < kc; ++k)
+                memcpy(dst + k * W, src + k * k_stride, W * sizeof(T));
+            return;
+        }
         for (int64_t k = 0; k < kc; ++k) {
             int r = 0;
 #pragma GCC unroll 4

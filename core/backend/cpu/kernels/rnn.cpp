@@ -82,12 +82,20 @@ void multiply(const T* left, int64_t rows, int64_t k, const T* panel, int64_t co
     }
 }
 
-// One call of an op: what both directions of time share. `Pass` adds
-//   int64_t k, panels_per_group;          the product of a step
-//   Left<T> left(t)                       its left operand, or first = nullptr for none
-//   pack_group(group, panels)             its right operand
-//   const GemmOperand right()             the same, unpacked
-//   cell(t, row, rows, unit, units, sums, sums_row, sums_gate)
+// Asks a block of what a cell will read or write into the second-level cache: it comes from memory,
+// in pieces too short for the hardware to see, and there is a product's time for it to arrive.
+template <class T>
+void fetch(const T* block, int64_t row_stride, int64_t rows, int64_t units) {
+    if (!block) return;
+    for (int64_t r = 0; r < rows; ++r)
+        for (int64_t u = 0; u < units; u += 64 / int64_t(sizeof(T)))
+            __builtin_prefetch(block + r * row_stride + u, 0, 2);
+}
+
+// One call of an op: what both directions of time share. A pass adds:
+//   k(), width()           terms of a step's product, panels of the weight per group of units
+//   left(i, row), pack(group, panels), right(), columns()      its operands, packed or not
+//   steps_run(), multiplies(i), cell(i, ...), fetch_block(i, ...)     what step i does
 template <class T>
 struct Layer {
     Cell cell_kind;
@@ -122,6 +130,15 @@ struct Forward : Layer<T> {
     }
     GemmOperand right() const { return {weight, kDTypeOf<T>, 1, this->hidden}; }
     int64_t columns() const { return this->gates * this->hidden; }
+    void fetch_block(int64_t i, int64_t row, int64_t rows, int64_t unit, int64_t units) const {
+        const int64_t t = step(i), hidden = this->hidden, gates = this->gates;
+        const int64_t gate = (t * this->batch + row) * gates * hidden + unit;
+        const int64_t to = this->after(t) * this->plane() + row * hidden + unit;
+        for (int64_t q = 0; q < gates; ++q)
+            fetch(input + gate + q * hidden, gates * hidden, rows, units);
+        fetch(h + to, hidden, rows, units);
+        fetch(c ? c + to : nullptr, hidden, rows, units);
+    }
     void cell(int64_t i, int64_t row, int64_t rows, int64_t unit, int64_t units, const T* sums,
               int64_t sums_row, int64_t sums_gate) const {
         const int64_t t = step(i), state = row * this->hidden + unit;
@@ -165,6 +182,21 @@ struct Backward : Layer<T> {
     }
     GemmOperand right() const { return {weight, kDTypeOf<T>, this->hidden, 1}; }
     int64_t columns() const { return this->hidden; }
+    void fetch_block(int64_t i, int64_t row, int64_t rows, int64_t unit, int64_t units) const {
+        if (i == this->steps) return;
+        const int64_t t = step(i), hidden = this->hidden, gates = this->gates;
+        const int64_t state = row * hidden + unit;
+        const int64_t from = this->before(t) * this->plane() + state;
+        const int64_t to = this->after(t) * this->plane() + state;
+        const T* first = gates_in ? gates_in : d_gates;
+        for (int64_t q = 0; q < gates; ++q)
+            fetch(first + ((t * this->batch + row) * gates + q) * hidden + unit, gates * hidden,
+                  rows, units);
+        fetch(h ? h + from : nullptr, hidden, rows, units);
+        fetch(c ? c + from : nullptr, hidden, rows, units);
+        fetch(candidate ? candidate + t * this->plane() + state : nullptr, hidden, rows, units);
+        fetch(dh ? dh + to : nullptr, hidden, rows, units);
+    }
     void cell(int64_t i, int64_t row, int64_t rows, int64_t unit, int64_t units, const T* sums,
               int64_t sums_row, int64_t) const {
         const int64_t state = row * this->hidden + unit;
@@ -223,6 +255,7 @@ void run_groups(const Pass& pass, const T* weight, int64_t i, int64_t row, int64
     for (int64_t g = begin; g < end; ++g) {
         const int64_t units = least(NR, pass.hidden - g * NR);
         const bool multiplies = pass.multiplies(i);
+        pass.fetch_block(i, row, rows, g * NR, units);
         for (int64_t q = 0; multiplies && q < width; ++q) {
             const T* panel = weight + (g * width + q) * size;
             const bool last = q + 1 == width && g + 1 == end;

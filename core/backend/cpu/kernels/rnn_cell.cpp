@@ -21,6 +21,14 @@ SN_INLINE void for_units(int64_t units, Body body) {
             [n](T* p, V v) { store_part(p, v, n); });
 }
 
+// Rows lie a power of two apart, where the second-level cache keeps few of them; and a step's are
+// new to the first level. So the loops ask for the row after next.
+constexpr int64_t kRowsAhead = 2;
+template <class T>
+SN_INLINE void fetch(const T* row, int64_t units) {
+    for (int64_t u = 0; u < units; u += 64 / int64_t(sizeof(T))) __builtin_prefetch(row + u, 1, 3);
+}
+
 template <Cell cell, class T>
 void forward(const CellForward<T>& f) {
     using V = Vec<T>;
@@ -30,6 +38,19 @@ void forward(const CellForward<T>& f) {
         const T* input = f.input + r * G * f.hidden;
         T* gates = f.gates ? f.gates + r * G * f.hidden : nullptr;
         const int64_t at = r * f.hidden;
+        if (r + kRowsAhead < f.rows) {
+            const int64_t next = kRowsAhead * f.hidden;
+            for (int q = 0; q < G; ++q) fetch(input + G * next + q * f.hidden, f.units);
+            fetch(f.h + at + next, f.units);
+            if constexpr (cell == Cell::kLstm) {
+                fetch(f.c_before + at + next, f.units);
+                fetch(f.c + at + next, f.units);
+            }
+            if constexpr (cell == Cell::kGru) {
+                fetch(f.h_before + at + next, f.units);
+                fetch(f.candidate + at + next, f.units);
+            }
+        }
         for_units<T>(f.units, [&](int64_t u, auto get, auto put) __attribute__((always_inline)) {
             V p[G], h;
             for (int q = 0; q < G; ++q) p[q] = get(input + q * f.hidden + u);
@@ -68,6 +89,23 @@ void backward(const CellBackward<T>& b) {
         const int64_t at = r * b.hidden;
         const T* gates = b.gates + G * at;
         T* d_gates = b.d_gates + G * at;
+        if (r + kRowsAhead < b.rows) {
+            const int64_t next = kRowsAhead * b.hidden;
+            for (int q = 0; q < G; ++q)
+                fetch((G > 1 ? gates : d_gates) + G * next + q * b.hidden, b.units);
+            if (b.dh) fetch(b.dh + at + next, b.units);
+            if constexpr (cell == Cell::kLstm) {
+                fetch(b.c + at + next, b.units);
+                fetch(b.c_before + at + next, b.units);
+                fetch(b.carry + at + next, b.units);
+            }
+            if constexpr (cell == Cell::kGru) {
+                fetch(b.h_before + at + next, b.units);
+                fetch(b.candidate + at + next, b.units);
+                fetch(b.d_candidate + at + next, b.units);
+                fetch(b.carry + at + next, b.units);
+            }
+        }
         for_units<T>(b.units, [&](int64_t u, auto get, auto put) __attribute__((always_inline)) {
             V dh{}, p[G], d[G];
             if (b.dh) dh = get(b.dh + at + u);
