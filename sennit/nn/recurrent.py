@@ -304,10 +304,6 @@ class RNN(_Recurrent):
         y, (h,) = self._forward(input, hx)
         return y, h
 
-    def extra_repr(self) -> str:
-        text = super().extra_repr()
-        return text if self.nonlinearity == "tanh" else f"{text}, nonlinearity=relu"
-
 
 class LSTM(_Recurrent):
     """Layers of LSTM cells (Hochreiter and Schmidhuber, "Long short-term memory", 1997).
