@@ -121,8 +121,8 @@ Gradients run_grad(const Sequence& s) {
     if (s.states == 1) in.push_back(c.out(0));
     in.push_back(s.cell == kLstm ? c.out(2) : c.out(s.states));
     if (s.cell == kGru) in.push_back(c.out(2));
-    if (dh) in.push_back(contiguous(c.grad(s.states)));
-    if (dc) in.push_back(contiguous(c.grad(2)));
+    if (dh) in.push_back(c.grad(s.states));
+    if (dc) in.push_back(c.grad(2));
     Tensor out[3];
     const size_t n_out = s.states == 1 ? 3 : 2;
     record(ids[s.cell], in, Attrs().i(s.cell).b(s.reverse).b(s.initial).b(dh).b(dc),
@@ -271,7 +271,7 @@ RecurrentResult run_layer(const Layer& l, bool reverse) {
     const bool initial = l.h0 || l.c0;
     const int64_t shape[] = {batch, l.hidden};
     const auto or_zeros = [&](const Tensor& t) {
-        return t ? contiguous(t) : full(shape, Tensor(0.0), l.x.dtype(), l.x.device());
+        return t ? t : full(shape, Tensor(0.0), l.x.dtype(), l.x.device());
     };
     std::vector<Tensor> in{input_part(l), l.w.hh};
     if (l.cell == kGru) {
