@@ -56,3 +56,25 @@ def recurrent_step(peer: Peer, kind: str) -> Side:
         float(loss.detach())
 
     return side
+
+
+def main() -> None:
+    """Times both networks beside PyTorch: python -m benchmarks.recurrent_models"""
+    from benchmarks.harness import Settings, measure, ratio_row
+    from benchmarks.peers import Sennit, Torch
+
+    settings = Settings(seconds=1.0)
+    for threads in settings.threads:
+        peers: list[Peer] = [Sennit(), Torch()]
+        for kind in MODELS:
+            for peer in peers:
+                peer.set_threads(threads)
+            times = measure({p.name: recurrent_step(p, kind) for p in peers}, settings)
+            row = ratio_row(
+                "training", kind, threads, times["sennit"], times["torch"], "torch eager"
+            )
+            print(row.name, row.threads, row.sennit, row.other, f"{row.figure:.2f}x", flush=True)
+
+
+if __name__ == "__main__":
+    main()

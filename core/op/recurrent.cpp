@@ -8,10 +8,10 @@
 namespace sn {
 
 // One op per family runs a layer in one direction over all steps; its input is what x adds to the
-// gates, which is one matrix product made before. Its first result is the activated gates, over that
-// input where possible; states have one slot more than there are steps, for the initial one, so that
-// the states before and after every step are both one piece of memory. The gradient is one op too;
-// gradients of gradients are written with ordinary ops, step by step. Design note 007.
+// gates, which is one matrix product made before. Its first result is the activated gates, over
+// that input where possible; states have one slot more than there are steps, for the initial one,
+// so that the states before and after every step are both one piece of memory. The gradient is one
+// op too; gradients of gradients are written with ordinary ops, step by step. Design note 007.
 
 namespace {
 
@@ -94,9 +94,8 @@ void set_gradients(const Sequence& s, const Gradients& g) {
     if (c.needs(1)) {
         const Tensor h = as_rows(s.state_before()), d = as_rows(g.gates);
         if (s.cell == kGru) {
-            const Tensor parts[] = {
-                matmul(turned(narrow(d, 1, 0, 2 * s.hidden)), h),
-                matmul(turned(as_rows(g.candidate)), h)};
+            const Tensor parts[] = {matmul(turned(narrow(d, 1, 0, 2 * s.hidden)), h),
+                                    matmul(turned(as_rows(g.candidate)), h)};
             c.set(1, concat(parts, 0));
         } else {
             c.set(1, matmul(turned(d), h));
@@ -131,8 +130,8 @@ Gradients run_grad(const Sequence& s) {
             s.cell == kGru ? out[2] : Tensor()};
 }
 
-// With ordinary ops, which have gradients themselves, and with the gradients of gates and candidates
-// that only gradients of gradients have.
+// With ordinary ops, which have gradients themselves, and with the gradients of gates and
+// candidates that only gradients of gradients have.
 Gradients write_grad(const Sequence& s) {
     GradCall& c = s.call;
     const Tensor weight = c.in(1), h = c.out(s.states);
@@ -193,8 +192,8 @@ Gradients write_grad(const Sequence& s) {
 
 void grad_sequence(GradCall& c) {
     const Sequence s(c);
-    const bool kernel = !grad_enabled() && (s.states == 0 || !c.has_grad(0)) &&
-                        (s.cell != kGru || !c.has_grad(2));
+    const bool kernel =
+        !grad_enabled() && (s.states == 0 || !c.has_grad(0)) && (s.cell != kGru || !c.has_grad(2));
     set_gradients(s, kernel ? run_grad(s) : write_grad(s));
 }
 
@@ -247,9 +246,10 @@ Layer make_layer(const char* op, int64_t cell, const Tensor& x, const RecurrentW
     require_float(op, "x", dtype);
     const DType compute = compute_dtype(dtype);
     const auto ready = [&](const Tensor& t) { return t ? cast(t, compute) : t; };
-    return {op, cell, dtype,
-            {ready(w.ih), ready(w.hh), ready(w.bias_ih), ready(w.bias_hh), ready(w.hr)},
-            ready(x), ready(h0), ready(c0), hidden};
+    return {op,        cell,
+            dtype,     {ready(w.ih), ready(w.hh), ready(w.bias_ih), ready(w.bias_hh), ready(w.hr)},
+            ready(x),  ready(h0),
+            ready(c0), hidden};
 }
 
 // The part of the gates that comes from x, and of the biases all that may be added to it.
@@ -325,8 +325,8 @@ RecurrentResult rnn_sequence(const Tensor& x, const RecurrentWeights& weights, c
              "nonlinearity is '%.*s'; it must be 'tanh' or 'relu'",
              static_cast<int>(nonlinearity.size()), nonlinearity.data());
     }
-    const Layer l = make_layer("rnn_sequence", nonlinearity == "tanh" ? kTanh : kRelu, x, weights,
-                               h0, {});
+    const Layer l =
+        make_layer("rnn_sequence", nonlinearity == "tanh" ? kTanh : kRelu, x, weights, h0, {});
     return rounded(run_layer(l, reverse), l.dtype);
 }
 
@@ -489,14 +489,12 @@ Examples
 >>> y.shape, h.shape, c.shape
 ((5, 2, 4), (2, 4), (2, 4))
 )",
-         .call_many =
-             [](const Args& a) -> Results {
-                 const RecurrentResult r = lstm_sequence(
-                     a.tensor(0),
-                     {a.tensor(1), a.tensor(2), a.tensor(3), a.tensor(4), a.tensor(7)}, a.tensor(5),
-                     a.tensor(6), a.flag(8));
-                 return {r.y, r.h, r.c};
-             },
+         .call_many = [](const Args& a) -> Results {
+             const RecurrentResult r = lstm_sequence(
+                 a.tensor(0), {a.tensor(1), a.tensor(2), a.tensor(3), a.tensor(4), a.tensor(7)},
+                 a.tensor(5), a.tensor(6), a.flag(8));
+             return {r.y, r.h, r.c};
+         },
          .method = false});
     register_function(
         {.signature = "gru_sequence(x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: "

@@ -14,8 +14,8 @@ struct RecurrentWeights {
 struct RecurrentResult {
     Tensor y, h, c;  // every step (steps, batch, hidden), the last state, the last cell (LSTM)
 };
-// x: (steps, batch, input); h0, c0: (batch, hidden) or empty for zeros. `reverse` runs from the last
-// step to the first; results stand where their inputs do.
+// x: (steps, batch, input); h0, c0: (batch, hidden) or empty for zeros. `reverse` runs from the
+// last step to the first; results stand where their inputs do.
 RecurrentResult rnn_sequence(const Tensor& x, const RecurrentWeights& weights, const Tensor& h0,
                              std::string_view nonlinearity, bool reverse);
 RecurrentResult lstm_sequence(const Tensor& x, const RecurrentWeights& weights, const Tensor& h0,

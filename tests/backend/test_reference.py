@@ -350,7 +350,7 @@ def test_recurrent_layers_of_more_than_one_segment() -> None:
     def passes(x: Any, w: Any, u: Any) -> Any:
         x = x.detach().clone()
         x.requires_grad = True
-        y, h, c = sn.lstm_sequence(x, w, u)
+        y, _, c = sn.lstm_sequence(x, w, u)
         return [y.detach(), *sn.gradients([y * y, c], [x])]
 
     for hidden in (260, 1030):

@@ -78,7 +78,9 @@ def compare(torch: Any, ours: Any, theirs: Any, x: Any, states: Any, dtype: str)
         near(a, b, dtype, f"result {i}")
     seeds = [rng.standard_normal(tuple(b.shape)).astype(dtype) for b in wanted]
     torch.autograd.backward(wanted, [torch.tensor(s) for s in seeds])
-    loss = sum(((a * sn.asarray(s)).sum() for a, s in zip(results, seeds, strict=True)), sn.zeros(()))
+    loss = sum(
+        ((a * sn.asarray(s)).sum() for a, s in zip(results, seeds, strict=True)), sn.zeros(())
+    )
     loss.backward()
     for i, (a, b) in enumerate(zip(leaves, peers, strict=True)):
         near(a.grad, b.grad, dtype, f"gradient of argument {i}")

@@ -491,9 +491,7 @@ def _over_time(x, weight_ih, weight_hh, biases, states, reverse, cell):
     y = np.zeros((*x.shape[:2], states[0].shape[-1]))
     steps = range(len(x))
     for t in reversed(steps) if reverse else steps:
-        states = cell(
-            x[t] @ weight_ih.T + bias_ih, states[0] @ weight_hh.T + bias_hh, *states
-        )
+        states = cell(x[t] @ weight_ih.T + bias_ih, states[0] @ weight_hh.T + bias_hh, *states)
         y[t] = states[0]
     return [y, *states]
 

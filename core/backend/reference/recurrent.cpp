@@ -15,7 +15,9 @@ struct Sequence {
 
     Sequence(const int64_t* attrs, const TensorView& per_step, const TensorView& weight)
         : cell(attrs[0]),
-          gates(attrs[0] == kLstm ? 4 : attrs[0] == kGru ? 3 : 1),
+          gates(attrs[0] == kLstm  ? 4
+                : attrs[0] == kGru ? 3
+                                   : 1),
           steps(per_step.shape[0]),
           batch(per_step.shape[1]),
           hidden(weight.shape[1]),

@@ -1,6 +1,6 @@
 // Recurrent layers over whole sequences (design note 007): the recurrent weight is packed once, and
-// each step is a product of the matrix core's register tiles with the cell on top, group of units by
-// group of units, while the sums are in the first-level cache.
+// each step is a product of the matrix core's register tiles with the cell on top, group of units
+// by group of units, while the sums are in the first-level cache.
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/kernels/gemm_block.h"
 #include "backend/cpu/kernels/rnn_cell.h"
@@ -172,8 +172,8 @@ struct Backward : Layer<T> {
         const int64_t t = step(i - 1), at = (t * this->batch + row) * k();
         if (!d_candidate) return {d_gates + at, k(), k()};
         const int64_t hidden = this->hidden;
-        return {d_gates + at, k(), 2 * hidden, d_candidate + t * this->plane() + row * hidden,
-                hidden, hidden};
+        return {d_gates + at, k(),   2 * hidden, d_candidate + t * this->plane() + row * hidden,
+                hidden,       hidden};
     }
     void pack(int64_t group, T* panel) const {
         constexpr int NR = Tile<T>::cols;
@@ -272,13 +272,13 @@ template <class T, class Pass>
 void run_by_rows(const Pass& pass, const T* weight) {
     const int64_t row_bytes = pass.k() * int64_t(sizeof(T));
     const int64_t limit = most(kTileRows<T>, kPartBytes / row_bytes);
-    const int64_t threads = pass.steps * pass.plane() * pass.k() >= kSharedStep ? pool_threads() : 1;
+    const int64_t threads =
+        pass.steps * pass.plane() * pass.k() >= kSharedStep ? pool_threads() : 1;
     const int64_t parts = round_up(ceil_div(pass.batch, limit), threads);
     const int64_t part = round_up(ceil_div(pass.batch, parts), 4);
     parallel_for(pass.batch, part, [&](int64_t begin, int64_t end) {
         const int64_t most_rows = least(part, end - begin);
-        const int64_t left_size =
-            ceil_div(most_rows, kTileRows<T>) * panel_stride<T>(pass.k());
+        const int64_t left_size = ceil_div(most_rows, kTileRows<T>) * panel_stride<T>(pass.k());
         Scratch room(size_t(left_size + most_rows * pass.width() * kTileCols<T>) * sizeof(T));
         T* left = room.as<T>();
         for (int64_t row = begin; row < end; row += part) {

@@ -126,8 +126,8 @@ void backward(const CellBackward<T>& b) {
                 put(b.carry + at + u, carry);
             } else {
                 const V h = get(b.h + at + u);
-                d[0] = cell == Cell::kTanh ? math::tanh_cell_grad(h, dh)
-                                           : math::relu_cell_grad(h, dh);
+                d[0] =
+                    cell == Cell::kTanh ? math::tanh_cell_grad(h, dh) : math::relu_cell_grad(h, dh);
             }
             for (int q = 0; q < G; ++q) put(d_gates + q * b.hidden + u, d[q]);
         });

@@ -7,10 +7,12 @@
 namespace sn::cpu::SN_ISA {
 
 enum class Cell : uint8_t { kTanh, kRelu, kLstm, kGru };
-constexpr int64_t gates_of(Cell cell) { return cell == Cell::kLstm ? 4 : cell == Cell::kGru ? 3 : 1; }
+constexpr int64_t gates_of(Cell cell) {
+    return cell == Cell::kLstm ? 4 : cell == Cell::kGru ? 3 : 1;
+}
 
-// Pointers stand at the first row and unit of the block. Rows of states are `hidden` elements apart;
-// rows of gates as many times that as there are gates, and gates of a row `hidden` apart.
+// Pointers stand at the first row and unit of the block. Rows of states are `hidden` elements
+// apart; rows of gates as many times that as there are gates, and gates of a row `hidden` apart.
 template <class T>
 struct CellForward {
     int64_t rows, units, hidden;
