@@ -153,6 +153,7 @@ from ._api import gelu_tanh as gelu_tanh
 from ._api import greater as greater
 from ._api import greater_equal as greater_equal
 from ._api import group_norm as group_norm
+from ._api import gru_sequence as gru_sequence
 from ._api import gt as gt
 from ._api import hardsigmoid as hardsigmoid
 from ._api import hardswish as hardswish
@@ -197,6 +198,7 @@ from ._api import logical_or as logical_or
 from ._api import logical_xor as logical_xor
 from ._api import logsigmoid as logsigmoid
 from ._api import logsumexp as logsumexp
+from ._api import lstm_sequence as lstm_sequence
 from ._api import lt as lt
 from ._api import masked_fill as masked_fill
 from ._api import masked_select as masked_select
@@ -259,6 +261,7 @@ from ._api import repeat as repeat
 from ._api import repeat_interleave as repeat_interleave
 from ._api import reshape as reshape
 from ._api import rms_norm as rms_norm
+from ._api import rnn_sequence as rnn_sequence
 from ._api import roll as roll
 from ._api import round as round
 from ._api import rsqrt as rsqrt
@@ -511,6 +514,7 @@ __all__ = [
     "greater",
     "greater_equal",
     "group_norm",
+    "gru_sequence",
     "gt",
     "hardsigmoid",
     "hardswish",
@@ -556,6 +560,7 @@ __all__ = [
     "logical_xor",
     "logsigmoid",
     "logsumexp",
+    "lstm_sequence",
     "lt",
     "masked_fill",
     "masked_select",
@@ -625,6 +630,7 @@ __all__ = [
     "repeat_interleave",
     "reshape",
     "rms_norm",
+    "rnn_sequence",
     "roll",
     "round",
     "rsqrt",

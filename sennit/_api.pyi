@@ -189,6 +189,7 @@ __all__ = [
     "greater",
     "greater_equal",
     "group_norm",
+    "gru_sequence",
     "gt",
     "hardsigmoid",
     "hardswish",
@@ -233,6 +234,7 @@ __all__ = [
     "logical_xor",
     "logsigmoid",
     "logsumexp",
+    "lstm_sequence",
     "lt",
     "masked_fill",
     "masked_select",
@@ -295,6 +297,7 @@ __all__ = [
     "repeat_interleave",
     "reshape",
     "rms_norm",
+    "rnn_sequence",
     "roll",
     "round",
     "rsqrt",
@@ -1044,6 +1047,17 @@ def group_norm(
 ) -> Tensor:
     """Group normalisation (Wu, He 2018): statistics over groups of channels of each sample."""
 
+def gru_sequence(
+    x: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+    h0: Tensor | None = None,
+    reverse: _bool = False,
+) -> tuple[Tensor, Tensor]:
+    """One layer of GRU cells in one direction over whole sequences (Cho et al., "Learning ..."""
+
 def gt(x: Operand, y: Operand) -> Tensor:
     """x > y."""
 
@@ -1233,6 +1247,19 @@ def logsumexp(
     keepdim: _bool = False,
 ) -> Tensor:
     """Logarithm of the sum of exponentials, without overflow."""
+
+def lstm_sequence(
+    x: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+    h0: Tensor | None = None,
+    c0: Tensor | None = None,
+    weight_hr: Tensor | None = None,
+    reverse: _bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One layer of LSTM cells in one direction over whole sequences (Hochreiter and ..."""
 
 def lt(x: Operand, y: Operand) -> Tensor:
     """x < y."""
@@ -1593,6 +1620,18 @@ def rms_norm(
     x: Tensor, *normalized_shape: _int, weight: Tensor | None = None, eps: _float = 1e-6
 ) -> Tensor:
     """Root-mean-square normalisation (Zhang, Sennrich 2019) over the trailing dimensions."""
+
+def rnn_sequence(
+    x: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+    h0: Tensor | None = None,
+    nonlinearity: _str = "tanh",
+    reverse: _bool = False,
+) -> tuple[Tensor, Tensor]:
+    """One layer of plain recurrent cells in one direction over whole sequences: ``h[t] = ..."""
 
 def roll(x: Tensor, shift: Ints, axis: Ints | None = None, *, dim: Ints | None = None) -> Tensor:
     """Elements moved by `shift` along axes; what leaves at the end comes in at the start."""

@@ -8,6 +8,7 @@
 #include "op/movement.h"
 #include "op/nn.h"
 #include "op/random.h"
+#include "op/recurrent.h"
 #include "op/reduce.h"
 #include "op/sorting.h"
 #include "record/tensor.h"

@@ -19,6 +19,8 @@ from .normalization import __all__ as _normalization
 from .parameter import Parameter
 from .pooling import *  # noqa: F403
 from .pooling import __all__ as _pooling
+from .recurrent import *  # noqa: F403
+from .recurrent import __all__ as _recurrent
 
 __all__ = [  # noqa: PLE0604
     "Module",
@@ -33,4 +35,5 @@ __all__ = [  # noqa: PLE0604
     *_loss,
     *_normalization,
     *_pooling,
+    *_recurrent,
 ]

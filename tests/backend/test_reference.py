@@ -317,6 +317,51 @@ def test_pooling(dtype: str) -> None:
     check(lambda x: sn.avg_pool3d(x, 2), draw((1, 3, 6, 5, 4), dtype))
 
 
+GATES = {"rnn_sequence": 1, "lstm_sequence": 4, "gru_sequence": 3}
+
+
+@pytest.mark.parametrize("name", GATES)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("sizes", [(3, 5, 4, 7), (1, 3, 2, 5), (5, 26, 3, 33), (9, 2, 3, 18)])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_recurrent_layers(
+    name: str, dtype: str, sizes: tuple[int, int, int, int], reverse: bool
+) -> None:
+    steps, batch, inputs, hidden = sizes
+    rows = GATES[name] * hidden
+    states = 2 if name == "lstm_sequence" else 1
+
+    def all_passes(*given: Any) -> Any:
+        made = [x.detach().clone() for x in given]
+        for x in made:
+            x.requires_grad = True
+        results = getattr(sn, name)(*made, reverse=reverse)
+        loss = [(r * r).sum() for r in results]
+        return [*(r.detach() for r in results), *sn.gradients(loss, made)]
+
+    shapes = [(steps, batch, inputs), (rows, inputs), (rows, hidden), (rows,), (rows,)]
+    given = [draw(s, dtype, seed=i, scale=0.6) for i, s in enumerate(shapes)]
+    check(all_passes, *given)
+    check(all_passes, *given, *(draw((batch, hidden), dtype, seed=9 + i) for i in range(states)))
+
+
+def test_recurrent_layers_of_more_than_one_segment() -> None:
+    # The chains of a product restart every 1,024 terms: one of LSTM's gradient, one of the state.
+    def passes(x: Any, w: Any, u: Any) -> Any:
+        x = x.detach().clone()
+        x.requires_grad = True
+        y, _, c = sn.lstm_sequence(x, w, u)
+        return [y.detach(), *sn.gradients([y * y, c], [x])]
+
+    for hidden in (260, 1030):
+        check(
+            passes,
+            draw((2, 9, 1)),
+            draw((4 * hidden, 1)),
+            draw((4 * hidden, hidden), scale=0.05),
+        )
+
+
 # ---------------------------------------------------------------- moving, indexing, sorting
 
 

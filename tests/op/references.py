@@ -480,3 +480,51 @@ def topk(x: np.ndarray, k: int, axis: int = -1, largest: bool = True) -> tuple[A
 def argsort(x: np.ndarray, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     key = -x.astype(np.float64) if descending else x
     return np.argsort(key, axis=axis, kind="stable")
+
+
+# ---------------------------------------------------------------- recurrent layers
+
+
+def _over_time(x, weight_ih, weight_hh, biases, states, reverse, cell):
+    """cell(input part, recurrent part, states) to the next states, whose first is the output."""
+    bias_ih, bias_hh = (*biases, 0.0, 0.0)[:2]
+    y = np.zeros((*x.shape[:2], states[0].shape[-1]))
+    steps = range(len(x))
+    for t in reversed(steps) if reverse else steps:
+        states = cell(x[t] @ weight_ih.T + bias_ih, states[0] @ weight_hh.T + bias_hh, *states)
+        y[t] = states[0]
+    return [y, *states]
+
+
+def rnn_sequence(x, weight_ih, weight_hh, *more, nonlinearity="tanh", reverse=False):
+    start = more[2] if len(more) > 2 else np.zeros((x.shape[1], weight_hh.shape[1]))
+    act = np.tanh if nonlinearity == "tanh" else lambda v: np.maximum(v, 0)
+    return _over_time(
+        x, weight_ih, weight_hh, more[:2], [start], reverse, lambda i, r, h: [act(i + r)]
+    )
+
+
+def lstm_sequence(x, weight_ih, weight_hh, *more, reverse=False):
+    hidden = weight_hh.shape[0] // 4
+    project = more[4].T if len(more) > 4 else np.eye(hidden)
+
+    def cell(i, r, h, c):
+        i, f, g, o = np.split(i + r, 4, axis=-1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        return [(sigmoid(o) * np.tanh(c)) @ project, c]
+
+    zeros = [np.zeros((x.shape[1], weight_hh.shape[1])), np.zeros((x.shape[1], hidden))]
+    states = [*more[2:4], *zeros[len(more[2:4]) :]]
+    return _over_time(x, weight_ih, weight_hh, more[:2], states, reverse, cell)
+
+
+def gru_sequence(x, weight_ih, weight_hh, *more, reverse=False):
+    start = more[2] if len(more) > 2 else np.zeros((x.shape[1], weight_hh.shape[1]))
+
+    def cell(i, r, h):
+        (ri, zi, ni), (rr, zr, nr) = np.split(i, 3, axis=-1), np.split(r, 3, axis=-1)
+        reset, update = sigmoid(ri + rr), sigmoid(zi + zr)
+        candidate = np.tanh(ni + reset * nr)
+        return [(1 - update) * candidate + update * h]
+
+    return _over_time(x, weight_ih, weight_hh, more[:2], [start], reverse, cell)

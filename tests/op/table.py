@@ -685,6 +685,31 @@ loss("cross_entropy", ref.cross_entropy,
      Real(-4, 4), Real(), Real(0.5, 2), gradient=(0,),
      large=case((67, 1031), at((67,), 1031), reduction="mean"))
 
+# ---------------------------------------------------------------- recurrent layers
+
+
+def layer(gates: int, steps: int, batch: int, inputs: int, hidden: int, more: int = 0,
+          projected: int = 0, **attrs: Any) -> Case:
+    """`more` of the optional arguments: two biases, h0, then c0 and the projection of an LSTM."""
+    rows, state = gates * hidden, projected or hidden
+    optional = ((rows,), (rows,), (batch, state), (batch, hidden), (state, hidden))
+    return Case(((steps, batch, inputs), (rows, inputs), (rows, state), *optional[:more]), attrs)
+
+
+def recurrent(name: str, reference: Any, gates: int, *more: Case, states: int) -> None:
+    row(name, reference,
+        [layer(gates, 3, 2, 4, 5), layer(gates, 4, 3, 2, 3, 2 + states, reverse=True),
+         layer(gates, 1, 2, 3, 4, 2 + states), layer(gates, 3, 1, 5, 2, 2),
+         layer(gates, 2, 3, 1, 17, 2, reverse=True), layer(gates, 3, 0, 2, 3, 2), *more],
+        Real(-1, 1), gradient=tuple(range(8)), tolerance=ulps(16, 16, 1.5), scale="largest",
+        why=COMPOSED, large=layer(gates, 9, 70, 31, 45, 2 + states))
+
+
+recurrent("rnn_sequence", ref.rnn_sequence, 1,
+          layer(1, 3, 2, 3, 4, 3, nonlinearity="relu"), states=1)
+recurrent("lstm_sequence", ref.lstm_sequence, 4, layer(4, 3, 2, 3, 5, 5, projected=3), states=2)
+recurrent("gru_sequence", ref.gru_sequence, 3, states=1)
+
 # ---------------------------------------------------------------- functions without a row
 
 ELSEWHERE = {

@@ -98,8 +98,24 @@ void pack_transposed(const E* src, int64_t r_stride, int64_t valid, int64_t kc, 
 template <class T, int W, class E>
 void pack_copied(const E* src, int64_t k_stride, int64_t valid, int64_t kc, T* dst) {
     constexpr int L = Tile<T>::lanes;
+    // Rows far apart are pieces that no hardware prefetcher foresees.
+    constexpr int64_t kRowsAhead = 24;
+    const auto fetch = [&](int64_t k) __attribute__((always_inline)) {
+        const char* row = reinterpret_cast<const char*>(src + (k + kRowsAhead) * k_stride);
+        __builtin_prefetch(row);
+        __builtin_prefetch(row + W * sizeof(E) - 1);
+    };
     if (valid == W) {
+        if constexpr (sizeof(E) == sizeof(T) && W % L != 0) {
+            // Of a fixed length: a few moves of the widths that fit, not one element at a time.
+            for (int64_t k = 0; k < kc; ++k) {
+                fetch(k);
+                memcpy(dst + k * W, src + k * k_stride, W * sizeof(T));
+            }
+            return;
+        }
         for (int64_t k = 0; k < kc; ++k) {
+            fetch(k);
             int r = 0;
 #pragma GCC unroll 4
             for (; r + L <= W; r += L) store(dst + k * W + r, load(src + k * k_stride + r));
