@@ -557,6 +557,7 @@ std::shared_ptr<const Plan> Builder::build() {
         PlanBuffer b;
         b.kind = BufferKind::kInput;
         b.index = static_cast<uint32_t>(i);
+        b.donated = i < donated_.size() && donated_[i];
         b.bytes = static_cast<size_t>(numel(g_.meta(v).shape)) * dtype_size(g_.meta(v).dtype);
         b.last = live_[v] ? static_cast<uint32_t>(groups_.size()) : last_use_[v];
         places_[v].buffer = static_cast<uint32_t>(plan_->buffers.size());

@@ -109,8 +109,13 @@ void WindowRun::run_step(const Step& step, RunState& state) {
     }
     state.in.assign(step.in.begin(), step.in.end());
     state.out.assign(step.out.begin(), step.out.end());
-    for (size_t i = 0; i < state.in.size(); ++i)
-        state.in[i].data = address(step.in_slots[i], state);
+    for (size_t i = 0; i < state.in.size(); ++i) {
+        const Slot& slot = step.in_slots[i];
+        state.in[i].data = address(slot, state);
+        if (slot.buffer == kNone) continue;
+        const PlanBuffer& b = plan->buffers[slot.buffer];
+        if (b.kind == BufferKind::kInput && !b.donated) state.in[i].buffer = inputs[b.index].get();
+    }
     for (size_t i = 0; i < state.out.size(); ++i)
         state.out[i].data =
             step.out_slots[i].buffer == kNone ? nullptr : address(step.out_slots[i], state);

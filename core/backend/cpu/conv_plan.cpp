@@ -1,7 +1,10 @@
 #include "backend/cpu/conv_plan.h"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "backend/cpu/gemm.h"
@@ -97,6 +100,18 @@ void check_conv(const ConvShape& s, const char* op) {
 }
 
 struct ConvPlanOwner::Storage {
+    Storage(const ConvShape& shape, ConvPass pass, int tile_rows);
+    static Storage* find(const ConvShape& shape, ConvPass pass, int tile_rows);
+    void drop() {
+        if (refs.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    }
+    size_t bytes() const {
+        return tiles.size() * sizeof(ConvTile) + pixel_base.size() * sizeof(int64_t) +
+               pixel_row.size() * sizeof(int32_t) + runs.size() * sizeof(ConvRun);
+    }
+
+    std::atomic<int> refs{1};
+    ConvPlan plan;
     std::vector<ConvChunk> chunks;
     std::vector<ConvTile> tiles;
     std::vector<int64_t> pixel_base;
@@ -105,11 +120,85 @@ struct ConvPlanOwner::Storage {
     std::vector<int32_t> run_begin;
 };
 
-ConvPlanOwner::~ConvPlanOwner() { delete storage_; }
+ConvPlanOwner::ConvPlanOwner(const ConvShape& shape, ConvPass pass, int tile_rows)
+    : storage_(Storage::find(shape, pass, tile_rows)) {
+    plan = storage_->plan;
+}
 
-ConvPlanOwner::ConvPlanOwner(const ConvShape& s, ConvPass pass, int tile_rows) : storage_(nullptr) {
-    auto owner = std::make_unique<Storage>();
-    Storage& st = *owner;
+ConvPlanOwner::~ConvPlanOwner() { storage_->drop(); }
+
+namespace {
+
+// All that a plan depends on.
+using PlanKey = std::array<int64_t, 24>;
+
+PlanKey plan_key(const ConvShape& s, ConvPass pass, int tile_rows) {
+    PlanKey key{static_cast<int64_t>(pass), tile_rows, s.batch, s.in_channels, s.out_channels,
+                s.groups};
+    size_t at = 6;
+    for (const int64_t* list : {s.in, s.out, s.kernel, s.stride, s.dilation, s.pad_lo})
+        for (int d = 0; d < 3; ++d) key[at++] = list[d];
+    return key;
+}
+
+}  // namespace
+
+// The plans used last, a few megabytes of them.
+ConvPlanOwner::Storage* ConvPlanOwner::Storage::find(const ConvShape& shape, ConvPass pass,
+                                                     int tile_rows) {
+    struct Entry {
+        PlanKey key;
+        uint64_t used;
+        Storage* plan;
+    };
+    struct Cache {
+        std::mutex lock;
+        std::vector<Entry> entries;
+        size_t bytes = 0;
+        uint64_t clock = 0;
+        void drop(size_t i) {
+            bytes -= entries[i].plan->bytes();
+            entries[i].plan->drop();
+            entries[i] = entries.back();
+            entries.pop_back();
+        }
+    };
+    constexpr size_t kMaxBytes = size_t{32} << 20, kMaxPlans = 512;
+    static Cache& cache = *new Cache;  // never destroyed: threads outlive static objects
+    const PlanKey key = plan_key(shape, pass, tile_rows);
+    const auto take = [&]() -> Storage* {
+        for (Entry& e : cache.entries) {
+            if (e.key != key) continue;
+            e.used = ++cache.clock;
+            e.plan->refs.fetch_add(1, std::memory_order_relaxed);
+            return e.plan;
+        }
+        return nullptr;
+    };
+    {
+        const std::lock_guard guard(cache.lock);
+        if (Storage* plan = take()) return plan;
+    }
+    auto made = std::make_unique<Storage>(shape, pass, tile_rows);
+    const size_t bytes = made->bytes();
+    const std::lock_guard guard(cache.lock);
+    if (Storage* plan = take()) return plan;  // made by another thread meanwhile
+    if (bytes <= kMaxBytes / 4) {
+        made->refs.store(2, std::memory_order_relaxed);
+        cache.entries.push_back({key, ++cache.clock, made.get()});
+        cache.bytes += bytes;
+        while (cache.bytes > kMaxBytes || cache.entries.size() > kMaxPlans) {
+            size_t oldest = 0;
+            for (size_t i = 1; i < cache.entries.size(); ++i)
+                if (cache.entries[i].used < cache.entries[oldest].used) oldest = i;
+            cache.drop(oldest);
+        }
+    }
+    return made.release();
+}
+
+ConvPlanOwner::Storage::Storage(const ConvShape& s, ConvPass pass, int tile_rows) {
+    Storage& st = *this;
     const bool forward = pass == ConvPass::kForward;
     const int64_t* source = forward ? s.in : s.out;
     const int64_t* result = forward ? s.out : s.in;
@@ -238,7 +327,6 @@ ConvPlanOwner::ConvPlanOwner(const ConvShape& s, ConvPass pass, int tile_rows) :
     plan.runs = st.runs.data();
     plan.run_begin = st.run_begin.data();
     plan.task_count = plan.full_groups * plan.full_chunks + plan.tail_chunks;
-    storage_ = owner.release();
 }
 
 ConvPlan::Task ConvPlan::task(int64_t index) const {

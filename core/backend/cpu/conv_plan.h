@@ -58,6 +58,8 @@ struct ConvPlan {
     Task task(int64_t index) const;
 };
 
+// A reference to the plan of a geometry. Plans that were used lately are kept: making one costs as
+// much as a small layer on one image.
 // Nothing here is inline: kernels are compiled for several instruction sets, and the linker must
 // not pick one of their copies for everybody.
 class ConvPlanOwner {
@@ -72,7 +74,7 @@ public:
 
 private:
     struct Storage;
-    Storage* storage_;
+    Storage* storage_;  // counts its references
 };
 
 // For the weight gradient: output pixels cut into pieces along a row whose valid taps agree.
