@@ -13,9 +13,34 @@
 namespace sn::cpu {
 namespace {
 
-// Result pixels per chunk: enough to fill every class with whole tiles, few enough that their
+// Most result pixels per chunk: enough to fill every class with whole tiles, few enough that their
 // source stays in the second-level cache.
 constexpr int64_t kChunkPixels = 512;
+
+// Result pixels per chunk, and what their number is a multiple of.
+struct ChunkSize {
+    bool whole_rows;
+    int64_t pixels, unit;
+};
+
+ChunkSize chunk_size(const ConvShape& s, int64_t k, int64_t columns, const int64_t* result,
+                     int tile_rows) {
+    constexpr int64_t kWeightBytes = 256 << 10, kResultBytes = 128 << 10;
+    const int64_t taps = s.kernel[0] * s.kernel[1] * s.kernel[2];
+    const bool lanewise = conv_is_depthwise(s);
+    const int64_t size = s.dtype == DType::kF64 ? 8 : 4;
+    const int64_t weights = (lanewise ? taps : k) * columns * size;
+    if (weights > kWeightBytes || (taps > 1 && !lanewise)) return {false, kChunkPixels, 1};
+    // The epilogue should find its rows in the cache; weights are read anew for every chunk, so a
+    // long k wants more pixels. Few pixels are still cut into several chunks.
+    const int64_t most = lanewise ? kResultBytes / (columns * size) : k;
+    const int64_t share = s.batch * result[0] * result[1] * result[2] / 8;
+    const int64_t least = lanewise ? 2 * tile_rows : 4 * tile_rows;
+    const int64_t pixels =
+        std::max(least, std::min({share, std::max(most, 8 * int64_t{tile_rows}), kChunkPixels}));
+    // Whole image rows have whole tiles of every class; with one class any multiple of a tile does.
+    return {true, pixels, lanewise ? std::max<int64_t>(1, result[2]) : tile_rows};
+}
 
 struct AxisTap {
     int32_t rank;   // position of the tap in the order of k
@@ -306,14 +331,21 @@ ConvPlanOwner::Storage::Storage(const ConvShape& s, ConvPass pass, int tile_rows
     };
 
     const int64_t image = plan.result_image;
-    plan.images = image >= kChunkPixels || image == 0 ? 1 : std::min(s.batch, kChunkPixels / image);
+    const ChunkSize chunk =
+        chunk_size(s, plan.k, (forward ? s.out_channels : s.in_channels) / s.groups, result,
+                   tile_rows);
+    plan.whole_rows = chunk.whole_rows;
+    plan.images =
+        image >= chunk.pixels || image == 0 ? 1 : std::min(s.batch, chunk.pixels / image);
     plan.images = std::max<int64_t>(plan.images, 1);
     plan.full_groups = s.batch / plan.images;
     if (plan.full_groups && image) {
         const int64_t pixels = image * plan.images;
-        const int64_t pieces = (pixels + kChunkPixels - 1) / kChunkPixels;
+        const int64_t units = (pixels + chunk.unit - 1) / chunk.unit;
+        const int64_t pieces = std::min(units, (pixels + chunk.pixels - 1) / chunk.pixels);
         for (int64_t i = 0; i < pieces; ++i)
-            add_chunk(pixels * i / pieces, pixels * (i + 1) / pieces);
+            add_chunk(units * i / pieces * chunk.unit,
+                      std::min(pixels, units * (i + 1) / pieces * chunk.unit));
     }
     plan.full_chunks = st.chunks.size();
     const int64_t tail = s.batch % plan.images;

@@ -48,6 +48,9 @@ struct ConvPlan {
     const ConvRun* runs;
     // Runs of a class and a segment: run_begin[class * (segments + 1) + segment] and the next.
     const int32_t* run_begin;
+    // The weights stay in the second-level cache, so a chunk takes all columns of its pixels at
+    // once: epilogues work on whole rows, and threads share the pixels.
+    bool whole_rows;
 
     // The work is `task_count` times one chunk of one group of images.
     int64_t task_count;
