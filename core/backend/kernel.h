@@ -6,6 +6,8 @@
 
 namespace sn {
 
+class Buffer;
+
 // Where a kernel finds one tensor. Strides are in elements. Plain data: kernels of every
 // instruction set read it, so it holds no container.
 struct TensorView {
@@ -14,6 +16,9 @@ struct TensorView {
     const int64_t* strides;
     int rank;
     DType dtype;
+    // An operand that no step of its window writes: the buffer that `data` lies in, with which
+    // other forms of it may be kept (base/derived.h). Else null.
+    Buffer* buffer = nullptr;
 
     template <class T>
     T* as() const {

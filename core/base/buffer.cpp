@@ -54,6 +54,7 @@ void Buffer::take_over(Buffer& former) {
     SN_CHECK(!data_ && !former.parent_ && former.allocator_ == allocator_ &&
              former.bytes_ == bytes_);
     data_ = std::exchange(former.data_, nullptr);
+    former.drop_derived();
 }
 
 void Buffer::set_failed(std::exception_ptr error) {
@@ -62,6 +63,7 @@ void Buffer::set_failed(std::exception_ptr error) {
 }
 
 Buffer::~Buffer() {
+    drop_derived();
     if (parent_) return;
     if (allocator_) {
         if (data_) allocator_->free(data_, bytes_);

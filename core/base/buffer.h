@@ -11,6 +11,7 @@
 namespace sn {
 
 class Buffer;
+struct DerivedForms;
 using BufferRef = Ref<Buffer>;
 
 enum class BufferState : uint8_t { kPending, kReady, kFailed };
@@ -57,6 +58,9 @@ public:
     // does not count: a buffer with one holder may be written over once that holder is gone.
     std::atomic<int32_t> holders{0};
 
+    // Other forms of the contents that kernels keep with them: see derived.h.
+    DerivedForms& derived();
+
     // For the engine: the task that will produce this buffer (0: none), and its dependencies.
     std::atomic<uint64_t> producer{0};
     std::shared_ptr<void> tracker;
@@ -64,6 +68,7 @@ public:
 private:
     Buffer(Allocator* allocator, size_t bytes) : bytes_(bytes), allocator_(allocator) {}
     ~Buffer();
+    void drop_derived();
 
     std::atomic<uint32_t> count_{1};
     std::atomic<BufferState> state_{BufferState::kPending};
@@ -74,6 +79,7 @@ private:
     void* owner_ = nullptr;
     void (*release_)(void*) = nullptr;
     BufferRef parent_;
+    std::atomic<DerivedForms*> derived_{nullptr};
     std::exception_ptr error_;
 };
 

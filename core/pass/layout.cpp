@@ -57,6 +57,7 @@ public:
 private:
     ValueId add_node(const Node& n, std::span<const ValueId> in);
     ValueId copied(ValueId v, const Dims& strides, uint32_t origin);
+    ValueId copy_made(ValueId v, const Dims& strides) const;
     void place_view(const Node& n, SmallVec<ValueId, 8>& in);
     Dims elementwise_strides(const Node& n, std::span<const ValueId> in) const;
 
@@ -96,6 +97,17 @@ ValueId LayoutPass::copied(ValueId v, const Dims& strides, uint32_t origin) {
     view_.push_back(0);
     it->second = copy;
     return copy;
+}
+
+// The copy of the value in this layout that an earlier node has asked for, or the value itself.
+ValueId LayoutPass::copy_made(ValueId v, const Dims& strides) const {
+    if (fresh_.values[v].kind == ValueKind::kScalar) return v;
+    const Dims& shape = fresh_.meta(v).shape;
+    if (shape.size() != strides.size() || same_layout(shape, strides_[v], strides)) return v;
+    const auto it =
+        copies_.find(static_cast<uint64_t>(v) * 2 + is_contiguous(shape, strides));
+    return it != copies_.end() && same_layout(shape, strides_[it->second], strides) ? it->second
+                                                                                    : v;
 }
 
 // Elementwise results keep the dense order of a full-sized operand, so that channels-last
@@ -163,7 +175,14 @@ void LayoutPass::run() {
         }
         const bool elementwise = def.tile_op >= 0 || def.cast;
         Dims out_strides;
-        if (elementwise) out_strides = elementwise_strides(n, in);
+        if (elementwise) {
+            out_strides = elementwise_strides(n, in);
+            // The input of a residual block that its first convolution has copied: read in the
+            // order of the sum, so that the sum can be an epilogue.
+            for (ValueId& v : in)
+                if (fresh_.meta(v).shape == old_.meta(n.first_out).shape)
+                    v = copy_made(v, out_strides);
+        }
         const ValueId first = add_node(n, in);
         if (elementwise) strides_[first] = out_strides;
         if (def.layout == Layout::kChannelsLast) {

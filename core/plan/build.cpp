@@ -572,6 +572,7 @@ std::shared_ptr<const Plan> Builder::build() {
         const size_t given = g_.inputs.size() - plan_->constants.size();
         b.kind = i < given ? BufferKind::kInput : BufferKind::kConstant;
         b.index = static_cast<uint32_t>(i < given ? i : i - given);
+        b.donated = i < donated_.size() && donated_[i];
         b.bytes = static_cast<size_t>(numel(g_.meta(v).shape)) * dtype_size(g_.meta(v).dtype);
         b.last = live_[v] ? static_cast<uint32_t>(groups_.size()) : last_use_[v];
         places_[v].buffer = static_cast<uint32_t>(plan_->buffers.size());

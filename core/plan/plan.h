@@ -22,7 +22,8 @@ enum class BufferKind : uint8_t {
 
 struct PlanBuffer {
     BufferKind kind = BufferKind::kArena;
-    uint32_t index = 0;  // kInput: which input; kOutput: which output buffer; kConstant: which
+    uint32_t index = 0;    // kInput: which input; kOutput: which output buffer; kConstant: which
+    bool donated = false;  // kInput: steps may write over it
     size_t bytes = 0;
     size_t offset = 0;   // kArena
     uint32_t first = 0;  // steps in which it is alive

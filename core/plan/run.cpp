@@ -121,8 +121,12 @@ void WindowRun::run_step(const Step& step, RunState& state) {
     }
     SmallVec<TensorView, 6> in, out;
     for (size_t i = 0; i < step.in.size(); ++i) {
+        const Slot& slot = step.in_slots[i];
         in.push_back(step.in[i]);
-        in[i].data = address(step.in_slots[i], state);
+        in[i].data = address(slot, state);
+        if (slot.buffer == kNone) continue;
+        const PlanBuffer& b = plan->buffers[slot.buffer];
+        if (b.kind == BufferKind::kInput && !b.donated) in[i].buffer = inputs[b.index].get();
     }
     for (size_t i = 0; i < step.out.size(); ++i) {
         out.push_back(step.out[i]);

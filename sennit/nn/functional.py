@@ -418,6 +418,121 @@ def track_statistics(
         running_var.assign_(new_var.to(running_var.dtype))
 
 
+def instance_norm(
+    input: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Each channel of each sample by its own mean and variance (Ulyanov et al. 2016).
+
+    Parameters
+    ----------
+    input : Tensor
+        (N, C, ...), floating.
+    running_mean, running_var : Tensor or None
+        (C,). Moved toward the means over the batch, or, without `use_input_stats`, used instead.
+    weight, bias : Tensor or None
+        (C,).
+    use_input_stats : bool
+    momentum, eps : float
+
+    Returns
+    -------
+    Tensor
+        The shape and dtype of `input`.
+
+    Raises
+    ------
+    ShapeError
+        When a sample has fewer than two values per channel, which have no variance.
+
+    Examples
+    --------
+    >>> y = sn.nn.functional.instance_norm(sn.tensor([[[1.0, 3.0]]]))
+    >>> [round(v, 3) for v in y.flatten().tolist()]
+    [-1.0, 1.0]
+    """
+    if not use_input_stats:
+        return _f["batch_norm_inference"](input, running_mean, running_var, weight, bias, eps)
+    axes = tuple(range(2, input.ndim))
+    count = 1
+    for axis in axes:
+        count *= input.shape[axis]
+    if count == 1:
+        raise error(
+            _core.ShapeError,
+            "instance_norm",
+            f"the input has shape {input.shape}, one value per channel of a sample; at least two "
+            "are required, since one has no variance; use larger images",
+        )
+    if running_mean is not None and input.size:
+        with no_grad():
+            x = input.detach()
+            mean = _f["mean"](_f["mean"](x, axes), 0)
+            var = _f["mean"](_f["var"](x, axes), 0)
+        track_statistics(running_mean, running_var, mean, var, count, momentum)
+    return group_norm(input, input.shape[1], weight, bias, eps)
+
+
+def local_response_norm(
+    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Any:
+    """``x / (k + alpha * mean of x**2 over `size` neighbouring channels) ** beta``.
+
+    Channels that are not there count as zeros in the mean (Krizhevsky et al. 2012).
+
+    Parameters
+    ----------
+    input : Tensor
+        (N, C, ...), floating, with one dimension or more behind the channels.
+    size : int
+        Channels per mean: ``size // 2`` before the one in question, the others from there on.
+    alpha, beta, k : float
+
+    Returns
+    -------
+    Tensor
+        The shape and dtype of `input`.
+
+    Raises
+    ------
+    ShapeError
+        For an input of fewer than three dimensions.
+    InvalidValue
+        For a size below one.
+
+    Examples
+    --------
+    >>> sn.nn.functional.local_response_norm(sn.ones((1, 1, 1)), 1, alpha=3.0, beta=0.5).item()
+    0.5
+    """
+    if input.ndim < 3:
+        raise error(
+            _core.ShapeError,
+            "local_response_norm",
+            f"the input has shape {input.shape}; (N, C, ...) with at least three dimensions is "
+            "required; add dimensions of size one",
+        )
+    if size < 1:
+        raise error(
+            _core.InvalidValue,
+            "local_response_norm",
+            f"size is {size}; it must be 1 or more; 5 is usual",
+        )
+    if input.size == 0:
+        return input * 1.0
+    n, channels = input.shape[:2]
+    squares = (input * input).reshape((n, 1, channels, -1))
+    padded = pad(squares, (0, 0, size // 2, (size - 1) // 2))
+    means = avg_pool2d(padded, (size, 1), 1).reshape(input.shape)
+    return input / (means * alpha + k) ** beta
+
+
 def _convolution(rank: int) -> Any:
     function = _f[f"conv{rank}d"]
 
@@ -504,8 +619,10 @@ __all__ = [  # noqa: PLE0604
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "instance_norm",
     "kl_div",
     "leaky_relu",
+    "local_response_norm",
     "log_softmax",
     "max_pool1d",
     "max_pool2d",

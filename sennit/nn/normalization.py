@@ -7,7 +7,7 @@ from typing import Any
 from .. import _core
 from .._errors import error
 from . import init
-from .functional import track_statistics
+from .functional import instance_norm, local_response_norm, track_statistics
 from .module import Module
 from .parameter import Parameter
 
@@ -24,6 +24,7 @@ __all__ = [
     "InstanceNorm2d",
     "InstanceNorm3d",
     "LayerNorm",
+    "LocalResponseNorm",
     "RMSNorm",
 ]
 
@@ -342,34 +343,43 @@ class GroupNorm(Module):
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
 
 
-class _InstanceNorm(Module):
-    _ranks: tuple[int, ...]
-    weight: Parameter | None
-    bias: Parameter | None
-
+class _InstanceNorm(_BatchNorm):
     def __init__(
-        self, num_features: int, eps: float = 1e-5, affine: bool = False, dtype: Any = None
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        dtype: Any = None,
     ) -> None:
-        self.num_features = num_features
-        self.eps = eps
-        self.affine = affine
-        for name in ("weight", "bias"):
-            value = Parameter(_empty((num_features,), dtype=dtype)) if affine else None
-            self.register_parameter(name, value)
-        if self.weight is not None and self.bias is not None:
-            init.ones_(self.weight)
-            init.zeros_(self.bias)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype)
 
     def forward(self, x: Any) -> Any:
         _need_rank(self, x, self._ranks)
-        return _group_norm(x, self.num_features, self.weight, self.bias, self.eps)
-
-    def extra_repr(self) -> str:
-        return f"{self.num_features}, eps={self.eps}, affine={self.affine}"
+        batched = x if x.ndim == self._ranks[1] else x[None]
+        if batched.shape[1] != self.num_features:
+            raise error(
+                _core.ShapeError,
+                type(self).__name__,
+                f"the input has shape {x.shape}, with {batched.shape[1]} channels; the layer was "
+                f"made for {self.num_features}; check num_features",
+            )
+        y = instance_norm(
+            batched,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training or self.running_mean is None,
+            self.momentum or 0.0,
+            self.eps,
+        )
+        return y if x.ndim == self._ranks[1] else y[0]
 
 
 class InstanceNorm1d(_InstanceNorm):
-    """Instance normalisation of sequences (N, C, L): each channel of each sample by itself.
+    """Instance normalisation of sequences (N, C, L) or (C, L). See `InstanceNorm2d`.
 
     Examples
     --------
@@ -377,11 +387,34 @@ class InstanceNorm1d(_InstanceNorm):
     (2, 3, 5)
     """
 
-    _ranks = (3,)
+    _ranks = (2, 3)
 
 
 class InstanceNorm2d(_InstanceNorm):
-    """Instance normalisation of images (N, C, H, W) (Ulyanov et al. 2016).
+    """Instance normalisation of images (N, C, H, W) or (C, H, W) (Ulyanov et al. 2016).
+
+    Each channel of each sample is normalised by its own mean and variance, in inference too,
+    unless running statistics are kept.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels.
+    eps : float
+        Added to the variance.
+    momentum : float
+        Weight of a new batch in the running statistics.
+    affine : bool
+        Whether there are `weight` and `bias`.
+    track_running_stats : bool
+        Whether there are running statistics, which inference then uses.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, (num_features,), or None
+    running_mean, running_var : Tensor, (num_features,), or None
+    num_batches_tracked : Tensor, int64, or None
+        Stays zero, as in PyTorch.
 
     Examples
     --------
@@ -389,11 +422,11 @@ class InstanceNorm2d(_InstanceNorm):
     (2, 3, 5, 5)
     """
 
-    _ranks = (4,)
+    _ranks = (3, 4)
 
 
 class InstanceNorm3d(_InstanceNorm):
-    """Instance normalisation of volumes (N, C, D, H, W).
+    """Instance normalisation of volumes (N, C, D, H, W) or (C, D, H, W). See `InstanceNorm2d`.
 
     Examples
     --------
@@ -401,7 +434,40 @@ class InstanceNorm3d(_InstanceNorm):
     (2, 3, 5, 5, 5)
     """
 
-    _ranks = (5,)
+    _ranks = (4, 5)
+
+
+class LocalResponseNorm(Module):
+    """Each element by the mean square of its neighbouring channels (Krizhevsky et al. 2012).
+
+    See `functional.local_response_norm`.
+
+    Parameters
+    ----------
+    size : int
+        Channels per mean.
+    alpha, beta, k : float
+        The result is ``x / (k + alpha * mean) ** beta``.
+
+    Examples
+    --------
+    >>> sn.nn.LocalResponseNorm(5)(sn.ones((2, 8, 4, 4))).shape
+    (2, 8, 4, 4)
+    """
+
+    def __init__(
+        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+    ) -> None:
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, x: Any) -> Any:
+        return local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 
 class _Dropout(Module):

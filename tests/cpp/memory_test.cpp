@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "base/derived.h"
 #include "base/error.h"
 #include "check.h"
 #include "engine/pool.h"
@@ -217,6 +218,47 @@ TEST(buffers) {
     sn::drain_releases();
     CHECK(releases == 4 && !sn::has_releases());
     CHECK(sn::cpu_allocator(0).name() == "cpu:0" && &sn::cpu_allocator(1) != &sn::cpu_allocator(0));
+}
+
+TEST(derived_forms) {
+    sn::RecyclingAllocator allocator("test");
+    int made = 0;
+    const auto ask = [&](sn::Buffer& source, int64_t key) {
+        return sn::derived_form(source, allocator, {key, 7}, 5000, [&](void* data) {
+            ++made;
+            std::memset(data, static_cast<int>(key), 5000);
+        });
+    };
+    {
+        sn::BufferRef a = sn::Buffer::allocate(allocator, 1000);
+        CHECK(!ask(*a, 1) && made == 0);  // asked for once: not worth keeping
+        sn::BufferRef form = ask(*a, 1);
+        CHECK(form && made == 1 && static_cast<char*>(form->data())[4999] == 1);
+        CHECK(ask(*a, 1).get() == form.get() && made == 1);
+        CHECK(!ask(*a, 2) && ask(*a, 2).get() != form.get() && made == 2);
+        CHECK(sn::derived_bytes() == 10000);
+        // Results written over the buffer are other contents, with forms of their own.
+        sn::BufferRef b = sn::Buffer::pending(allocator, 1000);
+        b->take_over(*a);
+        b->set_ready();
+        CHECK(sn::derived_bytes() == 0 && static_cast<char*>(form->data())[0] == 1);
+        CHECK(!ask(*b, 1) && ask(*b, 1).get() != form.get() && made == 3);
+        for (int64_t key = 10; key < 40; ++key) ask(*b, key), ask(*b, key);
+        CHECK(made <= 3 + 8);  // no more forms than are sensible
+    }
+    CHECK(sn::derived_bytes() == 0 && allocator.stats().in_use == 0);
+    // Many threads at once get one form.
+    sn::BufferRef shared = sn::Buffer::allocate(allocator, 64);
+    ask(*shared, 1);
+    std::vector<std::thread> threads;
+    std::vector<sn::BufferRef> got(4);
+    for (int i = 0; i < 4; ++i)
+        threads.emplace_back([&, i] {
+            got[i] = sn::derived_form(*shared, allocator, {1, 7}, 5000,
+                                      [](void* data) { std::memset(data, 3, 5000); });
+        });
+    for (std::thread& t : threads) t.join();
+    for (const sn::BufferRef& form : got) CHECK(form && form.get() == got[0].get());
 }
 
 TEST(speed) {

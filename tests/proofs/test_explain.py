@@ -85,6 +85,31 @@ def test_conv_bias_and_activation_are_one_kernel() -> None:
     assert kernels(lambda: sn.relu(sn.conv2d(x, w, b, padding=1))) == before
 
 
+@pytest.mark.parametrize("block", ["basic", "bottleneck", "inverted"])
+def test_inference_is_one_kernel_per_convolution(block: str) -> None:
+    """Batch norm, activation and residual sum run as epilogues of the convolutions."""
+    made = {
+        "basic": lambda: sn.models.BasicBlock(16, 16),
+        "bottleneck": lambda: sn.models.Bottleneck(16, 4),
+        "inverted": lambda: sn.models.InvertedResidual(16, 16, 1, 6),
+    }[block]()
+    convolutions = {"basic": 2, "bottleneck": 3, "inverted": 3}[block]
+    made.eval()
+    x = data(2, 16, 10, 10)
+
+    def run() -> sn.Tensor:
+        with sn.no_grad():
+            return made(x)
+
+    # Besides: the factors of each batch norm, and the input to channels last.
+    assert kernels(run) <= 2 * convolutions + 1
+    with sn.explain() as e:
+        y = run()
+        sn.synchronize()
+    del y
+    assert str(e).count("kernel+epilogue") == convolutions
+
+
 def test_unused_results_are_not_computed() -> None:
     x = data(40, 100)
     sn.synchronize()

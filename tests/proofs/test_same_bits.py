@@ -232,6 +232,91 @@ def test_conv2d_image_alone(channels: int, kernel: int, stride: int) -> None:
     check_rows(lambda r: sn.conv2d(r, w, b, stride=stride, padding=1), x)
 
 
+CONVOLUTIONS = {
+    "1x1": ((24, 40, 1, 1), {}),
+    "3x3": ((24, 40, 3, 3), {"padding": 1}),
+    "depthwise": ((40, 1, 3, 3), {"padding": 1, "groups": 40}),
+    "transposed": ((40, 24, 3, 3), {"padding": 1, "stride": 2}),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("kind", CONVOLUTIONS)
+def test_kept_packed_weights(kind: str, dtype: str, window) -> None:
+    """The packed form of a weight is kept from the second call on, and follows the weight."""
+    shape, options = CONVOLUTIONS[kind]
+    function = sn.conv_transpose2d if kind == "transposed" else sn.conv2d
+    w = rows(dtype, *shape)
+    x = rows(dtype, 2, 40 if kind in ("depthwise", "transposed") else shape[1], 13, 11)
+
+    def run(weight: sn.Tensor) -> bytes:
+        with sn.no_grad():
+            return as_bytes(sn.relu(function(x, weight, **options) * 2.0))
+
+    expected = run(w.clone())
+    for limit in (4096, 1):
+        window(limit)
+        assert [run(w) for _ in range(4)] == [expected] * 4
+    # Views of one buffer are other weights.
+    both = sn.concatenate([w, w * 0.5])
+    part, other = both[: shape[0]], both[shape[0] :]
+    halved = run((w * 0.5).clone())
+    for _ in range(3):
+        assert run(part) == expected
+        assert run(other) == halved
+    # A write in place is seen by the next call.
+    for _ in range(3):
+        w *= 0.5
+        halved, found = run(w.clone()), [run(w) for _ in range(3)]
+        assert found == [halved] * 3
+
+
+def test_training_between_inferences_changes_the_weights() -> None:
+    sn.random.seed(0)
+    net = sn.nn.Sequential(sn.nn.Conv2d(3, 8, 3), sn.nn.ReLU(), sn.nn.Conv2d(8, 4, 1))
+    optimizer = sn.optim.SGD(net.parameters(), lr=0.1)
+    x = rows("float32", 4, 3, 9, 9)
+
+    def infer(model: sn.nn.Module) -> bytes:
+        with sn.no_grad():
+            return as_bytes(model(x))
+
+    for _ in range(3):
+        fresh = sn.nn.Sequential(sn.nn.Conv2d(3, 8, 3), sn.nn.ReLU(), sn.nn.Conv2d(8, 4, 1))
+        fresh.load_state_dict({k: v.clone() for k, v in net.state_dict().items()})
+        expected = infer(fresh)
+        assert [infer(net) for _ in range(3)] == [expected] * 3
+        optimizer.zero_grad()
+        (net(x) ** 2).mean().backward()
+        optimizer.step()
+        assert infer(net) != expected
+
+
+def test_kept_forms_go_with_their_weight() -> None:
+    w = rows("float32", 256, 256, 3, 3)
+    x = rows("float32", 1, 256, 4, 4)
+    with sn.no_grad():
+        sn.conv2d(x, w).numpy()
+        before = sn.memory.stats()["in_use"]
+        sn.conv2d(x, w).numpy()
+        assert sn.memory.stats()["in_use"] >= before + w.nbytes
+        sn.conv2d(x, w).numpy()
+    assert sn.memory.stats()["in_use"] < before + 2 * w.nbytes
+    size = w.nbytes
+    del w
+    sn.synchronize()
+    assert sn.memory.stats()["in_use"] <= before - size + 65536
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
+@pytest.mark.parametrize("channels", [2, 3, 4, 5, 7, 18, 31])
+def test_copies_that_interleave_channels(channels: int, dtype: str) -> None:
+    values = np.random.default_rng(0).integers(0, 200, (2, channels, 5, 331)).astype(dtype)
+    for order in [(0, 2, 3, 1), (2, 3, 0, 1), (3, 1, 0, 2)]:
+        found = sn.contiguous(sn.permute(sn.tensor(values), order)).numpy()
+        np.testing.assert_array_equal(found, values.transpose(order))
+
+
 def test_gradient_of_a_row_alone() -> None:
     w = rows("float32", 40, 24)
 

@@ -1,7 +1,10 @@
 #include "backend/cpu/conv_plan.h"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "backend/cpu/gemm.h"
@@ -10,9 +13,34 @@
 namespace sn::cpu {
 namespace {
 
-// Result pixels per chunk: enough to fill every class with whole tiles, few enough that their
+// Most result pixels per chunk: enough to fill every class with whole tiles, few enough that their
 // source stays in the second-level cache.
 constexpr int64_t kChunkPixels = 512;
+
+// Result pixels per chunk, and what their number is a multiple of.
+struct ChunkSize {
+    bool whole_rows;
+    int64_t pixels, unit;
+};
+
+ChunkSize chunk_size(const ConvShape& s, int64_t k, int64_t columns, const int64_t* result,
+                     int tile_rows) {
+    constexpr int64_t kWeightBytes = 256 << 10, kResultBytes = 128 << 10;
+    const int64_t taps = s.kernel[0] * s.kernel[1] * s.kernel[2];
+    const bool lanewise = conv_is_depthwise(s);
+    const int64_t size = s.dtype == DType::kF64 ? 8 : 4;
+    const int64_t weights = (lanewise ? taps : k) * columns * size;
+    if (weights > kWeightBytes || (taps > 1 && !lanewise)) return {false, kChunkPixels, 1};
+    // The epilogue should find its rows in the cache; weights are read anew for every chunk, so a
+    // long k wants more pixels. Few pixels are still cut into several chunks.
+    const int64_t most = lanewise ? kResultBytes / (columns * size) : k;
+    const int64_t share = s.batch * result[0] * result[1] * result[2] / 8;
+    const int64_t least = lanewise ? 2 * tile_rows : 4 * tile_rows;
+    const int64_t pixels =
+        std::max(least, std::min({share, std::max(most, 8 * int64_t{tile_rows}), kChunkPixels}));
+    // Whole image rows have whole tiles of every class; with one class any multiple of a tile does.
+    return {true, pixels, lanewise ? std::max<int64_t>(1, result[2]) : tile_rows};
+}
 
 struct AxisTap {
     int32_t rank;   // position of the tap in the order of k
@@ -97,6 +125,18 @@ void check_conv(const ConvShape& s, const char* op) {
 }
 
 struct ConvPlanOwner::Storage {
+    Storage(const ConvShape& shape, ConvPass pass, int tile_rows);
+    static Storage* find(const ConvShape& shape, ConvPass pass, int tile_rows);
+    void drop() {
+        if (refs.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    }
+    size_t bytes() const {
+        return tiles.size() * sizeof(ConvTile) + pixel_base.size() * sizeof(int64_t) +
+               pixel_row.size() * sizeof(int32_t) + runs.size() * sizeof(ConvRun);
+    }
+
+    std::atomic<int> refs{1};
+    ConvPlan plan;
     std::vector<ConvChunk> chunks;
     std::vector<ConvTile> tiles;
     std::vector<int64_t> pixel_base;
@@ -105,11 +145,85 @@ struct ConvPlanOwner::Storage {
     std::vector<int32_t> run_begin;
 };
 
-ConvPlanOwner::~ConvPlanOwner() { delete storage_; }
+ConvPlanOwner::ConvPlanOwner(const ConvShape& shape, ConvPass pass, int tile_rows)
+    : storage_(Storage::find(shape, pass, tile_rows)) {
+    plan = storage_->plan;
+}
 
-ConvPlanOwner::ConvPlanOwner(const ConvShape& s, ConvPass pass, int tile_rows) : storage_(nullptr) {
-    auto owner = std::make_unique<Storage>();
-    Storage& st = *owner;
+ConvPlanOwner::~ConvPlanOwner() { storage_->drop(); }
+
+namespace {
+
+// All that a plan depends on.
+using PlanKey = std::array<int64_t, 24>;
+
+PlanKey plan_key(const ConvShape& s, ConvPass pass, int tile_rows) {
+    PlanKey key{static_cast<int64_t>(pass), tile_rows, s.batch, s.in_channels, s.out_channels,
+                s.groups};
+    size_t at = 6;
+    for (const int64_t* list : {s.in, s.out, s.kernel, s.stride, s.dilation, s.pad_lo})
+        for (int d = 0; d < 3; ++d) key[at++] = list[d];
+    return key;
+}
+
+}  // namespace
+
+// The plans used last, a few megabytes of them.
+ConvPlanOwner::Storage* ConvPlanOwner::Storage::find(const ConvShape& shape, ConvPass pass,
+                                                     int tile_rows) {
+    struct Entry {
+        PlanKey key;
+        uint64_t used;
+        Storage* plan;
+    };
+    struct Cache {
+        std::mutex lock;
+        std::vector<Entry> entries;
+        size_t bytes = 0;
+        uint64_t clock = 0;
+        void drop(size_t i) {
+            bytes -= entries[i].plan->bytes();
+            entries[i].plan->drop();
+            entries[i] = entries.back();
+            entries.pop_back();
+        }
+    };
+    constexpr size_t kMaxBytes = size_t{32} << 20, kMaxPlans = 512;
+    static Cache& cache = *new Cache;  // never destroyed: threads outlive static objects
+    const PlanKey key = plan_key(shape, pass, tile_rows);
+    const auto take = [&]() -> Storage* {
+        for (Entry& e : cache.entries) {
+            if (e.key != key) continue;
+            e.used = ++cache.clock;
+            e.plan->refs.fetch_add(1, std::memory_order_relaxed);
+            return e.plan;
+        }
+        return nullptr;
+    };
+    {
+        const std::lock_guard guard(cache.lock);
+        if (Storage* plan = take()) return plan;
+    }
+    auto made = std::make_unique<Storage>(shape, pass, tile_rows);
+    const size_t bytes = made->bytes();
+    const std::lock_guard guard(cache.lock);
+    if (Storage* plan = take()) return plan;  // made by another thread meanwhile
+    if (bytes <= kMaxBytes / 4) {
+        made->refs.store(2, std::memory_order_relaxed);
+        cache.entries.push_back({key, ++cache.clock, made.get()});
+        cache.bytes += bytes;
+        while (cache.bytes > kMaxBytes || cache.entries.size() > kMaxPlans) {
+            size_t oldest = 0;
+            for (size_t i = 1; i < cache.entries.size(); ++i)
+                if (cache.entries[i].used < cache.entries[oldest].used) oldest = i;
+            cache.drop(oldest);
+        }
+    }
+    return made.release();
+}
+
+ConvPlanOwner::Storage::Storage(const ConvShape& s, ConvPass pass, int tile_rows) {
+    Storage& st = *this;
     const bool forward = pass == ConvPass::kForward;
     const int64_t* source = forward ? s.in : s.out;
     const int64_t* result = forward ? s.out : s.in;
@@ -217,14 +331,21 @@ ConvPlanOwner::ConvPlanOwner(const ConvShape& s, ConvPass pass, int tile_rows) :
     };
 
     const int64_t image = plan.result_image;
-    plan.images = image >= kChunkPixels || image == 0 ? 1 : std::min(s.batch, kChunkPixels / image);
+    const ChunkSize chunk =
+        chunk_size(s, plan.k, (forward ? s.out_channels : s.in_channels) / s.groups, result,
+                   tile_rows);
+    plan.whole_rows = chunk.whole_rows;
+    plan.images =
+        image >= chunk.pixels || image == 0 ? 1 : std::min(s.batch, chunk.pixels / image);
     plan.images = std::max<int64_t>(plan.images, 1);
     plan.full_groups = s.batch / plan.images;
     if (plan.full_groups && image) {
         const int64_t pixels = image * plan.images;
-        const int64_t pieces = (pixels + kChunkPixels - 1) / kChunkPixels;
+        const int64_t units = (pixels + chunk.unit - 1) / chunk.unit;
+        const int64_t pieces = std::min(units, (pixels + chunk.pixels - 1) / chunk.pixels);
         for (int64_t i = 0; i < pieces; ++i)
-            add_chunk(pixels * i / pieces, pixels * (i + 1) / pieces);
+            add_chunk(units * i / pieces * chunk.unit,
+                      std::min(pixels, units * (i + 1) / pieces * chunk.unit));
     }
     plan.full_chunks = st.chunks.size();
     const int64_t tail = s.batch % plan.images;
@@ -238,7 +359,6 @@ ConvPlanOwner::ConvPlanOwner(const ConvShape& s, ConvPass pass, int tile_rows) :
     plan.runs = st.runs.data();
     plan.run_begin = st.run_begin.data();
     plan.task_count = plan.full_groups * plan.full_chunks + plan.tail_chunks;
-    storage_ = owner.release();
 }
 
 ConvPlan::Task ConvPlan::task(int64_t index) const {

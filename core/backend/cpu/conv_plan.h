@@ -48,6 +48,9 @@ struct ConvPlan {
     const ConvRun* runs;
     // Runs of a class and a segment: run_begin[class * (segments + 1) + segment] and the next.
     const int32_t* run_begin;
+    // The weights stay in the second-level cache, so a chunk takes all columns of its pixels at
+    // once: epilogues work on whole rows, and threads share the pixels.
+    bool whole_rows;
 
     // The work is `task_count` times one chunk of one group of images.
     int64_t task_count;
@@ -58,6 +61,8 @@ struct ConvPlan {
     Task task(int64_t index) const;
 };
 
+// A reference to the plan of a geometry. Plans that were used lately are kept: making one costs as
+// much as a small layer on one image.
 // Nothing here is inline: kernels are compiled for several instruction sets, and the linker must
 // not pick one of their copies for everybody.
 class ConvPlanOwner {
@@ -72,7 +77,7 @@ public:
 
 private:
     struct Storage;
-    Storage* storage_;
+    Storage* storage_;  // counts its references
 };
 
 // For the weight gradient: output pixels cut into pieces along a row whose valid taps agree.

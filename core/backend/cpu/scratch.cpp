@@ -46,7 +46,8 @@ thread_local Arena arena;
 
 Scratch::Scratch(size_t bytes) : bytes_(round_up(bytes ? bytes : 1, 64)) {
     Arena& a = arena;
-    if (a.used + bytes_ > a.capacity) [[unlikely]] {
+    // Nested leases that did not fit count too: the next one at the bottom makes room for them.
+    if (a.used + bytes_ > a.capacity || (a.used == 0 && a.wanted > a.capacity)) [[unlikely]] {
         const size_t need = a.used + a.overflow + bytes_;
         if (need > a.wanted) a.wanted = need;
         if (a.used == 0 && a.overflow == 0 && a.wanted <= kKeepBytes) {

@@ -233,7 +233,7 @@ void run_gather(const ConvPlan& plan, const Gather<T>& g) {
     const int64_t depth = min_of(plan.k, kGemmSegment);
     const int64_t block_bytes = depth * kTileCols<T> * static_cast<int64_t>(sizeof(T));
     int64_t count = block_bytes ? kCacheBytes / block_bytes : 1;
-    count = min_of(min_of(count, kMaxBlocks), blocks);
+    count = plan.whole_rows ? blocks : min_of(min_of(count, kMaxBlocks), blocks);
     if (count < 1) count = 1;
     while (count > 1 &&
            plan.task_count * g.groups * blocks_of(blocks, count) < 4 * int64_t{pool_threads()})

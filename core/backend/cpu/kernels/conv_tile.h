@@ -90,6 +90,15 @@ void gather_tile(const GatherArgs<T>& args) {
     const T* p[kRows];
     SN_UNROLL
     for (int i = 0; i < kRows; ++i) p[i] = args.source + args.pixel_base[i];
+    // The result's lines arrive while the sums are made; otherwise the stores would wait for them.
+    if constexpr (!kLanewise) {
+        SN_UNROLL
+        for (int i = 0; i < kRows; ++i) {
+            const T* y = args.result + args.pixel_row[i] * args.result_ld;
+            SN_UNROLL
+            for (int j = 0; j < kVectors; ++j) __builtin_prefetch(y + j * kL, 1);
+        }
+    }
     V acc[kRows][kVectors] = {};
     for (const ConvRun* run = args.runs; run != args.runs_end; ++run) {
         const T* w = args.weight + static_cast<int64_t>(run->k) * kTileCols<T>;

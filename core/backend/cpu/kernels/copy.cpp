@@ -81,6 +81,15 @@ SN_INLINE void transpose_block(char* dst, int64_t dj, const char* src, int64_t s
     for (int j = 0; j < L; ++j) store(reinterpret_cast<T*>(dst + j * dj), a[j]);
 }
 
+// dst[j][n] = src[n][j] for kCount rows of src, fewer than a block has: an image's few channels.
+template <class T, int kCount>
+SN_INLINE void interleave_rows(char* dst, int64_t dj, const char* src, int64_t si, int64_t nj) {
+    for (int64_t j = 0; j < nj; ++j)
+        for (int n = 0; n < kCount; ++n)
+            std::memcpy(dst + j * dj + n * static_cast<int64_t>(sizeof(T)),
+                        src + n * si + j * static_cast<int64_t>(sizeof(T)), sizeof(T));
+}
+
 // dst + j * dj holds the row i = 0..ni; src + i * si holds the row j = 0..nj.
 using TransposeFn = void (*)(char* dst, const char* src, int64_t ni, int64_t nj, int64_t dj,
                              int64_t si);
@@ -96,8 +105,11 @@ void transpose_piece(char* dst, const char* src, int64_t ni, int64_t nj, int64_t
         for (; j < nj; ++j)
             copy_row<T>(dst + j * dj + i * kSize, src + i * si + j * kSize, L, kSize, si);
     }
-    for (int64_t j = 0; i < ni && j < nj; ++j)
-        copy_row<T>(dst + j * dj + i * kSize, src + i * si + j * kSize, ni - i, kSize, si);
+    for (; i + 4 <= ni; i += 4)
+        interleave_rows<T, 4>(dst + i * kSize, dj, src + i * si, si, nj);
+    if (ni - i == 3) interleave_rows<T, 3>(dst + i * kSize, dj, src + i * si, si, nj);
+    if (ni - i == 2) interleave_rows<T, 2>(dst + i * kSize, dj, src + i * si, si, nj);
+    if (ni - i == 1) interleave_rows<T, 1>(dst + i * kSize, dj, src + i * si, si, nj);
 }
 
 // Dimensions without those of size 1, by falling distance in dst, merged where both sides allow it.
@@ -153,7 +165,7 @@ void strided_copy(const TensorView& dst, const TensorView& src) {
 
     // A dimension that is dense in src, while another is dense in dst: blocks are transposed.
     Loop across{1, 0, 0};
-    if (inner.dst == size && inner.src != size && inner.n >= 4) {
+    if (inner.dst == size && inner.src != size) {
         for (int d = 0; d < rank; ++d) {
             if (loops[d].src != size || loops[d].n < 4) continue;
             across = loops[d];
@@ -169,7 +181,7 @@ void strided_copy(const TensorView& dst, const TensorView& src) {
                                          : transpose_piece<uint64_t>;
     // Work is cut into pieces of the inner dimension(s), for every index of the outer ones.
     const int64_t inner_piece = turned ? 256 : 65536 / size;
-    const int64_t across_piece = 64;
+    const int64_t across_piece = inner.n < 16 ? 1024 : 64;
     const int64_t inner_pieces = (inner.n + inner_piece - 1) / inner_piece;
     const int64_t across_pieces = (across.n + across_piece - 1) / across_piece;
     const int64_t pieces = inner_pieces * across_pieces;
