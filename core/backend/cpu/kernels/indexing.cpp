@@ -92,13 +92,63 @@ struct Or {
     }
 };
 
-// How a scatter is cut: by columns where there are enough of them, else by ranges of destinations
-// (every range reads all rows and keeps its own). Both leave the order at a destination alone.
+// How a scatter is cut: by columns where there are enough of them, else by ranges of destinations.
+// Both leave the order at a destination alone.
 constexpr int64_t kColumns = 64;
+
+// Ranges: the sources of a chunk are sorted by the range that they go to, then every range takes
+// its own from chunk after chunk.
+constexpr int64_t kScatterChunk = 16384;
+constexpr int kRanges = 64;
+struct Order {
+    uint32_t* sources;  // of each chunk, by range
+    uint32_t* ends;     // [chunk][range]
+};
+int64_t scatter_chunks(int64_t n) { return (n + kScatterChunk - 1) / kScatterChunk; }
+size_t order_bytes(int64_t n) {
+    return (static_cast<size_t>(n + scatter_chunks(n) * kRanges) * sizeof(uint32_t) + 63) / 64 * 64;
+}
+
+// Calls f(source) for all n sources, those of one place in order and by one thread.
+template <class F>
+void by_ranges(const int64_t* places, int64_t n, int64_t out_count, const Order& order, F f) {
+    int shift = 0;
+    while ((out_count - 1) >> shift >= kRanges) ++shift;
+    const int64_t chunks = scatter_chunks(n);
+    parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t k = begin; k < end; ++k) {
+            const int64_t first = k * kScatterChunk;
+            const int64_t stop = first + kScatterChunk < n ? first + kScatterChunk : n;
+            uint32_t* ends = order.ends + k * kRanges;
+            uint32_t counts[kRanges] = {};
+            for (int64_t i = first; i < stop; ++i) ++counts[places[i] >> shift];
+            uint32_t at = static_cast<uint32_t>(first);
+            for (int r = 0; r < kRanges; ++r) {
+                ends[r] = at;
+                at += counts[r];
+            }
+            for (int64_t i = first; i < stop; ++i)
+                order.sources[ends[places[i] >> shift]++] = static_cast<uint32_t>(i);
+        }
+    });
+    parallel_for(kRanges, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+            for (int64_t k = 0; k < chunks; ++k) {
+                const uint32_t* ends = order.ends + k * kRanges;
+                const uint32_t from =
+                    r ? ends[r - 1] : static_cast<uint32_t>(k * kScatterChunk);
+                for (uint32_t i = from; i < ends[r]; ++i) f(order.sources[i]);
+            }
+        }
+    });
+}
+
+// Sorting sources first would not pay, or their numbers would not fit.
+bool in_order(int64_t n) { return pool_threads() == 1 || n >= int64_t{1} << 32; }
 
 template <class T, class Op>
 void scatter_rows(T* out, const T* values, const int64_t* rows, int64_t outer, int64_t n,
-                  int64_t out_rows, int64_t inner) {
+                  int64_t out_rows, int64_t inner, const Order& order) {
     const int64_t blocks = (inner + kColumns - 1) / kColumns;
     if (outer * blocks > 1 || n < 16384) {
         const int64_t width = inner < kColumns ? inner : kColumns;
@@ -117,15 +167,14 @@ void scatter_rows(T* out, const T* values, const int64_t* rows, int64_t outer, i
                      });
         return;
     }
-    const int64_t parts = pool_threads();
-    parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
-        const int64_t low = out_rows * begin / parts, high = out_rows * end / parts;
-        for (int64_t i = 0; i < n; ++i) {
-            if (rows[i] < low || rows[i] >= high) continue;
-            for (int64_t c = 0; c < inner; ++c)
-                Op::apply(out[rows[i] * inner + c], values[i * inner + c]);
-        }
-    });
+    const auto one = [&](int64_t i) {
+        for (int64_t c = 0; c < inner; ++c)
+            Op::apply(out[rows[i] * inner + c], values[i * inner + c]);
+    };
+    if (in_order(n))
+        for (int64_t i = 0; i < n; ++i) one(i);
+    else
+        by_ranges(rows, n, out_rows, order, one);
 }
 
 // --- lines: gather and scatter along an axis ----------------------------------------------------
@@ -169,7 +218,7 @@ void gather_places(T* out, const T* x, const int64_t* places, int64_t n) {
 
 template <class T, class Op>
 void scatter_places(T* out, const T* values, const int64_t* places, int64_t outer, int64_t n,
-                    int64_t inner, int64_t out_count) {
+                    int64_t inner, int64_t out_count, const Order& order) {
     const int64_t blocks = (inner + kColumns - 1) / kColumns;
     if (outer * blocks > 1 || n < 16384) {
         const int64_t width = inner < kColumns ? inner : kColumns;
@@ -186,13 +235,12 @@ void scatter_places(T* out, const T* values, const int64_t* places, int64_t oute
         });
         return;
     }
-    const int64_t parts = pool_threads(), count = n * inner;
-    parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
-        const int64_t low = out_count * begin / parts, high = out_count * end / parts;
-        for (int64_t e = 0; e < count; ++e) {
-            if (places[e] >= low && places[e] < high) Op::apply(out[places[e]], values[e]);
-        }
-    });
+    const int64_t count = n * inner;
+    const auto one = [&](int64_t e) { Op::apply(out[places[e]], values[e]); };
+    if (in_order(count))
+        for (int64_t e = 0; e < count; ++e) one(e);
+    else
+        by_ranges(places, count, out_count, order, one);
 }
 
 // --- dtypes: 16-bit floats are summed in f32 and rounded once
@@ -242,11 +290,20 @@ void dispatch_scatter(const TensorView& x, const TensorView& out, const TensorVi
     }
 }
 
-// Positions first, 64-byte aligned; then f32 sums where they are needed.
+// Positions first, 64-byte aligned; for scatters then the order of sources; then f32 sums where they
+// are needed.
 size_t positions_bytes(int64_t count) { return (static_cast<size_t>(count) * 8 + 63) / 64 * 64; }
+Order order_in(const KernelCall& c, int64_t count) {
+    uint32_t* at = reinterpret_cast<uint32_t*>(static_cast<char*>(c.workspace) +
+                                               positions_bytes(count));
+    return {at, at + count};
+}
+char* scratch_behind(const KernelCall& c, int64_t count) {
+    return static_cast<char*>(c.workspace) + positions_bytes(count) + order_bytes(count);
+}
 size_t scatter_bytes(int64_t positions, const TensorView& out, const TensorView& values,
                      bool accumulate) {
-    size_t bytes = positions_bytes(positions);
+    size_t bytes = positions_bytes(positions) + order_bytes(positions);
     if (accumulate && is_half(out.dtype))
         bytes += static_cast<size_t>(count_elements(out) + count_elements(values)) * sizeof(float);
     return bytes;
@@ -276,11 +333,12 @@ void index_add(const KernelCall& c) {
     const int64_t outer = product(x.shape, 0, axis), inner = product(x.shape, axis + 1, x.rank);
     int64_t* rows = static_cast<int64_t*>(c.workspace);
     resolve("index_add", indices, axis, size, true, rows);
-    dispatch_scatter(x, out, values, true, static_cast<char*>(c.workspace) + positions_bytes(n),
+    dispatch_scatter(x, out, values, true, scratch_behind(c, n),
                      [&](auto* to, auto* from, auto op) {
                          using T = __typeof__(*to);
                          if (outer * n * inner > 0)
-                             scatter_rows<T, decltype(op)>(to, from, rows, outer, n, size, inner);
+                             scatter_rows<T, decltype(op)>(to, from, rows, outer, n, size, inner,
+                                                           order_in(c, n));
                      });
 }
 size_t index_add_workspace(const KernelCall& c) {
@@ -309,12 +367,12 @@ void scatter(const KernelCall& c) {
     const int64_t outer = product(indices.shape, 0, axis);
     const int64_t inner = product(indices.shape, axis + 1, indices.rank);
     dispatch_scatter(
-        x, out, values, c.attrs[1] != 0, static_cast<char*>(c.workspace) + positions_bytes(count),
+        x, out, values, c.attrs[1] != 0, scratch_behind(c, count),
         [&](auto* to, auto* from, auto op) {
             using T = __typeof__(*to);
             if (count > 0) {
                 scatter_places<T, decltype(op)>(to, from, places, outer, indices.shape[axis], inner,
-                                                count_elements(out));
+                                                count_elements(out), order_in(c, count));
             }
         });
 }
@@ -353,12 +411,13 @@ void scatter_nd(const KernelCall& c) {
     int64_t* rows = static_cast<int64_t*>(c.workspace);
     resolve_nd("scatter_nd", x, c.in + 2, count, rows);
     dispatch_scatter(x, out, values, c.attrs[0] != 0,
-                     static_cast<char*>(c.workspace) + positions_bytes(n),
+                     scratch_behind(c, n),
                      [&](auto* to, auto* from, auto op) {
                          using T = __typeof__(*to);
                          if (n * inner > 0) {
                              scatter_rows<T, decltype(op)>(to, from, rows, 1, n,
-                                                           product(x.shape, 0, count), inner);
+                                                           product(x.shape, 0, count), inner,
+                                                           order_in(c, n));
                          }
                      });
 }
