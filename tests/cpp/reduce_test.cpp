@@ -391,8 +391,8 @@ void check_half(ReduceKind kind, DType dtype, const Layout& l, uint64_t axes, ui
     reduce(call);
     int bad = 0;
     for (size_t i = 0; i < results; ++i)
-        bad += got[i] != narrow(want[i]) || got_mean[i] != narrow(want_mean[i]) ||
-               at[i] != want_at[i];
+        bad +=
+            got[i] != narrow(want[i]) || got_mean[i] != narrow(want_mean[i]) || at[i] != want_at[i];
     if (bad)
         std::fprintf(stderr, "kind %d %s axes %llx of %zu dims, span %lld: %d\n",
                      static_cast<int>(kind), dtype_name(dtype),
@@ -407,8 +407,8 @@ void check_wide(DType dtype, const Layout& l, uint64_t axes, uint32_t seed) {
     fill_random(data, seed, false);
     for (size_t i = 0; i < data.size(); ++i)  // with runs of the extremes, which overflow first
         if (i % 5000 > 2500)
-            data[i] = i % 10000 > 5000 ? std::numeric_limits<T>::max()
-                                       : std::numeric_limits<T>::lowest();
+            data[i] =
+                i % 10000 > 5000 ? std::numeric_limits<T>::max() : std::numeric_limits<T>::lowest();
     std::vector<int64_t> exact(data.begin(), data.end()), got(data.size() + 1), want(got);
     ReduceCall call{ReduceKind::kSum,
                     dtype,

@@ -68,9 +68,7 @@ private:
     int64_t offset_of(int64_t outer) const;
     // Of an element that the leaves read from a copy.
     int64_t staged_size() const { return convert_ ? size_ : in_size_; }
-    int64_t staging_bytes(int64_t count) const {
-        return (std::min(n_, count) * 8 + 63) / 64 * 64;
-    }
+    int64_t staging_bytes(int64_t count) const { return (std::min(n_, count) * 8 + 63) / 64 * 64; }
     void stage(void* dst, int64_t in_offset, int64_t first, int64_t count, char* raw) const;
     void stage_piece(char* dst, const char* src, int64_t stride, int64_t count, char* raw) const;
     void write(const char* from, DType dtype, void* out) const;
@@ -296,8 +294,7 @@ void Reduction::run_rows(int64_t begin, int64_t end) {
         // An index is looked for while the rows are in cache.
         if (arg_) rows = std::min(rows, std::max<int64_t>(1, 65536 / (count * in_size_)));
         rows_(x, stride, rows, count, value_ + unit * size_, m2_ ? m2_ + unit * size_ : nullptr);
-        if (arg_)
-            reduce_.find[leaf_](x, stride, rows, count, value_ + unit * size_, index_ + unit);
+        if (arg_) reduce_.find[leaf_](x, stride, rows, count, value_ + unit * size_, index_ + unit);
         unit += rows;
     }
 }

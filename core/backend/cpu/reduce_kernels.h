@@ -7,8 +7,9 @@ namespace sn::cpu {
 
 // The leaves under reduce.cpp and the tile interpreter, compiled once per instruction set. Results
 // and partials are of the compute dtype (f32 for f16 and bf16, whose elements are widened as they
-// are read; merge and divide, which see partials only, have none for them). They define the tree of design note 001:
-// blocks of 1,024 elements, 16 lanes in a block, pairwise over lanes and then over blocks.
+// are read; merge and divide, which see partials only, have none for them). They define the tree of
+// design note 001: blocks of 1,024 elements, 16 lanes in a block, pairwise over lanes and then over
+// blocks.
 inline constexpr int64_t kReduceBlock = 1024;
 inline constexpr int kReduceLanes = 16;
 // Sixty-four blocks, a power of two, so that a tree over chunks of blocks is the tree over blocks.

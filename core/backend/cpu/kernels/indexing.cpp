@@ -73,6 +73,30 @@ void gather_rows(char* out, const char* x, const int64_t* rows, int64_t outer, i
     });
 }
 
+// One element per index, checked as it is read: out[i] = x[indices[i]].
+template <class T, class I>
+void take_elements(const char* op, T* out, const T* x, const TensorView& indices, int64_t axis,
+                   int64_t size, bool negative) {
+    const I* from = indices.as<I>();
+    const int64_t wrap = negative ? size : 0;
+    parallel_for(count_elements(indices), 16384, [&](int64_t begin, int64_t end) {
+        constexpr int64_t kPiece = 512;
+        int64_t rows[kPiece];
+        for (int64_t i = begin; i < end; i += kPiece) {
+            const int64_t n = end - i < kPiece ? end - i : kPiece;
+            int bad = 0;
+            for (int64_t j = 0; j < n; ++j) {
+                const int64_t given = from[i + j];
+                rows[j] = given + (given < 0 ? wrap : 0);
+                bad |= static_cast<uint64_t>(rows[j]) >= static_cast<uint64_t>(size);
+            }
+            for (int64_t j = 0; bad && j < n; ++j)
+                checked(op, indices, i + j, axis, size, negative);
+            for (int64_t j = 0; j < n; ++j) out[i + j] = x[rows[j]];
+        }
+    });
+}
+
 struct Set {
     template <class T>
     SN_INLINE static void apply(T& to, T v) {
@@ -96,59 +120,36 @@ struct Or {
 // Both leave the order at a destination alone.
 constexpr int64_t kColumns = 64;
 
-// Ranges: the sources of a chunk are sorted by the range that they go to, then every range takes
-// its own from chunk after chunk.
-constexpr int64_t kScatterChunk = 16384;
-constexpr int kRanges = 64;
-struct Order {
-    uint32_t* sources;  // of each chunk, by range
-    uint32_t* ends;     // [chunk][range]
-};
-int64_t scatter_chunks(int64_t n) { return (n + kScatterChunk - 1) / kScatterChunk; }
-size_t order_bytes(int64_t n) {
-    return (static_cast<size_t>(n + scatter_chunks(n) * kRanges) * sizeof(uint32_t) + 63) / 64 * 64;
-}
-
-// Calls f(source) for all n sources, those of one place in order and by one thread.
+// Calls f(source) for all n sources, those of one place in order and by one thread. Every range
+// looks at all places, some thousands at a time, and lists its own without a branch: half of the
+// branches would be mispredicted.
 template <class F>
-void by_ranges(const int64_t* places, int64_t n, int64_t out_count, const Order& order, F f) {
-    int shift = 0;
-    while ((out_count - 1) >> shift >= kRanges) ++shift;
-    const int64_t chunks = scatter_chunks(n);
-    parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
-        for (int64_t k = begin; k < end; ++k) {
-            const int64_t first = k * kScatterChunk;
-            const int64_t stop = first + kScatterChunk < n ? first + kScatterChunk : n;
-            uint32_t* ends = order.ends + k * kRanges;
-            uint32_t counts[kRanges] = {};
-            for (int64_t i = first; i < stop; ++i) ++counts[places[i] >> shift];
-            uint32_t at = static_cast<uint32_t>(first);
-            for (int r = 0; r < kRanges; ++r) {
-                ends[r] = at;
-                at += counts[r];
+void by_ranges(const int64_t* places, int64_t n, int64_t out_count, F f) {
+    const int64_t ranges = pool_threads();
+    if (ranges == 1) {
+        for (int64_t i = 0; i < n; ++i) f(i);
+        return;
+    }
+    parallel_for(ranges, 1, [&](int64_t begin, int64_t end) {
+        constexpr int64_t kPiece = 2048;
+        int32_t list[kPiece];
+        const int64_t low = out_count * begin / ranges, high = out_count * end / ranges;
+        const uint64_t width = static_cast<uint64_t>(high - low);
+        for (int64_t i = 0; i < n; i += kPiece) {
+            const int64_t count = n - i < kPiece ? n - i : kPiece;
+            int64_t kept = 0;
+            for (int64_t j = 0; j < count; ++j) {
+                list[kept] = static_cast<int32_t>(j);
+                kept += static_cast<uint64_t>(places[i + j] - low) < width;
             }
-            for (int64_t i = first; i < stop; ++i)
-                order.sources[ends[places[i] >> shift]++] = static_cast<uint32_t>(i);
-        }
-    });
-    parallel_for(kRanges, 1, [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) {
-            for (int64_t k = 0; k < chunks; ++k) {
-                const uint32_t* ends = order.ends + k * kRanges;
-                const uint32_t from =
-                    r ? ends[r - 1] : static_cast<uint32_t>(k * kScatterChunk);
-                for (uint32_t i = from; i < ends[r]; ++i) f(order.sources[i]);
-            }
+            for (int64_t j = 0; j < kept; ++j) f(i + list[j]);
         }
     });
 }
-
-// Sorting sources first would not pay, or their numbers would not fit.
-bool in_order(int64_t n) { return pool_threads() == 1 || n >= int64_t{1} << 32; }
 
 template <class T, class Op>
 void scatter_rows(T* out, const T* values, const int64_t* rows, int64_t outer, int64_t n,
-                  int64_t out_rows, int64_t inner, const Order& order) {
+                  int64_t out_rows, int64_t inner) {
     const int64_t blocks = (inner + kColumns - 1) / kColumns;
     if (outer * blocks > 1 || n < 16384) {
         const int64_t width = inner < kColumns ? inner : kColumns;
@@ -171,10 +172,7 @@ void scatter_rows(T* out, const T* values, const int64_t* rows, int64_t outer, i
         for (int64_t c = 0; c < inner; ++c)
             Op::apply(out[rows[i] * inner + c], values[i * inner + c]);
     };
-    if (in_order(n))
-        for (int64_t i = 0; i < n; ++i) one(i);
-    else
-        by_ranges(rows, n, out_rows, order, one);
+    by_ranges(rows, n, out_rows, one);
 }
 
 // --- lines: gather and scatter along an axis ----------------------------------------------------
@@ -218,7 +216,7 @@ void gather_places(T* out, const T* x, const int64_t* places, int64_t n) {
 
 template <class T, class Op>
 void scatter_places(T* out, const T* values, const int64_t* places, int64_t outer, int64_t n,
-                    int64_t inner, int64_t out_count, const Order& order) {
+                    int64_t inner, int64_t out_count) {
     const int64_t blocks = (inner + kColumns - 1) / kColumns;
     if (outer * blocks > 1 || n < 16384) {
         const int64_t width = inner < kColumns ? inner : kColumns;
@@ -237,10 +235,7 @@ void scatter_places(T* out, const T* values, const int64_t* places, int64_t oute
     }
     const int64_t count = n * inner;
     const auto one = [&](int64_t e) { Op::apply(out[places[e]], values[e]); };
-    if (in_order(count))
-        for (int64_t e = 0; e < count; ++e) one(e);
-    else
-        by_ranges(places, count, out_count, order, one);
+    by_ranges(places, count, out_count, one);
 }
 
 // --- dtypes: 16-bit floats are summed in f32 and rounded once
@@ -290,20 +285,14 @@ void dispatch_scatter(const TensorView& x, const TensorView& out, const TensorVi
     }
 }
 
-// Positions first, 64-byte aligned; for scatters then the order of sources; then f32 sums where they
-// are needed.
+// Positions first, 64-byte aligned; then f32 sums where they are needed.
 size_t positions_bytes(int64_t count) { return (static_cast<size_t>(count) * 8 + 63) / 64 * 64; }
-Order order_in(const KernelCall& c, int64_t count) {
-    uint32_t* at = reinterpret_cast<uint32_t*>(static_cast<char*>(c.workspace) +
-                                               positions_bytes(count));
-    return {at, at + count};
-}
 char* scratch_behind(const KernelCall& c, int64_t count) {
-    return static_cast<char*>(c.workspace) + positions_bytes(count) + order_bytes(count);
+    return static_cast<char*>(c.workspace) + positions_bytes(count);
 }
 size_t scatter_bytes(int64_t positions, const TensorView& out, const TensorView& values,
                      bool accumulate) {
-    size_t bytes = positions_bytes(positions) + order_bytes(positions);
+    size_t bytes = positions_bytes(positions);
     if (accumulate && is_half(out.dtype))
         bytes += static_cast<size_t>(count_elements(out) + count_elements(values)) * sizeof(float);
     return bytes;
@@ -316,6 +305,24 @@ void take_rows(const KernelCall& c, const char* op, int64_t axis, bool negative)
     const int at = static_cast<int>(axis);
     const int64_t n = count_elements(indices);
     const int64_t outer = product(x.shape, 0, at), inner = product(x.shape, at + 1, x.rank);
+    if (outer * inner == 1) {
+        const auto typed = [&](auto zero) {
+            using T = decltype(zero);
+            if (indices.dtype == DType::kI32)
+                take_elements<T, int32_t>(op, c.out[0].as<T>(), x.as<T>(), indices, axis,
+                                          x.shape[at], negative);
+            else
+                take_elements<T, int64_t>(op, c.out[0].as<T>(), x.as<T>(), indices, axis,
+                                          x.shape[at], negative);
+        };
+        switch (element_size(x.dtype)) {
+            case 1: typed(uint8_t()); break;
+            case 2: typed(uint16_t()); break;
+            case 4: typed(uint32_t()); break;
+            default: typed(uint64_t());
+        }
+        return;
+    }
     int64_t* rows = static_cast<int64_t*>(c.workspace);
     resolve(op, indices, axis, x.shape[at], negative, rows);
     if (outer * n * inner == 0) return;
@@ -337,8 +344,7 @@ void index_add(const KernelCall& c) {
                      [&](auto* to, auto* from, auto op) {
                          using T = __typeof__(*to);
                          if (outer * n * inner > 0)
-                             scatter_rows<T, decltype(op)>(to, from, rows, outer, n, size, inner,
-                                                           order_in(c, n));
+                             scatter_rows<T, decltype(op)>(to, from, rows, outer, n, size, inner);
                      });
 }
 size_t index_add_workspace(const KernelCall& c) {
@@ -366,15 +372,15 @@ void scatter(const KernelCall& c) {
     resolve_lines("scatter", indices, x.shape, axis, places);
     const int64_t outer = product(indices.shape, 0, axis);
     const int64_t inner = product(indices.shape, axis + 1, indices.rank);
-    dispatch_scatter(
-        x, out, values, c.attrs[1] != 0, scratch_behind(c, count),
-        [&](auto* to, auto* from, auto op) {
-            using T = __typeof__(*to);
-            if (count > 0) {
-                scatter_places<T, decltype(op)>(to, from, places, outer, indices.shape[axis], inner,
-                                                count_elements(out), order_in(c, count));
-            }
-        });
+    dispatch_scatter(x, out, values, c.attrs[1] != 0, scratch_behind(c, count),
+                     [&](auto* to, auto* from, auto op) {
+                         using T = __typeof__(*to);
+                         if (count > 0) {
+                             scatter_places<T, decltype(op)>(to, from, places, outer,
+                                                             indices.shape[axis], inner,
+                                                             count_elements(out));
+                         }
+                     });
 }
 size_t scatter_workspace(const KernelCall& c) {
     return scatter_bytes(count_elements(c.in[1]), c.out[0], c.in[2], c.attrs[1] != 0);
@@ -410,14 +416,12 @@ void scatter_nd(const KernelCall& c) {
     const int64_t n = count_elements(c.in[2]), inner = product(x.shape, count, x.rank);
     int64_t* rows = static_cast<int64_t*>(c.workspace);
     resolve_nd("scatter_nd", x, c.in + 2, count, rows);
-    dispatch_scatter(x, out, values, c.attrs[0] != 0,
-                     scratch_behind(c, n),
+    dispatch_scatter(x, out, values, c.attrs[0] != 0, scratch_behind(c, n),
                      [&](auto* to, auto* from, auto op) {
                          using T = __typeof__(*to);
                          if (n * inner > 0) {
                              scatter_rows<T, decltype(op)>(to, from, rows, 1, n,
-                                                           product(x.shape, 0, count), inner,
-                                                           order_in(c, n));
+                                                           product(x.shape, 0, count), inner);
                          }
                      });
 }

@@ -475,14 +475,12 @@ void reduce_half_columns(const E* base, const int64_t* offsets, int64_t n, int64
     for (; i + 4 * L <= n; i += 4 * L) {
         const int64_t* o = offsets + i;
         for (int l = 0; l < L; ++l) {
-            half_step<E, Op, 4>(acc + l * width,
-                                {base + o[l], base + o[l + L], base + o[l + 2 * L],
-                                 base + o[l + 3 * L]},
-                                width);
+            half_step<E, Op, 4>(
+                acc + l * width,
+                {base + o[l], base + o[l + L], base + o[l + 2 * L], base + o[l + 3 * L]}, width);
         }
     }
-    for (; i < n; ++i)
-        half_step<E, Op, 1>(acc + (i % L) * width, {base + offsets[i]}, width);
+    for (; i < n; ++i) half_step<E, Op, 1>(acc + (i % L) * width, {base + offsets[i]}, width);
     fold_columns<float, Op>(acc, n, width, out);
 }
 
@@ -494,28 +492,28 @@ void reduce_columns(const E* base, const int64_t* offsets, int64_t n, int64_t wi
         reduce_half_columns<E, Op>(base, offsets, n, width, acc, out);
         return;
     } else {
-    int64_t i = 0;
-    for (; i < n && i < kReduceLanes; ++i) {
-        column_start<T, Op>(acc + i * width, base + offsets[i], width);
-    }
-    for (; i + 4 * kReduceLanes <= n; i += 4 * kReduceLanes) {
-        const int64_t* o = offsets + i;
-        for (int l = 0; l < kReduceLanes; ++l) {
-            column_step4<T, Op>(acc + l * width, base + o[l], base + o[l + kReduceLanes],
-                                base + o[l + 2 * kReduceLanes], base + o[l + 3 * kReduceLanes],
-                                width);
+        int64_t i = 0;
+        for (; i < n && i < kReduceLanes; ++i) {
+            column_start<T, Op>(acc + i * width, base + offsets[i], width);
         }
-    }
-    for (; i + 2 * kReduceLanes <= n; i += 2 * kReduceLanes) {
-        for (int l = 0; l < kReduceLanes; ++l) {
-            column_step2<T, Op>(acc + l * width, base + offsets[i + l],
-                                base + offsets[i + l + kReduceLanes], width);
+        for (; i + 4 * kReduceLanes <= n; i += 4 * kReduceLanes) {
+            const int64_t* o = offsets + i;
+            for (int l = 0; l < kReduceLanes; ++l) {
+                column_step4<T, Op>(acc + l * width, base + o[l], base + o[l + kReduceLanes],
+                                    base + o[l + 2 * kReduceLanes], base + o[l + 3 * kReduceLanes],
+                                    width);
+            }
         }
-    }
-    for (; i < n; ++i) {
-        column_step<T, Op>(acc + (i % kReduceLanes) * width, base + offsets[i], width);
-    }
-    fold_columns<T, Op>(acc, n, width, out);
+        for (; i + 2 * kReduceLanes <= n; i += 2 * kReduceLanes) {
+            for (int l = 0; l < kReduceLanes; ++l) {
+                column_step2<T, Op>(acc + l * width, base + offsets[i + l],
+                                    base + offsets[i + l + kReduceLanes], width);
+            }
+        }
+        for (; i < n; ++i) {
+            column_step<T, Op>(acc + (i % kReduceLanes) * width, base + offsets[i], width);
+        }
+        fold_columns<T, Op>(acc, n, width, out);
     }
 }
 

@@ -170,7 +170,7 @@ typename P::Item* sort_items(typename P::Item* a, typename P::Item* b, int64_t n
 // second-level cache. Items of one row differ or are the same number: there is one sorted order.
 constexpr int64_t kSide = 16;
 template <class P>
-inline constexpr int64_t kNetworkRow = sizeof(typename P::Item) == 16 ? 0
+inline constexpr int64_t kNetworkRow = sizeof(typename P::Item) == 16  ? 0
                                        : sizeof(typename P::Item) == 8 ? 512
                                                                        : 1024;
 template <class Item>
