@@ -37,6 +37,13 @@ void infer_extremum(InferCall& c) {
     infer_reduce(c);
 }
 
+// Of bools and integers of fewer than 64 bits.
+void infer_sum_wide(InferCall& c) {
+    const DType from = c.in[0]->dtype;
+    infer_reduce(c);
+    c.out[0].dtype = is_unsigned_int(from) ? DType::kU64 : DType::kI64;
+}
+
 void infer_mean(InferCall& c) {
     require_float(c.op, "x", c.in[0]->dtype);
     infer_reduce(c);
@@ -208,8 +215,14 @@ Tensor truth(const Tensor& x) { return is_bool(x.dtype()) ? x : not_equal(x, 0);
 
 }  // namespace
 
+// Many integers are widened as they are read, few in a loop that what comes before and after may
+// share; the sums are exact either way.
+constexpr int64_t kManyIntegers = 1 << 15;
+
 Tensor sum(const Tensor& x, DimSpan axes, bool keepdims) {
-    static const OpId id = find_op("sum");
+    static const OpId id = find_op("sum"), wide = find_op("sum_wide");
+    if (!is_float(x.dtype()) && dtype_size(x.dtype()) < 8 && numel(x.shape()) >= kManyIntegers)
+        return call_reduce(wide, "sum", x, axes, keepdims);
     return call_reduce(id, "sum", widened(x), axes, keepdims);
 }
 Tensor prod(const Tensor& x, DimSpan axes, bool keepdims) {
@@ -630,6 +643,11 @@ void register_reduction(const char* name, ReduceKind kind, InferFn infer, GradFn
 void register_reduce_ops() {
     const uint32_t x = save_in(0), y = save_out(0);
     register_reduction("sum", ReduceKind::kSum, infer_reduce, grad_sum, 0, "Sum over axes.");
+    register_op({.name = "sum_wide",
+                 .schema = kReduceSchema,
+                 .doc = "Sum of bools or integers over axes, in 64 bits.",
+                 .infer = infer_sum_wide,
+                 .layout = Layout::kAny});
     register_reduction("prod", ReduceKind::kProd, infer_reduce, grad_prod, x, "Product over axes.");
     register_reduction("max", ReduceKind::kMax, infer_extremum, grad_extremum, x | y,
                        "Largest element over axes.");

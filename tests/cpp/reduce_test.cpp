@@ -353,6 +353,124 @@ TEST(empty) {
         "nothing");
 }
 
+namespace {
+
+// A half is widened exactly, so its reductions are those of the widened numbers, rounded once.
+void check_half(ReduceKind kind, DType dtype, const Layout& l, uint64_t axes, uint32_t seed) {
+    const auto narrow = [&](float v) {
+        return dtype == DType::kF16 ? f32_to_f16(v) : f32_to_bf16(v);
+    };
+    std::vector<float> wide(static_cast<size_t>(std::max<int64_t>(l.span, 1)));
+    fill_random(wide, seed, seed % 3 == 0);
+    std::vector<uint16_t> data(wide.size());
+    for (size_t i = 0; i < data.size(); ++i) {
+        data[i] = narrow(wide[i]);
+        wide[i] = dtype == DType::kF16 ? f16_to_f32(data[i]) : bf16_to_f32(data[i]);
+    }
+    const size_t results = data.size() + 1;
+    const bool arg = kind == ReduceKind::kArgMax || kind == ReduceKind::kArgMin;
+    std::vector<uint16_t> got(results), got_mean(results);
+    std::vector<float> want(results), want_mean(results);
+    std::vector<int64_t> at(results), want_at(results);
+    ReduceCall call{kind,
+                    dtype,
+                    arg ? DType::kI64 : dtype,
+                    static_cast<int>(l.shape.size()),
+                    l.shape.data(),
+                    l.strides.data(),
+                    axes,
+                    data.data() + l.offset,
+                    arg ? static_cast<void*>(at.data()) : got.data()};
+    if (kind == ReduceKind::kVar) call.out_mean = got_mean.data();
+    reduce(call);
+    call.dtype = DType::kF32;
+    call.in = wide.data() + l.offset;
+    if (!arg) call.out_dtype = DType::kF32;
+    call.out = arg ? static_cast<void*>(want_at.data()) : want.data();
+    if (kind == ReduceKind::kVar) call.out_mean = want_mean.data();
+    reduce(call);
+    int bad = 0;
+    for (size_t i = 0; i < results; ++i)
+        bad +=
+            got[i] != narrow(want[i]) || got_mean[i] != narrow(want_mean[i]) || at[i] != want_at[i];
+    if (bad)
+        std::fprintf(stderr, "kind %d %s axes %llx of %zu dims, span %lld: %d\n",
+                     static_cast<int>(kind), dtype_name(dtype),
+                     static_cast<unsigned long long>(axes), l.shape.size(),
+                     static_cast<long long>(l.span), bad);
+    CHECK_EQ(bad, 0);
+}
+
+template <class T>
+void check_wide(DType dtype, const Layout& l, uint64_t axes, uint32_t seed) {
+    std::vector<T> data(static_cast<size_t>(std::max<int64_t>(l.span, 1)));
+    fill_random(data, seed, false);
+    for (size_t i = 0; i < data.size(); ++i)  // with runs of the extremes, which overflow first
+        if (i % 5000 > 2500)
+            data[i] =
+                i % 10000 > 5000 ? std::numeric_limits<T>::max() : std::numeric_limits<T>::lowest();
+    std::vector<int64_t> exact(data.begin(), data.end()), got(data.size() + 1), want(got);
+    ReduceCall call{ReduceKind::kSum,
+                    dtype,
+                    std::is_signed_v<T> ? DType::kI64 : DType::kU64,
+                    static_cast<int>(l.shape.size()),
+                    l.shape.data(),
+                    l.strides.data(),
+                    axes,
+                    data.data() + l.offset,
+                    got.data()};
+    reduce(call);
+    call.dtype = call.out_dtype = DType::kI64;
+    call.in = exact.data() + l.offset;
+    call.out = want.data();
+    reduce(call);
+    CHECK(got == want);
+}
+
+void narrow_inputs() {
+    const std::vector<Layout> layouts = {
+        layout({7}, {0}),
+        layout({140000}, {0}),
+        layout({3000}, {0}, 0, 0),
+        layout({64, 10}, {0, 1}, 3),
+        layout({33, 1030}, {0, 1}),
+        layout({1030, 33}, {0, 1}),
+        layout({70, 2500}, {1, 0}, 1),
+        layout({300, 77}, {1, 0}),
+        layout({2100, 200}, {0, 1}),
+        layout({2, 5, 14, 14}, {0, 1, 2, 3}),
+        layout({6, 48, 15, 15}, {0, 2, 3, 1}),
+    };
+    uint32_t seed = 1;
+    for (const Layout& l : layouts) {
+        for (uint64_t axes = 0; axes < uint64_t{1} << l.shape.size(); ++axes) {
+            for (ReduceKind kind : kFloatKinds) {
+                check_half(kind, DType::kF16, l, axes, seed++);
+                check_half(kind, DType::kBF16, l, axes, seed++);
+            }
+            check_wide<uint8_t>(DType::kU8, l, axes, seed++);
+            check_wide<int8_t>(DType::kI8, l, axes, seed++);
+            check_wide<uint16_t>(DType::kU16, l, axes, seed++);
+            check_wide<int16_t>(DType::kI16, l, axes, seed++);
+            check_wide<uint32_t>(DType::kU32, l, axes, seed++);
+            check_wide<int32_t>(DType::kI32, l, axes, seed++);
+        }
+    }
+}
+
+}  // namespace
+
+TEST(narrow_elements_are_widened_as_they_are_read) {
+    const CpuTables& best = cpu_tables();
+    for (const char* isa : {"avx512", "avx2", "v2", "neon"}) {
+        const CpuTables* tables = find_cpu_tables(isa);
+        if (!tables) continue;
+        set_cpu_tables(*tables);
+        narrow_inputs();
+    }
+    set_cpu_tables(best);
+}
+
 TEST(conversions) {
     // Sums of f16 and bf16 accumulate in f32 and round once; small integers are widened by request.
     const int64_t shape[] = {40, 100}, strides[] = {100, 1}, transposed[] = {1, 40};

@@ -1,5 +1,6 @@
 // Runs a lowered program: cuts the space into tiles, points the places at them, and interprets.
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "backend/cpu/program_impl.h"
@@ -91,35 +92,6 @@ private:
                      float* sum, Ahead* ahead) const;
     void scalar_cell(const Instr& in) const;
 };
-
-// dst[r][c] = src[c * stride + r].
-template <class T>
-void transpose_as(T* dst, const T* src, int64_t rows, int64_t cols, int64_t stride) {
-    int64_t c = 0;
-    for (; c + 4 <= cols; c += 4) {  // four columns: one store per row instead of four
-        const T *a = src + c * stride, *b = a + stride, *d = b + stride, *e = d + stride;
-        for (int64_t r = 0; r < rows; ++r) {
-            const T four[4] = {a[r], b[r], d[r], e[r]};
-            std::memcpy(dst + r * cols + c, four, sizeof four);
-        }
-    }
-    for (; c < cols; ++c) {
-        for (int64_t r = 0; r < rows; ++r) dst[r * cols + c] = src[c * stride + r];
-    }
-}
-void transpose(void* dst, const void* src, int64_t rows, int64_t cols, int64_t stride,
-               int64_t size) {
-    const auto as = [&](auto zero) {
-        using T = decltype(zero);
-        transpose_as(static_cast<T*>(dst), static_cast<const T*>(src), rows, cols, stride);
-    };
-    switch (size) {
-        case 1: as(uint8_t{}); break;
-        case 2: as(uint16_t{}); break;
-        case 4: as(uint32_t{}); break;
-        default: as(uint64_t{}); break;
-    }
-}
 
 void next(const std::vector<int64_t>& shape, int64_t* index) {
     for (size_t d = shape.size(); d-- > 0;) {
@@ -234,7 +206,8 @@ void Run::move(const Instr& in, const Tile& t) {
         // Transposed: read along memory. 16-bit floats are turned round before they are converted.
         const bool plain = compute_dtype(v.dtype) == v.dtype;
         char* raw = plain ? tile : scratch + low.stage_offset;
-        transpose(raw, memory, t.rows, t.cols, v.col_stride, size);
+        k.transpose[std::countr_zero(static_cast<uint64_t>(size))](
+            raw, memory, t.cols, t.rows, t.cols * size, v.col_stride * size);
         if (!plain) k.load[d](tile, raw, t.rows * t.cols);
         return;
     }

@@ -3,6 +3,7 @@
 #include "backend/cpu/reduce.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -36,10 +37,13 @@ private:
     const TileKernels& tile_ = *tables_.tile;
     Accumulate what_ = Accumulate::kSum;
     bool arg_ = false;      // an index is wanted: first the value, then where it is
-    bool finding_ = false;  // now the index
     DType acc_;             // what is accumulated: a compute dtype
     DType staged_;          // the dtype that the input is converted to, before the tile form
-    bool convert_ = false;
+    bool convert_ = false;  // the leaves cannot read the input as it is
+    int leaf_ = 0;          // dtype in the tables of leaves
+    int64_t in_size_ = 4;
+    ReduceKernels::Rows rows_ = nullptr;
+    ReduceKernels::Cols columns_ = nullptr;
     std::vector<Axis> kept_, reduced_;  // kept: output order; columns taken out in kColumns
     int64_t n_ = 1;                     // elements per result
     int64_t outer_ = 1;                 // results, over the columns
@@ -52,8 +56,7 @@ private:
     // Results by part, then outer index, then column: [parts][outer][cols].
     char* value_ = nullptr;
     char* m2_ = nullptr;
-    int64_t* index_ = nullptr;
-    const char* wanted_ = nullptr;  // finding: the values, [outer][cols]
+    int64_t* index_ = nullptr;  // arg*: where the part has its value first
 
     void collapse();
     void choose_mode();
@@ -63,6 +66,9 @@ private:
     void merge_parts();
     void finish();
     int64_t offset_of(int64_t outer) const;
+    // Of an element that the leaves read from a copy.
+    int64_t staged_size() const { return convert_ ? size_ : in_size_; }
+    int64_t staging_bytes(int64_t count) const { return (std::min(n_, count) * 8 + 63) / 64 * 64; }
     void stage(void* dst, int64_t in_offset, int64_t first, int64_t count, char* raw) const;
     void stage_piece(char* dst, const char* src, int64_t stride, int64_t count, char* raw) const;
     void write(const char* from, DType dtype, void* out) const;
@@ -99,8 +105,17 @@ Reduction::Reduction(const ReduceCall& call) : call_(call) {
     }
     SN_CHECK(call.kind < ReduceKind::kMean || call.kind > ReduceKind::kVar || is_float(staged_));
     acc_ = compute_dtype(staged_);
-    convert_ = call.dtype != acc_;
     size_ = static_cast<int64_t>(dtype_size(acc_));
+    in_size_ = static_cast<int64_t>(dtype_size(call.dtype));
+    const int w = static_cast<int>(what_), from = static_cast<int>(call.dtype);
+    const bool halves = compute_dtype(call.dtype) != call.dtype && acc_ == DType::kF32 &&
+                        (staged_ == call.dtype || staged_ == DType::kF32);
+    const bool wide = what_ == Accumulate::kSum && reduce_.wide_rows[from] &&
+                      (acc_ == DType::kI64 || acc_ == DType::kU64);
+    convert_ = call.dtype != acc_ && !halves && !wide;
+    leaf_ = halves ? from : static_cast<int>(acc_);
+    rows_ = wide ? reduce_.wide_rows[from] : reduce_.rows[w][leaf_];
+    columns_ = wide ? reduce_.wide_cols[from] : reduce_.cols[w][leaf_];
 }
 
 void Reduction::collapse() {
@@ -165,9 +180,32 @@ int64_t Reduction::offset_of(int64_t outer) const {
     return offset;
 }
 
-// Elements at a stride -> contiguous, in the accumulate dtype.
+void copy_strided(char* dst, const char* src, int64_t stride, int64_t count, int64_t size) {
+    const auto as = [&](auto zero) {
+        using T = decltype(zero);
+        T* to = reinterpret_cast<T*>(dst);
+        const T* from = reinterpret_cast<const T*>(src);
+        for (int64_t i = 0; i < count; ++i) to[i] = from[i * stride];
+    };
+    if (stride == 1) {
+        std::memcpy(dst, src, static_cast<size_t>(count * size));
+        return;
+    }
+    switch (size) {
+        case 1: as(uint8_t{}); break;
+        case 2: as(uint16_t{}); break;
+        case 4: as(uint32_t{}); break;
+        default: as(uint64_t{});
+    }
+}
+
+// Elements at a stride -> contiguous, in the form that the leaves read.
 void Reduction::stage_piece(char* dst, const char* src, int64_t stride, int64_t count,
                             char* raw) const {
+    if (!convert_) {  // in the memory's form, which the leaves read
+        copy_strided(dst, src, stride, count, in_size_);
+        return;
+    }
     const int from = static_cast<int>(call_.dtype);
     const DType tile_dtype = compute_dtype(call_.dtype);
     const bool cast =
@@ -180,12 +218,17 @@ void Reduction::stage_piece(char* dst, const char* src, int64_t stride, int64_t 
     if (cast) tile_.cast[from][static_cast<int>(staged_)](dst, tile, count);
 }
 
-// The logical elements [first, first + count) of one result.
+// The logical elements [first, first + count) of one result. Where the axis before the innermost is
+// dense and that is not, whole lines of the innermost are turned round by blocks: gathered one by
+// one they would fetch a line of memory for every element.
 void Reduction::stage(void* dst, int64_t in_offset, int64_t first, int64_t count, char* raw) const {
     const char* in = static_cast<const char*>(call_.in);
-    const int64_t in_size = static_cast<int64_t>(dtype_size(call_.dtype));
+    const int64_t in_size = in_size_;
     char* to = static_cast<char*>(dst);
     const Axis inner = reduced_.empty() ? Axis{1, 1, 0} : reduced_.back();
+    const size_t dims = reduced_.size();
+    const bool turned = dims > 1 && reduced_[dims - 2].stride == 1 && inner.stride != 1;
+    const auto turn = tile_.transpose[std::countr_zero(static_cast<uint64_t>(in_size))];
     while (count > 0) {
         int64_t rest = first / inner.size, offset = in_offset;
         const int64_t start = first % inner.size;
@@ -193,16 +236,29 @@ void Reduction::stage(void* dst, int64_t in_offset, int64_t first, int64_t count
             offset += rest % reduced_[d].size * reduced_[d].stride;
             rest /= reduced_[d].size;
         }
+        const int64_t line = first / inner.size % (turned ? reduced_[dims - 2].size : 1);
+        const int64_t lines =
+            turned && start == 0 ? std::min(count / inner.size, reduced_[dims - 2].size - line) : 0;
+        if (lines > 1) {
+            const int64_t now = lines * inner.size;
+            char* memory_form = convert_ ? raw + staging_bytes(part_) : to;
+            turn(memory_form, in + offset * in_size, inner.size, lines, inner.size * in_size,
+                 inner.stride * in_size);
+            if (convert_) stage_piece(to, memory_form, 1, now, raw);
+            to += now * staged_size();
+            first += now;
+            count -= now;
+            continue;
+        }
         const int64_t now = std::min(count, inner.size - start);
         stage_piece(to, in + (offset + start * inner.stride) * in_size, inner.stride, now, raw);
-        to += now * size_;
+        to += now * staged_size();
         first += now;
         count -= now;
     }
 }
 
 void Reduction::run_rows(int64_t begin, int64_t end) {
-    const int w = static_cast<int>(what_), d = static_cast<int>(acc_);
     const char* in = static_cast<const char*>(call_.in);
     // A copy of as many results' elements as fit a chunk, and room for their unconverted form.
     const int64_t longest = std::min(n_, part_);
@@ -211,9 +267,10 @@ void Reduction::run_rows(int64_t begin, int64_t end) {
     char* copy = nullptr;
     char* raw = nullptr;
     if (mode_ == Mode::kCopied) {
-        copy = static_cast<char*>(
-            thread_scratch(static_cast<size_t>(longest * (group * size_ + 8) + 128)));
-        raw = copy + (longest * group * size_ + 63) / 64 * 64;
+        // The form between memory and the leaves, and turned lines in the form of memory.
+        copy = static_cast<char*>(thread_scratch(
+            static_cast<size_t>(longest * group * staged_size() + 2 * staging_bytes(part_) + 128)));
+        raw = copy + (longest * group * staged_size() + 63) / 64 * 64;
     }
     for (int64_t unit = begin; unit < end;) {
         const int64_t part = unit / outer_, outer = unit % outer_;
@@ -226,28 +283,25 @@ void Reduction::run_rows(int64_t begin, int64_t end) {
             const int64_t run = kept_.empty() ? 1 : kept_.back().size - outer % kept_.back().size;
             rows = std::min(rows, run);
             stride = kept_.empty() ? 0 : kept_.back().stride;
-            x = in + (offset_of(outer) + first) * size_;
+            x = in + (offset_of(outer) + first) * in_size_;
         } else {
             rows = std::min(rows, group);
             for (int64_t r = 0; r < rows; ++r) {
-                stage(copy + r * count * size_, offset_of(outer + r), first, count, raw);
+                stage(copy + r * count * staged_size(), offset_of(outer + r), first, count, raw);
             }
             x = copy;
         }
-        if (finding_) {
-            reduce_.find[d](x, stride, rows, count, wanted_ + outer * size_, index_ + unit);
-        } else {
-            reduce_.rows[w][d](x, stride, rows, count, value_ + unit * size_,
-                               m2_ ? m2_ + unit * size_ : nullptr);
-        }
+        // An index is looked for while the rows are in cache.
+        if (arg_) rows = std::min(rows, std::max<int64_t>(1, 65536 / (count * in_size_)));
+        rows_(x, stride, rows, count, value_ + unit * size_, m2_ ? m2_ + unit * size_ : nullptr);
+        if (arg_) reduce_.find[leaf_](x, stride, rows, count, value_ + unit * size_, index_ + unit);
         unit += rows;
     }
 }
 
 void Reduction::run_columns(int64_t begin, int64_t end, int64_t strips, int64_t strip) {
-    const int w = static_cast<int>(what_), d = static_cast<int>(acc_);
     const int64_t longest = std::min(n_, part_);
-    const int64_t in_size = static_cast<int64_t>(dtype_size(call_.dtype));
+    const int64_t in_size = in_size_;
     const int64_t accumulators = cols_scratch(acc_);
     const int64_t staged = convert_ ? longest * strip * size_ : 0;
     char* scratch = static_cast<char*>(thread_scratch(
@@ -292,13 +346,10 @@ void Reduction::run_columns(int64_t begin, int64_t end, int64_t strips, int64_t 
             base = copy;
             walk = dense;
         }
-        if (finding_) {
-            reduce_.find_cols[d](base, walk, count, width, wanted_ + (outer * cols_ + col) * size_,
-                                 index_ + at);
-        } else {
-            reduce_.cols[w][d](base, walk, count, width, acc, value_ + at * size_,
-                               m2_ ? m2_ + at * size_ : nullptr);
-        }
+        columns_(base, walk, count, width, acc, value_ + at * size_,
+                 m2_ ? m2_ + at * size_ : nullptr);
+        if (arg_)
+            reduce_.find_cols[leaf_](base, walk, count, width, value_ + at * size_, index_ + at);
     }
 }
 
@@ -312,7 +363,7 @@ void Reduction::run_parts() {
     // Wide strips stream best; narrower ones where there would be too few tasks, or where a block
     // has to stay in the second-level cache because it is read twice or copied.
     int64_t strip = kReduceStrip;
-    if (what_ == Accumulate::kMoments) strip = 128;
+    if (what_ == Accumulate::kMoments || arg_) strip = 512 / size_;
     if (convert_) strip = 64;
     while (strip > 64 && parts_ * outer_ * ceil_div(cols_, strip) < 8 &&
            longest * strip * size_ > kTaskBytes / 2) {
@@ -329,16 +380,11 @@ void Reduction::run_parts() {
 void Reduction::merge_parts() {
     const int64_t results = outer_ * cols_;
     if (parts_ == 1) return;
-    if (finding_) {
-        for (int64_t r = 0; r < results; ++r) {
-            int64_t found = -1;
-            for (int64_t p = 0; p < parts_ && found < 0; ++p) {
-                const int64_t i = index_[p * results + r];
-                if (i >= 0) found = p * part_ + i;
-            }
-            index_[r] = found;
-        }
-        return;
+    const size_t plane_bytes = static_cast<size_t>(parts_ * results * size_);
+    std::unique_ptr<char[]> before;  // merging overwrites the values of parts
+    if (arg_) {
+        before.reset(new char[plane_bytes]);
+        std::memcpy(before.get(), value_, plane_bytes);
     }
     const auto merge = reduce_.merge[static_cast<int>(what_)][static_cast<int>(acc_)];
     parallel_for(results, std::max<int64_t>(64, 65536 / parts_), [&](int64_t begin, int64_t end) {
@@ -352,6 +398,17 @@ void Reduction::merge_parts() {
             }
         }
     });
+    if (!arg_) return;
+    // The first part that has the value.
+    std::vector<int64_t> has(static_cast<size_t>(results)), found(index_, index_ + results);
+    for (int64_t p = parts_; p-- > 0;) {
+        reduce_.find[static_cast<int>(acc_)](before.get() + p * results * size_, 1, results, 1,
+                                             value_, has.data());
+        for (int64_t r = 0; r < results; ++r)
+            if (has[static_cast<size_t>(r)] == 0)
+                found[static_cast<size_t>(r)] = p * part_ + index_[p * results + r];
+    }
+    std::memcpy(index_, found.data(), static_cast<size_t>(results) * 8);
 }
 
 // [outer][cols] in the tile form of `dtype` -> the output's layout and memory form.
@@ -384,7 +441,7 @@ void Reduction::write(const char* from, DType dtype, void* out) const {
 void Reduction::finish() {
     const int d = static_cast<int>(acc_);
     const int64_t results = outer_ * cols_;
-    if (finding_) {
+    if (arg_) {
         write(reinterpret_cast<const char*>(index_), DType::kI64, call_.out);
         return;
     }
@@ -423,15 +480,9 @@ void Reduction::run() {
     std::vector<std::unique_ptr<char[]>> owned;
     value_ = plane(owned, size_);
     if (what_ == Accumulate::kMoments) m2_ = plane(owned, size_);
+    if (arg_) index_ = reinterpret_cast<int64_t*>(plane(owned, 8));
     run_parts();
     merge_parts();
-    if (arg_) {
-        finding_ = true;
-        wanted_ = value_;
-        index_ = reinterpret_cast<int64_t*>(plane(owned, 8));
-        run_parts();
-        merge_parts();
-    }
     finish();
 }
 

@@ -5,9 +5,11 @@
 
 namespace sn::cpu {
 
-// The leaves under reduce.cpp and the tile interpreter, compiled once per instruction set. They
-// work on compute dtypes (f16 and bf16 are converted first) and define the tree of design note 001:
-// blocks of 1,024 elements, 16 lanes in a block, pairwise over lanes and then over blocks.
+// The leaves under reduce.cpp and the tile interpreter, compiled once per instruction set. Results
+// and partials are of the compute dtype (f32 for f16 and bf16, whose elements are widened as they
+// are read; merge and divide, which see partials only, have none for them). They define the tree of
+// design note 001: blocks of 1,024 elements, 16 lanes in a block, pairwise over lanes and then over
+// blocks.
 inline constexpr int64_t kReduceBlock = 1024;
 inline constexpr int kReduceLanes = 16;
 // Sixty-four blocks, a power of two, so that a tree over chunks of blocks is the tree over blocks.
@@ -36,6 +38,9 @@ struct ReduceKernels {
                           int64_t* index);
     Rows rows[kNumAccumulates][kNumDTypes];
     Cols cols[kNumAccumulates][kNumDTypes];
+    // Sums of bools and of integers of fewer than 64 bits, in 64 bits; exact, so in any order.
+    Rows wide_rows[kNumDTypes];
+    Cols wide_cols[kNumDTypes];
     Merge merge[kNumAccumulates][kNumDTypes];
     Find find[kNumDTypes];
     // The same down columns, n <= kReduceBlock.

@@ -23,6 +23,9 @@ using TileScatterFn = void (*)(void* memory, int64_t stride, const void* tile, i
 // tile[i] = start + (first + i) * step. start and step are double for floats, int64 for integers.
 using TileIotaFn = void (*)(void* tile, const void* start, const void* step, int64_t first,
                             int64_t n);
+// A transposition: dst + j * dj holds the row i = 0..ni, src + i * si the row j = 0..nj (in bytes).
+using TransposeFn = void (*)(char* dst, const char* src, int64_t ni, int64_t nj, int64_t dj,
+                             int64_t si);
 
 // Which arguments point to one element instead of n: bit i for argument i. All arguments scalar is
 // not a case (compute one element instead).
@@ -87,6 +90,7 @@ struct TileKernels {
     void (*finish_stream)();
     TileGatherFn gather[kNumDTypes];
     TileScatterFn scatter[kNumDTypes];
+    TransposeFn transpose[4];  // by log2 of the element's size; memory representation on both sides
     TileFn1 fill[kNumDTypes];  // every element of the tile = a[0], a tile element
     TileIotaFn iota[kNumDTypes];
 

@@ -118,6 +118,7 @@ void kernel_check_labels(const KernelCall& call) {
 
 void register_reduce_wrappers(KernelTable& table) {
     table.add("sum", kernel_reduce<ReduceKind::kSum>);
+    table.add("sum_wide", kernel_reduce<ReduceKind::kSum>);
     table.add("prod", kernel_reduce<ReduceKind::kProd>);
     table.add("max", kernel_reduce<ReduceKind::kMax>);
     table.add("min", kernel_reduce<ReduceKind::kMin>);

@@ -268,6 +268,7 @@ void check_labels(const KernelCall& c) {
 
 void register_reduce(KernelTable& table) {
     table.add("sum", reduce_axes<ReduceKind::kSum>);
+    table.add("sum_wide", reduce_axes<ReduceKind::kSum>);
     table.add("prod", reduce_axes<ReduceKind::kProd>);
     table.add("max", reduce_axes<ReduceKind::kMax>);
     table.add("min", reduce_axes<ReduceKind::kMin>);

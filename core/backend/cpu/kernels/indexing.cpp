@@ -73,6 +73,30 @@ void gather_rows(char* out, const char* x, const int64_t* rows, int64_t outer, i
     });
 }
 
+// One element per index, checked as it is read: out[i] = x[indices[i]].
+template <class T, class I>
+void take_elements(const char* op, T* out, const T* x, const TensorView& indices, int64_t axis,
+                   int64_t size, bool negative) {
+    const I* from = indices.as<I>();
+    const int64_t wrap = negative ? size : 0;
+    parallel_for(count_elements(indices), 16384, [&](int64_t begin, int64_t end) {
+        constexpr int64_t kPiece = 512;
+        int64_t rows[kPiece];
+        for (int64_t i = begin; i < end; i += kPiece) {
+            const int64_t n = end - i < kPiece ? end - i : kPiece;
+            int bad = 0;
+            for (int64_t j = 0; j < n; ++j) {
+                const int64_t given = from[i + j];
+                rows[j] = given + (given < 0 ? wrap : 0);
+                bad |= static_cast<uint64_t>(rows[j]) >= static_cast<uint64_t>(size);
+            }
+            for (int64_t j = 0; bad && j < n; ++j)
+                checked(op, indices, i + j, axis, size, negative);
+            for (int64_t j = 0; j < n; ++j) out[i + j] = x[rows[j]];
+        }
+    });
+}
+
 struct Set {
     template <class T>
     SN_INLINE static void apply(T& to, T v) {
@@ -92,9 +116,36 @@ struct Or {
     }
 };
 
-// How a scatter is cut: by columns where there are enough of them, else by ranges of destinations
-// (every range reads all rows and keeps its own). Both leave the order at a destination alone.
+// How a scatter is cut: by columns where there are enough of them, else by ranges of destinations.
+// Both leave the order at a destination alone.
 constexpr int64_t kColumns = 64;
+
+// Calls f(source) for all n sources, those of one place in order and by one thread. Every range
+// looks at all places, some thousands at a time, and lists its own without a branch: half of the
+// branches would be mispredicted.
+template <class F>
+void by_ranges(const int64_t* places, int64_t n, int64_t out_count, F f) {
+    const int64_t ranges = pool_threads();
+    if (ranges == 1) {
+        for (int64_t i = 0; i < n; ++i) f(i);
+        return;
+    }
+    parallel_for(ranges, 1, [&](int64_t begin, int64_t end) {
+        constexpr int64_t kPiece = 2048;
+        int32_t list[kPiece];
+        const int64_t low = out_count * begin / ranges, high = out_count * end / ranges;
+        const uint64_t width = static_cast<uint64_t>(high - low);
+        for (int64_t i = 0; i < n; i += kPiece) {
+            const int64_t count = n - i < kPiece ? n - i : kPiece;
+            int64_t kept = 0;
+            for (int64_t j = 0; j < count; ++j) {
+                list[kept] = static_cast<int32_t>(j);
+                kept += static_cast<uint64_t>(places[i + j] - low) < width;
+            }
+            for (int64_t j = 0; j < kept; ++j) f(i + list[j]);
+        }
+    });
+}
 
 template <class T, class Op>
 void scatter_rows(T* out, const T* values, const int64_t* rows, int64_t outer, int64_t n,
@@ -117,15 +168,11 @@ void scatter_rows(T* out, const T* values, const int64_t* rows, int64_t outer, i
                      });
         return;
     }
-    const int64_t parts = pool_threads();
-    parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
-        const int64_t low = out_rows * begin / parts, high = out_rows * end / parts;
-        for (int64_t i = 0; i < n; ++i) {
-            if (rows[i] < low || rows[i] >= high) continue;
-            for (int64_t c = 0; c < inner; ++c)
-                Op::apply(out[rows[i] * inner + c], values[i * inner + c]);
-        }
-    });
+    const auto one = [&](int64_t i) {
+        for (int64_t c = 0; c < inner; ++c)
+            Op::apply(out[rows[i] * inner + c], values[i * inner + c]);
+    };
+    by_ranges(rows, n, out_rows, one);
 }
 
 // --- lines: gather and scatter along an axis ----------------------------------------------------
@@ -186,13 +233,9 @@ void scatter_places(T* out, const T* values, const int64_t* places, int64_t oute
         });
         return;
     }
-    const int64_t parts = pool_threads(), count = n * inner;
-    parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
-        const int64_t low = out_count * begin / parts, high = out_count * end / parts;
-        for (int64_t e = 0; e < count; ++e) {
-            if (places[e] >= low && places[e] < high) Op::apply(out[places[e]], values[e]);
-        }
-    });
+    const int64_t count = n * inner;
+    const auto one = [&](int64_t e) { Op::apply(out[places[e]], values[e]); };
+    by_ranges(places, count, out_count, one);
 }
 
 // --- dtypes: 16-bit floats are summed in f32 and rounded once
@@ -244,6 +287,9 @@ void dispatch_scatter(const TensorView& x, const TensorView& out, const TensorVi
 
 // Positions first, 64-byte aligned; then f32 sums where they are needed.
 size_t positions_bytes(int64_t count) { return (static_cast<size_t>(count) * 8 + 63) / 64 * 64; }
+char* scratch_behind(const KernelCall& c, int64_t count) {
+    return static_cast<char*>(c.workspace) + positions_bytes(count);
+}
 size_t scatter_bytes(int64_t positions, const TensorView& out, const TensorView& values,
                      bool accumulate) {
     size_t bytes = positions_bytes(positions);
@@ -259,6 +305,24 @@ void take_rows(const KernelCall& c, const char* op, int64_t axis, bool negative)
     const int at = static_cast<int>(axis);
     const int64_t n = count_elements(indices);
     const int64_t outer = product(x.shape, 0, at), inner = product(x.shape, at + 1, x.rank);
+    if (outer * inner == 1) {
+        const auto typed = [&](auto zero) {
+            using T = decltype(zero);
+            if (indices.dtype == DType::kI32)
+                take_elements<T, int32_t>(op, c.out[0].as<T>(), x.as<T>(), indices, axis,
+                                          x.shape[at], negative);
+            else
+                take_elements<T, int64_t>(op, c.out[0].as<T>(), x.as<T>(), indices, axis,
+                                          x.shape[at], negative);
+        };
+        switch (element_size(x.dtype)) {
+            case 1: typed(uint8_t()); break;
+            case 2: typed(uint16_t()); break;
+            case 4: typed(uint32_t()); break;
+            default: typed(uint64_t());
+        }
+        return;
+    }
     int64_t* rows = static_cast<int64_t*>(c.workspace);
     resolve(op, indices, axis, x.shape[at], negative, rows);
     if (outer * n * inner == 0) return;
@@ -276,7 +340,7 @@ void index_add(const KernelCall& c) {
     const int64_t outer = product(x.shape, 0, axis), inner = product(x.shape, axis + 1, x.rank);
     int64_t* rows = static_cast<int64_t*>(c.workspace);
     resolve("index_add", indices, axis, size, true, rows);
-    dispatch_scatter(x, out, values, true, static_cast<char*>(c.workspace) + positions_bytes(n),
+    dispatch_scatter(x, out, values, true, scratch_behind(c, n),
                      [&](auto* to, auto* from, auto op) {
                          using T = __typeof__(*to);
                          if (outer * n * inner > 0)
@@ -308,15 +372,15 @@ void scatter(const KernelCall& c) {
     resolve_lines("scatter", indices, x.shape, axis, places);
     const int64_t outer = product(indices.shape, 0, axis);
     const int64_t inner = product(indices.shape, axis + 1, indices.rank);
-    dispatch_scatter(
-        x, out, values, c.attrs[1] != 0, static_cast<char*>(c.workspace) + positions_bytes(count),
-        [&](auto* to, auto* from, auto op) {
-            using T = __typeof__(*to);
-            if (count > 0) {
-                scatter_places<T, decltype(op)>(to, from, places, outer, indices.shape[axis], inner,
-                                                count_elements(out));
-            }
-        });
+    dispatch_scatter(x, out, values, c.attrs[1] != 0, scratch_behind(c, count),
+                     [&](auto* to, auto* from, auto op) {
+                         using T = __typeof__(*to);
+                         if (count > 0) {
+                             scatter_places<T, decltype(op)>(to, from, places, outer,
+                                                             indices.shape[axis], inner,
+                                                             count_elements(out));
+                         }
+                     });
 }
 size_t scatter_workspace(const KernelCall& c) {
     return scatter_bytes(count_elements(c.in[1]), c.out[0], c.in[2], c.attrs[1] != 0);
@@ -352,8 +416,7 @@ void scatter_nd(const KernelCall& c) {
     const int64_t n = count_elements(c.in[2]), inner = product(x.shape, count, x.rank);
     int64_t* rows = static_cast<int64_t*>(c.workspace);
     resolve_nd("scatter_nd", x, c.in + 2, count, rows);
-    dispatch_scatter(x, out, values, c.attrs[0] != 0,
-                     static_cast<char*>(c.workspace) + positions_bytes(n),
+    dispatch_scatter(x, out, values, c.attrs[0] != 0, scratch_behind(c, n),
                      [&](auto* to, auto* from, auto op) {
                          using T = __typeof__(*to);
                          if (n * inner > 0) {

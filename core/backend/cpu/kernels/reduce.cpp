@@ -2,6 +2,7 @@
 // contiguous columns, and between partial results. Every way executes the same tree per result.
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "backend/cpu/reduce_kernels.h"
 #include "backend/cpu/simd.h"
@@ -146,10 +147,47 @@ struct Chain<double, Max> : ExtremeChain<double, Max> {};
 template <>
 struct Chain<double, Min> : ExtremeChain<double, Min> {};
 
+// What an element is in memory, where it is not what it is computed in.
+struct F16Bits {
+    uint16_t bits;
+};
+struct BF16Bits {
+    uint16_t bits;
+};
+SN_INLINE F32 widen(H16 h, F16Bits) { return f16_to_f32(h); }
+SN_INLINE F32 widen(H16 h, BF16Bits) { return bf16_to_f32(h); }
+template <class E>
+inline constexpr bool kIsHalf = __is_same(E, F16Bits) || __is_same(E, BF16Bits);
+// What E is accumulated in.
+template <class E>
+struct AccumulatedAs {
+    using Type = E;
+};
+template <>
+struct AccumulatedAs<F16Bits> {
+    using Type = float;
+};
+template <>
+struct AccumulatedAs<BF16Bits> {
+    using Type = float;
+};
+template <class E>
+using Acc = typename AccumulatedAs<E>::Type;
+
 template <class T>
 struct Lanes {
     VecN<T, kWidth<T>> v[kParts<T>];
 };
+
+template <class E>
+SN_INLINE Lanes<float> load_half_lanes(const E* p) {
+    Lanes<float> r;
+    for (int k = 0; k < kParts<float>; ++k)
+        r.v[k] = widen(load<H16>(&p[k * kWidth<float>].bits), E());
+    return r;
+}
+SN_INLINE Lanes<float> load_lanes(const F16Bits* p) { return load_half_lanes(p); }
+SN_INLINE Lanes<float> load_lanes(const BF16Bits* p) { return load_half_lanes(p); }
 
 template <class T>
 SN_INLINE Lanes<T> load_lanes(const T* p) {
@@ -206,9 +244,26 @@ SN_INLINE Lanes<T> load_tail(const T* p, int64_t count, T fill) {
     return load_lanes(buffer);
 }
 
+template <class E>
+SN_INLINE Lanes<float> load_half_tail(const E* p, int64_t count, float fill) {
+    E raw[kReduceLanes] = {};
+    std::memcpy(raw, p, static_cast<size_t>(count) * sizeof(E));
+    alignas(64) float wide[kReduceLanes];
+    const Lanes<float> all = load_half_lanes(raw);
+    std::memcpy(wide, &all, sizeof wide);
+    return load_tail(wide, count, fill);
+}
+SN_INLINE Lanes<float> load_tail(const F16Bits* p, int64_t count, float fill) {
+    return load_half_tail(p, count, fill);
+}
+SN_INLINE Lanes<float> load_tail(const BF16Bits* p, int64_t count, float fill) {
+    return load_half_tail(p, count, fill);
+}
+
 // U sequences of n <= kReduceBlock elements at once, so that U chains of additions overlap.
-template <class T, class Op, int U>
-inline void reduce_blocks(const T* x, int64_t stride, int64_t n, T* out) {
+template <class E, class Op, int U>
+inline void reduce_blocks(const E* x, int64_t stride, int64_t n, Acc<E>* out) {
+    using T = Acc<E>;
     Chain<T, Op> acc[U][kParts<T>];
     int64_t i = 0;
     for (; i + kReduceLanes <= n; i += kReduceLanes) {
@@ -231,8 +286,9 @@ inline void reduce_blocks(const T* x, int64_t stride, int64_t n, T* out) {
 }
 
 // Second pass of moments: the squares about each sequence's mean.
-template <class T, int U>
-inline void square_blocks(const T* x, int64_t stride, int64_t n, const T* sum, T* m2) {
+template <class E, int U>
+inline void square_blocks(const E* x, int64_t stride, int64_t n, const Acc<E>* sum, Acc<E>* m2) {
+    using T = Acc<E>;
     using V = VecN<T, kWidth<T>>;
     Lanes<T> acc[U];
     T mean[U];
@@ -254,7 +310,9 @@ inline void square_blocks(const T* x, int64_t stride, int64_t n, const T* sum, T
     for (int u = 0; u < U; ++u) {
         if (i < n) {
             alignas(64) T d[kReduceLanes] = {};
-            for (int64_t l = 0; l < n - i; ++l) d[l] = x[u * stride + i + l] - mean[u];
+            const Lanes<T> tail = load_tail(x + u * stride + i, n - i, T(0));
+            std::memcpy(d, &tail, sizeof d);
+            for (int64_t l = 0; l < n - i; ++l) d[l] = d[l] - mean[u];
             const Lanes<T> now = load_lanes(d);
             for (int k = 0; k < kParts<T>; ++k) {
                 acc[u].v[k] = fma(now.v[k], now.v[k], acc[u].v[k]);
@@ -266,30 +324,30 @@ inline void square_blocks(const T* x, int64_t stride, int64_t n, const T* sum, T
 
 struct Moments {};  // accumulates as Sum, with a second plane
 
-template <class T, class Op>
-void many_blocks(const T* x, int64_t stride, int64_t count, int64_t n, T* out, T* m2) {
+template <class E, class Op>
+void many_blocks(const E* x, int64_t stride, int64_t count, int64_t n, Acc<E>* out, Acc<E>* m2) {
     int64_t i = 0;
     if constexpr (__is_same(Op, Moments)) {
         for (; i + 4 <= count; i += 4) {
-            reduce_blocks<T, Sum, 4>(x + i * stride, stride, n, out + i);
-            square_blocks<T, 4>(x + i * stride, stride, n, out + i, m2 + i);
+            reduce_blocks<E, Sum, 4>(x + i * stride, stride, n, out + i);
+            square_blocks<E, 4>(x + i * stride, stride, n, out + i, m2 + i);
         }
         for (; i + 2 <= count; i += 2) {
-            reduce_blocks<T, Sum, 2>(x + i * stride, stride, n, out + i);
-            square_blocks<T, 2>(x + i * stride, stride, n, out + i, m2 + i);
+            reduce_blocks<E, Sum, 2>(x + i * stride, stride, n, out + i);
+            square_blocks<E, 2>(x + i * stride, stride, n, out + i, m2 + i);
         }
         for (; i < count; ++i) {
-            reduce_blocks<T, Sum, 1>(x + i * stride, stride, n, out + i);
-            square_blocks<T, 1>(x + i * stride, stride, n, out + i, m2 + i);
+            reduce_blocks<E, Sum, 1>(x + i * stride, stride, n, out + i);
+            square_blocks<E, 1>(x + i * stride, stride, n, out + i, m2 + i);
         }
     } else {
         for (; i + 4 <= count; i += 4) {
-            reduce_blocks<T, Op, 4>(x + i * stride, stride, n, out + i);
+            reduce_blocks<E, Op, 4>(x + i * stride, stride, n, out + i);
         }
         for (; i + 2 <= count; i += 2) {
-            reduce_blocks<T, Op, 2>(x + i * stride, stride, n, out + i);
+            reduce_blocks<E, Op, 2>(x + i * stride, stride, n, out + i);
         }
-        for (; i < count; ++i) reduce_blocks<T, Op, 1>(x + i * stride, stride, n, out + i);
+        for (; i < count; ++i) reduce_blocks<E, Op, 1>(x + i * stride, stride, n, out + i);
     }
 }
 
@@ -313,14 +371,15 @@ void merge(T* __restrict a, T* __restrict a_m2, const T* __restrict b, const T* 
 
 // One row of several blocks: partials, then the pairwise tree over the block index. A block without
 // a partner moves up as it is, which equals padding with the identity.
-template <class T, class Op>
-void long_row(const T* x, int64_t n, T* out, T* m2) {
+template <class E, class Op>
+void long_row(const E* x, int64_t n, Acc<E>* out, Acc<E>* m2) {
+    using T = Acc<E>;
     T part[kReduceChunk / kReduceBlock], part_m2[kReduceChunk / kReduceBlock];
     const int64_t full = n / kReduceBlock, rest = n % kReduceBlock;
-    many_blocks<T, Op>(x, kReduceBlock, full, kReduceBlock, part, part_m2);
+    many_blocks<E, Op>(x, kReduceBlock, full, kReduceBlock, part, part_m2);
     int64_t blocks = full;
     if (rest) {
-        many_blocks<T, Op>(x + full * kReduceBlock, 0, 1, rest, part + full, part_m2 + full);
+        many_blocks<E, Op>(x + full * kReduceBlock, 0, 1, rest, part + full, part_m2 + full);
         ++blocks;
     }
     for (int64_t width = 1; width < blocks; width *= 2) {
@@ -335,15 +394,16 @@ void long_row(const T* x, int64_t n, T* out, T* m2) {
     if constexpr (__is_same(Op, Moments)) *m2 = part_m2[0];
 }
 
-template <class T, class Op>
+template <class E, class Op>
 void rows(const void* x, int64_t stride, int64_t count, int64_t n, void* out, void* m2) {
-    const T* p = static_cast<const T*>(x);
+    using T = Acc<E>;
+    const E* p = static_cast<const E*>(x);
     if (n <= kReduceBlock) {
-        many_blocks<T, Op>(p, stride, count, n, static_cast<T*>(out), static_cast<T*>(m2));
+        many_blocks<E, Op>(p, stride, count, n, static_cast<T*>(out), static_cast<T*>(m2));
         return;
     }
     for (int64_t r = 0; r < count; ++r) {
-        long_row<T, Op>(p + r * stride, n, static_cast<T*>(out) + r, static_cast<T*>(m2) + r);
+        long_row<E, Op>(p + r * stride, n, static_cast<T*>(out) + r, static_cast<T*>(m2) + r);
     }
 }
 
@@ -366,6 +426,28 @@ inline void column_step4(T* __restrict acc, const T* __restrict x, const T* __re
         acc[c] = Op::apply(Op::apply(Op::apply(Op::apply(acc[c], x[c]), y[c]), z[c]), w[c]);
     }
 }
+// acc = ((acc + x[0]) + x[1]) ... of columns that are widened as they are read; a `start` begins
+// with the identity.
+template <class E, class Op, int N, bool start = false>
+inline void half_step(float* acc, const E* const (&x)[N], int64_t width) {
+    constexpr int64_t w = kLanes<float>;
+    int64_t c = 0;
+    for (; c < width; c += w) {
+        const int64_t m = width - c < w ? width - c : w;
+        F32 a = start    ? splat(Op::template identity<float>())
+                : m == w ? load<F32>(acc + c)
+                         : load_part<F32>(acc + c, m);
+#pragma GCC unroll 4
+        for (int k = 0; k < N; ++k) {
+            const uint16_t* from = &x[k][c].bits;
+            a = Op::apply(a, widen(m == w ? load<H16>(from) : load_part<H16>(from, m), E()));
+        }
+        if (m == w)
+            store<F32>(acc + c, a);
+        else
+            store_part<F32>(acc + c, a, m);
+    }
+}
 template <class T, class Op>
 inline void column_start(T* __restrict acc, const T* __restrict x, int64_t width) {
     for (int64_t c = 0; c < width; ++c) acc[c] = Op::apply(Op::template identity<T>(), x[c]);
@@ -382,66 +464,104 @@ void fold_columns(T* acc, int64_t n, int64_t width, T* out) {
     std::memcpy(out, acc, static_cast<size_t>(width) * sizeof(T));
 }
 
-template <class T, class Op>
-void reduce_columns(const T* base, const int64_t* offsets, int64_t n, int64_t width, T* acc,
-                    T* out) {
+// Halves: the same steps.
+template <class E, class Op>
+void reduce_half_columns(const E* base, const int64_t* offsets, int64_t n, int64_t width,
+                         float* acc, float* out) {
+    constexpr int64_t L = kReduceLanes;
     int64_t i = 0;
-    for (; i < n && i < kReduceLanes; ++i) {
-        column_start<T, Op>(acc + i * width, base + offsets[i], width);
-    }
-    for (; i + 4 * kReduceLanes <= n; i += 4 * kReduceLanes) {
+    for (; i < n && i < L; ++i)
+        half_step<E, Op, 1, true>(acc + i * width, {base + offsets[i]}, width);
+    for (; i + 4 * L <= n; i += 4 * L) {
         const int64_t* o = offsets + i;
-        for (int l = 0; l < kReduceLanes; ++l) {
-            column_step4<T, Op>(acc + l * width, base + o[l], base + o[l + kReduceLanes],
-                                base + o[l + 2 * kReduceLanes], base + o[l + 3 * kReduceLanes],
-                                width);
+        for (int l = 0; l < L; ++l) {
+            half_step<E, Op, 4>(
+                acc + l * width,
+                {base + o[l], base + o[l + L], base + o[l + 2 * L], base + o[l + 3 * L]}, width);
         }
     }
-    for (; i + 2 * kReduceLanes <= n; i += 2 * kReduceLanes) {
-        for (int l = 0; l < kReduceLanes; ++l) {
-            column_step2<T, Op>(acc + l * width, base + offsets[i + l],
-                                base + offsets[i + l + kReduceLanes], width);
-        }
-    }
-    for (; i < n; ++i) {
-        column_step<T, Op>(acc + (i % kReduceLanes) * width, base + offsets[i], width);
-    }
-    fold_columns<T, Op>(acc, n, width, out);
+    for (; i < n; ++i) half_step<E, Op, 1>(acc + (i % L) * width, {base + offsets[i]}, width);
+    fold_columns<float, Op>(acc, n, width, out);
 }
 
-template <class T>
-void square_columns(const T* base, const int64_t* offsets, int64_t n, int64_t width, T* acc,
-                    const T* sum, T* m2) {
+template <class E, class Op>
+void reduce_columns(const E* base, const int64_t* offsets, int64_t n, int64_t width, Acc<E>* acc,
+                    Acc<E>* out) {
+    using T = Acc<E>;
+    if constexpr (kIsHalf<E>) {
+        reduce_half_columns<E, Op>(base, offsets, n, width, acc, out);
+        return;
+    } else {
+        int64_t i = 0;
+        for (; i < n && i < kReduceLanes; ++i) {
+            column_start<T, Op>(acc + i * width, base + offsets[i], width);
+        }
+        for (; i + 4 * kReduceLanes <= n; i += 4 * kReduceLanes) {
+            const int64_t* o = offsets + i;
+            for (int l = 0; l < kReduceLanes; ++l) {
+                column_step4<T, Op>(acc + l * width, base + o[l], base + o[l + kReduceLanes],
+                                    base + o[l + 2 * kReduceLanes], base + o[l + 3 * kReduceLanes],
+                                    width);
+            }
+        }
+        for (; i + 2 * kReduceLanes <= n; i += 2 * kReduceLanes) {
+            for (int l = 0; l < kReduceLanes; ++l) {
+                column_step2<T, Op>(acc + l * width, base + offsets[i + l],
+                                    base + offsets[i + l + kReduceLanes], width);
+            }
+        }
+        for (; i < n; ++i) {
+            column_step<T, Op>(acc + (i % kReduceLanes) * width, base + offsets[i], width);
+        }
+        fold_columns<T, Op>(acc, n, width, out);
+    }
+}
+
+template <class E>
+void square_columns(const E* base, const int64_t* offsets, int64_t n, int64_t width, Acc<E>* acc,
+                    const Acc<E>* sum, Acc<E>* m2) {
+    using T = Acc<E>;
     T mean[kReduceStrip];
     for (int64_t c = 0; c < width; ++c) mean[c] = sum[c] / static_cast<T>(n);
     const int64_t lanes = n < kReduceLanes ? n : kReduceLanes;
     std::memset(acc, 0, static_cast<size_t>(lanes * width) * sizeof(T));
     for (int64_t i = 0; i < n; ++i) {
         T* __restrict a = acc + (i % kReduceLanes) * width;
-        const T* __restrict x = base + offsets[i];
-        for (int64_t c = 0; c < width; ++c) {
-            const T d = x[c] - mean[c];
-            a[c] = fused<T>(d, d, a[c]);
+        if constexpr (kIsHalf<E>) {
+            constexpr int64_t w = kLanes<float>;
+            for (int64_t c = 0; c < width; c += w) {
+                const int64_t m = width - c < w ? width - c : w;
+                const F32 wide = widen(load_part<H16>(&base[offsets[i] + c].bits, m), E());
+                const F32 d = wide - load_part<F32>(mean + c, m);
+                store_part<F32>(a + c, fma(d, d, load_part<F32>(a + c, m)), m);
+            }
+        } else {
+            const T* __restrict x = base + offsets[i];
+            for (int64_t c = 0; c < width; ++c) {
+                const T d = x[c] - mean[c];
+                a[c] = fused<T>(d, d, a[c]);
+            }
         }
     }
     fold_columns<T, Sum>(acc, n, width, m2);
 }
 
-template <class T, class Op>
+template <class E, class Op>
 void cols(const void* base, const int64_t* offsets, int64_t n, int64_t count, void* scratch,
           void* out, void* m2) {
+    using T = Acc<E>;
     // Moments read each block twice: a narrow strip keeps the block in the second-level cache.
     const int64_t strip = __is_same(Op, Moments) ? 128 : kReduceStrip;
     for (int64_t c = 0; c < count; c += strip) {
         const int64_t width = count - c < strip ? count - c : strip;
-        const T* b = static_cast<const T*>(base) + c;
+        const E* b = static_cast<const E*>(base) + c;
         T* o = static_cast<T*>(out) + c;
         T* acc = static_cast<T*>(scratch);
         if constexpr (__is_same(Op, Moments)) {
-            reduce_columns<T, Sum>(b, offsets, n, width, acc, o);
-            square_columns<T>(b, offsets, n, width, acc, o, static_cast<T*>(m2) + c);
+            reduce_columns<E, Sum>(b, offsets, n, width, acc, o);
+            square_columns<E>(b, offsets, n, width, acc, o, static_cast<T*>(m2) + c);
         } else {
-            reduce_columns<T, Op>(b, offsets, n, width, acc, o);
+            reduce_columns<E, Op>(b, offsets, n, width, acc, o);
         }
     }
 }
@@ -456,47 +576,69 @@ void merge_erased(void* a, void* a_m2, const void* b, const void* b_m2, int64_t 
                  static_cast<const T*>(b_m2), count, na, nb);
 }
 
+// Where the first element of `count` <= 64 is that equals v, or is NaN when v is; -1 if nowhere. A
+// branch-free test of all of them vectorises; the exact position is found once.
 template <class T>
+inline int find_within(const T* p, int64_t count, T v) {
+    const bool nan = v != v;
+    int hit = 0;
+    for (int64_t j = 0; j < count; ++j) hit |= (p[j] == v) | (nan & (p[j] != p[j]));
+    if (!hit) return -1;
+    for (int64_t j = 0;; ++j)
+        if (p[j] == v || (nan && p[j] != p[j])) return static_cast<int>(j);
+}
+
+// Up to 64 elements in the form that they are computed in.
+template <class E>
+SN_INLINE const Acc<E>* widened(const E* p, int64_t count, Acc<E>* room) {
+    if constexpr (kIsHalf<E>) {
+        constexpr int64_t w = kLanes<float>;
+        int64_t j = 0;
+        for (; j + w <= count; j += w) store<F32>(room + j, widen(load<H16>(&p[j].bits), E()));
+        if (j < count)
+            store_part<F32>(room + j, widen(load_part<H16>(&p[j].bits, count - j), E()), count - j);
+        return room;
+    } else {
+        return p;
+    }
+}
+
+template <class E>
 void find(const void* x, int64_t stride, int64_t count, int64_t n, const void* value,
           int64_t* index) {
+    using T = Acc<E>;
     for (int64_t r = 0; r < count; ++r) {
-        const T* p = static_cast<const T*>(x) + r * stride;
+        const E* p = static_cast<const E*>(x) + r * stride;
         const T v = static_cast<const T*>(value)[r];
-        const bool nan = v != v;
+        alignas(64) T room[64];
         int64_t found = -1;
         for (int64_t i = 0; i < n && found < 0; i += 64) {
             const int64_t width = n - i < 64 ? n - i : 64;
-            // A branch-free test per 64 elements vectorises; the exact position is found once.
-            int hit = 0;
-            for (int64_t j = 0; j < width; ++j) {
-                hit |= (p[i + j] == v) | (nan & (p[i + j] != p[i + j]));
-            }
-            if (!hit) continue;
-            for (int64_t j = 0; j < width; ++j) {
-                if (p[i + j] == v || (nan && p[i + j] != p[i + j])) {
-                    found = i + j;
-                    break;
-                }
-            }
+            const int at = find_within<T>(widened(p + i, width, room), width, v);
+            if (at >= 0) found = i + at;
         }
         index[r] = found;
     }
 }
 
-template <class T>
+template <class E>
 void find_cols(const void* base, const int64_t* offsets, int64_t n, int64_t count,
                const void* value, int64_t* index) {
-    for (int64_t c = 0; c < count; c += kReduceStrip) {
-        const int64_t width = count - c < kReduceStrip ? count - c : kReduceStrip;
+    using T = Acc<E>;
+    constexpr int64_t kStrip = kIsHalf<E> ? 64 : kReduceStrip;
+    for (int64_t c = 0; c < count; c += kStrip) {
+        const int64_t width = count - c < kStrip ? count - c : kStrip;
         const T* __restrict v = static_cast<const T*>(value) + c;
-        int32_t found[kReduceStrip];
+        int32_t found[kStrip];
+        alignas(64) T room[64];
         bool nan = false;
         for (int64_t j = 0; j < width; ++j) {
             found[j] = -1;
             nan |= v[j] != v[j];
         }
         for (int64_t i = n - 1; i >= 0; --i) {  // backwards: the last to write is the first index
-            const T* __restrict p = static_cast<const T*>(base) + offsets[i] + c;
+            const T* __restrict p =
+                widened(static_cast<const E*>(base) + offsets[i] + c, width, room);
             const int32_t position = static_cast<int32_t>(i);
             if (!nan) {
                 for (int64_t j = 0; j < width; ++j) found[j] = p[j] == v[j] ? position : found[j];
@@ -508,6 +650,49 @@ void find_cols(const void* base, const int64_t* offsets, int64_t n, int64_t coun
             }
         }
         for (int64_t j = 0; j < width; ++j) index[c + j] = found[j];
+    }
+}
+
+// Integer sums in 64 bits. Inside a block 32 bits are enough for elements of up to 16.
+template <class E>
+void wide_rows(const void* x, int64_t stride, int64_t count, int64_t n, void* out, void*) {
+    using Short = __typeof__(static_cast<E>(0) + 0);
+    using Block = std::conditional_t<sizeof(E) <= 2, Short, int64_t>;
+    for (int64_t r = 0; r < count; ++r) {
+        const E* p = static_cast<const E*>(x) + r * stride;
+        uint64_t total = 0;
+        for (int64_t i = 0; i < n; i += kReduceBlock) {
+            const int64_t end = n - i < kReduceBlock ? n : i + kReduceBlock;
+            Block sum = 0;
+            for (int64_t j = i; j < end; ++j) sum = static_cast<Block>(sum + p[j]);
+            total += static_cast<uint64_t>(static_cast<int64_t>(sum));
+        }
+        static_cast<uint64_t*>(out)[r] = total;
+    }
+}
+template <class E>
+void wide_cols(const void* base, const int64_t* offsets, int64_t n, int64_t count, void*, void* out,
+               void*) {
+    using Block = std::conditional_t<sizeof(E) <= 2, int32_t, int64_t>;
+    for (int64_t c = 0; c < count; c += kReduceStrip) {
+        const int64_t width = count - c < kReduceStrip ? count - c : kReduceStrip;
+        Block sum[kReduceStrip] = {};
+        const E* b = static_cast<const E*>(base) + c;
+        int64_t i = 0;
+        for (; i + 4 <= n; i += 4) {
+            const E *p = b + offsets[i], *q = b + offsets[i + 1], *r = b + offsets[i + 2],
+                    *s = b + offsets[i + 3];
+            for (int64_t j = 0; j < width; ++j)
+                sum[j] = static_cast<Block>(sum[j] + (Block(p[j]) + Block(q[j])) +
+                                            (Block(r[j]) + Block(s[j])));
+        }
+        for (; i < n; ++i) {
+            const E* p = b + offsets[i];
+            for (int64_t j = 0; j < width; ++j) sum[j] = static_cast<Block>(sum[j] + p[j]);
+        }
+        uint64_t* o = static_cast<uint64_t*>(out) + c;
+        for (int64_t j = 0; j < width; ++j)
+            o[j] = static_cast<uint64_t>(static_cast<int64_t>(sum[j]));
     }
 }
 
@@ -540,8 +725,38 @@ constexpr void fill(ReduceKernels& k, DType dtype) {
     }
 }
 
+template <class E>
+constexpr void fill_half(ReduceKernels& k, DType dtype) {
+    const int d = static_cast<int>(dtype);
+    const auto one = [&](Accumulate what, ReduceKernels::Rows r, ReduceKernels::Cols c) {
+        k.rows[static_cast<int>(what)][d] = r;
+        k.cols[static_cast<int>(what)][d] = c;
+    };
+    one(Accumulate::kSum, rows<E, Sum>, cols<E, Sum>);
+    one(Accumulate::kProd, rows<E, Prod>, cols<E, Prod>);
+    one(Accumulate::kMax, rows<E, Max>, cols<E, Max>);
+    one(Accumulate::kMin, rows<E, Min>, cols<E, Min>);
+    one(Accumulate::kMoments, rows<E, Moments>, cols<E, Moments>);
+    k.find[d] = find<E>;
+    k.find_cols[d] = find_cols<E>;
+}
+template <class E>
+constexpr void fill_wide(ReduceKernels& k, DType dtype) {
+    k.wide_rows[static_cast<int>(dtype)] = wide_rows<E>;
+    k.wide_cols[static_cast<int>(dtype)] = wide_cols<E>;
+}
+
 constexpr ReduceKernels make() {
     ReduceKernels k{};
+    fill_half<F16Bits>(k, DType::kF16);
+    fill_half<BF16Bits>(k, DType::kBF16);
+    fill_wide<uint8_t>(k, DType::kBool);
+    fill_wide<int8_t>(k, DType::kI8);
+    fill_wide<int16_t>(k, DType::kI16);
+    fill_wide<int32_t>(k, DType::kI32);
+    fill_wide<uint8_t>(k, DType::kU8);
+    fill_wide<uint16_t>(k, DType::kU16);
+    fill_wide<uint32_t>(k, DType::kU32);
     fill<uint8_t, uint8_t>(k, DType::kBool);
     fill_one<uint8_t, Any>(k, Accumulate::kAny, DType::kBool);
     fill_one<uint8_t, All>(k, Accumulate::kAll, DType::kBool);

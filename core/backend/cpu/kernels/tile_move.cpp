@@ -1,5 +1,6 @@
 // Memory to tile and back, contiguous and strided; constants and ramps.
 #include "backend/cpu/kernels/tile_loops.h"
+#include "backend/cpu/kernels/transpose.h"
 
 namespace sn::cpu::SN_ISA {
 namespace {
@@ -146,6 +147,7 @@ void register_tile_move(TileKernels& t) {
     set_size<uint8_t>(t, static_cast<int>(DType::kBool));
     set_size<uint32_t>(t, kF32);
     set_size<uint64_t>(t, kF64);
+    for (int i = 0; i < 4; ++i) t.transpose[i] = transpose_fn(int64_t{1} << i);
     t.stream = stream;
     t.finish_stream = finish_stream;
     t.iota[kF32] = iota_float<float>;
