@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..nn.utils import clip_grad_norm_, clip_grad_value_
-from .adam import Adam, AdamW
+from .adam import Adam, Adamax, AdamW, NAdam, RAdam
 from .optimizer import Optimizer
 from .sgd import SGD
 
