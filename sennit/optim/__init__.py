@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ..nn.utils import clip_grad_norm_, clip_grad_value_
 from .adam import Adam, Adamax, AdamW, NAdam, RAdam
+from .adaptive import ASGD, Adadelta, Adagrad, Ftrl, RMSprop, Rprop
+from .layerwise import LAMB, LARS, Adafactor, Lion, Muon
 from .optimizer import Optimizer
 from .sgd import SGD
 

@@ -80,6 +80,9 @@ class Optimizer:
         groups = listed if isinstance(listed[0], dict) else [{"params": listed}]
         for group in groups:
             self.add_param_group(group)
+        # Initial values are computed in a window of their own: a first step that fails must not
+        # take them back too.
+        _flush()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds parameters, with hyperparameters of their own.
