@@ -192,9 +192,22 @@ class LBFGS(Optimizer):
                 "loss, calls backward() and returns the loss",
             )
         group = self.param_groups[0]
-        first = self._evaluate(closure)
-        with no_grad():
-            self._iterate(closure, group, float(first))
+        parts, owner = self._parts(), self._parts()[0]
+        points = [p.detach() for p in parts]
+        known = self.state.get(owner)
+        kept = known and {k: list(v) if isinstance(v, list) else v for k, v in known.items()}
+        try:
+            first = self._evaluate(closure)
+            with no_grad():
+                self._iterate(closure, group, float(first))
+        except BaseException:
+            # Nothing is left of a step that fails: not the point where it was, not its history.
+            for p, point in zip(parts, points, strict=True):
+                p.assign_(point)
+            self.state.pop(owner, None)
+            if kept:
+                self.state[owner] = kept
+            raise
         _core.release_consumed()
         _core.flush()
         return first

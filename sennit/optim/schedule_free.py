@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _core
+from ..autograd import no_grad
 from .optimizer import Number, Params, in_unit_interval, is_number, need, not_negative
 from .rule import RuleOptimizer, State, is_active
 
@@ -63,7 +64,7 @@ class _ScheduleFree(RuleOptimizer):
 
     def _between(self, weight: Any) -> None:
         """Moves each parameter towards its z, by what `weight(group)` says."""
-        with _core_no_grad():
+        with no_grad():
             for group in self.param_groups:
                 for p in group["params"]:
                     values = self.state.get(p)
@@ -92,12 +93,6 @@ class _ScheduleFree(RuleOptimizer):
 
     state_dict.__doc__ = RuleOptimizer.state_dict.__doc__
     load_state_dict.__doc__ = RuleOptimizer.load_state_dict.__doc__
-
-
-def _core_no_grad() -> Any:
-    from ..autograd import no_grad
-
-    return no_grad()
 
 
 class SGDScheduleFree(_ScheduleFree):
