@@ -174,9 +174,7 @@ class Optimizer:
         for group in self.param_groups:
             changed = None
             for name, value in group.items():
-                if isinstance(value, Schedule) or (
-                    isinstance(value, tuple) and any(isinstance(v, Schedule) for v in value)
-                ):
+                if _has_schedule(value):
                     if at is None:
                         at = self._next_step()
                     changed = dict(group) if changed is None else changed
@@ -323,9 +321,9 @@ class Optimizer:
 
 
 def _has_schedule(value: object) -> bool:
-    return isinstance(value, Schedule) or (
-        isinstance(value, tuple) and any(isinstance(v, Schedule) for v in value)
-    )
+    if type(value) is tuple:
+        return any([isinstance(v, Schedule) for v in value])
+    return isinstance(value, Schedule)
 
 
 def need(optimizer: object, ok: bool, name: str, value: object, rule: str) -> None:

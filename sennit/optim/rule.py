@@ -20,15 +20,7 @@ _NARROW = (_core.float16, _core.bfloat16)
 State = dict[str, Any]
 
 
-class _Cohort:
-    """Parameters that have made the same steps, and so share their counts."""
-
-    __slots__ = ("members", "shared", "size")
-
-    def __init__(self, shared: State) -> None:
-        self.shared = shared
-        self.size = 0
-        self.members: list[tuple[Any, Any, State]] = []
+Member = tuple[Any, Any, State]  # a parameter, its gradient, its state
 
 
 class RuleOptimizer(Optimizer):
@@ -101,40 +93,62 @@ class RuleOptimizer(Optimizer):
         """What times the parameter is added to the gradient."""
         return 0.0 if group.get("decoupled_weight_decay") else group.get("weight_decay", 0.0)
 
-    def _cohorts(self, group: dict[str, Any]) -> list[_Cohort]:
-        """Parameters by the counts that they share, with their gradients."""
-        names, state = self._shared_of(group), self.state
-        cohorts: dict[int, _Cohort] = {}
+    def _cohorts(self, group: dict[str, Any]) -> list[tuple[State, list[Member]]]:
+        """Parameters that have a gradient, by the counts that they share."""
+        names, state, params = self._shared_of(group), self.state, group["params"]
+        members: list[Member] = []
+        step = None
+        for p in params:
+            g, values = p.grad, state.get(p)
+            if g is None or values is None:
+                break
+            if names:
+                own = values.get("step")
+                if own is None or (own is not step and step is not None):
+                    break
+                step = own
+            members.append((p, g, values))
+        else:  # as in nearly every step: all take part, and all have made the same steps
+            values = members[0][2] if members else {}
+            return [({k: values[k] for k in names}, members)] if members else []
+        return self._split(group, names)
+
+    def _split(
+        self, group: dict[str, Any], names: Mapping[str, float]
+    ) -> list[tuple[State, list[Member]]]:
+        """The general case of `_cohorts`; makes the state of parameters that are new."""
+        sizes: dict[int, int] = {}
+        found: dict[int, list[Member]] = {}
         fresh: State | None = None
         for p in group["params"]:
-            g, values = p.grad, state.get(p)
+            g, values = p.grad, self.state.get(p)
             if values is None:
                 if g is None:
                     continue
                 if fresh is None:
                     fresh = {k: _zeros((), dtype=_f64) + v for k, v in names.items()}
-                values = state[p] = {**fresh, **self._initial(group, p)}
+                values = self.state[p] = {**fresh, **self._initial(group, p)}
             if names and "step" not in values:
                 self._complete(group, values)
             key = id(values["step"]) if names else 0
-            cohort = cohorts.get(key)
-            if cohort is None:
-                cohort = cohorts[key] = _Cohort({k: values[k] for k in names})
-            cohort.size += 1
+            sizes[key] = sizes.get(key, 0) + 1
             if g is not None:
-                cohort.members.append((p, g, values))
-        return [cohort for cohort in cohorts.values() if cohort.members]
+                found.setdefault(key, []).append((p, g, values))
+        cohorts = []
+        for key, members in found.items():
+            shared = {k: members[0][2][k] for k in names}
+            if names and len(members) < sizes[key]:
+                # Some sit this step out: the others count for themselves from now on.
+                shared = {k: v.detach() for k, v in shared.items()}
+                for _, _, values in members:
+                    values.update(shared)
+            cohorts.append((shared, members))
+        return cohorts
 
     def _update(self, group: dict[str, Any]) -> None:
         maximize, decay = group.get("maximize"), self._coupled_decay(group)
-        decays = is_active(decay)
-        for cohort in self._cohorts(group):
-            shared, members = cohort.shared, cohort.members
-            if shared and len(members) < cohort.size:
-                # Some sit this step out: the others count for themselves from now on.
-                shared = cohort.shared = {k: v.detach() for k, v in shared.items()}
-                for _, _, values in members:
-                    values.update(shared)
+        decays, rule = is_active(decay), self._rule
+        for shared, members in self._cohorts(group):
             now = dict(shared)
             if "step" in now:
                 now["step"] = now["step"] + 1.0
@@ -142,31 +156,31 @@ class RuleOptimizer(Optimizer):
             for name, value in now.items():
                 if value is not shared[name]:
                     shared[name].assign_(value)
-            cast: dict[Any, tuple[Any, ...]] = {}
+            casts: dict[Any, tuple[bool, tuple[Any, ...]]] = {}
             for p, g, values in members:
                 dtype = p.dtype
-                narrow = dtype in _NARROW
-                # Numbers of rank 0 that were computed in float64 must not widen what they meet.
-                given = cast.get(dtype)
-                if given is None:
-                    to = _f32 if narrow else dtype
-                    given = tuple(n.to(to) if isinstance(n, _Tensor) else n for n in numbers)
-                    cast[dtype] = given
+                known = casts.get(dtype)
+                if known is None:
+                    known = casts[dtype] = self._cast(numbers, dtype)
+                narrow, given = known
                 x, s = p, values
                 if narrow:
-                    x, g = p.to(_f32), g.to(_f32)
-                    s = {
-                        k: v.to(_f32) if isinstance(v, _Tensor) and v.dtype == dtype else v
-                        for k, v in values.items()
-                    }
+                    x, g, s = p.to(_f32), g.to(_f32), _widen(values, dtype)
                 if maximize:
                     g = -g
                 if decays:
                     g = g + x * given[-1]
-                x, new = self._rule(group, given, x, g, s)
+                x, new = rule(group, given, x, g, s)
                 for name, value in new.items():
                     values[name].assign_(value.to(dtype) if narrow else value)
                 p.assign_(x.to(dtype) if narrow else x)
+
+    @staticmethod
+    def _cast(numbers: tuple[Any, ...], dtype: Any) -> tuple[bool, tuple[Any, ...]]:
+        """Numbers for tensors of a dtype: float64 of rank 0 must not widen what it meets."""
+        narrow = dtype in _NARROW
+        to = _f32 if narrow else dtype
+        return narrow, tuple([n.to(to) if isinstance(n, _Tensor) else n for n in numbers])
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         super().load_state_dict(state_dict)
@@ -189,6 +203,14 @@ class RuleOptimizer(Optimizer):
                 values.update(shared)
 
     load_state_dict.__doc__ = Optimizer.load_state_dict.__doc__
+
+
+def _widen(values: State, dtype: Any) -> State:
+    """State of a narrow dtype in float32."""
+    return {
+        k: v.to(_f32) if isinstance(v, _Tensor) and v.dtype == dtype else v
+        for k, v in values.items()
+    }
 
 
 def is_active(value: Any) -> bool:
