@@ -82,9 +82,11 @@ class Lion(RuleOptimizer):
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
         rest1, rest2, rate, kept = numbers[:4]
-        direction = _sign(_lerp(s["exp_avg"], g, rest1))
+        mean = s["exp_avg"]
+        way = g - mean  # shared by both means, which makes one kernel of the update
+        direction = _sign(_addcmul(mean, way, rest1))
         start = p * kept if is_active(group["weight_decay"]) else p
-        return _addcmul(start, direction, rate), {"exp_avg": _lerp(s["exp_avg"], g, rest2)}
+        return _addcmul(start, direction, rate), {"exp_avg": _addcmul(mean, way, rest2)}
 
 
 class LAMB(_AdamFamily):

@@ -52,15 +52,15 @@ class _ScheduleFree(RuleOptimizer):
         weight = _pow(t, group["r"]) * _pow(largest, group["weight_lr_power"])
         shared["weight_sum"] = total = shared["weight_sum"] + weight
         part = _where(total > 0.0, weight / total, 0.0)
-        rate = lr * (beta * (1.0 - part) - 1.0)
-        return part, rate, -lr, group["weight_decay"]
+        return part, 1.0 - beta * (1.0 - part), -lr, group["weight_decay"]
 
     def _move(self, group: dict[str, Any], numbers: tuple[Any, ...], y: Any, d: Any, z: Any) -> Any:
         """y and z after a step along a direction."""
-        part, rate, of_z, decay = numbers[:4]
+        part, share, rate, decay = numbers[:4]
         if is_active(group["weight_decay"]):
             d = d + y * decay
-        return _addcmul(_lerp(y, z, part), d, rate), _addcmul(z, d, of_z)
+        moved = d * rate
+        return _addcmul(_lerp(y, z, part), moved, share), z + moved
 
     def _between(self, weight: Any) -> None:
         """Moves each parameter towards its z, by what `weight(group)` says."""
