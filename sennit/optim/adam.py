@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from .. import _core
 from .optimizer import Number, Params, check_hints, in_unit_interval, not_negative
@@ -41,7 +42,9 @@ class _AdamFamily(RuleOptimizer):
     def _kept(self, group: dict[str, Any]) -> Any:
         """The part of a parameter that decay leaves, where it does not go by the gradient."""
         decay = group["weight_decay"]
-        if not group.get("decoupled_weight_decay") or (isinstance(decay, float | int) and not decay):
+        if not group.get("decoupled_weight_decay") or (
+            isinstance(decay, float | int) and not decay
+        ):
             return None
         return 1.0 - group["lr"] * decay
 
@@ -204,7 +207,7 @@ class NAdam(_AdamFamily):
     True
     """
 
-    _shared = {"step": 0.0, "mu_product": 1.0}
+    _shared: ClassVar[Mapping[str, float]] = {"step": 0.0, "mu_product": 1.0}
 
     def __init__(
         self,

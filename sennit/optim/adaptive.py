@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from .. import _core
-from .optimizer import Number, Params, check_hints, in_unit_interval, is_number, need, not_negative
+from .optimizer import Number, Params, check_hints, is_number, need, not_negative
 from .rule import RuleOptimizer, State, is_active
 
 __all__ = ["ASGD", "Adadelta", "Adagrad", "Ftrl", "RMSprop", "Rprop"]
@@ -451,7 +452,7 @@ class Ftrl(RuleOptimizer):
             },
         )
 
-    _shared: dict[str, float] = {}
+    _shared: ClassVar[Mapping[str, float]] = {}
 
     def _initial(self, group: dict[str, Any], p: _core.Tensor) -> State:
         start = float(group["initial_accumulator_value"])
@@ -466,7 +467,10 @@ class Ftrl(RuleOptimizer):
     ) -> tuple[Any, State]:
         inverse, l1, l2 = numbers[:3]
         power = -group["lr_power"]
-        root = _sqrt if power == 0.5 else lambda x: _pow(x, power)
+
+        def root(x: Any) -> Any:
+            return _sqrt(x) if power == 0.5 else _pow(x, power)
+
         before = s["accumulator"]
         total = _addcmul(before, g, g)
         now = root(total) * inverse

@@ -210,7 +210,10 @@ class EMA:
     """
 
     def __init__(
-        self, parameters: Module | Iterable[_core.Tensor], decay: float = 0.999, warmup: bool = False
+        self,
+        parameters: Module | Iterable[_core.Tensor],
+        decay: float = 0.999,
+        warmup: bool = False,
     ) -> None:
         need(self, 0 <= decay <= 1, "decay", decay, "in [0, 1]")
         of_module = parameters.parameters() if isinstance(parameters, Module) else parameters
@@ -351,7 +354,9 @@ class Lookahead(Optimizer):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         mine = state_dict["lookahead"]
         shapes, given = [v.shape for v in self._slow], [v.shape for v in mine["slow"]]
-        need(self, shapes == given, "the slow weights' shapes", given, f"the parameters' ({shapes})")
+        need(
+            self, shapes == given, "the slow weights' shapes", given, f"the parameters' ({shapes})"
+        )
         self.optimizer.load_state_dict(state_dict)
         self._count = mine["count"].detach()
         self._slow = {p: v.detach() for p, v in zip(self._slow, mine["slow"], strict=True)}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from .. import _core
 from .adam import _AdamFamily
-from .optimizer import Number, Params, check_hints, in_unit_interval, is_number, need, not_negative
+from .optimizer import Number, Params, check_hints, in_unit_interval, need, not_negative
 from .rule import RuleOptimizer, State, is_active
 
 __all__ = ["LAMB", "LARS", "Adafactor", "Lion", "Muon"]
@@ -52,7 +53,7 @@ class Lion(RuleOptimizer):
     0.75
     """
 
-    _shared: dict[str, float] = {}
+    _shared: ClassVar[Mapping[str, float]] = {}
 
     def __init__(
         self,
@@ -192,7 +193,7 @@ class LARS(RuleOptimizer):
     [2.7, 3.6]
     """
 
-    _shared: dict[str, float] = {}
+    _shared: ClassVar[Mapping[str, float]] = {}
 
     def __init__(
         self,
@@ -413,7 +414,7 @@ class Muon(RuleOptimizer):
     [0.1, 0.1]
     """
 
-    _shared: dict[str, float] = {}
+    _shared: ClassVar[Mapping[str, float]] = {}
 
     def __init__(
         self,
@@ -449,7 +450,11 @@ class Muon(RuleOptimizer):
     def _check_parameter(self, p: Any) -> None:
         super()._check_parameter(p)
         need(
-            self, p.ndim == 2, "a parameter's shape", p.shape, "that of a matrix; AdamW takes others"
+            self,
+            p.ndim == 2,
+            "a parameter's shape",
+            p.shape,
+            "that of a matrix; AdamW takes others",
         )
 
     def _names(self, group: dict[str, Any]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Schedulers with PyTorch's names: objects that set the rate of an optimizer when they are stepped.
 
 They are a habit rather than a need: a schedule given as ``lr=`` needs no steps of its own and
-counts with the optimizer. These compute their rates with the same functions (`sennit.optim.schedule`).
+counts with the optimizer. These compute their rates with the same functions
+(`sennit.optim.schedule`).
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .. import _core
-from .._errors import error
 from . import schedule
+from .lr_base import LRScheduler, by_step, per_group
+from .lr_cycles import CyclicLR, OneCycleLR
 from .optimizer import Optimizer, need
 from .schedule import Schedule
 
@@ -38,115 +39,6 @@ __all__ = [
 ]
 
 
-class LRScheduler:
-    """Base of schedulers. A subclass defines ``_schedule(base, index)``.
-
-    Rates are functions of the number of calls of `step`, not of the rates before: a rate that is
-    changed by hand between two steps is set again.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Its groups' rates are set, now and at each `step`.
-    last_epoch : int
-        The number of steps made before, minus one; the rate at step 0 is then found in the groups
-        under "initial_lr".
-
-    Examples
-    --------
-    >>> w = sn.tensor([1.0], requires_grad=True)
-    >>> optimizer = sn.optim.SGD([w], lr=1.0)
-    >>> class Halving(sn.optim.lr_scheduler.LRScheduler):
-    ...     def _schedule(self, base, index):
-    ...         return sn.optim.schedule.exponential(base, 0.5)
-    >>> scheduler = Halving(optimizer)
-    >>> scheduler.step()
-    >>> scheduler.get_last_lr()
-    [0.5]
-    """
-
-    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise error(
-                _core.InvalidType,
-                type(self).__name__,
-                f"the optimizer is a {type(optimizer).__name__}; it must be an Optimizer",
-            )
-        self.optimizer = optimizer
-        for i, group in enumerate(optimizer.param_groups):
-            need(
-                self,
-                not isinstance(group["lr"], Schedule),
-                f"the rate of group {i}",
-                group["lr"],
-                "a number, not a schedule that the optimizer follows by itself",
-            )
-            if last_epoch == -1:
-                group.setdefault("initial_lr", group["lr"])
-            else:
-                need(
-                    self,
-                    "initial_lr" in group,
-                    f"'initial_lr' of group {i}",
-                    None,
-                    "set when last_epoch is given; load the optimizer's state first",
-                )
-        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
-        self._schedules = [self._schedule(base, i) for i, base in enumerate(self.base_lrs)]
-        self.last_epoch = last_epoch
-        self._last_lr: list[float] = []
-        self.step()
-
-    def _schedule(self, base: float, index: int) -> Schedule:
-        """The rates of a group, from its rate at first and its number."""
-        raise NotImplementedError(f"{type(self).__name__} defines no _schedule(base, index)")
-
-    def _values(self, epoch: int) -> list[float]:
-        return [s(epoch) for s in self._schedules]
-
-    def _set(self) -> None:
-        self._last_lr = self._values(self.last_epoch)
-        for group, lr in zip(self.optimizer.param_groups, self._last_lr, strict=True):
-            group["lr"] = lr
-
-    def step(self, epoch: int | None = None) -> None:
-        """Sets the next rates; those of step `epoch` where it is given."""
-        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        self._set()
-
-    def get_last_lr(self) -> list[float]:
-        """The rates that were set last, by group."""
-        return self._last_lr
-
-    def get_lr(self) -> list[float]:
-        """The rates of the present step."""
-        return self._values(self.last_epoch)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What changes from step to step; functions and settings are code."""
-        return {
-            "last_epoch": self.last_epoch,
-            "base_lrs": list(self.base_lrs),
-            "_last_lr": list(self._last_lr),
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes over what `state_dict` gave, and sets the rates."""
-        self.base_lrs = list(state_dict["base_lrs"])
-        self._schedules = [self._schedule(base, i) for i, base in enumerate(self.base_lrs)]
-        self.last_epoch = state_dict["last_epoch"]
-        self._set()
-
-
-def _per_group(optimizer: Optimizer, value: Any, owner: object, name: str) -> list[Any]:
-    """A setting for each group, from one or a list."""
-    count = len(optimizer.param_groups)
-    if not isinstance(value, list | tuple):
-        return [value] * count
-    need(owner, len(value) == count, f"the length of {name}", len(value), f"{count}, as of groups")
-    return list(value)
-
-
 class LambdaLR(LRScheduler):
     """The first rate times a function of the step.
 
@@ -165,22 +57,11 @@ class LambdaLR(LRScheduler):
         lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
         last_epoch: int = -1,
     ) -> None:
-        self.lr_lambdas = _per_group(optimizer, lr_lambda, self, "lr_lambda")
+        self.lr_lambdas = per_group(optimizer, lr_lambda, self, "lr_lambda")
         super().__init__(optimizer, last_epoch)
 
     def _schedule(self, base: float, index: int) -> Schedule:
-        return _by_step(lambda step: base * self.lr_lambdas[index](step))
-
-
-class _by_step(Schedule):  # noqa: N801 - a function in all but name
-    """A schedule from a function, called for one step at a time and not ahead."""
-
-    def __init__(self, function: Callable[[int], float]) -> None:
-        super().__init__(schedule.from_function(function)._at)
-        self._function = function
-
-    def __call__(self, step: Any) -> Any:
-        return super().__call__(step) if isinstance(step, _core.Tensor) else self._function(step)
+        return by_step(lambda step: base * self.lr_lambdas[index](step))
 
 
 class MultiplicativeLR(LRScheduler):
@@ -201,7 +82,7 @@ class MultiplicativeLR(LRScheduler):
         lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
         last_epoch: int = -1,
     ) -> None:
-        self.lr_lambdas = _per_group(optimizer, lr_lambda, self, "lr_lambda")
+        self.lr_lambdas = per_group(optimizer, lr_lambda, self, "lr_lambda")
         super().__init__(optimizer, last_epoch)
 
     def _schedule(self, base: float, index: int) -> Schedule:
@@ -212,7 +93,7 @@ class MultiplicativeLR(LRScheduler):
                 products.append(products[-1] * self.lr_lambdas[index](len(products)))
             return products[step]
 
-        return _by_step(at)
+        return by_step(at)
 
 
 class StepLR(LRScheduler):
@@ -383,7 +264,7 @@ class CosineAnnealingLR(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        T_max: int,  # noqa: N803 - PyTorch's name
+        T_max: int,
         eta_min: float = 0.0,
         last_epoch: int = -1,
     ) -> None:
@@ -414,8 +295,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        T_0: int,  # noqa: N803 - PyTorch's names
-        T_mult: int = 1,  # noqa: N803
+        T_0: int,
+        T_mult: int = 1,
         eta_min: float = 0.0,
         last_epoch: int = -1,
     ) -> None:
@@ -424,208 +305,6 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     def _schedule(self, base: float, index: int) -> Schedule:
         return schedule.cosine_restarts(base, self.T_0, self.T_mult, self.eta_min)
-
-
-class _WithMomentum(LRScheduler):
-    """Schedulers that move the momentum (or the first beta) against the rate."""
-
-    _momenta: list[Schedule]
-
-    def _set(self) -> None:
-        super()._set()
-        for group, s in zip(self.optimizer.param_groups, self._momenta, strict=False):
-            if "betas" in group:
-                group["betas"] = (s(self.last_epoch), *group["betas"][1:])
-            else:
-                group["momentum"] = s(self.last_epoch)
-
-    def _check_momentum(self, optimizer: Optimizer) -> None:
-        have = optimizer.defaults
-        need(
-            self,
-            "momentum" in have or "betas" in have,
-            "cycle_momentum",
-            True,
-            "False: the optimizer has neither momentum nor betas",
-        )
-
-
-class CyclicLR(_WithMomentum):
-    """Up from `base_lr` to `max_lr` and down, again and again; momentum the other way.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-    base_lr, max_lr : float or list of float
-        The lowest and the highest rate.
-    step_size_up, step_size_down : int
-        Lengths of the ways.
-    mode : {"triangular", "triangular2", "exp_range"}
-        How the height changes; see `schedule.cyclic`.
-    gamma : float
-        For "exp_range".
-    scale_fn : callable, optional
-        The height as a function of the cycle or of the step, instead of `mode`.
-    scale_mode : {"cycle", "iterations"}
-        What `scale_fn` is a function of.
-    cycle_momentum : bool
-        Whether momentum (or the first beta) goes from `max_momentum` to `base_momentum`.
-    base_momentum, max_momentum : float or list of float
-
-    References
-    ----------
-    Smith, "Cyclical Learning Rates for Training Neural Networks", 2015.
-
-    Examples
-    --------
-    >>> optimizer = sn.optim.SGD([sn.ones(1, requires_grad=True)], lr=1.0, momentum=0.9)
-    >>> scheduler = sn.optim.lr_scheduler.CyclicLR(optimizer, 0.5, 1.0, step_size_up=2)
-    >>> scheduler.step()
-    >>> scheduler.get_last_lr()
-    [0.75]
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        base_lr: float | list[float],
-        max_lr: float | list[float],
-        step_size_up: int = 2000,
-        step_size_down: int | None = None,
-        mode: str = "triangular",
-        gamma: float = 1.0,
-        scale_fn: Callable[[float], float] | None = None,
-        scale_mode: str = "cycle",
-        cycle_momentum: bool = True,
-        base_momentum: float | list[float] = 0.8,
-        max_momentum: float | list[float] = 0.9,
-        last_epoch: int = -1,
-    ) -> None:
-        need(self, scale_mode in ("cycle", "iterations"), "scale_mode", scale_mode, "one of them")
-        if last_epoch == -1:
-            lows = _per_group(optimizer, base_lr, self, "base_lr")
-            for group, low in zip(optimizer.param_groups, lows, strict=True):
-                group["lr"] = group["initial_lr"] = low
-        self.max_lrs = _per_group(optimizer, max_lr, self, "max_lr")
-        self._settings = (step_size_up, step_size_down, mode, gamma)
-        self._scale = (scale_fn, scale_mode)
-        self._momenta = []
-        if cycle_momentum:
-            self._check_momentum(optimizer)
-            highs = _per_group(optimizer, max_momentum, self, "max_momentum")
-            lows = _per_group(optimizer, base_momentum, self, "base_momentum")
-            self._momenta = [self._cycle(a, b) for a, b in zip(highs, lows, strict=True)]
-        super().__init__(optimizer, last_epoch)
-
-    def _cycle(self, start: float, top: float) -> Schedule:
-        up, down, mode, gamma = self._settings
-        function, scale_mode = self._scale
-        if function is None:
-            return schedule.cyclic(start, top, up, down, mode, gamma)
-        total = up + (up if down is None else down)
-        height = schedule.cyclic(0.0, 1.0, up, down)
-
-        def at(step: int) -> float:
-            cycle = 1 + step // total
-            scale = function(cycle if scale_mode == "cycle" else step)
-            return start + (top - start) * float(height(step)) * scale
-
-        return _by_step(at)
-
-    def _schedule(self, base: float, index: int) -> Schedule:
-        return self._cycle(base, self.max_lrs[index])
-
-
-class OneCycleLR(_WithMomentum):
-    """Up to `max_lr` and down to almost nothing, in `total_steps` steps; momentum the other way.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-    max_lr : float or list of float
-        The highest rate.
-    total_steps : int, optional
-        Length of all of it; ``epochs * steps_per_epoch`` by default.
-    epochs, steps_per_epoch : int, optional
-    pct_start : float
-        The part of the steps that goes up.
-    anneal_strategy : {"cos", "linear"}
-        How it goes.
-    cycle_momentum : bool
-        Whether momentum (or the first beta) goes from `max_momentum` to `base_momentum` and back.
-    base_momentum, max_momentum : float or list of float
-    div_factor : float
-        The first rate is ``max_lr / div_factor``.
-    final_div_factor : float
-        The last rate is the first divided by this.
-    three_phase : bool
-        Whether it goes down to the first rate as it came, and on from there.
-
-    References
-    ----------
-    Smith, Topin, "Super-Convergence", 2017.
-
-    Examples
-    --------
-    >>> optimizer = sn.optim.Adam([sn.ones(1, requires_grad=True)])
-    >>> scheduler = sn.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
-    >>> scheduler.get_last_lr()
-    [0.04]
-    >>> scheduler.step(2)
-    >>> scheduler.get_last_lr(), round(optimizer.param_groups[0]["betas"][0], 3)
-    ([1.0], 0.85)
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        max_lr: float | list[float],
-        total_steps: int | None = None,
-        epochs: int | None = None,
-        steps_per_epoch: int | None = None,
-        pct_start: float = 0.3,
-        anneal_strategy: str = "cos",
-        cycle_momentum: bool = True,
-        base_momentum: float | list[float] = 0.85,
-        max_momentum: float | list[float] = 0.95,
-        div_factor: float = 25.0,
-        final_div_factor: float = 1e4,
-        three_phase: bool = False,
-        last_epoch: int = -1,
-    ) -> None:
-        if total_steps is None:
-            given = epochs is not None and steps_per_epoch is not None
-            need(self, given, "total_steps", None, "given, or epochs and steps_per_epoch")
-            total_steps = (epochs or 0) * (steps_per_epoch or 0)
-        self.total_steps = total_steps
-        self.max_lrs = _per_group(optimizer, max_lr, self, "max_lr")
-        self._settings = (pct_start, anneal_strategy)
-        self._rest = (div_factor, final_div_factor, three_phase)
-        self._momenta = []
-        if cycle_momentum:
-            self._check_momentum(optimizer)
-            highs = _per_group(optimizer, max_momentum, self, "max_momentum")
-            lows = _per_group(optimizer, base_momentum, self, "base_momentum")
-            self._momenta = [
-                schedule.one_cycle(low, total_steps, *self._settings, high, high, three_phase)
-                for high, low in zip(highs, lows, strict=True)
-            ]
-        if last_epoch == -1:
-            for group, top in zip(optimizer.param_groups, self.max_lrs, strict=True):
-                group["initial_lr"] = top / div_factor
-        super().__init__(optimizer, last_epoch)
-
-    def _schedule(self, base: float, index: int) -> Schedule:
-        _, divisor, three_phase = self._rest
-        top, total = self.max_lrs[index], self.total_steps
-        return schedule.one_cycle(top, total, *self._settings, base, base / divisor, three_phase)
-
-    def step(self, epoch: int | None = None) -> None:
-        at = self.last_epoch + 1 if epoch is None else epoch
-        need(self, at <= self.total_steps, "the step", at, f"at most {self.total_steps}")
-        super().step(epoch)
-
-    step.__doc__ = LRScheduler.step.__doc__
 
 
 class SWALR(LRScheduler):
@@ -652,7 +331,7 @@ class SWALR(LRScheduler):
         need(self, anneal_strategy in known, "anneal_strategy", anneal_strategy, f"one of {known}")
         need(self, anneal_epochs >= 0, "anneal_epochs", anneal_epochs, "0 or more")
         self.anneal_epochs, self.anneal_strategy = anneal_epochs, anneal_strategy
-        self.swa_lrs = _per_group(optimizer, swa_lr, self, "swa_lr")
+        self.swa_lrs = per_group(optimizer, swa_lr, self, "swa_lr")
         super().__init__(optimizer, last_epoch)
 
     def _schedule(self, base: float, index: int) -> Schedule:
@@ -852,7 +531,7 @@ class ReduceLROnPlateau:
         self.mode, self.factor, self.patience = mode, factor, patience
         self.threshold, self.threshold_mode = threshold, threshold_mode
         self.cooldown, self.eps, self.name = cooldown, eps, name
-        self.min_lrs = _per_group(optimizer, min_lr, self, "min_lr")
+        self.min_lrs = per_group(optimizer, min_lr, self, "min_lr")
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = 0
         self.last_epoch = 0

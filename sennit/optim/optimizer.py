@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from .. import _core
 from .._errors import error
@@ -322,7 +322,10 @@ class Optimizer:
 
 def _has_schedule(value: object) -> bool:
     if type(value) is tuple:
-        return any([isinstance(v, Schedule) for v in value])
+        for v in value:  # a generator would cost more than it finds, in every step  # noqa: SIM110
+            if isinstance(v, Schedule):
+                return True
+        return False
     return isinstance(value, Schedule)
 
 
@@ -334,7 +337,7 @@ def need(optimizer: object, ok: bool, name: str, value: object, rule: str) -> No
         )
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a hyperparameter is known now: not a schedule, and not a tensor."""
     return not isinstance(value, Schedule | _Tensor)
 

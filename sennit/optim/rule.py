@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import _core
 from .._errors import error
@@ -57,7 +57,7 @@ class RuleOptimizer(Optimizer):
 
     # State that all members of a cohort share, as float64 tensors of rank 0 that start at these
     # values; "step" is advanced here.
-    _shared: Mapping[str, float] = {"step": 0.0}
+    _shared: ClassVar[Mapping[str, float]] = {"step": 0.0}
 
     def _shared_of(self, group: dict[str, Any]) -> Mapping[str, float]:
         return self._shared

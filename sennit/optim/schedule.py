@@ -234,9 +234,7 @@ def polynomial(value: float, steps: int, power: float = 1.0, end: float = 0.0) -
     """
     _positive("polynomial", steps=steps)
     return Schedule(
-        lambda t: (
-            end + (value - end) * _pow(1.0 - _minimum(t, float(steps)) / steps, float(power))
-        ),
+        lambda t: end + (value - end) * _pow(1.0 - _minimum(t, float(steps)) / steps, float(power)),
         f"polynomial({value}, {steps}, {power}, {end})",
     )
 
@@ -307,7 +305,9 @@ def cosine_restarts(value: float, period: int, factor: int = 1, end: float = 0.0
             start, length = _floor(t / period) * period, period
         else:
             # The logarithm may be off by a place just at a restart: look one further on both sides.
-            first = lambda n: period * (_pow(float(factor), n) - 1.0) / (factor - 1)  # noqa: E731
+            def first(n: Any) -> Any:
+                return period * (_pow(float(factor), n) - 1.0) / (factor - 1)
+
             n = _floor(_log(t * (factor - 1) / period + 1.0) / _log(_f["full_like"](t, factor)))
             n = _where(first(n) > t, n - 1.0, n)
             n = _where(first(n + 1.0) <= t, n + 1.0, n)
@@ -377,9 +377,7 @@ def one_cycle(
             part = _minimum((t - start) / (until - start if until != start else 1.0), 1.0)
             a, b = levels[k], levels[k + 1]
             here = (
-                b + (a - b) * _half_cosine(part)
-                if anneal_strategy == "cos"
-                else a + (b - a) * part
+                b + (a - b) * _half_cosine(part) if anneal_strategy == "cos" else a + (b - a) * part
             )
             result = here if result is None else _where(t > start, here, result)
             start = until
@@ -477,7 +475,7 @@ def wsd(
     [0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
     """
     _positive("wsd", decay_steps=decay_steps)
-    falls = {
+    falls: dict[str, Callable[[Any], Any]] = {
         "linear": lambda part: 1.0 - part,
         "cosine": _half_cosine,
         "sqrt": lambda part: 1.0 - _sqrt(part),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from .. import _core
 from ..autograd import no_grad
@@ -22,7 +23,7 @@ class _ScheduleFree(RuleOptimizer):
     The parameters are y while training and x otherwise; z is state.
     """
 
-    _shared = {"step": 0.0, "weight_sum": 0.0, "lr_max": 0.0}
+    _shared: ClassVar[Mapping[str, float]] = {"step": 0.0, "weight_sum": 0.0, "lr_max": 0.0}
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         names = ("lr", "weight_decay", "eps", "warmup_steps")
@@ -79,7 +80,7 @@ class _ScheduleFree(RuleOptimizer):
             self._training = True
 
     def eval(self) -> None:
-        """Puts the parameters at the average, which is the result. Before they are used or saved."""
+        """Puts the parameters at the average, the result. Before they are used or saved."""
         if self._training:
             self._between(lambda group: 1.0 - 1.0 / self._momentum(group))
             self._training = False
@@ -149,7 +150,7 @@ class SGDScheduleFree(_ScheduleFree):
         *,
         maximize: bool = False,
     ) -> None:
-        need(self, is_number(momentum) and 0 < momentum < 1, "momentum", momentum, "in (0, 1)")  # type: ignore[operator]
+        need(self, is_number(momentum) and 0 < momentum < 1, "momentum", momentum, "in (0, 1)")
         super().__init__(
             params,
             {

@@ -208,7 +208,9 @@ def muon(  # type: ignore[no-untyped-def]
     for _ in range(5):  # the polynomial acts on the singular values alone
         sizes = 3.4445 * sizes - 4.775 * sizes**3 + 2.0315 * sizes**5
     rows, columns = x.shape
-    scale = 0.2 * math.sqrt(max(rows, columns)) if adjust_lr_fn else math.sqrt(max(1, rows / columns))
+    scale = (
+        0.2 * math.sqrt(max(rows, columns)) if adjust_lr_fn else math.sqrt(max(1, rows / columns))
+    )
     return x * (1 - lr * weight_decay) - lr * scale * (left * sizes) @ right
 
 
@@ -245,7 +247,9 @@ def test_agrees_with_its_paper(name: str, kwargs: dict[str, Any], dtype: Any) ->
 
 @pytest.mark.parametrize("dtype", [sn.float16, sn.bfloat16], ids=str)
 @pytest.mark.parametrize(("name", "kwargs"), [*WITH_TORCH, *WITHOUT_TORCH], ids=str)
-def test_narrow_dtypes_are_computed_in_float32(name: str, kwargs: dict[str, Any], dtype: Any) -> None:
+def test_narrow_dtypes_are_computed_in_float32(
+    name: str, kwargs: dict[str, Any], dtype: Any
+) -> None:
     """One step from the same values is the float32 step, rounded once."""
     # State starts with numbers that the narrow dtype has.
     kwargs = {**kwargs, "lr": 0.125} if name == "Rprop" else kwargs

@@ -28,7 +28,9 @@ def test_averaged_model_agrees_with_torch(torch, ema: bool, use_buffers: bool) -
         for (_, p), q in zip(theirs.state_dict().items(), ours.state_dict().values(), strict=True):
             value = np.asarray(rng.standard_normal(p.shape) * 5).astype(q.numpy().dtype)
             p.copy_(torch.as_tensor(value))
-        ours.load_state_dict({k: sn.tensor(v.numpy().copy()) for k, v in theirs.state_dict().items()})
+        ours.load_state_dict(
+            {k: sn.tensor(v.numpy().copy()) for k, v in theirs.state_dict().items()}
+        )
         a.update_parameters(theirs)
         b.update_parameters(ours)
     assert list(b.state_dict()) != [] and b.n_averaged.item() == 5
@@ -56,7 +58,9 @@ def test_update_bn_agrees_with_torch(torch) -> None:  # type: ignore[no-untyped-
     ours.eval()
     optim.update_bn([(sn.tensor(x), None) for x in data], ours)
     assert not ours.training and ours[0].momentum == 0.1
-    np.testing.assert_allclose(ours[0].running_mean.numpy(), theirs.running_mean.numpy(), 1e-5, 1e-6)
+    np.testing.assert_allclose(
+        ours[0].running_mean.numpy(), theirs.running_mean.numpy(), 1e-5, 1e-6
+    )
     np.testing.assert_allclose(ours[0].running_var.numpy(), theirs.running_var.numpy(), 1e-5, 1e-6)
 
 
@@ -82,7 +86,9 @@ def test_ema(warmup: bool, tmp_path: Any) -> None:
     tensors, text = optim.flatten_state(ema.state_dict())
     sn.save(tensors, tmp_path / "ema.safetensors", metadata=text)
     again = optim.EMA(network(), 0.5)
-    again.load_state_dict(optim.unflatten_state(*sn.load(tmp_path / "ema.safetensors", with_metadata=True)))
+    again.load_state_dict(
+        optim.unflatten_state(*sn.load(tmp_path / "ema.safetensors", with_metadata=True))
+    )
     ema.update()
     again.parameters = ema.parameters
     again.update()
@@ -197,7 +203,9 @@ def test_lbfgs_resumes_and_undoes_what_fails(tmp_path: Any) -> None:
         np.testing.assert_array_equal(again[0][name].numpy(), value.numpy())
     sn.save(parts[0], tmp_path / "lbfgs.safetensors", metadata=parts[1])
     second, closure2, point2 = make(sn.asarray(np.frombuffer(before, np.float64)))
-    second.load_state_dict(optim.unflatten_state(*sn.load(tmp_path / "lbfgs.safetensors", with_metadata=True)))
+    second.load_state_dict(
+        optim.unflatten_state(*sn.load(tmp_path / "lbfgs.safetensors", with_metadata=True))
+    )
     third, closure3, point3 = make(sn.asarray(np.frombuffer(before, np.float64)))
     third.load_state_dict(optim.unflatten_state(*parts))
     for o, c in ((second, closure2), (third, closure3)):

@@ -8,6 +8,7 @@ import pytest
 import sennit as sn
 from sennit import nn, optim
 
+
 def test_groups() -> None:
     a, b = sn.tensor([1.0], requires_grad=True), sn.tensor([1.0], requires_grad=True)
     optimizer = optim.SGD([{"params": [a]}, {"params": b, "lr": 0.01}], lr=0.1)

@@ -185,14 +185,18 @@ def test_closed_forms(made: Any, formula: Any) -> None:
     got = [made(t) for t in range(STEPS)]
     np.testing.assert_allclose(got, [formula(t) for t in range(STEPS)], 1e-12, 1e-300)
     # One number at a time, as an optimizer evaluates it, has the same bits.
-    assert [made(sn.tensor(float(t), dtype=sn.float64)).item() for t in range(0, STEPS, 7)] == got[::7]
+    assert [made(sn.tensor(float(t), dtype=sn.float64)).item() for t in range(0, STEPS, 7)] == got[
+        ::7
+    ]
     assert made(sn.arange(20).reshape(4, 5)).tolist() == np.reshape(got[:20], (4, 5)).tolist()
     assert made(1000) == made(sn.tensor(1000)).item()
 
 
 def test_one_cycle_and_cyclic_by_hand() -> None:
     s = schedule.one_cycle(1.0, 11, 0.5, "cos", 0.2, 0.1)
-    assert s(0) == pytest.approx(0.2) and s(10) == pytest.approx(0.1) and s(50) == pytest.approx(0.1)
+    assert (
+        s(0) == pytest.approx(0.2) and s(10) == pytest.approx(0.1) and s(50) == pytest.approx(0.1)
+    )
     assert s(4) < s(5) < 1.0 and s(5) > s(6)
     c = schedule.cyclic(0.0, 8.0, 2, 1, "triangular2")
     assert [c(t) for t in range(7)] == pytest.approx([0, 4, 8, 0, 2, 4, 0])

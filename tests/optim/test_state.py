@@ -1,4 +1,4 @@
-"""What a step promises: failures undo all of it, state comes back to the bit, one kernel a tensor."""
+"""What a step promises: failures undo it, state comes back to the bit, one kernel a tensor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ needs_windows = pytest.mark.skipif(
 
 def batches(count: int) -> list[tuple[Any, Any]]:
     rng = np.random.default_rng(0)
-    return [(rng.standard_normal((16, 3)).astype(np.float32), rng.integers(0, 4, 16)) for _ in range(count)]
+    return [
+        (rng.standard_normal((16, 3)).astype(np.float32), rng.integers(0, 4, 16))
+        for _ in range(count)
+    ]
 
 
 def step(net: Any, optimizer: Any, x: Any, y: Any) -> Any:
@@ -106,7 +109,7 @@ def test_resumes_to_the_same_bits_from_a_file(name: str, tmp_path: Any) -> None:
 @needs_windows
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_an_update_is_one_kernel_for_each_tensor(name: str) -> None:
-    """What depends on the step alone (corrections, schedules) is computed once, on single numbers."""
+    """What depends on the step alone (corrections, schedules) is computed once, on numbers."""
     ps = [sn.ones((64, 64), requires_grad=True), sn.ones((65,), requires_grad=True)]
     optimizer = ALL[name](ps)
     for _ in range(3):
@@ -153,9 +156,19 @@ def test_bits_do_not_depend_on_windows_and_threads(name: str) -> None:
 
 
 RATES = {
-    **{"SGD": 0.5, "ASGD": 0.5, "averaged": 0.5, "dampened": 0.2, "Rprop": 0.01, "Adadelta": 3.0},
-    **{"LARS": 5.0, "SGDScheduleFree": 3.0, "Ftrl": 0.3, "Adafactor": 0.3, "LBFGS": 1.0},
-    **{"RAdam": 0.1, "momentum": 0.1},
+    "SGD": 0.5,
+    "ASGD": 0.5,
+    "averaged": 0.5,
+    "dampened": 0.2,
+    "Rprop": 0.01,
+    "Adadelta": 3.0,
+    "LARS": 5.0,
+    "SGDScheduleFree": 3.0,
+    "Ftrl": 0.3,
+    "Adafactor": 0.3,
+    "LBFGS": 1.0,
+    "RAdam": 0.1,
+    "momentum": 0.1,
 }
 
 
@@ -240,6 +253,9 @@ def test_state_of_another_optimizer_is_refused() -> None:
 def test_decay_groups() -> None:
     net = network()
     groups = optim.decay_groups(net, 0.1, skip=lambda name, p: name.startswith("0."), lr=0.5)
-    assert [(g["weight_decay"], len(g["params"]), g["lr"]) for g in groups] == [(0.1, 2, 0.5), (0.0, 2, 0.5)]
+    assert [(g["weight_decay"], len(g["params"]), g["lr"]) for g in groups] == [
+        (0.1, 2, 0.5),
+        (0.0, 2, 0.5),
+    ]
     net[0].weight.requires_grad_(False)
     assert sum(len(g["params"]) for g in optim.decay_groups(net, 0.1)) == 3
