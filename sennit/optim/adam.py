@@ -124,7 +124,7 @@ class Adam(_AdamFamily):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        rest1, rest2, rate, eps, kept = numbers[:5]
+        rest1, rest2, rate, eps, kept = numbers
         mean = _lerp(s["exp_avg"], g, rest1)
         squares = _lerp(s["exp_avg_sq"], g * g, rest2)
         new = {"exp_avg": mean, "exp_avg_sq": squares}
@@ -246,7 +246,7 @@ class NAdam(_AdamFamily):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        rest1, rest2, of_gradient, of_mean, eps, kept = numbers[:6]
+        rest1, rest2, of_gradient, of_mean, eps, kept = numbers
         mean = _lerp(s["exp_avg"], g, rest1)
         squares = _lerp(s["exp_avg_sq"], g * g, rest2)
         start = p if kept is None else p * kept
@@ -310,7 +310,7 @@ class RAdam(_AdamFamily):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        rest1, rest2, plain, adaptive, eps, kept = numbers[:6]
+        rest1, rest2, plain, adaptive, eps, kept = numbers
         mean = _lerp(s["exp_avg"], g, rest1)
         squares = _lerp(s["exp_avg_sq"], g * g, rest2)
         start = p if kept is None else p * kept
@@ -365,7 +365,7 @@ class Adamax(_AdamFamily):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        rest1, beta2, rate, eps = numbers[:4]
+        rest1, beta2, rate, eps = numbers
         mean = _lerp(s["exp_avg"], g, rest1)
         largest = _maximum(s["exp_inf"] * beta2, _abs(g) + eps)
         return _addcdiv(p, mean * rate, largest), {"exp_avg": mean, "exp_inf": largest}

@@ -100,7 +100,7 @@ class Adagrad(RuleOptimizer):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        rate, eps = numbers[:2]
+        rate, eps = numbers
         total = _addcmul(s["sum"], g, g)
         return _addcdiv(p, g * rate, _sqrt(total) + eps), {"sum": total}
 
@@ -160,7 +160,7 @@ class Adadelta(RuleOptimizer):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        rest, eps, rate = numbers[:3]
+        rest, eps, rate = numbers
         squares = _lerp(s["square_avg"], g * g, rest)
         delta = _sqrt(s["acc_delta"] + eps) / _sqrt(squares + eps) * g
         new = {"square_avg": squares, "acc_delta": _lerp(s["acc_delta"], delta * delta, rest)}
@@ -239,7 +239,7 @@ class RMSprop(RuleOptimizer):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        rest, eps, rate, momentum = numbers[:4]
+        rest, eps, rate, momentum = numbers
         new = {"square_avg": _lerp(s["square_avg"], g * g, rest)}
         squares = new["square_avg"]
         if group["centered"]:
@@ -312,7 +312,7 @@ class Rprop(RuleOptimizer):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        less, more, smallest, largest = numbers[:4]
+        less, more, smallest, largest = numbers
         same = g * s["prev"]
         turned = same < 0.0
         factor = _where(turned, less, _where(same > 0.0, more, 1.0))
@@ -387,7 +387,7 @@ class ASGD(RuleOptimizer):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        rate, kept, part = numbers[:3]
+        rate, kept, part = numbers
         p = _addcmul(p * kept, g, rate)
         return p, {"ax": _lerp(s["ax"], p, part)}
 
@@ -465,7 +465,7 @@ class Ftrl(RuleOptimizer):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        inverse, l1, l2 = numbers[:3]
+        inverse, l1, l2 = numbers
         power = -group["lr_power"]
 
         def root(x: Any) -> Any:

@@ -82,7 +82,7 @@ class Lion(RuleOptimizer):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        rest1, rest2, rate, kept = numbers[:4]
+        rest1, rest2, rate, kept = numbers
         mean = s["exp_avg"]
         way = g - mean  # shared by both means, which makes one kernel of the update
         direction = _sign(_addcmul(mean, way, rest1))
@@ -144,7 +144,7 @@ class LAMB(_AdamFamily):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        rest1, rest2, scale, eps, decay, rate = numbers[:6]
+        rest1, rest2, scale, eps, decay, rate = numbers
         mean = _lerp(s["exp_avg"], g, rest1)
         squares = _lerp(s["exp_avg_sq"], g * g, rest2)
         direction = mean * scale / (_sqrt(squares) + eps)
@@ -243,7 +243,7 @@ class LARS(RuleOptimizer):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        lr, momentum, decay, coefficient, eps = numbers[:5]
+        lr, momentum, decay, coefficient, eps = numbers
         direction = g + p * decay if is_active(decay) else g
         if group["adapt"]:
             size, length = _norm(p), _norm(g)
@@ -340,7 +340,7 @@ class Adafactor(RuleOptimizer):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        rest, rate, kept = numbers[:3]
+        rest, rate, kept = numbers
         eps1, eps2 = group["eps"]
         if eps1 is None:
             eps1 = 2.0**-52 if p.dtype == _core.float64 else 2.0**-23
@@ -470,7 +470,7 @@ class Muon(RuleOptimizer):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        rest, momentum, rate, kept = numbers[:4]
+        rest, momentum, rate, kept = numbers
         buffer = _lerp(s["momentum_buffer"], g, rest)
         step = _lerp(g, buffer, momentum) if group["nesterov"] else buffer
         step = _orthogonal(step, group["ns_coefficients"], group["ns_steps"], group["eps"])

@@ -17,6 +17,7 @@ _set_grad_enabled = _core.set_grad_enabled
 _grad_enabled = _core.grad_enabled
 _zeros = _core.functions["zeros"]
 _Tensor = _core.Tensor
+_PLAIN = frozenset((float, int, bool, list, str, type(None)))  # no schedule, at a glance
 
 
 class Optimizer:
@@ -174,7 +175,7 @@ class Optimizer:
         for group in self.param_groups:
             changed = None
             for name, value in group.items():
-                if _has_schedule(value):
+                if type(value) not in _PLAIN and _has_schedule(value):
                     if at is None:
                         at = self._next_step()
                     changed = dict(group) if changed is None else changed

@@ -152,35 +152,35 @@ class RuleOptimizer(Optimizer):
             now = dict(shared)
             if "step" in now:
                 now["step"] = now["step"] + 1.0
-            numbers = (*self._numbers(group, now), decay)
+            numbers = self._numbers(group, now)
             for name, value in now.items():
                 if value is not shared[name]:
                     shared[name].assign_(value)
-            casts: dict[Any, tuple[bool, tuple[Any, ...]]] = {}
+            # Numbers of rank 0 that were computed in float64 must not widen what they meet.
+            casts: dict[Any, tuple[bool, tuple[Any, ...], Any]] = {}
             for p, g, values in members:
                 dtype = p.dtype
                 known = casts.get(dtype)
                 if known is None:
-                    known = casts[dtype] = self._cast(numbers, dtype)
-                narrow, given = known
+                    narrow = dtype in _NARROW
+                    to = _f32 if narrow else dtype
+                    given = tuple([n.to(to) if type(n) is _Tensor else n for n in numbers])
+                    own_decay = decay.to(to) if type(decay) is _Tensor else decay
+                    known = casts[dtype] = (narrow, given, own_decay)
+                narrow, given, own_decay = known
                 x, s = p, values
                 if narrow:
                     x, g, s = p.to(_f32), g.to(_f32), _widen(values, dtype)
                 if maximize:
                     g = -g
                 if decays:
-                    g = g + x * given[-1]
+                    g = g + x * own_decay
                 x, new = rule(group, given, x, g, s)
+                if narrow:
+                    x, new = x.to(dtype), {k: v.to(dtype) for k, v in new.items()}
                 for name, value in new.items():
-                    values[name].assign_(value.to(dtype) if narrow else value)
-                p.assign_(x.to(dtype) if narrow else x)
-
-    @staticmethod
-    def _cast(numbers: tuple[Any, ...], dtype: Any) -> tuple[bool, tuple[Any, ...]]:
-        """Numbers for tensors of a dtype: float64 of rank 0 must not widen what it meets."""
-        narrow = dtype in _NARROW
-        to = _f32 if narrow else dtype
-        return narrow, tuple([n.to(to) if isinstance(n, _Tensor) else n for n in numbers])
+                    values[name].assign_(value)
+                p.assign_(x)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         super().load_state_dict(state_dict)

@@ -252,7 +252,7 @@ class AdamWScheduleFree(_ScheduleFree):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        root, eps, rest2 = numbers[4:7]
+        root, eps, rest2 = numbers[4:]
         squares = _lerp(s["exp_avg_sq"], g * g, rest2)
         p, z = self._move(group, numbers, p, g * root / (_sqrt(squares) + eps), s["z"])
         return p, {"exp_avg_sq": squares, "z": z}

@@ -110,7 +110,7 @@ class SGD(RuleOptimizer):
     def _rule(
         self, group: dict[str, Any], numbers: tuple[Any, ...], p: Any, g: Any, s: State
     ) -> tuple[Any, State]:
-        rate, momentum, keep = numbers[:3]
+        rate, momentum, keep = numbers
         if not is_active(momentum):
             return _addcmul(p, g, rate), {}
         direction = s["momentum_buffer"] * momentum + (g * keep if is_active(keep - 1.0) else g)
@@ -118,12 +118,8 @@ class SGD(RuleOptimizer):
         return _addcmul(p, step, rate), {"momentum_buffer": direction}
 
     def _update(self, group: dict[str, Any]) -> None:
-        lr = group["lr"]
-        if (
-            is_active(group["momentum"])
-            or is_active(group["weight_decay"])
-            or isinstance(lr, _Tensor)
-        ):
+        lr, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
+        if _Tensor in (type(lr), type(momentum), type(decay)) or momentum or decay:
             super()._update(group)
             return
         if group["maximize"]:
