@@ -30,9 +30,9 @@ LINES = {
     "core/backend/reference": 2250,
     "core/runtime": 1500,
     "bindings": 3300,
-    "sennit": 8200,
+    "sennit": 12500,
 }
-TOTAL_LINES = 45_000
+TOTAL_LINES = 48_500
 # Counted apart from the total: large, and not needed to understand the rest.
 LINES_APART = {"core/backend/cuda": 6000, "sennit/distributed": 2500}
 SUFFIXES = {".py", ".h", ".cpp", ".inc", ".cu"}  # generated .pyi stubs are not read by people

@@ -43,6 +43,8 @@ MODULES = {
     "nn.functional": "Functions of layers (sn.nn.functional)",
     "nn.init": "Initialisers (sn.nn.init)",
     "optim": "Optimisers (sn.optim)",
+    "optim.schedule": "Schedules (sn.optim.schedule)",
+    "optim.lr_scheduler": "Schedulers (sn.optim.lr_scheduler)",
     "data": "Data (sn.data)",
     "train": "Training (sn.train)",
     "viz": "Pictures (sn.viz)",

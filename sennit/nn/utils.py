@@ -10,6 +10,7 @@ from .._errors import error
 from ..autograd import no_grad
 
 __all__ = [
+    "clip_grad_adaptive_",
     "clip_grad_norm_",
     "clip_grad_value_",
     "parameters_to_vector",
@@ -91,6 +92,49 @@ def clip_grad_value_(parameters: Iterable[_core.Tensor] | _core.Tensor, clip_val
     with no_grad():
         for p in _with_gradients(parameters):
             p.grad = _f["clip"](p.grad, -float(clip_value), float(clip_value))
+
+
+def clip_grad_adaptive_(
+    parameters: Iterable[_core.Tensor] | _core.Tensor, clip_factor: float = 0.01, eps: float = 1e-3
+) -> None:
+    """Limits the gradient of each unit to a part of the norm of the unit's weights.
+
+    A unit is a row of a weight (what leads to one output), or an element of a bias or scale.
+
+    Parameters
+    ----------
+    parameters : Tensor or iterable of Tensor
+        Those without a gradient are passed over.
+    clip_factor : float
+        The largest norm of a unit's gradient, as a part of the norm of its weights.
+    eps : float
+        The smallest norm that weights count for, so that zeros can move.
+
+    References
+    ----------
+    Brock et al., "High-Performance Large-Scale Image Recognition Without Normalization", 2021.
+
+    Examples
+    --------
+    >>> w = sn.tensor([[3.0, 4.0], [0.6, 0.8]], requires_grad=True)
+    >>> (w * w / 2).sum().backward()
+    >>> sn.optim.clip_grad_adaptive_([w], 0.1)
+    >>> [[round(v, 3) for v in row] for row in w.grad.tolist()]
+    [[0.3, 0.4], [0.06, 0.08]]
+    """
+    with no_grad():
+        for p in _with_gradients(parameters):
+            g: Any = p.grad
+            largest = _f["maximum"](_unit_norm(p.detach()), float(eps)) * float(clip_factor)
+            norm = _unit_norm(g)
+            scale = _f["where"](norm > largest, largest / norm, 1.0)
+            p.grad = g * scale.to(g.dtype)
+
+
+def _unit_norm(x: Any) -> Any:
+    if x.ndim < 2:
+        return _f["abs"](x)
+    return _f["sqrt"](_f["sum"](x * x, axis=tuple(range(1, x.ndim)), keepdims=True))
 
 
 def parameters_to_vector(parameters: Iterable[_core.Tensor]) -> _core.Tensor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from .. import _core
 from .._errors import error
+from .schedule import Schedule
 
 __all__ = ["Optimizer"]
 
@@ -14,24 +15,9 @@ _release_consumed = _core.release_consumed
 _flush = _core.flush
 _set_grad_enabled = _core.set_grad_enabled
 _grad_enabled = _core.grad_enabled
-
-
-def power(base: float, exponent: int) -> float:
-    """``base ** exponent`` by squaring: plain products, so the bits are the same everywhere.
-
-    Examples
-    --------
-    >>> from sennit.optim.optimizer import power
-    >>> power(0.5, 3)
-    0.125
-    """
-    result = 1.0
-    while exponent:
-        if exponent & 1:
-            result *= base
-        base *= base
-        exponent >>= 1
-    return result
+_zeros = _core.functions["zeros"]
+_Tensor = _core.Tensor
+_PLAIN = frozenset((float, int, bool, list, str, type(None)))  # no schedule, at a glance
 
 
 class Optimizer:
@@ -40,6 +26,8 @@ class Optimizer:
     A subclass passes its defaults to ``super().__init__`` and defines ``_update(group)``, which
     computes new values with ordinary operations and assigns them with ``p.assign_(value)``.
     Learning rates and other numbers are plain floats of the group: changing them costs nothing.
+    Any of them may be a schedule (`sennit.optim.schedule`); ``_update`` then finds its value at
+    this step in the group, a tensor of rank 0 and dtype float64.
 
     Attributes
     ----------
@@ -47,6 +35,9 @@ class Optimizer:
         Each with "params" and its own hyperparameters.
     state : dict of Tensor to dict
         What is remembered of each parameter.
+    steps : Tensor or None
+        How many steps were made since a schedule was first used, which is where schedules are
+        evaluated. It is state of the window: a step whose window fails does not count.
 
     Examples
     --------
@@ -66,11 +57,13 @@ class Optimizer:
 
     param_groups: list[dict[str, Any]]
     state: dict[_core.Tensor, dict[str, Any]]
+    steps: _core.Tensor | None
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
         self.param_groups = []
         self.state = {}
+        self.steps = None
         if isinstance(params, _core.Tensor):
             raise error(
                 _core.InvalidType,
@@ -88,6 +81,9 @@ class Optimizer:
         groups = listed if isinstance(listed[0], dict) else [{"params": listed}]
         for group in groups:
             self.add_param_group(group)
+        # Initial values are computed in a window of their own: a first step that fails must not
+        # take them back too.
+        _flush()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds parameters, with hyperparameters of their own.
@@ -173,32 +169,58 @@ class Optimizer:
         """Assigns new values to the parameters of a group; subclasses define it."""
         raise NotImplementedError(f"{type(self).__name__} defines no _update(group)")
 
+    def _updates(self) -> None:
+        """Records the update of every group: all of it is one window with what came before."""
+        at = None
+        for group in self.param_groups:
+            changed = None
+            for name, value in group.items():
+                if type(value) not in _PLAIN and _has_schedule(value):
+                    if at is None:
+                        at = self._next_step()
+                    changed = dict(group) if changed is None else changed
+                    changed[name] = (
+                        tuple(v(at) if isinstance(v, Schedule) else v for v in value)
+                        if isinstance(value, tuple)
+                        else value(at)
+                    )
+            self._update(group if changed is None else changed)
+
+    def _next_step(self) -> _core.Tensor:
+        """How many steps were made before this one, which is counted."""
+        if self.steps is None:
+            self.steps = _zeros((), dtype=_core.float64)
+        before = self.steps.detach()
+        self.steps.assign_(before + 1.0)
+        return before
+
+    def _evaluate(self, closure: Callable[[], Any]) -> Any:
+        before = _grad_enabled()
+        _set_grad_enabled(True)
+        try:
+            return closure()
+        finally:
+            _set_grad_enabled(before)
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Updates the parameters from their gradients, and starts the computation.
 
-        Does not wait for it. When it fails later, parameters and state keep their former values.
+        Does not wait for it. When it fails later, parameters and state, step counts included, keep
+        their former values.
 
         Parameters
         ----------
         closure : callable, optional
             Computes the loss and the gradients anew; its value is returned.
         """
-        loss = None
-        if closure is not None:
-            before = _grad_enabled()
-            _set_grad_enabled(True)
-            try:
-                loss = closure()
-            finally:
-                _set_grad_enabled(before)
+        loss = None if closure is None else self._evaluate(closure)
         # What backward has used is given up first, so that the window that is about to run needs no
         # memory of its own for it.
         _release_consumed()
         before = _grad_enabled()
         _set_grad_enabled(False)
         try:
-            for group in self.param_groups:
-                self._update(group)
+            self._updates()
         finally:
             _set_grad_enabled(before)
         _flush()
@@ -206,6 +228,9 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """Hyperparameters and state, with parameters numbered in order: a snapshot.
+
+        Schedules are code, not state: they are left out, and the optimizer that loads the state
+        keeps its own. `flatten_state` turns the result into what `sennit.save` takes.
 
         Examples
         --------
@@ -218,16 +243,19 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 numbers[id(p)] = len(numbers)
-            packed = {k: v for k, v in group.items() if k != "params"}
+            packed = {k: v for k, v in group.items() if k != "params" and not _has_schedule(v)}
             packed["params"] = [numbers[id(p)] for p in group["params"]]
             groups.append(packed)
         state = {
             numbers[id(p)]: {
-                k: v.detach() if isinstance(v, _core.Tensor) else v for k, v in values.items()
+                k: v.detach() if isinstance(v, _Tensor) else v for k, v in values.items()
             }
             for p, values in self.state.items()
         }
-        return {"state": state, "param_groups": groups}
+        made: dict[str, Any] = {"state": state, "param_groups": groups}
+        if self.steps is not None:
+            made["steps"] = self.steps.detach()
+        return made
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Takes over what `state_dict` gave. Nothing changes when it does not fit.
@@ -255,21 +283,35 @@ class Optimizer:
             p = targets[int(number)]
             made: dict[str, Any] = {}
             for k, v in values.items():
-                if isinstance(v, _core.Tensor):
-                    if v.ndim and v.shape != p.shape:
+                if isinstance(v, _Tensor):
+                    expected = self._state_shape(k, p)
+                    if v.ndim and v.shape != expected:
                         raise error(
                             _core.InvalidValue,
                             f"{type(self).__name__}.load_state_dict",
-                            f"'{k}' of parameter {number} has shape {v.shape}, the parameter "
-                            f"{p.shape}; they must agree",
+                            f"'{k}' of parameter {number} has shape {v.shape}; for a parameter "
+                            f"of shape {p.shape} it must be {expected}",
                         )
                     # A handle of our own: a later step must not change what was loaded from.
                     v = v.detach().to(p.device)
                 made[k] = v
             state[p] = made
         self.state = state
+        steps = state_dict.get("steps")
+        self.steps = None if steps is None else _core.asarray(steps).to(_core.float64).detach()
         for mine, packed in zip(self.param_groups, groups, strict=True):
-            mine.update({k: v for k, v in packed.items() if k != "params"})
+            mine.update(
+                {
+                    # A file has lists where a group has tuples.
+                    k: tuple(v) if isinstance(v, list) and isinstance(mine.get(k), tuple) else v
+                    for k, v in packed.items()
+                    if k != "params" and not _has_schedule(mine.get(k))
+                }
+            )
+
+    def _state_shape(self, name: str, p: _core.Tensor) -> tuple[int, ...]:
+        """The shape of what is remembered of a parameter under a name."""
+        return p.shape
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -279,7 +321,16 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def need(optimizer: Optimizer, ok: bool, name: str, value: object, rule: str) -> None:
+def _has_schedule(value: object) -> bool:
+    if type(value) is tuple:
+        for v in value:  # a generator would cost more than it finds, in every step  # noqa: SIM110
+            if isinstance(v, Schedule):
+                return True
+        return False
+    return isinstance(value, Schedule)
+
+
+def need(optimizer: object, ok: bool, name: str, value: object, rule: str) -> None:
     """Raises when a hyperparameter is out of range."""
     if not ok:
         raise error(
@@ -287,4 +338,40 @@ def need(optimizer: Optimizer, ok: bool, name: str, value: object, rule: str) ->
         )
 
 
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a hyperparameter is known now: not a schedule, and not a tensor."""
+    return not isinstance(value, Schedule | _Tensor)
+
+
+def not_negative(optimizer: object, **values: Any) -> None:
+    """Checks that hyperparameters are 0 or more, where they are numbers."""
+    for name, value in values.items():
+        need(optimizer, not is_number(value) or value >= 0, name, value, "0 or more")
+
+
+def in_unit_interval(optimizer: object, **values: Any) -> None:
+    """Checks that hyperparameters (or all elements of them) are in [0, 1)."""
+    for name, value in values.items():
+        several = isinstance(value, tuple | list)
+        ok = all(not is_number(v) or 0 <= v < 1 for v in (value if several else (value,)))
+        need(optimizer, ok, name, value, "two numbers in [0, 1)" if several else "in [0, 1)")
+
+
+def check_hints(optimizer: object, hints: dict[str, Any]) -> None:
+    """Takes PyTorch's choices of an implementation, of which there is only one here."""
+    for name, value in hints.items():
+        if name not in ("foreach", "fused", "capturable", "differentiable"):
+            raise TypeError(
+                f"{type(optimizer).__name__}() got an unexpected keyword argument {name!r}"
+            )
+        need(
+            optimizer,
+            name != "differentiable" or not value,
+            name,
+            value,
+            "False: a step is not put on the tape",
+        )
+
+
 Params = Iterable[_core.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, _core.Tensor]]
+Number = float | Schedule | _core.Tensor

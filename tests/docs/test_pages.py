@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-PAGES = ["README.md", "docs/tour.md", "docs/differences.md", "docs/design/000-overview.md"]
+PAGES = [
+    "README.md",
+    "docs/tour.md",
+    "docs/optim.md",
+    "docs/differences.md",
+    "docs/design/000-overview.md",
+]
 # Pages show what happens by default.
 SWITCHES = ("SENNIT_WINDOW", "SENNIT_ENGINE", "SENNIT_ISA", "SENNIT_NUM_THREADS", "SENNIT_VERIFY")
 
