@@ -12,6 +12,7 @@ void register_conv_ops();
 void register_indexing_ops();
 void register_sorting_ops();
 void register_random_ops();
+void register_attention_ops();
 
 inline void register_families() {
     register_elementwise_ops();
@@ -23,6 +24,7 @@ inline void register_families() {
     register_indexing_ops();
     register_sorting_ops();
     register_random_ops();
+    register_attention_ops();
 }
 
 }  // namespace sn

@@ -59,6 +59,7 @@ private:
     ValueId copied(ValueId v, const Dims& strides, uint32_t origin);
     void place_view(const Node& n, SmallVec<ValueId, 8>& in);
     Dims elementwise_strides(const Node& n, std::span<const ValueId> in) const;
+    void choose_strides(const Node& n, ValueId first, std::span<const ValueId> in);
 
     Program& program_;
     const Graph old_;
@@ -110,6 +111,19 @@ Dims LayoutPass::elementwise_strides(const Node& n, std::span<const ValueId> in)
         if (is_dense(out.shape, strides_[v])) return strides_[v];
     }
     return row_major;
+}
+
+void LayoutPass::choose_strides(const Node& n, ValueId first, std::span<const ValueId> in) {
+    std::vector<const Meta*> metas;
+    std::vector<Dims> strides;
+    for (ValueId v : in) {
+        metas.push_back(&fresh_.meta(v));
+        strides.push_back(strides_[v]);
+    }
+    for (uint32_t k = 0; k < n.n_out; ++k) {
+        OutStridesCall call{static_cast<int>(k), &fresh_.meta(first + k), metas, strides};
+        strides_[first + k] = op_def(n.op).out_strides(call);
+    }
 }
 
 void LayoutPass::place_view(const Node& n, SmallVec<ValueId, 8>& in) {
@@ -166,6 +180,7 @@ void LayoutPass::run() {
         if (elementwise) out_strides = elementwise_strides(n, in);
         const ValueId first = add_node(n, in);
         if (elementwise) strides_[first] = out_strides;
+        if (def.out_strides) choose_strides(n, first, in);
         if (def.layout == Layout::kChannelsLast) {
             for (uint32_t k = 0; k < n.n_out; ++k) {
                 const Dims& shape = fresh_.meta(first + k).shape;

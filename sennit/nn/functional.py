@@ -21,6 +21,7 @@ _dropout, _embedding = _f["dropout"], _f["embedding"]
 
 # The same in both worlds: these are the registry's functions themselves.
 linear = _f["linear"]
+scaled_dot_product_attention = _f["scaled_dot_product_attention"]
 layer_norm = _f["layer_norm"]
 group_norm = _f["group_norm"]
 cross_entropy = _f["cross_entropy"]

@@ -18,12 +18,14 @@ namespace sn::cpu {
     void register_sort(KernelTable& table);            \
     void register_scan(KernelTable& table);            \
     void register_random(KernelTable& table);          \
+    void register_attention(KernelTable& table);       \
     static void register_kernels(KernelTable& table) { \
         register_copy(table);                          \
         register_indexing(table);                      \
         register_sort(table);                          \
         register_scan(table);                          \
         register_random(table);                        \
+        register_attention(table);                     \
     }                                                  \
     }
 #if defined(SN_HAVE_AVX512)
