@@ -5,6 +5,8 @@ from __future__ import annotations
 from . import functional, init, utils
 from .activation import *  # noqa: F403
 from .activation import __all__ as _activation
+from .attention import *  # noqa: F403
+from .attention import __all__ as _attention
 from .containers import *  # noqa: F403
 from .containers import __all__ as _containers
 from .conv import *  # noqa: F403
@@ -19,6 +21,8 @@ from .normalization import __all__ as _normalization
 from .parameter import Parameter
 from .pooling import *  # noqa: F403
 from .pooling import __all__ as _pooling
+from .transformer import *  # noqa: F403
+from .transformer import __all__ as _transformer
 
 __all__ = [  # noqa: PLE0604
     "Module",
@@ -27,10 +31,12 @@ __all__ = [  # noqa: PLE0604
     "init",
     "utils",
     *_activation,
+    *_attention,
     *_containers,
     *_conv,
     *_linear,
     *_loss,
     *_normalization,
     *_pooling,
+    *_transformer,
 ]

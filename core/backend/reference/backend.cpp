@@ -178,6 +178,7 @@ public:
             reference::register_reduce(*made);
             reference::register_matmul_conv(*made);
             reference::register_pooling(*made);
+            reference::register_attention(*made);
             return made;
         }();
         return *table;

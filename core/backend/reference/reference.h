@@ -142,5 +142,6 @@ void register_sorting_random(KernelTable& table);
 void register_reduce(KernelTable& table);
 void register_matmul_conv(KernelTable& table);
 void register_pooling(KernelTable& table);
+void register_attention(KernelTable& table);
 
 }  // namespace sn::reference
