@@ -13,6 +13,7 @@ void register_indexing_ops();
 void register_sorting_ops();
 void register_random_ops();
 void register_recurrent_ops();
+void register_attention_ops();
 
 inline void register_families() {
     register_elementwise_ops();
@@ -25,6 +26,7 @@ inline void register_families() {
     register_sorting_ops();
     register_random_ops();
     register_recurrent_ops();
+    register_attention_ops();
 }
 
 }  // namespace sn

@@ -59,6 +59,15 @@ struct WorkCall {
 };
 using WorkFn = double (*)(const WorkCall&);
 
+// Where a kernel that takes any strides puts a result: strides of `output`, dense in some order.
+struct OutStridesCall {
+    int output;
+    const Meta* out;
+    std::span<const Meta* const> in;
+    std::span<const Dims> in_strides;
+};
+using OutStridesFn = Dims (*)(OutStridesCall&);
+
 enum class Layout : uint8_t {
     kAny,           // the kernel takes any strides
     kContiguous,    // row-major inputs, row-major outputs
@@ -91,6 +100,7 @@ struct OpDef {
     int reduce_kind = -1;     // reduction (attributes axes, keepdims): cpu::ReduceKind
     bool cast = false;        // elementwise conversion to the output's dtype
     Layout layout = Layout::kContiguous;
+    OutStridesFn out_strides = nullptr;  // kAny: the results' layout; without, row-major
     uint32_t channels_last_in =
         0;  // mask of inputs that a kChannelsLast kernel wants channels last
     uint32_t channels_last_out = ~0u;  // mask of outputs that it makes channels last

@@ -60,6 +60,7 @@ private:
     ValueId copy_made(ValueId v, const Dims& strides) const;
     void place_view(const Node& n, SmallVec<ValueId, 8>& in);
     Dims elementwise_strides(const Node& n, std::span<const ValueId> in) const;
+    void choose_strides(const Node& n, ValueId first, std::span<const ValueId> in);
 
     Program& program_;
     const Graph old_;
@@ -124,6 +125,19 @@ Dims LayoutPass::elementwise_strides(const Node& n, std::span<const ValueId> in)
     return row_major;
 }
 
+void LayoutPass::choose_strides(const Node& n, ValueId first, std::span<const ValueId> in) {
+    std::vector<const Meta*> metas;
+    std::vector<Dims> strides;
+    for (ValueId v : in) {
+        metas.push_back(&fresh_.meta(v));
+        strides.push_back(strides_[v]);
+    }
+    for (uint32_t k = 0; k < n.n_out; ++k) {
+        OutStridesCall call{static_cast<int>(k), &fresh_.meta(first + k), metas, strides};
+        strides_[first + k] = op_def(n.op).out_strides(call);
+    }
+}
+
 void LayoutPass::place_view(const Node& n, SmallVec<ValueId, 8>& in) {
     const OpDef& def = op_def(n.op);
     const auto attempt = [&](ValueId source) {
@@ -185,6 +199,7 @@ void LayoutPass::run() {
         }
         const ValueId first = add_node(n, in);
         if (elementwise) strides_[first] = out_strides;
+        if (def.out_strides) choose_strides(n, first, in);
         if (def.layout == Layout::kChannelsLast) {
             for (uint32_t k = 0; k < n.n_out; ++k) {
                 const Dims& shape = fresh_.meta(first + k).shape;

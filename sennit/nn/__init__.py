@@ -5,6 +5,8 @@ from __future__ import annotations
 from . import functional, init, utils
 from .activation import *  # noqa: F403
 from .activation import __all__ as _activation
+from .attention import *  # noqa: F403
+from .attention import __all__ as _attention
 from .containers import *  # noqa: F403
 from .containers import __all__ as _containers
 from .conv import *  # noqa: F403
@@ -21,6 +23,8 @@ from .pooling import *  # noqa: F403
 from .pooling import __all__ as _pooling
 from .recurrent import *  # noqa: F403
 from .recurrent import __all__ as _recurrent
+from .transformer import *  # noqa: F403
+from .transformer import __all__ as _transformer
 
 __all__ = [  # noqa: PLE0604
     "Module",
@@ -29,6 +33,7 @@ __all__ = [  # noqa: PLE0604
     "init",
     "utils",
     *_activation,
+    *_attention,
     *_containers,
     *_conv,
     *_linear,
@@ -36,4 +41,5 @@ __all__ = [  # noqa: PLE0604
     *_normalization,
     *_pooling,
     *_recurrent,
+    *_transformer,
 ]

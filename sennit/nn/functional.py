@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import _core
 from .._errors import error
-from ..autograd import no_grad
+from ..autograd import Function, no_grad
 
 _f = _core.functions
 _relu, _leaky_relu, _elu, _softplus = _f["relu"], _f["leaky_relu"], _f["elu"], _f["softplus"]
@@ -21,6 +21,7 @@ _dropout, _embedding = _f["dropout"], _f["embedding"]
 
 # The same in both worlds: these are the registry's functions themselves.
 linear = _f["linear"]
+scaled_dot_product_attention = _f["scaled_dot_product_attention"]
 layer_norm = _f["layer_norm"]
 group_norm = _f["group_norm"]
 cross_entropy = _f["cross_entropy"]
@@ -341,15 +342,199 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
     return _dropout(input, p, training)
 
 
-def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
-    """Rows of a table, by integers; the row `padding_idx` gets no gradient.
+def embedding(
+    input: Any,
+    weight: Any,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Any:
+    """Rows of a table, by integers.
+
+    Parameters
+    ----------
+    input : Tensor
+        Integers of any shape, 0 or more.
+    weight : Tensor
+        (rows, features).
+    padding_idx : int, optional
+        This row gets no gradient.
+    max_norm : float, optional
+        Rows that are looked up and have a larger norm are first scaled down to it, in `weight`.
+    norm_type : float
+        Of the p-norm of `max_norm`.
+    scale_grad_by_freq : bool
+        Gradients of a row are divided by how often it is looked up.
+    sparse : bool
+        Accepted for PyTorch's sake: gradients are dense.
 
     Examples
     --------
     >>> sn.nn.functional.embedding(sn.tensor([1]), sn.eye(2)).tolist()
     [[0.0, 1.0]]
     """
+    if padding_idx is not None and padding_idx < 0:
+        padding_idx += weight.shape[0]
+    if max_norm is not None:
+        with no_grad():
+            _renormalize(weight, input, max_norm, norm_type)
+    if scale_grad_by_freq and weight.requires_grad:
+        flat = input.reshape(-1)
+        count = _f["index_add"](
+            _f["zeros"]((weight.shape[0],), dtype=weight.dtype),
+            0,
+            flat,
+            _f["ones"](flat.shape, dtype=weight.dtype),
+        )
+        share = (1.0 / count[input])[..., None]
+        rows = _embedding(input, weight, padding_idx)
+        # The value of the rows, the gradient of the rows times their share.
+        return rows.detach() + (rows * share - (rows * share).detach())
     return _embedding(input, weight, padding_idx)
+
+
+def _renormalize(weight: Any, rows: Any, max_norm: float, norm_type: float) -> None:
+    """Scales the rows that are named and too long down to `max_norm`, as PyTorch does."""
+    if norm_type == float("inf"):
+        norm = weight.abs().max(-1)
+    else:
+        norm = (weight.abs() ** norm_type).sum(-1) ** (1.0 / norm_type)
+    flat = rows.reshape(-1)
+    named = _f["index_add"](
+        _f["zeros"]((weight.shape[0],), dtype=_core.int64),
+        0,
+        flat,
+        _f["ones"](flat.shape, dtype=_core.int64),
+    )
+    scale = _where((named > 0) & (norm > max_norm), max_norm / (norm + 1e-7), 1.0)
+    weight.assign_(weight.detach() * scale[:, None])
+
+
+class _ChunkedLosses(Function):
+    """Losses of rows of `linear(x, w, b)`, whose logits exist for some rows at a time only.
+
+    Backward makes the logits again; it consists of ordinary operations, so it can be
+    differentiated again (and then holds what it needs).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, w: Any, b: Any, target: Any, size: int, options: Any) -> Any:
+        ctx.save_for_backward(x, w)
+        ctx.rest = (b, target, size, options)
+        rows = [
+            cross_entropy(linear(x[i : i + size], w, b), target[i : i + size], **options)
+            for i in range(0, x.shape[0], size)
+        ]
+        return _f["concat"](rows, 0)
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        x, w = ctx.saved_tensors
+        b, target, size, options = ctx.rest
+        classes, smoothing = w.shape[0], options["label_smoothing"]
+        each = options["weight"]
+        dtype = _core.float64 if x.dtype == _core.float64 else _core.float32
+        dx, dw, db = [], None, None
+        for i in range(0, x.shape[0], size):
+            part, label = x[i : i + size], target[i : i + size]
+            p = _softmax(linear(part, w, b).astype(dtype), -1)
+            own = label[:, None] == _f["arange"](classes, dtype=label.dtype)
+            counted = (label != options["ignore_index"])[:, None]
+            wanted = _where(own, 1.0 - smoothing, 0.0).astype(dtype)
+            if each is not None:
+                wanted = wanted * each.astype(dtype)
+            if smoothing:
+                share = smoothing / classes
+                wanted = wanted + (share if each is None else each.astype(dtype) * share)
+            wanted = _where(counted, wanted, 0.0)
+            d = (p * wanted.sum(-1, keepdims=True) - wanted) * g[i : i + size, None].astype(dtype)
+            d = d.astype(x.dtype)
+            dx.append(d @ w)
+            more = d.T @ part
+            dw = more if dw is None else dw + more
+            if b is not None:
+                more = d.sum(0)
+                db = more if db is None else db + more
+        return _f["concat"](dx, 0), dw, db, None, None, None
+
+
+def linear_cross_entropy(
+    input: Any,
+    linear_weight: Any,
+    target: Any,
+    *,
+    linear_bias: Any = None,
+    weight: Any = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    chunk: int | None = None,
+) -> Any:
+    """``cross_entropy(linear(input, linear_weight, linear_bias), target)`` without all logits.
+
+    Only the logits of `chunk` rows exist at a time, in forward and in backward, which makes them
+    again: a vocabulary of 50,000 costs megabytes instead of gigabytes.
+
+    Parameters
+    ----------
+    input : Tensor
+        (N, in_features), or (in_features,).
+    linear_weight : Tensor
+        (C, in_features).
+    target : Tensor
+        (N,) class numbers; or (N, C) probabilities, which takes the plain way.
+    linear_bias : Tensor, optional
+        (C,).
+    weight : Tensor, optional
+        (C,): the weight of each class.
+    reduction : str
+        "mean" (weighted), "sum" or "none".
+    ignore_index : int, optional
+        Rows of this class do not count; -100 by default.
+    label_smoothing : float
+    chunk : int, optional
+        Rows at a time; by default as many as make about a million logits.
+
+    Examples
+    --------
+    >>> x, w = sn.random.normal(shape=(4, 8)), sn.random.normal(shape=(10, 8))
+    >>> sn.nn.functional.linear_cross_entropy(x, w, sn.tensor([1, 2, 3, 4])).shape
+    ()
+    """
+    ignore = -100 if ignore_index is None else ignore_index
+    options: dict[str, Any] = {
+        "weight": weight,
+        "ignore_index": ignore,
+        "label_smoothing": label_smoothing,
+    }
+    if chunk is not None and chunk < 1:
+        raise error(
+            _core.InvalidValue, "linear_cross_entropy", f"chunk is {chunk}; it must be 1 or more"
+        )
+    size = chunk or max(1, (1 << 20) // max(1, linear_weight.shape[0]))
+    labels = input.ndim == 2 and target.ndim == 1 and linear_weight.ndim == 2
+    if not labels or input.shape[0] != target.shape[0] or input.shape[0] <= size:
+        logits = linear(input, linear_weight, linear_bias)
+        return cross_entropy(logits, target, reduction=reduction, **options)
+    options["reduction"] = "none"
+    rows = _ChunkedLosses.apply(input, linear_weight, linear_bias, target, size, options)
+    if reduction == "none":
+        return rows
+    if reduction == "sum":
+        return rows.sum()
+    if reduction != "mean":
+        raise error(
+            _core.InvalidValue,
+            "linear_cross_entropy",
+            f"reduction is {reduction!r}; it must be 'mean', 'sum' or 'none'",
+        )
+    counted = target != ignore
+    if weight is None:
+        return rows.sum() / counted.sum().astype(rows.dtype)
+    own = weight[_where(counted, target, 0)]
+    return rows.sum() / _where(counted, own, 0.0).sum()
 
 
 def rms_norm(
@@ -623,6 +808,7 @@ __all__ = [  # noqa: PLE0604
     "kl_div",
     "leaky_relu",
     "local_response_norm",
+    "linear_cross_entropy",
     "log_softmax",
     "max_pool1d",
     "max_pool2d",

@@ -170,6 +170,14 @@ class Embedding(Module):
         Rows and columns of the table.
     padding_idx : int, optional
         A row that starts as zeros and gets no gradient.
+    max_norm : float, optional
+        Rows with a larger norm are scaled down to it when they are looked up.
+    norm_type : float
+        Of the p-norm of `max_norm`.
+    scale_grad_by_freq : bool
+        Gradients of a row are divided by how often it is looked up.
+    sparse : bool
+        Accepted for PyTorch's sake: gradients are dense.
 
     Attributes
     ----------
@@ -195,6 +203,10 @@ class Embedding(Module):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
         dtype: Any = None,
     ) -> None:
         _positive("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
@@ -209,6 +221,10 @@ class Embedding(Module):
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = padding_idx
+        self.max_norm = max_norm
+        self.norm_type = norm_type
+        self.scale_grad_by_freq = scale_grad_by_freq
+        self.sparse = sparse
         self.weight = Parameter(_empty((num_embeddings, embedding_dim), dtype=dtype))
         self.reset_parameters()
 
@@ -221,7 +237,56 @@ class Embedding(Module):
             self.weight.assign_(value)
 
     def forward(self, x: Any) -> Any:
-        return _embedding(x, self.weight, self.padding_idx)
+        if self.max_norm is None and not self.scale_grad_by_freq:
+            return _embedding(x, self.weight, self.padding_idx)
+        from .functional import embedding
+
+        return embedding(
+            x,
+            self.weight,
+            self.padding_idx,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        embeddings: Any,
+        freeze: bool = True,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+    ) -> Embedding:
+        """A layer around a table of shape (rows, features); `freeze` keeps it from training.
+
+        Examples
+        --------
+        >>> table = sn.nn.Embedding.from_pretrained(sn.eye(3))
+        >>> table(sn.tensor([2])).tolist()
+        [[0.0, 0.0, 1.0]]
+        """
+        if embeddings.ndim != 2:
+            raise error(
+                _core.ShapeError,
+                "Embedding.from_pretrained",
+                f"the table has shape {embeddings.shape}; it must have two dimensions (rows, "
+                "features)",
+            )
+        layer = cls(
+            *embeddings.shape,
+            padding_idx=padding_idx,
+            max_norm=max_norm,
+            norm_type=norm_type,
+            scale_grad_by_freq=scale_grad_by_freq,
+            sparse=sparse,
+            dtype=embeddings.dtype,
+        )
+        layer.weight = Parameter(embeddings.detach(), requires_grad=not freeze)
+        return layer
 
     def extra_repr(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"

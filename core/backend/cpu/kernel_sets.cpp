@@ -19,6 +19,7 @@ namespace sn::cpu {
     void register_scan(KernelTable& table);            \
     void register_random(KernelTable& table);          \
     void register_rnn(KernelTable& table);             \
+    void register_attention(KernelTable& table);       \
     static void register_kernels(KernelTable& table) { \
         register_copy(table);                          \
         register_indexing(table);                      \
@@ -26,6 +27,7 @@ namespace sn::cpu {
         register_scan(table);                          \
         register_random(table);                        \
         register_rnn(table);                           \
+        register_attention(table);                     \
     }                                                  \
     }
 #if defined(SN_HAVE_AVX512)

@@ -143,5 +143,6 @@ void register_reduce(KernelTable& table);
 void register_matmul_conv(KernelTable& table);
 void register_pooling(KernelTable& table);
 void register_recurrent(KernelTable& table);
+void register_attention(KernelTable& table);
 
 }  // namespace sn::reference

@@ -1,0 +1,271 @@
+"""Attention with learnt projections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _core
+from .._errors import error
+from . import init
+from .linear import Linear
+from .module import Module
+from .parameter import Parameter
+
+__all__ = ["MultiheadAttention"]
+
+_f = _core.functions
+_attention, _linear, _concat = _f["scaled_dot_product_attention"], _f["linear"], _f["concat"]
+_empty, _zeros, _where, _softmax = _f["empty"], _f["zeros"], _f["where"], _f["softmax"]
+_dropout, _tril, _ones = _f["dropout"], _f["tril"], _f["ones"]
+
+
+class _OutProjection(Linear):
+    """The last projection: like `Linear`, with a bias that starts as zero."""
+
+
+def additive_mask(mask: Any, dtype: Any) -> Any:
+    """PyTorch's layer masks (True: do not look) as numbers that are added to scores."""
+    if mask is None or mask.dtype != _core.bool:
+        return mask
+    return _where(mask, _zeros((), dtype=dtype) - float("inf"), 0.0)
+
+
+class MultiheadAttention(Module):
+    """Attention over several heads (Vaswani et al. 2017), with the masks of ``torch.nn``.
+
+    Parameters
+    ----------
+    embed_dim : int
+        Features of the query and of the result; `num_heads` divides it.
+    num_heads : int
+    dropout : float
+        Of attention weights, in training.
+    bias : bool
+        Whether the projections have biases.
+    add_bias_kv : bool
+        Whether a learnt key and value are appended to every sequence.
+    add_zero_attn : bool
+        Whether a key and value of zeros are appended.
+    kdim, vdim : int, optional
+        Features of keys and values; `embed_dim` by default.
+    batch_first : bool
+        Sequences are (batch, length, features); without it (length, batch, features).
+
+    Attributes
+    ----------
+    in_proj_weight : Parameter, (3 * embed_dim, embed_dim), or None
+    q_proj_weight, k_proj_weight, v_proj_weight : Parameter or None
+        In its place when `kdim` or `vdim` differ.
+    in_proj_bias : Parameter, (3 * embed_dim,), or None
+    out_proj : Linear
+    bias_k, bias_v : Parameter, (1, 1, embed_dim), or None
+
+    Examples
+    --------
+    >>> layer = sn.nn.MultiheadAttention(8, 2, batch_first=True)
+    >>> x = sn.random.normal(shape=(3, 5, 8))
+    >>> y, weights = layer(x, x, x)
+    >>> y.shape, weights.shape
+    ((3, 5, 8), (3, 5, 5))
+    """
+
+    in_proj_weight: Parameter | None
+    in_proj_bias: Parameter | None
+    bias_k: Parameter | None
+    bias_v: Parameter | None
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
+        dtype: Any = None,
+    ) -> None:
+        if embed_dim < 1 or num_heads < 1 or embed_dim % num_heads:
+            raise error(
+                _core.InvalidValue,
+                "MultiheadAttention",
+                f"embed_dim is {embed_dim} and num_heads {num_heads}; both must be 1 or more, and "
+                "the heads must divide the features",
+            )
+        self.embed_dim = embed_dim
+        self.num_heads = num_heads
+        self.head_dim = embed_dim // num_heads
+        self.dropout = dropout
+        self.batch_first = batch_first
+        self.kdim = embed_dim if kdim is None else kdim
+        self.vdim = embed_dim if vdim is None else vdim
+        self.add_zero_attn = add_zero_attn
+        one = self.kdim == embed_dim and self.vdim == embed_dim
+        self._qkv_same_embed_dim = one
+
+        def parameter(there: bool, *shape: int) -> Parameter | None:
+            return Parameter(_empty(shape, dtype=dtype)) if there else None
+
+        for name, size in (("q", embed_dim), ("k", self.kdim), ("v", self.vdim)):
+            self.register_parameter(f"{name}_proj_weight", parameter(not one, embed_dim, size))
+        self.register_parameter("in_proj_weight", parameter(one, 3 * embed_dim, embed_dim))
+        self.register_parameter("in_proj_bias", parameter(bias, 3 * embed_dim))
+        self.out_proj = _OutProjection(embed_dim, embed_dim, bias=bias, dtype=dtype)
+        self.register_parameter("bias_k", parameter(add_bias_kv, 1, 1, embed_dim))
+        self.register_parameter("bias_v", parameter(add_bias_kv, 1, 1, embed_dim))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws the projections anew."""
+        for name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
+            weight = getattr(self, name)
+            if weight is not None:
+                init.xavier_uniform_(weight)
+        if self.in_proj_bias is not None:
+            init.zeros_(self.in_proj_bias)
+            init.zeros_(self.out_proj.bias)
+        for bias in (self.bias_k, self.bias_v):
+            if bias is not None:
+                init.xavier_normal_(bias)
+
+    def _project(self, query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:
+        e, weight, bias = self.embed_dim, self.in_proj_weight, self.in_proj_bias
+        if weight is not None and query is key and key is value:
+            joined = _linear(query, weight, bias)
+            return joined[..., :e], joined[..., e : 2 * e], joined[..., 2 * e :]
+        if weight is not None:
+            weights = [weight[i * e : (i + 1) * e] for i in range(3)]
+        else:
+            weights = [getattr(self, f"{name}_proj_weight") for name in "qkv"]
+        biases = [None if bias is None else bias[i * e : (i + 1) * e] for i in range(3)]
+        q, k, v = (
+            _linear(x, w, b)
+            for x, w, b in zip((query, key, value), weights, biases, strict=True)
+        )
+        return q, k, v
+
+    def _mask(self, padding: Any, mask: Any, batch: int, extra: int, dtype: Any) -> Any:
+        """Both masks as one that broadcasts to (batch, heads, L, S + extra), or None."""
+        if mask is not None:
+            if mask.ndim == 3:  # one for each batch entry and head
+                mask = mask.reshape(batch, self.num_heads, *mask.shape[1:])
+            elif mask.ndim != 2:
+                raise error(
+                    _core.ShapeError,
+                    "MultiheadAttention",
+                    f"attn_mask has shape {mask.shape}; it must be (L, S) or "
+                    "(batch * num_heads, L, S)",
+                )
+        if padding is not None:
+            padding = padding.reshape(batch, 1, 1, padding.shape[-1])
+        both = padding is not None and mask is not None
+        masks = [m for m in (padding, mask) if m is not None]
+        if not masks:
+            return None
+        if both and all(m.dtype == _core.bool for m in masks):
+            masks = [masks[0] | masks[1]]
+        if extra:  # what was appended may always be looked at
+            masks = [
+                _concat([m, _zeros((*m.shape[:-1], extra), dtype=m.dtype)], -1) for m in masks
+            ]
+        if len(masks) == 1 and masks[0].dtype == _core.bool:
+            return ~masks[0]
+        added = [additive_mask(m, dtype) for m in masks]
+        return added[0] if len(added) == 1 else added[0] + added[1]
+
+    def forward(
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        key_padding_mask: Any = None,
+        need_weights: bool = True,
+        attn_mask: Any = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Any, Any]:
+        """Attends; gives the result and, with `need_weights`, the weights.
+
+        Parameters
+        ----------
+        query, key, value : Tensor
+            (L, N, E), or (N, L, E) with `batch_first`, or (L, E) for one sequence.
+        key_padding_mask : Tensor, optional
+            (N, S): True where a key is padding, or numbers to add.
+        need_weights : bool
+            False is faster: the weights are then never held.
+        attn_mask : Tensor, optional
+            (L, S) or (N * heads, L, S): True where a query must not look, or numbers to add.
+        average_attn_weights : bool
+            One matrix of weights for all heads, not one for each.
+        is_causal : bool
+            Query i looks at keys 0 to i only; `attn_mask`, which PyTorch wants as well, may be left
+            out.
+        """
+        if query.ndim not in (2, 3) or key.ndim != query.ndim or value.ndim != query.ndim:
+            raise error(
+                _core.ShapeError,
+                "MultiheadAttention",
+                f"query, key and value have shapes {query.shape}, {key.shape} and {value.shape}; "
+                "all must have three dimensions, or two for one sequence",
+            )
+        single = query.ndim == 2
+        same, shared = query is key, key is value
+
+        def batched(x: Any) -> Any:
+            if single:
+                return x[None]
+            return x if self.batch_first else x.permute_dims((1, 0, 2))
+
+        query = batched(query)
+        key = query if same else batched(key)
+        value = key if shared else batched(value)
+        batch, length = query.shape[:2]
+        q, k, v = self._project(query, key, value)
+        extra = 0
+        if self.bias_k is not None and self.bias_v is not None:
+            wide = (batch, 1, self.embed_dim)
+            k = _concat([k, self.bias_k.expand(wide)], 1)
+            v = _concat([v, self.bias_v.expand(wide)], 1)
+            extra += 1
+        if self.add_zero_attn:
+            nothing = _zeros((batch, 1, self.embed_dim), dtype=k.dtype)
+            k, v = _concat([k, nothing], 1), _concat([v, nothing], 1)
+            extra += 1
+        mask = self._mask(key_padding_mask, attn_mask, batch, extra, q.dtype)
+
+        def heads(x: Any) -> Any:
+            x = x.reshape(batch, x.shape[1], self.num_heads, self.head_dim)
+            return x.permute_dims((0, 2, 1, 3))
+
+        q, k, v = heads(q), heads(k), heads(v)
+        rate = self.dropout if self.training else 0.0
+        causal = is_causal and attn_mask is None
+        weights = None
+        if need_weights:
+            scores = (q * self.head_dim**-0.5) @ k.permute_dims((0, 1, 3, 2))
+            inf = float("inf")
+            if causal:
+                inside = _tril(_ones(scores.shape[-2:], dtype=_core.bool))
+                scores = _where(inside, scores, -inf)
+            if mask is not None:
+                if mask.dtype == _core.bool:
+                    scores = _where(mask, scores, -inf)
+                else:
+                    scores = scores + mask
+            weights = _dropout(_softmax(scores, -1), rate)
+            y = weights @ v
+            if average_attn_weights:
+                weights = weights.mean(1)
+        else:
+            y = _attention(q, k, v, mask, rate, causal)
+        y = y.permute_dims((0, 2, 1, 3)).reshape(batch, length, self.embed_dim)
+        y = self.out_proj(y)
+        if single:
+            return y[0], None if weights is None else weights[0]
+        return (y if self.batch_first else y.permute_dims((1, 0, 2))), weights
+
+    def extra_repr(self) -> str:
+        return f"{self.embed_dim}, num_heads={self.num_heads}, batch_first={self.batch_first}"
