@@ -34,7 +34,7 @@ def differences(samples: Mapping[str, list[dict[str, Any]]], tolerance: float) -
     found: dict[str, str] = {}
     if len(samples) < 2:
         lone = {n: s for n, s in samples.items() if not all(_finite(r) for r in s)}
-        return {name: "gives infinities or NaN" for name in lone}
+        return dict.fromkeys(lone, "gives infinities or NaN")
     shapes = {name: [tuple(r["shape"]) for r in s] for name, s in samples.items()}
     common = max(shapes.values(), key=list(shapes.values()).count)
     for name, shape in shapes.items():

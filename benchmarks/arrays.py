@@ -21,7 +21,7 @@ def integers(name: str, high: int, *shape: int) -> np.ndarray:
 
 
 def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """A parameter by its name in PyTorch's `state_dict`: scaled so that deep networks stay finite."""
+    """A parameter by its name in a `state_dict`, scaled so that deep networks stay finite."""
     values = normal(name, *shape)
     if name.endswith("running_var"):
         return 1 + 0.1 * np.abs(values)

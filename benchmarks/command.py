@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--patience", type=float, default=300, help="seconds until a side is given up")
     run.add_argument("--quick", action="store_true", help="3 short rounds, to see that it works")
     run.add_argument("--python", action="append", default=[], metavar="PEER=PATH",
-                     help="the peer's own Python, e.g. jax=/opt/jax/bin/python")  # fmt: skip
+                     help="the peer's own Python, e.g. jax=jax-env/bin/python")  # fmt: skip
     run.add_argument("--out", type=Path, help="JSON; default benchmarks/results/<time>.json")
     run.add_argument("--modules", default=",".join(MODULES), help=argparse.SUPPRESS)
 

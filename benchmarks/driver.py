@@ -56,7 +56,7 @@ class Worker:
     def __init__(self, library: str, workload: str, settings: Settings) -> None:
         self.library = library
         self.patience = settings.patience
-        self.errors = tempfile.TemporaryFile()
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the worker)
         self.buffer = b""
         python = settings.pythons.get(library, sys.executable)
         command = [python, "-m", "benchmarks.worker", library, workload, str(settings.threads)]

@@ -62,6 +62,7 @@ class Probe:
             (np.ones(STREAM // 4, np.float32), np.zeros(STREAM // 4, np.float32))
             for _ in range(threads)
         ]
+        self.bandwidth()  # touches the pages
 
     def peak(self) -> float:
         """Operations per second of a register loop of f32 multiply-adds on all threads."""

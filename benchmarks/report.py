@@ -113,16 +113,17 @@ def machine_text(record: dict[str, Any]) -> str:
 
 
 METHOD = """\
-Medians of {rounds} interleaved rounds, each library in a process of its own; the brackets are the quartiles
-of the round-by-round ratios. *Ratio* is how many times faster Sennit is than the best peer. *Memory* (Sennit;
-best peer) is the highest resident set of the workload above what the import takes; *first call* is the time of
-the first unit of work, compiling included.
+Medians of {rounds} interleaved rounds, each library in a process of its own; the brackets are the
+quartiles of the round-by-round ratios. *Ratio* is how many times faster Sennit is than the best
+peer. *Memory* (Sennit; best peer) is the highest resident set of the workload above what the
+import takes; *first call* is the time of the first unit of work, compiling included.
 
-*The floor* is the least time that this machine allows: either the multiply-adds of the mathematics at the peak
-that a register loop of f32 multiply-adds reached (arithmetic), or, when the data are larger than the last-level
-cache, the bytes that must be read and written once at the bandwidth that large copies by all threads reached
-(memory), whichever is longer. Both are measured in every round. A kernel that a library runs from its cache, or
-an algorithm with fewer multiply-adds (Winograd's), can exceed 100 %. [How it is measured](benchmarks.md)."""
+*The floor* is the least time that this machine allows: either the multiply-adds of the
+mathematics at the peak that a register loop of f32 multiply-adds reached (arithmetic), or, when
+the data are larger than the last-level cache, the bytes that must be read and written once at the
+bandwidth that large copies by all threads reached (memory), whichever is longer. Both are
+measured in every round. A kernel that a library runs from its cache, or an algorithm with fewer
+multiply-adds (Winograd's), can exceed 100 %. [How it is measured](benchmarks.md)."""
 
 
 def page(record: dict[str, Any]) -> str:
@@ -137,8 +138,14 @@ def page(record: dict[str, Any]) -> str:
     slower = [r for r in record["rows"] if (b := best_peer(r)) in r["ratios"]
               and r["ratios"][b]["median"] < 1]  # fmt: skip
     if slower:
-        lines += ["", "Sennit is slower than the best peer in: " + "; ".join(
-            f"{r['title']} ({three(r['ratios'][best_peer(r)]['median'])} ×)" for r in slower) + "."]
+        lines += [
+            "",
+            "Sennit is slower than the best peer in: "
+            + "; ".join(
+                f"{r['title']} ({three(r['ratios'][best_peer(r)]['median'])} ×)" for r in slower
+            )
+            + ".",
+        ]
     groups = dict.fromkeys(r["group"] for r in record["rows"])
     for group in groups:
         rows = [cells(r) for r in record["rows"] if r["group"] == group]
@@ -173,10 +180,9 @@ def readme_block(record: dict[str, Any]) -> str:
             f"{three(row['ratios'][best]['median'])} ×" if best in row["ratios"] else "",
             memory_text(row, best),
         ))  # fmt: skip
-    for name, one in record["startup"].items():
-        if name == "sennit":
-            torch = duration(record["startup"]["torch"]["median"]) if "torch" in record["startup"] else ""  # noqa: E501
-            lines.append(("`import`", duration(max(one["median"], 0)), torch, "", "", ""))
+    starts = {name: duration(max(r["median"], 0)) for name, r in record["startup"].items()}
+    if "sennit" in starts:
+        lines.append(("`import`", starts["sennit"], starts.get("torch", ""), "", "", ""))
     header = ("plain imperative code", "Sennit", "PyTorch", "best peer", "ratio", "peak memory")
     return "\n".join([machine_text(record), "", *table(header, lines)])
 

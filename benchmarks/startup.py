@@ -14,13 +14,14 @@ from benchmarks.libraries import LIBRARIES
 
 # Runs in the library's own Python: NumPy and Sennit's checkout need not be there.
 SURVEY = """
-import importlib, importlib.metadata as metadata, json, re, sys
-from pathlib import Path
-
+import sys
 name = sys.argv[1]
 bare = len(sys.modules)
-module = importlib.import_module(name)
+module = __import__(name)
 modules = len(sys.modules) - bare
+
+import importlib.metadata as metadata, json, re
+from pathlib import Path
 
 def closure(start):
     found, left = {}, [start]

@@ -127,7 +127,9 @@ class ProbeWorker:
 def failure(error: BaseException) -> dict[str, str]:
     """`missing` when the library lacks what the workload needs, otherwise `failed`."""
     text = (str(error).strip().splitlines() or [""])[0]
-    lacks = isinstance(error, AttributeError) and re.match(r"module '[\w.]+' has no attribute", text)
+    lacks = isinstance(error, AttributeError) and re.match(
+        r"module '[\w.]+' has no attribute", text
+    )
     if isinstance(error, Missing) or lacks:
         return {"missing": text}
     return {"failed": f"{type(error).__name__}: {text}"}

@@ -167,8 +167,10 @@ class OpenVino:
         compiled = core.compile_model(core.read_model(model), "CPU", settings)
         request = compiled.create_infer_request()
         request.set_input_tensor(self.lib.Tensor(data, shared_memory=True))
+        held = [model, data]  # OpenVINO reads both where they lie
 
         def once() -> list[np.ndarray]:
+            assert held
             request.infer()
             return [np.array(request.get_output_tensor(0).data)]
 

@@ -68,7 +68,11 @@ class TorchLike:
         channels_last: bool = False,
     ) -> Program:
         def make(array: np.ndarray) -> Any:
-            return self.channels_last(array) if channels_last and array.ndim == 4 else self.tensor(array)  # noqa: E501
+            return (
+                self.channels_last(array)
+                if channels_last and array.ndim == 4
+                else self.tensor(array)
+            )
 
         inputs = {name: make(array) for name, array in arrays.items()}
         for name in grads:
@@ -138,9 +142,11 @@ class TorchLike:
                 return call(*inputs)
 
         def run(count: int) -> None:
+            result: Any = None
             for _ in range(count):
-                forward()
+                result = forward()  # held until it is computed: nothing may be left out
                 self.wait()
+            del result
 
         return Program(lambda: [self.numpy(forward())], run)
 

@@ -49,8 +49,10 @@ def layer(
         return found | ({"g": normal("g", batch, outputs, side, side)} if gradient else {})
 
     return kernel(
-        f"{kind}-{inputs}x{side}" + ("-gradients" if gradient else ""), "convolutions",
-        f"{kind}, {inputs} channels, {batch}×{side}×{side}" + (", with gradients" if gradient else ""),
+        f"{kind.replace('×', 'x').replace(' ', '-')}-{inputs}x{side}"
+        + ("-gradients" if gradient else ""), "convolutions",
+        f"{kind}, {inputs} channels, {batch}×{side}×{side}"
+        + (", with gradients" if gradient else ""),
         arrays, grads=("x", "w") if gradient else (), channels_last=True,
         torch=lambda t, x, w: t.F.conv2d(x, w, padding=pad, groups=groups),
         jax=conv_jax(groups=groups, pad=pad),

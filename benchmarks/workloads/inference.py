@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.arrays import integers, normal
 from benchmarks.workload import Program, Workload
 
-# (width, blocks, stride) of ResNet-50's stages; (expansion, outputs, blocks, stride) of MobileNetV2.
+# Of the stages: (width, blocks, stride), and (expansion, outputs, blocks, stride).
 RESNET = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
 MOBILE = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1),
           (6, 160, 3, 2), (6, 320, 1, 1))  # fmt: skip

@@ -41,7 +41,10 @@ def gpt(t: Any, layers: int = LAYERS, length: int = LENGTH, causal: bool = True)
     class GPT(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.embed, self.embed_place = nn.Embedding(VOCABULARY, WIDTH), nn.Embedding(length, WIDTH)
+            self.embed, self.embed_place = (
+                nn.Embedding(VOCABULARY, WIDTH),
+                nn.Embedding(length, WIDTH),
+            )
             self.blocks = nn.Sequential(*(Block() for _ in range(layers)))
             self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, VOCABULARY)
 

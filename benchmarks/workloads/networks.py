@@ -15,7 +15,8 @@ SHAPES = {"mlp": (784,), "cnn": (1, 28, 28)}
 MLP = {"0.weight": (512, 784), "0.bias": (512,), "2.weight": (512, 512), "2.bias": (512,),
        "4.weight": (10, 512), "4.bias": (10,)}  # fmt: skip
 CNN = {"0.weight": (32, 1, 3, 3), "0.bias": (32,), "2.weight": (64, 32, 3, 3), "2.bias": (64,),
-       "6.weight": (128, 64 * 144), "6.bias": (128,), "8.weight": (10, 128), "8.bias": (10,)}  # fmt: skip
+       "6.weight": (128, 64 * 144), "6.bias": (128,), "8.weight": (10, 128),
+       "8.bias": (10,)}  # fmt: skip
 
 
 def batches(kind: str) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -14,7 +14,9 @@ VOCABULARY, EMBEDDING, WIDTH, LENGTH, BATCH = 65, 256, 512, 64, 64
 
 
 # --- JAX: cells and a scan over time --------------------------------------------------------------
-def lstm_jax(t: Any, p: dict[str, Any], prefix: str, suffix: str, x: Any, reverse: bool = False) -> Any:  # noqa: E501
+def lstm_jax(
+    t: Any, p: dict[str, Any], prefix: str, suffix: str, x: Any, reverse: bool = False
+) -> Any:
     """(T, N, C) -> (T, N, width); the products with the inputs are one product for all times."""
     w_ih, w_hh, b_ih, b_hh = (p[f"{prefix}{n}{suffix}"] for n in PARTS)
     gates = x @ w_ih.T + (b_ih + b_hh)

@@ -10,6 +10,8 @@ import numpy as np
 from benchmarks.arrays import normal
 from benchmarks.workload import Workload, kernel
 
+ASCII = {ord("²"): "x2", ord("³"): "x3"}
+
 
 def square() -> dict[str, np.ndarray]:
     return {"x": normal("x", 4096, 4096) + np.float32(0.5)}
@@ -19,13 +21,16 @@ def cube() -> dict[str, np.ndarray]:
     return {"x": normal("x", 256, 256, 256) + np.float32(0.5)}
 
 
-def of_square(name: str, title: str, arrays: Any = square, **functions: Callable[..., Any]) -> Workload:
+def of_square(
+    name: str, title: str, arrays: Any = square, **functions: Callable[..., Any]
+) -> Workload:
     return kernel(name, "reductions", title, arrays, bytes=4.0 * (1 << 24), **functions)
 
 
 def total(axis: int | None, where: str, arrays: Any, shape: str) -> Workload:
     return of_square(
-        f"sum-{shape}-{'all' if axis is None else axis}", f"sum of {shape} over {where}", arrays,
+        f"sum-{shape.translate(ASCII)}-{'all' if axis is None else axis}",
+        f"sum of {shape} over {where}", arrays,
         torch=lambda t, x: x.sum() if axis is None else x.sum(dim=axis),
         jax=lambda t, x: x.sum(axis=axis), numpy=lambda t, x: x.sum(axis=axis),
         tensorflow=lambda t, x: t.lib.reduce_sum(x, axis=axis),

@@ -1,4 +1,4 @@
-"""Training of ResNet-20 on images of CIFAR's size, batch 128, SGD with momentum (He et al., 2015)."""
+"""Training of ResNet-20 (He et al., 2015) on 32×32 images, batch 128, SGD with momentum."""
 
 from __future__ import annotations
 
@@ -105,7 +105,9 @@ def last() -> list[tuple[np.ndarray, np.ndarray]]:
     return [(np.ascontiguousarray(np.moveaxis(x, 1, -1)), y) for x, y in batches()]
 
 
-def forward(p: Any, x: Any, conv: Any, norm: Any, relu: Any, pad: Any) -> tuple[Any, dict[str, Any]]:
+def forward(
+    p: Any, x: Any, conv: Any, norm: Any, relu: Any, pad: Any
+) -> tuple[Any, dict[str, Any]]:
     """Logits and new running statistics, with the library's functions for the parts."""
     kept: dict[str, Any] = {}
 

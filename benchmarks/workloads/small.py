@@ -148,10 +148,8 @@ def loader_torch(t: Any) -> Program:
 
     def run(count: int) -> None:
         for _ in range(count):
-            batch: Any = None
-            for batch in loader:
+            for _batch in loader:
                 t.wait()
-            del batch
 
     return Program(once, run)
 
