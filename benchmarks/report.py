@@ -121,7 +121,7 @@ import takes; *first call* is the time of the first unit of work, compiling incl
 *The floor* is the least time that this machine allows: either the multiply-adds of the
 mathematics at the peak that a register loop of f32 multiply-adds reached (arithmetic), or, when
 the data are larger than the last-level cache, the bytes that must be read and written once at the
-bandwidth that large copies by all threads reached (memory), whichever is longer. Both are
+bandwidth that large copies or reads by all threads reached (memory), whichever is longer. Both are
 measured in every round. A kernel that a library runs from its cache, or an algorithm with fewer
 multiply-adds (Winograd's), can exceed 100 %. [How it is measured](benchmarks.md)."""
 

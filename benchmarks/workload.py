@@ -71,7 +71,7 @@ def kernel(
     mxnet: Callable[..., Any] | None = None,
     **rest: Any,
 ) -> Workload:
-    """A workload that is one function `f(library, *arrays)`, with gradients of what `grads` names."""
+    """A workload that is one function `f(library, *arrays)`, and gradients of `grads`."""
     functions = {
         "torch": torch, "jax": jax, "tensorflow": tensorflow, "numpy": numpy, "mxnet": mxnet,
     }  # fmt: skip

@@ -88,6 +88,6 @@ WORKLOADS = [
         "layer-norm-gradient", "elementwise", "layer norm of 8192 × 1024, with its gradients",
         lambda: with_g(norm_arrays()), grads=("x", "w", "b"),
         torch=lambda t, x, w, b: t.F.layer_norm(x, (1024,), w, b),
-        jax=layer_norm_jax, tensorflow=layer_norm_tensorflow, bytes=20.0 * (1 << 23),
+        jax=layer_norm_jax, tensorflow=layer_norm_tensorflow, bytes=16.0 * (1 << 23),
     ),
 ]  # fmt: skip

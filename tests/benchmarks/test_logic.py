@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import agreement, command, driver, report, statistics
+from benchmarks import agreement, command, driver, growth, report, statistics
 from benchmarks.arrays import weight
 from benchmarks.libraries import LIBRARIES, PEERS
 from benchmarks.workload import Workload, collect
+from benchmarks.workloads.growth import AXES
 
 
 def test_quartiles_and_ratios() -> None:
@@ -187,3 +188,29 @@ def test_readme_block_is_replaced_and_nothing_else(record: dict[str, Any], tmp_p
 
 def test_the_readme_has_the_block(repository: Path) -> None:
     report.replace_block((repository / "README.md").read_text(), "new")
+
+
+# --- growth ---------------------------------------------------------------------------------------
+def test_growth_table_and_picture(record: dict[str, Any], tmp_path: Path) -> None:
+    rows = [record["rows"][2], record["rows"][1]]
+    for row in rows:
+        row["sides"] = {name: row["sides"][name] for name in ("sennit", "torch")}
+    text = "\n".join(growth.table((64, 1024), rows))
+    assert "| 64 | 1 s, 3 MB | 2 s, 3 MB | 2 × |" in text
+    assert "| 1,024 | missing: no nn.LSTM | 1 s, 3 MB |  |" in text
+    pytest.importorskip("matplotlib")
+    growth.draw(tmp_path / "img" / "a.png", "a, length", (64, 1024), rows)
+    assert (tmp_path / "img" / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_growth_has_a_workload_for_every_point() -> None:
+    found = collect(("growth",))
+    assert {axis.workload(point).name for axis in AXES for point in axis.points} == set(found)
+    with pytest.raises(SystemExit, match="no axis width"):
+        command.main(["growth", "--axes", "width"])
+
+
+def test_planning_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "NODES", (100,))
+    ((count, first, again, each),) = growth.planning(driver.Settings(threads=1))
+    assert count == "100" and all(t.endswith("s") for t in (first, again, each))
