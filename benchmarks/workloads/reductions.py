@@ -34,7 +34,7 @@ def total(axis: int | None, where: str, arrays: Any, shape: str) -> Workload:
         torch=lambda t, x: x.sum() if axis is None else x.sum(dim=axis),
         jax=lambda t, x: x.sum(axis=axis), numpy=lambda t, x: x.sum(axis=axis),
         tensorflow=lambda t, x: t.lib.reduce_sum(x, axis=axis),
-        mxnet=lambda t, x: x.sum() if axis is None else x.sum(axis=axis),
+        mxnet=lambda t, x: x.sum().reshape(()) if axis is None else x.sum(axis=axis),
     )  # fmt: skip
 
 
