@@ -30,9 +30,7 @@ class TensorFlow:
         return str(self.lib.__version__)
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return self.lib.function(
-            function, autograph=False, jit_compile=True if self.xla else None
-        )
+        return self.lib.function(function, autograph=False, jit_compile=True if self.xla else None)
 
     def kernel(
         self,

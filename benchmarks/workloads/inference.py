@@ -130,7 +130,7 @@ class TorchBuilder:
 def torch_program(t: Any, network: Callable[[Any], Any], data: np.ndarray) -> Program:
     builder = TorchBuilder(t)
 
-    class Network(t.nn.Module):  # type: ignore[misc, name-defined]
+    class Network(t.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.parts = builder.modules

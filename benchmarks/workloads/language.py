@@ -23,7 +23,7 @@ def batches() -> list[tuple[np.ndarray, np.ndarray]]:
 def gpt(t: Any, layers: int = LAYERS, length: int = LENGTH, causal: bool = True) -> Any:
     nn, F = t.nn, t.F
 
-    class Block(nn.Module):  # type: ignore[misc]
+    class Block(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.norm1, self.norm2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
@@ -38,7 +38,7 @@ def gpt(t: Any, layers: int = LAYERS, length: int = LENGTH, causal: bool = True)
             x = x + self.out(y.transpose(1, 2).reshape(batch, times, WIDTH))
             return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
 
-    class GPT(nn.Module):  # type: ignore[misc]
+    class GPT(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.embed, self.embed_place = (

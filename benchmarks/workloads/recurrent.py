@@ -66,7 +66,7 @@ def batches() -> list[tuple[np.ndarray, np.ndarray]]:
 def torch_model(t: Any, kind: str) -> Any:
     nn = t.nn
 
-    class Characters(nn.Module):  # type: ignore[misc]
+    class Characters(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.embed = nn.Embedding(VOCABULARY, EMBEDDING)
@@ -178,7 +178,7 @@ TIMES, ROWS, INPUTS, HIDDEN = 64, 32, 256, 256
 
 
 def both_ways_torch(t: Any) -> Program:
-    class Tagger(t.nn.Module):  # type: ignore[misc, name-defined]
+    class Tagger(t.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.rnn = t.nn.LSTM(INPUTS, HIDDEN, bidirectional=True)

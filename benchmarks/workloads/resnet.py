@@ -38,7 +38,7 @@ def layers() -> list[tuple[str, int, int, int, int]]:
 def model(t: Any) -> Any:
     nn = t.nn
 
-    class Unit(nn.Module):  # type: ignore[misc]
+    class Unit(nn.Module):
         """A convolution and its batch norm."""
 
         def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -49,7 +49,7 @@ def model(t: Any) -> Any:
         def forward(self, x: Any) -> Any:
             return self.norm(self.conv(x))
 
-    class Block(nn.Module):  # type: ignore[misc]
+    class Block(nn.Module):
         def __init__(self, inputs: int, outputs: int, stride: int) -> None:
             super().__init__()
             self.first = Unit(inputs, outputs, stride)
@@ -62,7 +62,7 @@ def model(t: Any) -> Any:
                 x = t.F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.more))
             return t.F.relu(x + y)
 
-    class ResNet(nn.Module):  # type: ignore[misc]
+    class ResNet(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.stem = Unit(3, 16, 1)

@@ -81,7 +81,7 @@ FLOORS = [{"peak": 1e11, "bandwidth": 1e10}] * 3
 
 def test_floor_is_the_longer_of_both_and_memory_only_counts_beyond_the_cache() -> None:
     def floor(**sizes: float) -> Any:
-        return driver.floor(Workload("w", "g", "t", {}, **sizes), FLOORS, cache=1 << 20)  # type: ignore[arg-type]
+        return driver.floor(Workload("w", "g", "t", {}, **sizes), FLOORS, cache=1 << 20)
 
     assert floor() is None
     assert floor(bytes=1000.0) is None
