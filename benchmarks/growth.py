@@ -77,6 +77,8 @@ def draw(path: Path, title: str, points: Sequence[int], rows: list[dict[str, Any
         panel.set(
             xscale="log", yscale="log", xlabel=title.rsplit(", ", maxsplit=1)[-1], ylabel=unit
         )
+        panel.set_xticks(points, [str(p) for p in points], minor=False)
+        panel.set_xticks([], minor=True)
         panel.grid(alpha=0.3)
     if panels[0].get_lines():
         panels[0].legend()

@@ -56,7 +56,7 @@ if Path(module.__file__).resolve() not in own:  # a checkout: its folder, and wh
         needs = closure("numpy")
         total += sum(size(Path(f.locate())) for d in needs.values() for f in d.files or ()
                      if not str(f).endswith(".pyc"))
-version = getattr(module, "__version__", "?")
+version = str(getattr(module, "__version__", "?")).split("-")[0]
 print(json.dumps({"version": version, "modules": modules, "bytes": total}))
 """
 

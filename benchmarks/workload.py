@@ -23,6 +23,39 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Function:
+    """A function of a library and arrays, which a library makes a program of.
+
+    `grads` names the arrays whose gradients belong to the work; the array `g` is the gradient that
+    comes in, and is no argument. With `channels_last`, arrays of four axes are (N, C, H, W) here
+    and have their channels last in memory there.
+    """
+
+    call: Callable[..., Any]
+    arrays: dict[str, np.ndarray]
+    grads: tuple[str, ...] = ()
+    channels_last: bool = False
+
+    @property
+    def arguments(self) -> list[str]:
+        return [name for name in self.arrays if name != "g"]
+
+    def stored(self) -> dict[str, np.ndarray]:
+        """The arrays for a library whose images are (N, H, W, C)."""
+        if not self.channels_last:
+            return self.arrays
+        return {
+            name: np.ascontiguousarray(np.moveaxis(a, 1, -1)) if a.ndim == 4 else a
+            for name, a in self.arrays.items()
+        }
+
+    def results(self, found: Any) -> list[np.ndarray]:
+        """What such a library computed, as the others give it."""
+        arrays = [np.asarray(f) for f in (found if isinstance(found, (tuple, list)) else [found])]
+        return [np.moveaxis(a, -1, 1) if self.channels_last and a.ndim == 4 else a for a in arrays]
+
+
+@dataclass(frozen=True)
 class Workload:
     name: str
     group: str
@@ -78,7 +111,7 @@ def kernel(
 
     def maker(function: Callable[..., Any]) -> Callable[[Any], Program]:
         return lambda library: library.kernel(
-            function, arrays(), tuple(grads), channels_last=channels_last
+            Function(function, arrays(), tuple(grads), channels_last)
         )
 
     sides = {key: maker(f) for key, f in functions.items() if f is not None}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.optimizers import Rule
-from benchmarks.workload import Program
+from benchmarks.workload import Function, Program
 
 
 class Jax:
@@ -31,41 +31,29 @@ class Jax:
     def version(self) -> str:
         return str(self.lib.__version__)
 
-    def kernel(
-        self,
-        function: Callable[..., Any],
-        arrays: dict[str, np.ndarray],
-        grads: tuple[str, ...],
-        channels_last: bool = False,
-    ) -> Program:
-        """With `channels_last`, arrays of four axes are handed over as (N, H, W, C)."""
-        if channels_last:
-            arrays = {k: to_last(a) if a.ndim == 4 else a for k, a in arrays.items()}
-        inputs = {name: self.np.asarray(array) for name, array in arrays.items()}
-        names = [n for n in inputs if n != "g"]
-        wanted = tuple(names.index(n) for n in grads)
+    def kernel(self, task: Function) -> Program:
+        inputs = {name: self.np.asarray(array) for name, array in task.stored().items()}
+        names = task.arguments
+        wanted = tuple(names.index(n) for n in task.grads)
 
         def forward(*operands: Any) -> Any:
-            return function(self, *operands)
+            return task.call(self, *operands)
 
         def both(g: Any, *operands: Any) -> Any:
             def of(*some: Any) -> Any:
                 full = list(operands)
                 for place, value in zip(wanted, some):
                     full[place] = value
-                return function(self, *full)
+                return task.call(self, *full)
 
             y, pull = self.lib.vjp(of, *(operands[i] for i in wanted))
             return [y, *pull(g)]
 
-        call = self.lib.jit(both if grads else forward)
-        given = ([inputs["g"]] if grads else []) + [inputs[n] for n in names]
+        call = self.lib.jit(both if task.grads else forward)
+        given = ([inputs["g"]] if task.grads else []) + [inputs[n] for n in names]
 
         def once() -> list[np.ndarray]:
-            result = call(*given)
-            results = list(result) if isinstance(result, (tuple, list)) else [result]
-            found = [np.asarray(r) for r in results]
-            return [from_last(r) if channels_last and r.ndim == 4 else r for r in found]
+            return task.results(call(*given))
 
         def run(count: int) -> None:
             for _ in range(count):
@@ -124,11 +112,3 @@ class Jax:
             jax.block_until_ready(values)
 
         return Program(lambda: [float(advance())], run)
-
-
-def to_last(array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(np.moveaxis(array, 1, -1))
-
-
-def from_last(array: np.ndarray) -> np.ndarray:
-    return np.moveaxis(array, -1, 1)

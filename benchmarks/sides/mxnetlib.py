@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.arrays import weight
-from benchmarks.workload import Program
+from benchmarks.workload import Function, Program
 
 
 class MXNet:
@@ -27,20 +27,14 @@ class MXNet:
     def array(self, array: np.ndarray) -> Any:
         return self.nd.array(array, dtype=array.dtype)
 
-    def kernel(
-        self,
-        function: Callable[..., Any],
-        arrays: dict[str, np.ndarray],
-        grads: tuple[str, ...],
-        channels_last: bool = False,
-    ) -> Program:
-        inputs = [self.array(a) for a in arrays.values()]
+    def kernel(self, task: Function) -> Program:
+        inputs = [self.array(a) for a in task.arrays.values()]
 
         def run(count: int) -> None:
             for _ in range(count):
-                function(self, *inputs).wait_to_read()
+                task.call(self, *inputs).wait_to_read()
 
-        return Program(lambda: [function(self, *inputs).asnumpy()], run)
+        return Program(lambda: [task.call(self, *inputs).asnumpy()], run)
 
     def dense(self, widths: Sequence[int], activation: str, inputs: int) -> Any:
         nn = self.lib.gluon.nn

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
-from benchmarks.workload import Program
+from benchmarks.workload import Function, Program
 
 
 class NumPy:
@@ -18,19 +15,12 @@ class NumPy:
     def __init__(self, threads: int) -> None:
         pass  # OPENBLAS_NUM_THREADS, which the driver sets
 
-    def kernel(
-        self,
-        function: Callable[..., Any],
-        arrays: dict[str, np.ndarray],
-        grads: tuple[str, ...],
-        channels_last: bool = False,
-    ) -> Program:
+    def kernel(self, task: Function) -> Program:
         def once() -> list[np.ndarray]:
-            result = function(self, *arrays.values())
-            return list(result) if isinstance(result, (tuple, list)) else [result]
+            return task.results(task.call(self, *task.arrays.values()))
 
         def run(count: int) -> None:
             for _ in range(count):
-                function(self, *arrays.values())
+                task.call(self, *task.arrays.values())
 
         return Program(once, run)

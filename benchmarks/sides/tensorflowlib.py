@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.optimizers import Rule
-from benchmarks.sides.jaxlib import from_last, to_last
-from benchmarks.workload import Program
+from benchmarks.workload import Function, Program
 
 
 class TensorFlow:
@@ -32,40 +31,28 @@ class TensorFlow:
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return self.lib.function(function, autograph=False, jit_compile=True if self.xla else None)
 
-    def kernel(
-        self,
-        function: Callable[..., Any],
-        arrays: dict[str, np.ndarray],
-        grads: tuple[str, ...],
-        channels_last: bool = False,
-    ) -> Program:
-        """With `channels_last`, arrays of four axes are handed over as (N, H, W, C)."""
-        if channels_last:
-            arrays = {k: to_last(a) if a.ndim == 4 else a for k, a in arrays.items()}
+    def kernel(self, task: Function) -> Program:
         tf = self.lib
-        inputs = {name: tf.constant(array) for name, array in arrays.items()}
-        names = [n for n in inputs if n != "g"]
+        inputs = {name: tf.constant(array) for name, array in task.stored().items()}
+        names = task.arguments
 
         def forward(*operands: Any) -> Any:
-            return function(self, *operands)
+            return task.call(self, *operands)
 
         def both(g: Any, *operands: Any) -> Any:
-            wanted = [operands[names.index(n)] for n in grads]
+            wanted = [operands[names.index(n)] for n in task.grads]
             with tf.GradientTape() as tape:
                 for w in wanted:
                     tape.watch(w)
-                y = function(self, *operands)
+                y = task.call(self, *operands)
             found = tape.gradient(y, wanted, output_gradients=g)
             return [y, *(tf.convert_to_tensor(f) for f in found)]
 
-        call = self.compiled(both if grads else forward)
-        given = ([inputs["g"]] if grads else []) + [inputs[n] for n in names]
+        call = self.compiled(both if task.grads else forward)
+        given = ([inputs["g"]] if task.grads else []) + [inputs[n] for n in names]
 
         def once() -> list[np.ndarray]:
-            result = call(*given)
-            results = list(result) if isinstance(result, (tuple, list)) else [result]
-            found = [np.asarray(r) for r in results]
-            return [from_last(r) if channels_last and r.ndim == 4 else r for r in found]
+            return task.results(call(*given))
 
         def run(count: int) -> None:
             for _ in range(count):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.arrays import weight
-from benchmarks.workload import Program
+from benchmarks.workload import Function, Program
 
 
 class TorchLike:
@@ -60,26 +60,15 @@ class TorchLike:
         """A convolutional model and its inputs in the library's fastest memory format."""
         return model, [self.tensor(a) for a in arrays]
 
-    def kernel(
-        self,
-        function: Callable[..., Any],
-        arrays: dict[str, np.ndarray],
-        grads: tuple[str, ...],
-        channels_last: bool = False,
-    ) -> Program:
+    def kernel(self, task: Function) -> Program:
         def make(array: np.ndarray) -> Any:
-            return (
-                self.channels_last(array)
-                if channels_last and array.ndim == 4
-                else self.tensor(array)
-            )
+            image = task.channels_last and array.ndim == 4
+            return self.channels_last(array) if image else self.tensor(array)
 
-        inputs = {name: make(array) for name, array in arrays.items()}
-        for name in grads:
-            inputs[name].requires_grad_()
-        wanted = [inputs[name] for name in grads]
-        operands = [value for name, value in inputs.items() if name != "g"]
-        call = self.compiled(lambda *a: function(self, *a))
+        inputs = {name: make(array) for name, array in task.arrays.items()}
+        wanted = [inputs[name].requires_grad_() for name in task.grads]
+        operands = [inputs[name] for name in task.arguments]
+        call = self.compiled(lambda *a: task.call(self, *a))
 
         def forward() -> Any:
             with self.lib.no_grad():
@@ -92,7 +81,7 @@ class TorchLike:
             y.backward(inputs["g"])
             return y
 
-        step = both if grads else forward
+        step = both if task.grads else forward
 
         def once() -> list[np.ndarray]:
             result = step()

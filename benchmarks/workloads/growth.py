@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.arrays import integers, normal
-from benchmarks.workload import Program, Workload
+from benchmarks.workload import Function, Program, Workload
 from benchmarks.workloads import convolutions, language, networks
 
 
@@ -44,9 +44,7 @@ def by_channels(t: Any, channels: int) -> Program:
         "w": convolutions.filters("w", channels, channels, 3, 3),
         "g": normal("g", 16, channels, 28, 28),
     }
-    return t.kernel(
-        lambda t, x, w: t.F.conv2d(x, w, padding=1), arrays, ("x", "w"), channels_last=True
-    )
+    return t.kernel(Function(lambda t, x, w: t.F.conv2d(x, w, padding=1), arrays, ("x", "w"), True))
 
 
 def by_depth(t: Any, depth: int) -> Program:

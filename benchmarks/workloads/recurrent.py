@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.arrays import integers, normal, weights
 from benchmarks.optimizers import adam
-from benchmarks.workload import Program, Workload
+from benchmarks.workload import Function, Program, Workload
 
 VOCABULARY, EMBEDDING, WIDTH, LENGTH, BATCH = 65, 256, 512, 64, 64
 
@@ -200,7 +200,8 @@ def both_ways_jax(t: Any) -> Program:
         ahead = lstm_jax(t, p, "rnn.", "l0", x)
         return t.np.concatenate([ahead, lstm_jax(t, p, "rnn.", "l0_reverse", x, True)], axis=-1)
 
-    return t.kernel(function, {"x": normal("x", TIMES, ROWS, INPUTS), **weights(shapes)}, ())
+    x = normal("x", TIMES, ROWS, INPUTS)
+    return t.kernel(Function(function, {"x": x, **weights(shapes)}))
 
 
 WORKLOADS = [
