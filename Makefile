@@ -26,6 +26,8 @@ LINK := install --no-build-isolation --config-settings=wheel.cmake=false \
 CPP_FILES := find core bindings tests examples benchmarks -name '*.cpp' -o -name '*.h' -o -name '*.cu' 2>/dev/null
 # pytest's own options, e.g. make test PYTEST="-k matmul"
 PYTEST ?=
+# Options of the benchmarks, e.g. make bench BENCH="--only products"
+BENCH ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test test-cpp test-py test-full wheel lint format sanitize bench clean
@@ -132,7 +134,7 @@ sanitize: $(VENV)/.installed
 	done
 
 bench: build
-	@$(BIN)/python benchmarks/run.py
+	@$(BIN)/python -m benchmarks run $(BENCH)
 
 clean:
 	rm -rf build dist .venv sennit/_core*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

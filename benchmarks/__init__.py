@@ -1,1 +1,1 @@
-"""Sennit beside PyTorch, both in one run: `python -m benchmarks --help`."""
+"""Sennit beside its peers, all in one run: `python -m benchmarks --help`."""

@@ -1,4 +1,4 @@
-"""The table and the JSON file."""
+"""The tables of a run: one line on the terminal, docs/performance.md, the block of the README."""
 
 from __future__ import annotations
 
@@ -6,73 +6,202 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Row
+from benchmarks.libraries import LIBRARIES
+from benchmarks.statistics import duration, size, three
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN = "<!-- benchmarks: written by python -m benchmarks report FILE --readme -->"
+END = "<!-- benchmarks: end -->"
+HEADER = ("", "Sennit", "best peer", "ratio", "of the floor", "memory", "first call", "other peers")
 
-
-def figure_text(row: Row) -> str:
-    if row.figure is None:
-        return ""
-    digits = 0 if row.unit in {"", "%"} and row.figure >= 20 else 2
-    text = f"{row.figure:.{digits}f}{' ' if len(row.unit) > 1 else ''}{row.unit}"
-    if row.low is not None and row.high is not None and row.high > row.low:
-        text += f" [{row.low:.{digits}f}, {row.high:.{digits}f}]"
-    return text
+Row = dict[str, Any]
 
 
-def target_text(row: Row) -> str:
-    if row.target is None:
-        return ""
-    verdict = "met" if row.met else "MISSED"
-    return f"{'<=' if row.at_most else '>='} {row.target:g} {verdict}"
+def title(library: str) -> str:
+    return LIBRARIES[library].title
 
 
-HEADER = ("case", "threads", "sennit", "other", "against", "figure", "target", "")
+def best_peer(row: Row) -> str | None:
+    """The fastest of the peers whose results agree."""
+    able = [n for n in row["sides"] if n != "sennit" and "median" in row["sides"][n]]
+    able = [n for n in able if n not in row["disagree"]] or able
+    return min(able, key=lambda n: row["sides"][n]["median"], default=None)
+
+
+def time_text(side: dict[str, Any]) -> str:
+    for kind in ("missing", "failed"):
+        if kind in side:
+            return f"{kind}: {side[kind]}"
+    return duration(side["median"])
+
+
+def ratio_text(found: dict[str, float]) -> str:
+    low, high = three(found["low"]), three(found["high"])
+    return f"{three(found['median'])} × [{low}, {high}]"
+
+
+def missed(row: Row) -> list[str]:
+    """The targets that this row does not reach."""
+    found = []
+    for against, least in row["targets"].items():
+        if against == "floor":
+            reached = row["sides"].get("sennit", {}).get("of_floor")
+        else:
+            reached = row["ratios"].get(against, {}).get("median")
+        if reached is not None and reached < least:
+            found.append(f"{three(reached)} of {against}, target {least:g}")
+    return found
+
+
+def line(row: Row) -> str:
+    """What the terminal shows when a workload is done."""
+    times = [f"{name} {time_text(side)}" for name, side in row["sides"].items()]
+    text = f"{row['name']}: {' · '.join(times)}"
+    best = best_peer(row)
+    if best in row["ratios"]:
+        text += f" · {ratio_text(row['ratios'][best])} the speed of {best}"
+    for name, how in row["disagree"].items():
+        text += f"\n  DISAGREES: {name} {how}"
+    return text + "".join(f"\n  missed: {m}" for m in missed(row))
+
+
+def floor_text(row: Row) -> str:
+    part = row["sides"].get("sennit", {}).get("of_floor")
+    return f"{100 * part:.0f} % ({row['floor']['kind']})" if part else ""
+
+
+def memory_text(row: Row, best: str | None) -> str:
+    sides = row["sides"]
+    shown = [n for n in ("sennit", best) if n and "peak_bytes" in sides.get(n, {})]
+    return "; ".join(size(sides[n]["peak_bytes"]) for n in shown)
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    threads = str(row.threads) if row.threads else ""
+    sides, best = row["sides"], best_peer(row)
+    ours = sides.get("sennit", {"missing": "not measured"})
+    others = [f"{title(n)} {time_text(s)}" for n, s in sides.items() if n not in ("sennit", best)]
+    first = [duration(sides[n]["first_seconds"]) for n in ("sennit", best)
+             if n and "first_seconds" in sides.get(n, {})]  # fmt: skip
     return (
-        row.name, threads, row.sennit, row.other, row.against, figure_text(row), target_text(row),
-        row.note,
+        row["title"], time_text(ours),
+        f"{title(best)} {time_text(sides[best])}" if best else "",
+        ratio_text(row["ratios"][best]) if best in row["ratios"] else "",
+        floor_text(row), memory_text(row, best), "; ".join(first), "; ".join(others),
     )  # fmt: skip
 
 
-def print_rows(rows: list[Row]) -> None:
-    table = [HEADER, *(cells(r) for r in rows)]
-    widths = [max(len(line[i]) for line in table) for i in range(len(HEADER))]
-    for line in table:
-        print("  " + "  ".join(text.ljust(w) for text, w in zip(line, widths)).rstrip())
-    print(flush=True)
+def table(header: tuple[str, ...], lines: list[tuple[str, ...]]) -> list[str]:
+    rows = [header, ("---",) * len(header), *lines]
+    return ["| " + " | ".join(text.replace("|", "\\|") for text in r) + " |" for r in rows]
 
 
-def machine_text(machine: dict[str, Any]) -> str:
-    peaks = ", ".join(
-        f"{value:.0f} GFLOP/s on {count} thread{'s' * (count != '1')}"
-        for count, value in machine["peak_gflops"].items()
-    )
+def machine_text(record: dict[str, Any]) -> str:
+    about, threads = record["machine"], record["settings"]["threads"]
+    floors = [r["floor"] for r in record["rows"] if r["floor"]]
+    measured = ""
+    if floors:
+        middle = sorted(floors, key=lambda f: float(f["peak"]))[len(floors) // 2]
+        measured = (
+            f", {middle['peak'] / 1e9:.0f} GFLOP/s of f32 multiply-adds,"
+            f" {middle['bandwidth'] / 1e9:.0f} GB/s of memory"
+        )
+    versions = ", ".join(f"{title(n)} {v}" for n, v in record["versions"].items())
     return (
-        f"{machine['cpu']}, {machine['cores']} cores, level {machine['isa']}, load "
-        f"{machine['load']:.1f}\nf32 multiply-add peak: {peaks}\nPython {machine['python']}, "
-        f"Sennit {machine['sennit']}, PyTorch {machine.get('torch', 'not used')}\n"
+        f"{about['cpu']}, {threads} thread{'s' * (threads != 1)}{measured}; "
+        f"{about['time'][:10]}. {versions}; Python {about['python']}."
     )
 
 
-def write(path: Path, machine: dict[str, Any], rows: list[Row], skipped: dict[str, str]) -> None:
-    record = {"machine": machine, "rows": [r.record() for r in rows], "skipped": skipped}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n")
+METHOD = """\
+Medians of {rounds} interleaved rounds, each library in a process of its own; the brackets are the
+quartiles of the round-by-round ratios. *Ratio* is how many times faster Sennit is than the best
+peer. *Memory* (Sennit; best peer) is the highest resident set of the workload above what the
+import takes; *first call* is the time of the first unit of work, compiling included.
+
+*The floor* is the least time that this machine allows: either the multiply-adds of the
+mathematics at the peak that a register loop of f32 multiply-adds reached (arithmetic), or, when
+the data are larger than the last-level cache, the bytes that must be read and written once at the
+bandwidth that large copies or reads by all threads reached (memory), whichever is longer. Both are
+measured in every round. A kernel that a library runs from its cache, or an algorithm with fewer
+multiply-adds (Winograd's), can exceed 100 %. [How it is measured](benchmarks.md)."""
 
 
-def markdown(machine: dict[str, Any], rows: list[Row]) -> str:
-    """The table as the documentation shows it."""
-    lines = [machine_text(machine).strip().replace("\n", "  \n"), ""]
-    group = ""
-    for row in rows:
-        if row.group != group:
-            group = row.group
-            lines += ["", f"**{group}**", "", "| " + " | ".join(HEADER[:-1]) + " |"]
-            lines.append("|" + "---|" * (len(HEADER) - 1))
-        lines.append("| " + " | ".join(cells(row)[:-1]) + " |")
+def page(record: dict[str, Any]) -> str:
+    """docs/performance.md."""
+    lines = ["# Performance", "", "Written by `python -m benchmarks report`; do not edit.", ""]
+    lines += [machine_text(record), "", METHOD.format(rounds=record["settings"]["rounds"]), ""]
+    for library, reason in record["skipped"].items():
+        lines.append(f"- {title(library)} was skipped: {reason}")
+    for row in record["rows"]:
+        for name, how in row["disagree"].items():
+            lines.append(f"- **{row['title']}: {title(name)} disagrees**, {how}")
+    slower = [r for r in record["rows"] if (b := best_peer(r)) in r["ratios"]
+              and r["ratios"][b]["median"] < 1]  # fmt: skip
+    if slower:
+        lines += [
+            "",
+            "Sennit is slower than the best peer in: "
+            + "; ".join(
+                f"{r['title']} ({three(r['ratios'][best_peer(r)]['median'])} ×)" for r in slower
+            )
+            + ".",
+        ]
+    groups = dict.fromkeys(r["group"] for r in record["rows"])
+    for group in groups:
+        rows = [cells(r) for r in record["rows"] if r["group"] == group]
+        lines += ["", f"## {group.capitalize()}", "", *table(HEADER, rows)]
+    if record["startup"]:
+        lines += ["", "## Startup", "", *startup_table(record["startup"])]
+    misses = [f"- {r['title']}: {m}" for r in record["rows"] for m in missed(r)]
+    if misses:
+        lines += ["", "## Targets missed", "", *misses]
     return "\n".join(lines) + "\n"
+
+
+def startup_table(found: dict[str, dict[str, Any]]) -> list[str]:
+    lines = [
+        (r["title"], duration(max(r["median"], 0)), f"{r['modules']:,}", size(r["bytes"]))
+        for r in found.values()
+    ]
+    return table(("", "import", "modules", "installed, with what it requires"), lines)
+
+
+def readme_block(record: dict[str, Any]) -> str:
+    """The featured rows, Sennit beside PyTorch and the best of all peers."""
+    lines = []
+    for row in (r for r in record["rows"] if r["featured"]):
+        sides, best = row["sides"], best_peer(row)
+        if "median" not in sides.get("sennit", {}):
+            continue
+        torch = duration(sides["torch"]["median"]) if "median" in sides.get("torch", {}) else ""
+        lines.append((
+            row["title"], duration(sides["sennit"]["median"]), torch,
+            f"{duration(sides[best]['median'])} ({title(best)})" if best else "",
+            f"{three(row['ratios'][best]['median'])} ×" if best in row["ratios"] else "",
+            memory_text(row, best),
+        ))  # fmt: skip
+    starts = {name: duration(max(r["median"], 0)) for name, r in record["startup"].items()}
+    if "sennit" in starts:
+        lines.append(("`import`", starts["sennit"], starts.get("torch", ""), "", "", ""))
+    header = ("plain imperative code", "Sennit", "PyTorch", "best peer", "ratio", "peak memory")
+    return "\n".join([machine_text(record), "", *table(header, lines)])
+
+
+def replace_block(text: str, block: str) -> str:
+    """`text` with what stands between the two comments replaced."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"the page must have {BEGIN} and then {END}, once each")
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{block}\n{END}{rest.split(END)[1]}"
+
+
+def command(file: Path, readme: bool, out: Path | None) -> int:
+    record = json.loads(file.read_text())
+    if readme:
+        path = out or ROOT / "README.md"
+        path.write_text(replace_block(path.read_text(), readme_block(record)))
+    else:
+        path = out or ROOT / "docs" / "performance.md"
+        path.write_text(page(record))
+    print(f"written: {path}")
+    return 0

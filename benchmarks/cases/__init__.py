@@ -1,1 +1,0 @@
-"""The groups of benchmarks; each module has run(settings, skipped) -> rows."""

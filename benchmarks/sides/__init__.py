@@ -1,0 +1,1 @@
+"""One class per library: see `benchmarks/libraries.py`."""
