@@ -18,7 +18,7 @@ void product(int64_t m, int64_t n, int64_t k, LeftBlock<T> a, RightBlock<T> b, T
             run_tile(least(MR, m - i), least(NR, n - j), k, view,
                      a.data + (a.by_rows ? i * a.stride : i), b.data + j / NR * b.panel, b.stride,
                      c + i * ldc + j, ldc, add ? Carry::kAdd : Carry::kStore,
-                     reinterpret_cast<const char*>(c), 0);
+                     {reinterpret_cast<const char*>(c), 0, 0, 0});
 }
 
 template <class T>

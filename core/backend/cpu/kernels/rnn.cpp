@@ -73,11 +73,13 @@ void multiply(const T* left, int64_t rows, int64_t k, const T* panel, int64_t co
         const AView<T> a{left + k0 * MR, false, MR, stride};
         for (int64_t i = 0; i < rows; i += MR) {
             // The first rows fetch the next panel from the last-level cache on their way.
-            const T* ahead = i == 0 ? next_panel + k0 * NR : sums;
-            run_tile(least(MR, rows - i), cols, least(kSegment, k - k0), a,
-                     a.data + i / MR * stride, panel + k0 * NR, NR, sums + i * ld, ld,
-                     k0 == 0 ? Carry::kStore : Carry::kAdd, reinterpret_cast<const char*>(ahead),
-                     i == 0 ? NR * int64_t(sizeof(T)) : 0);
+            const int64_t terms = least(kSegment, k - k0);
+            Ahead ahead{reinterpret_cast<const char*>(sums), 0, 0, 0};
+            if (i == 0)
+                ahead = {reinterpret_cast<const char*>(next_panel + k0 * NR),
+                         NR * int64_t(sizeof(T)), 0, terms};
+            run_tile(least(MR, rows - i), cols, terms, a, a.data + i / MR * stride, panel + k0 * NR,
+                     NR, sums + i * ld, ld, k0 == 0 ? Carry::kStore : Carry::kAdd, ahead);
         }
     }
 }
