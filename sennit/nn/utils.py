@@ -99,7 +99,7 @@ def clip_grad_adaptive_(
 ) -> None:
     """Limits the gradient of each unit to a part of the norm of the unit's weights.
 
-    A unit is a row of a weight (what leads to one output), or an element of a bias or scale.
+    A unit is a row of a weight (what leads to one output), or a whole bias or scale.
 
     Parameters
     ----------
@@ -132,9 +132,8 @@ def clip_grad_adaptive_(
 
 
 def _unit_norm(x: Any) -> Any:
-    if x.ndim < 2:
-        return _f["abs"](x)
-    return _f["sqrt"](_f["sum"](x * x, axis=tuple(range(1, x.ndim)), keepdims=True))
+    axes = tuple(range(1, x.ndim)) if x.ndim > 1 else None
+    return _f["sqrt"](_f["sum"](x * x, axis=axes, keepdims=True))
 
 
 def parameters_to_vector(parameters: Iterable[_core.Tensor]) -> _core.Tensor:

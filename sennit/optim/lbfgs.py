@@ -9,7 +9,7 @@ from typing import Any
 from .. import _core
 from .._errors import error
 from ..autograd import no_grad
-from .optimizer import Optimizer, Params, need, not_negative
+from .optimizer import Optimizer, Params, is_number, need, not_negative
 
 __all__ = ["LBFGS"]
 
@@ -78,6 +78,7 @@ class LBFGS(Optimizer):
         history_size: int = 100,
         line_search_fn: str | None = None,
     ) -> None:
+        need(self, is_number(lr), "lr", lr, "a number: a step has many iterations")
         not_negative(self, lr=lr, tolerance_grad=tolerance_grad, tolerance_change=tolerance_change)
         need(self, max_iter >= 1, "max_iter", max_iter, "1 or more")
         need(self, history_size >= 1, "history_size", history_size, "1 or more")
@@ -136,7 +137,7 @@ class LBFGS(Optimizer):
         at = 0
         with no_grad():
             for p, start in zip(self._parts(), origin, strict=True):
-                p.assign_(start + d[at : at + p.size].reshape(p.shape) * t)
+                p.assign_((start + d[at : at + p.size].reshape(p.shape) * t).to(p.dtype))
                 at += p.size
 
     def _measure(self, closure: Callable[[], Any]) -> tuple[float, Any]:

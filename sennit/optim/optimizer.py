@@ -178,6 +178,7 @@ class Optimizer:
                 if type(value) not in _PLAIN and _has_schedule(value):
                     if at is None:
                         at = self._next_step()
+                    at = at.to(group["params"][0].device)
                     changed = dict(group) if changed is None else changed
                     changed[name] = (
                         tuple(v(at) if isinstance(v, Schedule) else v for v in value)
@@ -296,8 +297,18 @@ class Optimizer:
                     v = v.detach().to(p.device)
                 made[k] = v
             state[p] = made
+        before = self.state, self.steps, [dict(group) for group in self.param_groups]
+        try:
+            self._take(state, groups, state_dict.get("steps"))
+        except BaseException:
+            self.state, self.steps, own = before
+            for mine, values in zip(self.param_groups, own, strict=True):
+                mine.clear()
+                mine.update(values)
+            raise
+
+    def _take(self, state: dict[_core.Tensor, dict[str, Any]], groups: Any, steps: Any) -> None:
         self.state = state
-        steps = state_dict.get("steps")
         self.steps = None if steps is None else _core.asarray(steps).to(_core.float64).detach()
         for mine, packed in zip(self.param_groups, groups, strict=True):
             mine.update(
@@ -308,6 +319,11 @@ class Optimizer:
                     if k != "params" and not _has_schedule(mine.get(k))
                 }
             )
+
+        self._loaded()
+
+    def _loaded(self) -> None:
+        """Looks at state that was loaded, and brings it to the form that steps need."""
 
     def _state_shape(self, name: str, p: _core.Tensor) -> tuple[int, ...]:
         """The shape of what is remembered of a parameter under a name."""

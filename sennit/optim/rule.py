@@ -11,7 +11,7 @@ from .optimizer import Optimizer
 
 __all__ = ["RuleOptimizer"]
 
-_zeros = _core.functions["zeros"]
+_full = _core.functions["full"]
 _zeros_like = _core.functions["zeros_like"]
 _Tensor = _core.Tensor
 _f32, _f64 = _core.float32, _core.float64
@@ -119,14 +119,17 @@ class RuleOptimizer(Optimizer):
         """The general case of `_cohorts`; makes the state of parameters that are new."""
         sizes: dict[int, int] = {}
         found: dict[int, list[Member]] = {}
-        fresh: State | None = None
+        starts: dict[Any, State] = {}  # by device
         for p in group["params"]:
             g, values = p.grad, self.state.get(p)
             if values is None:
                 if g is None:
                     continue
+                fresh = starts.get(p.device)
                 if fresh is None:
-                    fresh = {k: _zeros((), dtype=_f64) + v for k, v in names.items()}
+                    fresh = starts[p.device] = {
+                        k: _full((), v, dtype=_f64, device=p.device) for k, v in names.items()
+                    }
                 values = self.state[p] = {**fresh, **self._initial(group, p)}
             if names and "step" not in values:
                 self._complete(group, values)
@@ -182,27 +185,25 @@ class RuleOptimizer(Optimizer):
                     values[name].assign_(value)
                 p.assign_(x)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        super().load_state_dict(state_dict)
+    def _loaded(self) -> None:
         for group in self.param_groups:
             names = self._shared_of(group)
-            known: dict[tuple[float, ...], State] = {}
-            for p in group["params"]:
+            known: dict[Any, State] = {}
+            for p in group["params"] if names else ():
                 values = self.state.get(p)
-                if values is None or not names:
+                if values is None:
                     continue
                 if any(k not in values for k in names):
                     self._complete(group, values)
                 # Equal counts are shared again, so that a step still counts once.
-                counts = tuple(float(values[k]) for k in names)
-                shared = known.get(counts)
-                if shared is None:
-                    shared = known[counts] = {
-                        k: _core.asarray(v, dtype=_f64) for k, v in zip(names, counts, strict=True)
+                counts = [float(values[k]) for k in names]
+                key = (p.device, *counts)
+                if key not in known:
+                    known[key] = {
+                        k: _core.asarray(v, dtype=_f64, device=p.device)
+                        for k, v in zip(names, counts, strict=True)
                     }
-                values.update(shared)
-
-    load_state_dict.__doc__ = Optimizer.load_state_dict.__doc__
+                values.update(known[key])
 
 
 def _widen(values: State, dtype: Any) -> State:

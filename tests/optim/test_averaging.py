@@ -222,8 +222,27 @@ def test_adaptive_clipping_by_hand() -> None:
         p = sn.tensor(w, requires_grad=True)
         p.grad = sn.tensor(g)
         optim.clip_grad_adaptive_(p, 0.5, 0.1)
-        axes = tuple(range(1, w.ndim))
-        norm = lambda x: np.sqrt((x * x).sum(axes, keepdims=True)) if axes else abs(x)  # noqa: B023, E731
+        axes = tuple(range(1, w.ndim)) if w.ndim > 1 else None
+
+        def norm(x: Any, axes: Any = axes) -> Any:
+            return np.sqrt((x * x).sum(axes, keepdims=True))
+
         most = np.maximum(norm(w), 0.1) * 0.5
         expected = np.where(norm(g) > most, g * most / norm(g), g)
         np.testing.assert_allclose(p.grad.numpy(), expected, 1e-12)
+
+
+def test_lbfgs_with_two_dtypes() -> None:
+    a = sn.tensor([2.0], requires_grad=True)
+    b = sn.tensor([[3.0]], dtype=sn.float64, requires_grad=True)
+    optimizer = optim.LBFGS([a, b], line_search_fn="strong_wolfe")
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = (a.to(sn.float64) - 1).square().sum() + (b - 2).square().sum() * 3
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert abs(a.item() - 1) < 1e-5 and abs(b.item() - 2) < 1e-5
+    assert a.dtype == sn.float32 and b.dtype == sn.float64

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -227,6 +231,7 @@ def test_hints_are_taken_and_mistakes_are_named() -> None:
         lambda: optim.LBFGS([w], line_search_fn="armijo"),
         lambda: optim.LBFGS([{"params": [w]}, {"params": [sn.ones(1, requires_grad=True)]}]),
         lambda: optim.LBFGS([w]).step(),
+        lambda: optim.LBFGS([w], lr=optim.schedule.constant(1.0)),
         lambda: optim.SGDScheduleFree([w], momentum=0),
         lambda: optim.Lookahead(optim.SGD([w]), k=0),
         lambda: optim.EMA([w], decay=2),
@@ -241,8 +246,12 @@ def test_state_of_another_optimizer_is_refused() -> None:
     momentum = optim.SGD([w], momentum=0.9)
     w.grad = sn.ones(2)
     momentum.step()
+    adam = optim.Adam([w])
+    adam.step()
+    before = everything(sn.nn.Module(), adam)
     with pytest.raises(sn.InvalidValue, match="'step'"):
-        optim.Adam([w]).load_state_dict(momentum.state_dict())
+        adam.load_state_dict(momentum.state_dict())
+    assert everything(sn.nn.Module(), adam) == before  # nothing changes when it does not fit
     # A momentum without a count is as PyTorch writes it: it has begun.
     dampened = optim.SGD([w], momentum=0.9, dampening=0.5)
     dampened.load_state_dict({**dampened.state_dict(), "state": momentum.state_dict()["state"]})
@@ -259,3 +268,33 @@ def test_decay_groups() -> None:
     ]
     net[0].weight.requires_grad_(False)
     assert sum(len(g["params"]) for g in optim.decay_groups(net, 0.1)) == 3
+
+
+def test_counts_live_where_parameters_live() -> None:
+    """Parameters of one group on two devices, in a process that has two."""
+    program = """
+import sennit as sn
+from sennit import optim
+a, b = sn.ones(3, requires_grad=True), sn.ones(3, device="cpu:1", requires_grad=True)
+rate = optim.schedule.cosine(0.1, 10)
+two = [{"params": [a]}, {"params": [b]}]
+for optimizer in (optim.Adam([a, b]), optim.AdamW(two, lr=rate), optim.NAdam([a, b])):
+    for _ in range(3):
+        for p in (a, b):
+            p.grad = sn.ones(3, device=p.device)
+        optimizer.step()
+        optimizer.load_state_dict(optimizer.state_dict())
+    assert a.tolist() == b.tolist() != [1.0] * 3
+    assert [optimizer.state[p]["step"].device for p in (a, b)] == ["cpu", "cpu:1"]
+    assert [optimizer.state[p]["step"].item() for p in (a, b)] == [3.0, 3.0]
+"""
+    environment = {**os.environ, "SENNIT_CPU_DEVICES": "2"}
+    environment["PYTHONPATH"] = str(Path(sn.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
