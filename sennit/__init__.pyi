@@ -2,6 +2,7 @@
 
 from . import autograd as autograd
 from . import data as data
+from . import models as models
 from . import nn as nn
 from . import optim as optim
 from . import random as random
@@ -265,6 +266,7 @@ from ._api import rnn_sequence as rnn_sequence
 from ._api import roll as roll
 from ._api import round as round
 from ._api import rsqrt as rsqrt
+from ._api import scaled_dot_product_attention as scaled_dot_product_attention
 from ._api import scatter as scatter
 from ._api import scatter_add as scatter_add
 from ._api import scatter_nd as scatter_nd
@@ -581,6 +583,7 @@ __all__ = [
     "minimum",
     "mish",
     "mm",
+    "models",
     "moveaxis",
     "movedim",
     "mse_loss",
@@ -635,6 +638,7 @@ __all__ = [
     "round",
     "rsqrt",
     "save",
+    "scaled_dot_product_attention",
     "scatter",
     "scatter_add",
     "scatter_nd",
