@@ -2,6 +2,7 @@
 
 from . import autograd as autograd
 from . import data as data
+from . import models as models
 from . import nn as nn
 from . import optim as optim
 from . import random as random
@@ -571,6 +572,7 @@ __all__ = [
     "minimum",
     "mish",
     "mm",
+    "models",
     "moveaxis",
     "movedim",
     "mse_loss",

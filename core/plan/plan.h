@@ -19,7 +19,7 @@ enum class BufferKind : uint8_t {
 
 struct PlanBuffer {
     BufferKind kind = BufferKind::kArena;
-    uint32_t index = 0;  // kInput: which input; kOutput: which output buffer
+    uint32_t index = 0;    // kInput: which input; kOutput: which output buffer
     bool donated = false;  // kInput: steps may write over it
     size_t bytes = 0;
     size_t offset = 0;   // kArena

@@ -48,9 +48,7 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(
-        self, inplanes: int, planes: int, stride: int = 1, downsample: Any = None
-    ) -> None:
+    def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: Any = None) -> None:
         super().__init__()
         self.conv1 = _conv3x3(inplanes, planes, stride)
         self.bn1 = nn.BatchNorm2d(planes)
@@ -85,9 +83,7 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(
-        self, inplanes: int, planes: int, stride: int = 1, downsample: Any = None
-    ) -> None:
+    def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: Any = None) -> None:
         super().__init__()
         self.conv1 = _conv1x1(inplanes, planes)
         self.bn1 = nn.BatchNorm2d(planes)
@@ -110,9 +106,7 @@ def _stage(block: Any, inplanes: int, planes: int, count: int, stride: int) -> n
     outputs = planes * block.expansion
     downsample = None
     if stride != 1 or inplanes != outputs:
-        downsample = nn.Sequential(
-            _conv1x1(inplanes, outputs, stride), nn.BatchNorm2d(outputs)
-        )
+        downsample = nn.Sequential(_conv1x1(inplanes, outputs, stride), nn.BatchNorm2d(outputs))
     first = block(inplanes, planes, stride, downsample)
     return nn.Sequential(first, *(block(outputs, planes) for _ in range(count - 1)))
 

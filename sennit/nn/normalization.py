@@ -455,9 +455,7 @@ class LocalResponseNorm(Module):
     (2, 8, 4, 4)
     """
 
-    def __init__(
-        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-    ) -> None:
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         self.size = size
         self.alpha = alpha
         self.beta = beta
