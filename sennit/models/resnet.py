@@ -115,12 +115,13 @@ def _initialise(model: nn.Module, zero_init_residual: bool) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    if zero_init_residual:
-        for module in model.modules():
-            if isinstance(module, Bottleneck):
-                nn.init.zeros_(module.bn3.weight)
-            elif isinstance(module, BasicBlock):
-                nn.init.zeros_(module.bn2.weight)
+    if not zero_init_residual:
+        return
+    for module in model.modules():
+        if isinstance(module, BasicBlock | Bottleneck):
+            last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
+            if last.weight is not None:
+                nn.init.zeros_(last.weight)
 
 
 class ResNet(nn.Module):

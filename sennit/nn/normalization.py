@@ -358,7 +358,8 @@ class _InstanceNorm(_BatchNorm):
     def forward(self, x: Any) -> Any:
         _need_rank(self, x, self._ranks)
         batched = x if x.ndim == self._ranks[1] else x[None]
-        if batched.shape[1] != self.num_features:
+        sized = self.affine or self.track_running_stats
+        if sized and batched.shape[1] != self.num_features:
             raise error(
                 _core.ShapeError,
                 type(self).__name__,
