@@ -6,6 +6,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/cpu_tables.h"
 #include "backend/cpu/probe.h"
+#include "base/derived.h"
 #include "base/error.h"
 #include "engine/engine.h"
 #include "engine/pool.h"
@@ -179,6 +180,7 @@ nb::dict memory_statistics(int device) {
     d["allocations"] = s.n_alloc;
     d["system_allocations"] = s.n_system_alloc;
     d["cache_hits"] = s.n_cache_hit;
+    d["derived"] = derived_bytes();
     return d;
 }
 

@@ -80,6 +80,9 @@ class _Memory:
     def stats(self, device: int = 0) -> dict[str, int]:
         """Bytes in use, at peak, cached and reserved, and numbers of allocations.
 
+        "derived" are the bytes, of all devices, of forms that kernels keep with values that they
+        see again (weights of convolutions, packed); they are part of "in_use".
+
         Examples
         --------
         >>> sn.memory.stats()["in_use"] >= 0

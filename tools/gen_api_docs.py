@@ -39,6 +39,7 @@ FAMILIES = {
 }
 MODULES = {
     "autograd": "Gradients",
+    "models": "Networks (sn.models)",
     "nn": "Layers (sn.nn)",
     "nn.functional": "Functions of layers (sn.nn.functional)",
     "nn.init": "Initialisers (sn.nn.init)",

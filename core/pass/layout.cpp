@@ -105,8 +105,7 @@ ValueId LayoutPass::copy_made(ValueId v, const Dims& strides) const {
     if (fresh_.values[v].kind == ValueKind::kScalar) return v;
     const Dims& shape = fresh_.meta(v).shape;
     if (shape.size() != strides.size() || same_layout(shape, strides_[v], strides)) return v;
-    const auto it =
-        copies_.find(static_cast<uint64_t>(v) * 2 + is_contiguous(shape, strides));
+    const auto it = copies_.find(static_cast<uint64_t>(v) * 2 + is_contiguous(shape, strides));
     return it != copies_.end() && same_layout(shape, strides_[it->second], strides) ? it->second
                                                                                     : v;
 }

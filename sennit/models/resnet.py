@@ -48,9 +48,7 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(
-        self, inplanes: int, planes: int, stride: int = 1, downsample: Any = None
-    ) -> None:
+    def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: Any = None) -> None:
         super().__init__()
         self.conv1 = _conv3x3(inplanes, planes, stride)
         self.bn1 = nn.BatchNorm2d(planes)
@@ -85,9 +83,7 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(
-        self, inplanes: int, planes: int, stride: int = 1, downsample: Any = None
-    ) -> None:
+    def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: Any = None) -> None:
         super().__init__()
         self.conv1 = _conv1x1(inplanes, planes)
         self.bn1 = nn.BatchNorm2d(planes)
@@ -110,9 +106,7 @@ def _stage(block: Any, inplanes: int, planes: int, count: int, stride: int) -> n
     outputs = planes * block.expansion
     downsample = None
     if stride != 1 or inplanes != outputs:
-        downsample = nn.Sequential(
-            _conv1x1(inplanes, outputs, stride), nn.BatchNorm2d(outputs)
-        )
+        downsample = nn.Sequential(_conv1x1(inplanes, outputs, stride), nn.BatchNorm2d(outputs))
     first = block(inplanes, planes, stride, downsample)
     return nn.Sequential(first, *(block(outputs, planes) for _ in range(count - 1)))
 
@@ -121,12 +115,13 @@ def _initialise(model: nn.Module, zero_init_residual: bool) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    if zero_init_residual:
-        for module in model.modules():
-            if isinstance(module, Bottleneck):
-                nn.init.zeros_(module.bn3.weight)
-            elif isinstance(module, BasicBlock):
-                nn.init.zeros_(module.bn2.weight)
+    if not zero_init_residual:
+        return
+    for module in model.modules():
+        if isinstance(module, BasicBlock | Bottleneck):
+            last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
+            if last.weight is not None:
+                nn.init.zeros_(last.weight)
 
 
 class ResNet(nn.Module):

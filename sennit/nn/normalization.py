@@ -358,7 +358,8 @@ class _InstanceNorm(_BatchNorm):
     def forward(self, x: Any) -> Any:
         _need_rank(self, x, self._ranks)
         batched = x if x.ndim == self._ranks[1] else x[None]
-        if batched.shape[1] != self.num_features:
+        sized = self.affine or self.track_running_stats
+        if sized and batched.shape[1] != self.num_features:
             raise error(
                 _core.ShapeError,
                 type(self).__name__,
@@ -455,9 +456,7 @@ class LocalResponseNorm(Module):
     (2, 8, 4, 4)
     """
 
-    def __init__(
-        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-    ) -> None:
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         self.size = size
         self.alpha = alpha
         self.beta = beta

@@ -260,3 +260,33 @@ def test_dropout() -> None:
 def test_mistakes_are_named(make) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(sn.SennitError, match=r"^\[\w+"):
         make()
+
+
+def test_instance_norm_refuses_what_has_no_variance_or_other_channels() -> None:
+    with pytest.raises(sn.SennitError, match="one value per channel") as caught:
+        nn.InstanceNorm2d(3)(sn.ones((2, 3, 1, 1)))
+    assert "at least two" in str(caught.value)
+    with pytest.raises(sn.SennitError, match="with 4 channels; the layer was made for 3"):
+        nn.InstanceNorm1d(3, affine=True)(sn.ones((2, 4, 5)))
+    assert nn.InstanceNorm1d(3)(sn.ones((2, 4, 5))).shape == (2, 4, 5)  # as in PyTorch
+    with pytest.raises(sn.SennitError, match="3 or 4 dimensions"):
+        nn.InstanceNorm2d(3)(sn.ones((2, 3)))
+
+
+def test_local_response_norm_refuses() -> None:
+    with pytest.raises(sn.SennitError, match=r"shape \(2, 3\)"):
+        nn.LocalResponseNorm(2)(sn.ones((2, 3)))
+    with pytest.raises(sn.SennitError, match="size is 0"):
+        nn.LocalResponseNorm(0)(sn.ones((2, 3, 4)))
+    assert nn.LocalResponseNorm(2)(sn.ones((0, 3, 4))).shape == (0, 3, 4)
+
+
+@pytest.mark.parametrize("layer", [nn.LocalResponseNorm(3, 0.5), nn.InstanceNorm1d(4)])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_normalisation_in_other_dtypes(layer: nn.Module, dtype: str) -> None:
+    x = sn.random.normal(shape=(2, 4, 7), dtype=getattr(sn, dtype))
+    y = layer(x)
+    assert y.dtype == x.dtype
+    wanted = layer(x.astype(sn.float32)).numpy()
+    rtol = {"float16": 4e-3, "bfloat16": 4e-2, "float64": 1e-4}[dtype]
+    np.testing.assert_allclose(y.astype(sn.float32).numpy(), wanted, rtol=rtol, atol=rtol)

@@ -85,7 +85,9 @@ def test_zero_init_residual_starts_as_the_identity() -> None:
     assert (block(x) == x).all().item()
 
 
-@pytest.mark.parametrize("name, rate", [("resnet20", 0.02), ("mobilenet_v2", 0.02), ("LeNet5", 0.1)])
+@pytest.mark.parametrize(
+    "name, rate", [("resnet20", 0.02), ("mobilenet_v2", 0.02), ("LeNet5", 0.1)]
+)
 def test_training_steps_lower_the_loss(name: str, rate: float) -> None:
     sn.random.seed(0)
     net = getattr(models, name)(num_classes=4)
@@ -117,9 +119,7 @@ def twin(torch: Any, name: str) -> Any:
             self.bn1 = tn.BatchNorm2d(8)
             self.conv2 = tn.Conv2d(8, 8, 3, 1, 1, bias=False)
             self.bn2 = tn.BatchNorm2d(8)
-            self.downsample = tn.Sequential(
-                tn.Conv2d(6, 8, 1, 2, bias=False), tn.BatchNorm2d(8)
-            )
+            self.downsample = tn.Sequential(tn.Conv2d(6, 8, 1, 2, bias=False), tn.BatchNorm2d(8))
 
         def forward(self, x: Any) -> Any:
             y = torch.relu(self.bn1(self.conv1(x)))
@@ -188,9 +188,7 @@ def test_block_against_pytorch(name: str, channels: int) -> None:
             have.detach().numpy(), want.detach().numpy(), rtol=1e-4, atol=1e-5
         )
         np.testing.assert_allclose(b.grad.numpy(), a.grad.numpy(), rtol=1e-3, atol=1e-3)
-    for (key, p), (_, q) in zip(
-        ours.named_parameters(), theirs.named_parameters(), strict=True
-    ):
+    for (key, p), (_, q) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
         scale = float(q.grad.abs().max())
         np.testing.assert_allclose(
             p.grad.numpy(), q.grad.numpy(), rtol=1e-3, atol=1e-3 * scale, err_msg=key

@@ -158,8 +158,8 @@ namespace {
 using PlanKey = std::array<int64_t, 24>;
 
 PlanKey plan_key(const ConvShape& s, ConvPass pass, int tile_rows) {
-    PlanKey key{static_cast<int64_t>(pass), tile_rows, s.batch, s.in_channels, s.out_channels,
-                s.groups};
+    PlanKey key{
+        static_cast<int64_t>(pass), tile_rows, s.batch, s.in_channels, s.out_channels, s.groups};
     size_t at = 6;
     for (const int64_t* list : {s.in, s.out, s.kernel, s.stride, s.dilation, s.pad_lo})
         for (int d = 0; d < 3; ++d) key[at++] = list[d];
@@ -331,12 +331,10 @@ ConvPlanOwner::Storage::Storage(const ConvShape& s, ConvPass pass, int tile_rows
     };
 
     const int64_t image = plan.result_image;
-    const ChunkSize chunk =
-        chunk_size(s, plan.k, (forward ? s.out_channels : s.in_channels) / s.groups, result,
-                   tile_rows);
+    const ChunkSize chunk = chunk_size(
+        s, plan.k, (forward ? s.out_channels : s.in_channels) / s.groups, result, tile_rows);
     plan.whole_rows = chunk.whole_rows;
-    plan.images =
-        image >= chunk.pixels || image == 0 ? 1 : std::min(s.batch, chunk.pixels / image);
+    plan.images = image >= chunk.pixels || image == 0 ? 1 : std::min(s.batch, chunk.pixels / image);
     plan.images = std::max<int64_t>(plan.images, 1);
     plan.full_groups = s.batch / plan.images;
     if (plan.full_groups && image) {
