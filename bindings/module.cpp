@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "engine/engine.h"
 #include "engine/pool.h"
+#include "engine/trace.h"
 #include "memory/recycling.h"
 #include "op/api.h"
 #include "op/op.h"
@@ -188,6 +189,9 @@ nb::dict report_dict(const WindowReport& r) {
     d["plan_us"] = r.plan_us;
     d["run_us"] = r.run_us;
     d["arena_bytes"] = r.plan->arena_bytes;
+    nb::list order;
+    for (const GraphEdge& e : r.plan->edges) order.append(nb::make_tuple(e.from, e.to));
+    d["order"] = order;
     nb::list steps;
     for (size_t i = 0; i < r.plan->steps.size(); ++i) {
         const Step& s = r.plan->steps[i];
@@ -335,10 +339,22 @@ NB_MODULE(_core, m) {
                 fail(ErrorKind::kValue, "set_num_threads",
                      "the number of threads is %d; it must be at least 1", n);
             set_pool_threads(n);
+            clear_plan_cache();  // whether steps run at the same time depends on the threads
         });
     });
     m.def("threads_reason", &pool_size_reason);
     m.def("fma_peak", &cpu::fma_peak);
+    m.def("start_trace", &start_trace);
+    m.def("stop_trace", [] {
+        nb::list events;
+        const std::vector<TraceEvent> all = stop_trace();
+        const std::vector<std::string> threads = trace_threads();
+        for (const TraceEvent& e : all) {
+            events.append(nb::make_tuple(e.category, e.name, threads[e.thread], e.begin, e.end,
+                                         e.site ? site_text(e.site) : std::string()));
+        }
+        return events;
+    });
     m.def("window_limit", &window_limit);
     m.def("set_window_limit", [](int n) {
         guarded([&] {

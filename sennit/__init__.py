@@ -35,6 +35,9 @@ _LAZY_NAMES = {
     "save": "_files",
     "load": "_files",
     "summary": "_summary",
+    "profile": "_profile",
+    "Profile": "_profile",
+    "ProfileEvent": "_profile",
     "set_num_threads": "_tools",
     "num_threads": "_tools",
 }

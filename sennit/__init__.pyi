@@ -327,6 +327,9 @@ from ._api import zeros as zeros
 from ._api import zeros_like as zeros_like
 from ._files import load as load
 from ._files import save as save
+from ._profile import Profile as Profile
+from ._profile import ProfileEvent as ProfileEvent
+from ._profile import profile as profile
 from ._summary import summary as summary
 from ._tools import config as config
 from ._tools import device_count as device_count
@@ -360,6 +363,8 @@ __all__ = [
     "InvalidValue",
     "NumericError",
     "OutOfMemory",
+    "Profile",
+    "ProfileEvent",
     "SennitError",
     "ShapeError",
     "Tensor",
@@ -605,6 +610,7 @@ __all__ = [
     "pow",
     "power",
     "prod",
+    "profile",
     "promote_types",
     "rand",
     "rand_like",

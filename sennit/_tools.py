@@ -199,7 +199,12 @@ config = _Config()
 
 
 class _Explanation:
-    """What windows did. Printing it gives a table; `windows` holds the figures."""
+    """What windows did. Printing it gives a table; `windows` holds the figures.
+
+    To be timed, the kernels of a window run in order here. ``windows[i]["order"]`` holds the pairs
+    (before, after) of kernels that depend on each other where others run at the same time; it is
+    empty where they always run in order.
+    """
 
     def __init__(self, windows: list[dict[str, Any]]) -> None:
         self.windows = windows
@@ -222,6 +227,7 @@ class _Explanation:
                 f"window {number}: {w['recorded']} ops recorded, {len(w['steps'])} kernels, "
                 f"{w['run_us']:.1f} us ({plan} in {w['plan_us']:.1f} us), "
                 f"arena {w['arena_bytes']:,} bytes"
+                + (", independent kernels at the same time" if w["order"] else "")
             )
             for step in w["steps"]:
                 ops = step["ops"]

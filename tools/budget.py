@@ -16,23 +16,23 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A reader should get through the first six in a weekend: 9,400 lines together at most.
+# A reader should get through the first six in a weekend: 9,800 lines together at most.
 LINES = {
     "core/base": 1400,
     "core/ir": 900,
     "core/record": 1600,
     "core/pass": 1500,
-    "core/plan": 1900,
-    "core/engine": 2050,
+    "core/plan": 2350,
+    "core/engine": 2250,
     "core/op": 10150,
     "core/memory": 600,
     "core/backend/cpu": 11900,
     "core/backend/reference": 2050,
     "core/runtime": 1500,
     "bindings": 3300,
-    "sennit": 8000,
+    "sennit": 8200,
 }
-TOTAL_LINES = 44_000
+TOTAL_LINES = 45_000
 # Counted apart from the total: large, and not needed to understand the rest.
 LINES_APART = {"core/backend/cuda": 6000, "sennit/distributed": 2500}
 SUFFIXES = {".py", ".h", ".cpp", ".inc", ".cu"}  # generated .pyi stubs are not read by people

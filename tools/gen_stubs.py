@@ -212,6 +212,8 @@ PRIVATE = {
     "engine_mode": "() -> _str",
     "set_engine_mode": "(mode: _str, /) -> None",
     "fma_peak": "() -> _float",
+    "start_trace": "() -> None",
+    "stop_trace": "() -> list[tuple[_str, _str, _str, _int, _int, _str]]",
     "detect_nan": "() -> _bool",
     "set_detect_nan": "(on: _bool, /) -> None",
 }

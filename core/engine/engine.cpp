@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "engine/pool.h"
 #include "engine/pool_job.h"
+#include "engine/trace.h"
 
 namespace sn {
 
@@ -295,6 +296,8 @@ void Engine::run(Cell& cell, Lock& lock) {
         FloatScope float_scope;
         if (!cell.error) {
             try {
+                TraceScope trace("task");
+                if (trace.wanted()) trace.name(cell.task.name);
                 cell.task.run();
             } catch (...) {
                 inherit(cell, cell.order, std::current_exception());

@@ -21,7 +21,9 @@
 #include "base/cgroup.h"
 #include "base/error.h"
 #include "base/spin_lock.h"
+#include "engine/engine.h"
 #include "engine/pool_job.h"
+#include "engine/trace.h"
 
 namespace sn {
 namespace {
@@ -318,6 +320,7 @@ public:
 
     void help() override {
         PieceScope scope(this);
+        const TraceScope trace("pieces");
         while (next_.load(std::memory_order_relaxed) < chunks_) {
             const int64_t chunk = next_.fetch_add(1, std::memory_order_relaxed);
             if (chunk >= chunks_) return;
@@ -529,7 +532,7 @@ void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> 
     if (n <= 0) return;
     if (grain < 1) grain = 1;
     if (n > grain && state.inline_scopes == 0 && pool_threads() > 1 &&
-        run_with_workers(n, grain, body))
+        engine_mode() != EngineMode::kSerial && run_with_workers(n, grain, body))
         return;
     PieceScope scope;
     for (int64_t begin = 0; begin < n; begin += grain)

@@ -9,8 +9,9 @@ namespace sn {
 
 // Runs body over [0, n) cut into chunks of `grain` (the last one shorter). The boundaries depend on
 // n and grain only, never on the number of threads, so a kernel that accumulates per chunk gives
-// the same bits everywhere. Runs inline when one chunk is enough or the pool has one thread. Calls
-// may nest. When bodies throw, the exception of the lowest chunk is rethrown in the caller.
+// the same bits everywhere. Runs inline when one chunk is enough, when the pool has one thread, and
+// in the serial engine. Calls may nest. When bodies throw, the exception of the lowest chunk is
+// rethrown in the caller.
 // Sleeping workers are woken (some microseconds for the caller): choose a grain that makes a chunk
 // worth 5 us or more, or open an InlineScope where all the work is shorter than about 30 us.
 void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t begin, int64_t end)> body);

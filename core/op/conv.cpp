@@ -109,6 +109,18 @@ Tensor weight_grad(const Tensor& x, const Tensor& g, const AttrView& a, DimSpan 
 }
 DimSpan spatial_of(const Meta& m) { return DimSpan(m.shape).subspan(2); }
 
+// Each pixel of the output meets each weight of its channel, in all three passes.
+enum Pass { kForward, kDataGrad, kWeightGrad };
+template <Pass pass>
+double work_of(const WorkCall& c) {
+    const Dims& y = pass == kForward    ? c.out.shape
+                    : pass == kDataGrad ? c.in[0]->shape
+                                        : c.in[1]->shape;
+    const Dims& w = pass == kWeightGrad ? c.out.shape : c.in[1]->shape;
+    return static_cast<double>(numel(y)) * static_cast<double>(numel(w)) /
+           static_cast<double>(std::max<int64_t>(1, w[0]));
+}
+
 void grad_conv(GradCall& c) {  // y = x * w
     if (c.needs(0)) c.set(0, data_grad(c.grad(), c.in(1), c.attrs, spatial_of(c.in_meta(0))));
     if (c.needs(1)) c.set(1, weight_grad(c.in(0), c.grad(), c.attrs, spatial_of(c.in_meta(1))));
@@ -428,6 +440,7 @@ void register_conv_ops() {
                  .infer = infer_conv,
                  .grad = grad_conv,
                  .saves = both,
+                 .work = work_of<kForward>,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b01,
                  .channels_last_out = 0b1,
@@ -439,6 +452,7 @@ void register_conv_ops() {
                  .infer = infer_data_grad,
                  .grad = grad_data_grad,
                  .saves = both,
+                 .work = work_of<kDataGrad>,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b01,
                  .channels_last_out = 0b1,
@@ -450,6 +464,7 @@ void register_conv_ops() {
                  .infer = infer_weight_grad,
                  .grad = grad_weight_grad,
                  .saves = both,
+                 .work = work_of<kWeightGrad>,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b11,
                  .channels_last_out = 0});

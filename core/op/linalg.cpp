@@ -49,6 +49,10 @@ Tensor as_rows(const Tensor& x) {
     return x.rank() == 2 ? x : reshape(x, shape);
 }
 
+double matmul_work(const WorkCall& c) {
+    return static_cast<double>(numel(c.out.shape)) * static_cast<double>(c.in[0]->shape.back());
+}
+
 void grad_matmul(GradCall& c) {
     const Tensor& g = c.grad();
     if (c.needs(0)) c.set(0, matrices(g, turned(c.in(1))));
@@ -197,6 +201,7 @@ void register_linalg_ops() {
                  .infer = infer_matmul,
                  .grad = grad_matmul,
                  .saves = save_in(0) | save_in(1),
+                 .work = matmul_work,
                  .layout = Layout::kAny,
                  .epilogue = true});
 

@@ -51,6 +51,14 @@ using ViewFn = bool (*)(ViewCall&);
 using ViewUpdateFn = Tensor (*)(const Tensor& base, const Tensor& part,
                                 std::span<const Tensor> scalars, AttrView attrs);
 
+// Multiply-adds of a call, for ops that these and not memory keep busy.
+struct WorkCall {
+    const Meta* const* in;
+    AttrView attrs;
+    const Meta& out;  // the first one
+};
+using WorkFn = double (*)(const WorkCall&);
+
 enum class Layout : uint8_t {
     kAny,           // the kernel takes any strides
     kContiguous,    // row-major inputs, row-major outputs
@@ -73,6 +81,7 @@ struct OpDef {
     GradFn grad = nullptr;
     uint32_t saves = 0;  // what the gradient reads: save_in(i) | save_out(i)
     LowerFn lower = nullptr;
+    WorkFn work = nullptr;
     ViewFn view = nullptr;
     ViewUpdateFn view_update = nullptr;
     int tile_op = -1;         // elementwise: number of the tile instruction

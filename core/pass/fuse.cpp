@@ -8,6 +8,11 @@ namespace sn {
 
 namespace {
 
+// Planning stays linear in the nodes: a group of this many is closed, which costs one pass over
+// memory, and a search for a path that leaves it and returns ends after so many groups.
+constexpr size_t kMaxGroup = 256;
+constexpr size_t kMaxSearch = 512;
+
 // Grows groups along the graph's order: a node joins the groups that make its operands where their
 // loop spaces agree and no path leads out of the merged group and back in.
 class Fuser {
@@ -20,8 +25,11 @@ private:
     struct Draft {
         Group group;
         NodeId first = kNone;
-        std::vector<NodeId> sources;  // producers of the group's operands, views resolved
-        std::vector<NodeId> viewed;   // those of them that it reads through a view
+        // The last node of this group and of all that it reads, directly or not.
+        NodeId last = kNone;
+        std::vector<uint32_t> readers;  // groups that read it, some of them merged meanwhile
+        std::vector<NodeId> sources;    // producers of the group's operands, views resolved
+        std::vector<NodeId> viewed;     // those of them that it reads through a view
         uint32_t merged_into = kNone;
     };
 
@@ -34,6 +42,9 @@ private:
     void start(NodeId id, Draft draft);
     void add_sources(Draft& d, NodeId id) const;
     bool cannot_join(const std::vector<uint32_t>& members, NodeId joining);
+    void add_reader(NodeId id);
+    bool find_readers(const std::vector<uint32_t>& members);
+    bool is_full(const std::vector<uint32_t>& members, uint32_t joining) const;
     bool accepts_elementwise(const Draft& d, NodeId id) const;
     bool accepts_reduce(const Draft& d, NodeId id) const;
     bool accepts_epilogue(const Draft& d, NodeId id) const;
@@ -48,6 +59,7 @@ private:
     const Graph& g_;
     std::vector<uint32_t> group_of_;
     std::vector<Draft> drafts_;
+    std::vector<uint32_t> readers_;  // of the last find_readers()
     std::vector<uint32_t> visit_mark_;
     uint32_t visit_ = 0;
 };
@@ -196,6 +208,12 @@ bool Fuser::compatible(const Draft& a, const Draft& b) const {
            (a.group.row_dims == b.group.row_dims || !a.group.row_dims || !b.group.row_dims);
 }
 
+bool Fuser::is_full(const std::vector<uint32_t>& members, uint32_t joining) const {
+    size_t count = drafts_[joining].group.nodes.size();
+    for (uint32_t m : members) count += drafts_[m].group.nodes.size();
+    return count >= kMaxGroup;
+}
+
 // True when the members and `joining` cannot be one group: a path leaves them and comes back, or
 // one reads another through a view.
 bool Fuser::cannot_join(const std::vector<uint32_t>& members, NodeId joining) {
@@ -222,12 +240,18 @@ bool Fuser::cannot_join(const std::vector<uint32_t>& members, NodeId joining) {
         for (ValueId v : g_.in(g_.nodes[drafts_[m].group.anchor]))
             if (source(v) != kNone && is_member(draft_of(source(v)))) return true;
     }
+    NodeId earliest = joining;
+    for (uint32_t m : members) earliest = std::min(earliest, drafts_[m].first);
     std::vector<uint32_t> stack;
+    size_t visited = 0;
     const auto push = [&](NodeId n) {
         const uint32_t d = draft_of(n);
         if (d == kNone || is_member(d) || visit_mark_[d] == visit_) return;
         visit_mark_[d] = visit_;
+        // What is over before the members begin reads none of them.
+        if (drafts_[d].last < earliest) return;
         stack.push_back(d);
+        ++visited;
     };
     for (ValueId v : g_.in(g_.nodes[joining]))
         if (source(v) != kNone) push(source(v));
@@ -242,6 +266,7 @@ bool Fuser::cannot_join(const std::vector<uint32_t>& members, NodeId joining) {
             if (is_member(next)) return true;
             push(s);
         }
+        if (visited > kMaxSearch) return true;  // perhaps not, but finding out takes too long
     }
     return false;
 }
@@ -255,12 +280,42 @@ void Fuser::add_sources(Draft& d, NodeId id) const {
     }
 }
 
+void Fuser::add_reader(NodeId id) {
+    const uint32_t self = draft_of(id);
+    for (ValueId v : g_.in(g_.nodes[id])) {
+        const NodeId behind = source(v);
+        const uint32_t d = behind == kNone ? kNone : draft_of(behind);
+        if (d != kNone && d != self) drafts_[d].readers.push_back(self);
+    }
+}
+
+// Collects the groups that read a member, directly or not: with the joining node their `last`
+// moves. False when there are too many.
+bool Fuser::find_readers(const std::vector<uint32_t>& members) {
+    visit_mark_.resize(drafts_.size(), 0);
+    ++visit_;
+    readers_.clear();
+    for (uint32_t m : members) visit_mark_[m] = visit_;
+    const auto see = [&](uint32_t of) {
+        for (uint32_t r : drafts_[of].readers) {
+            r = find(r);
+            if (visit_mark_[r] == visit_) continue;
+            visit_mark_[r] = visit_;
+            readers_.push_back(r);
+        }
+    };
+    for (uint32_t m : members) see(m);
+    for (size_t i = 0; i < readers_.size() && readers_.size() <= kMaxSearch; ++i) see(readers_[i]);
+    return readers_.size() <= kMaxSearch;
+}
+
 void Fuser::start(NodeId id, Draft draft) {
     draft.group.nodes = {id};
-    draft.first = id;
+    draft.first = draft.last = id;
     add_sources(draft, id);
     group_of_[id] = static_cast<uint32_t>(drafts_.size());
     drafts_.push_back(std::move(draft));
+    add_reader(id);
 }
 
 void Fuser::join(NodeId id, const std::vector<uint32_t>& members) {
@@ -275,6 +330,7 @@ void Fuser::join(NodeId id, const std::vector<uint32_t>& members) {
                              other.group.nodes.end());
         d.sources.insert(d.sources.end(), other.sources.begin(), other.sources.end());
         d.viewed.insert(d.viewed.end(), other.viewed.begin(), other.viewed.end());
+        d.readers.insert(d.readers.end(), other.readers.begin(), other.readers.end());
         d.group.row_dims = std::max(d.group.row_dims, other.group.row_dims);
         d.first = std::min(d.first, other.first);
         other.merged_into = into;
@@ -282,7 +338,10 @@ void Fuser::join(NodeId id, const std::vector<uint32_t>& members) {
         other.group.nodes.clear();
     }
     d.group.nodes.push_back(id);
+    d.last = id;
+    for (uint32_t reader : readers_) drafts_[reader].last = id;
     group_of_[id] = into;
+    add_reader(id);
     add_sources(d, id);
     // Sources inside the group are no longer sources; long chains would collect them all.
     std::sort(d.sources.begin(), d.sources.end());
@@ -302,14 +361,14 @@ void Fuser::place_elementwise(NodeId id) {
         if (d == kNone || std::find(members.begin(), members.end(), d) != members.end()) continue;
         if (g_.producer(in[k]) != behind && drafts_[d].group.anchor != behind) continue;
         if (g_.meta(g_.nodes[behind].first_out).device != g_.meta(n.first_out).device) continue;
-        if (!accepts_elementwise(drafts_[d], id)) continue;
+        if (!accepts_elementwise(drafts_[d], id) || is_full(members, d)) continue;
         bool fits = true;
         for (uint32_t m : members) fits &= compatible(drafts_[m], drafts_[d]);
         if (!fits) continue;
         members.push_back(d);
         if (cannot_join(members, id)) members.pop_back();
     }
-    if (members.empty()) {
+    if (members.empty() || !find_readers(members)) {
         Draft draft;
         draft.group.fused = true;
         draft.group.shape = shape;
@@ -332,7 +391,8 @@ void Fuser::place_reduce(NodeId id) {
     const NodeId behind = source(g_.in(n)[0]);
     if (behind != kNone) {
         const uint32_t d = draft_of(behind);
-        if (d != kNone && accepts_reduce(drafts_[d], id) && !cannot_join({d}, id)) {
+        if (d != kNone && accepts_reduce(drafts_[d], id) && !is_full({}, d) &&
+            !cannot_join({d}, id) && find_readers({d})) {
             drafts_[d].group.row_dims = trailing_reduction(n);
             join(id, {d});
             return;

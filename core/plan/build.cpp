@@ -22,11 +22,10 @@ class ProgramMaker;
 
 class Builder {
 public:
-    Builder(Program program, std::span<const uint8_t> donated)
-        : p_(std::move(program)),
-          g_(p_.graph),
-          donated_(donated),
-          plan_(std::make_shared<Plan>()) {}
+    Builder(Program program, std::vector<BufferRef> constants, std::span<const uint8_t> donated)
+        : p_(std::move(program)), g_(p_.graph), donated_(donated), plan_(std::make_shared<Plan>()) {
+        plan_->constants = std::move(constants);
+    }
     std::shared_ptr<const Plan> build();
 
 private:
@@ -39,6 +38,7 @@ private:
     bool read_after(const Group& group, uint32_t buffer, NodeId writer, uint32_t step) const;
     void make_step(uint32_t step);
     void make_kernel(Step& s, const Node& n, uint32_t step);
+    double kernel_cost(const Step& s, const Node& n) const;
     Dims loop_strides(ValueId v, DimSpan target, const Group& group) const;
     Slot slot(ValueId v) const;
     TensorView view(ValueId v);
@@ -262,6 +262,21 @@ TensorView Builder::view(ValueId v) {
     return {nullptr, shape, plan_->dims.back().data(), static_cast<int>(m.shape.size()), m.dtype};
 }
 
+// Nanoseconds on one core, roughly: 10 bytes or 50 multiply-adds in each.
+double Builder::kernel_cost(const Step& s, const Node& n) const {
+    double bytes = 0;
+    for (const auto& list : {s.in, s.out})
+        for (const TensorView& t : list)
+            bytes += static_cast<double>(t.numel()) * dtype_size(t.dtype);
+    double work = 0;
+    if (const OpDef& def = op_def(n.op); def.work) {
+        SmallVec<const Meta*, 4> in;
+        for (ValueId v : g_.in(n)) in.push_back(&g_.meta(v));
+        work = def.work({in.data(), attr_view(g_, n), g_.meta(n.first_out)});
+    }
+    return 200 + std::max(bytes / 10, work / 50);
+}
+
 void Builder::make_kernel(Step& s, const Node& n, uint32_t step) {
     const OpDef& def = op_def(n.op);
     const KernelTable& table = backend(s.device).kernels();
@@ -294,11 +309,7 @@ void Builder::make_kernel(Step& s, const Node& n, uint32_t step) {
         s.workspace.buffer = static_cast<uint32_t>(plan_->buffers.size());
         plan_->buffers.push_back(b);
     }
-    double bytes_moved = 0;
-    for (const auto& list : {s.in, s.out})
-        for (const TensorView& t : list)
-            bytes_moved += static_cast<double>(t.numel()) * dtype_size(t.dtype);
-    s.cost = 200 + bytes_moved / 10;
+    s.cost = kernel_cost(s, n);
 }
 
 // Strides along the loop dimensions of a value that takes part with shape `target`: the loop space
@@ -515,6 +526,9 @@ void ProgramMaker::make() {
         if (id != group_.anchor) instruct(b_.g_.nodes[id]);
     add_outputs();
     if (group_.anchor != kNone) place_product();
+    s_.writes.assign(s_.bindings.size(), 0);
+    for (const ProgramSpec::Output& out : spec_.outputs)
+        s_.writes[static_cast<size_t>(out.binding)] = 1;
     s_.program = backend(s_.device).compile(spec_);
     s_.cost += s_.program->cost();
     s_.op = b_.g_.nodes[group_.nodes.back()].op;
@@ -555,8 +569,9 @@ std::shared_ptr<const Plan> Builder::build() {
     for (size_t i = 0; i < g_.inputs.size(); ++i) {
         const ValueId v = g_.inputs[i];
         PlanBuffer b;
-        b.kind = BufferKind::kInput;
-        b.index = static_cast<uint32_t>(i);
+        const size_t given = g_.inputs.size() - plan_->constants.size();
+        b.kind = i < given ? BufferKind::kInput : BufferKind::kConstant;
+        b.index = static_cast<uint32_t>(i < given ? i : i - given);
         b.bytes = static_cast<size_t>(numel(g_.meta(v).shape)) * dtype_size(g_.meta(v).dtype);
         b.last = live_[v] ? static_cast<uint32_t>(groups_.size()) : last_use_[v];
         places_[v].buffer = static_cast<uint32_t>(plan_->buffers.size());
@@ -576,7 +591,7 @@ std::shared_ptr<const Plan> Builder::build() {
                                 plan_->buffers[places_[r].buffer].kind == BufferKind::kInput;
         plan_->outputs.push_back({slot(v), p_.strides[v], overwrites});
     }
-    plan_->arena_bytes = place_in_arena(plan_->buffers);
+    plan_->arena_bytes = place_and_order(*plan_);
     if (!g_.nodes.empty()) plan_->device = g_.meta(g_.nodes[0].first_out).device;
     plan_->groups = std::move(groups_);
     plan_->graph = std::move(p_.graph);
@@ -599,9 +614,18 @@ std::shared_ptr<const Plan> build_plan(const Graph& recorded, std::span<const Di
     if (verifying) check(verify(program.graph), "lower");
     simplify(program);
     if (verifying) check(verify(program.graph), "simplify");
-    assign_layout(program, input_strides);
+    std::vector<BufferRef> constants = fold(program);
+    std::vector<Dims> strides(input_strides.begin(), input_strides.end());
+    if (!constants.empty()) {
+        simplify(program);
+        for (size_t i = strides.size(); i < program.graph.inputs.size(); ++i)
+            strides.push_back(
+                contiguous_strides(program.graph.meta(program.graph.inputs[i]).shape));
+        if (verifying) check(verify(program.graph), "fold");
+    }
+    assign_layout(program, strides);
     if (verifying) check(verify(program.graph), "assign_layout");
-    auto plan = Builder(std::move(program), donated).build();
+    auto plan = Builder(std::move(program), std::move(constants), donated).build();
     if (verifying) check(verify(*plan), "planning");
     return plan;
 }

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "base/buffer.h"
+#include "engine/trace.h"
 #include "op/op.h"
 #include "plan/run.h"
 #include "record/recorder.h"
@@ -212,6 +213,8 @@ void execute_window(Recorder& recorder) {
     if (found) {
         plan = *found;
     } else {
+        TraceScope trace("plan");
+        if (trace.wanted()) trace.name("planning " + std::to_string(graph.nodes.size()) + " ops");
         std::vector<Dims> strides;
         for (const Ref<Value>& v : recorder.inputs) strides.push_back(v->strides);
         plan = build_plan(graph, strides, donated);

@@ -6,20 +6,23 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "base/buffer.h"
+#include "engine/graph.h"
 #include "pass/pass.h"
 
 namespace sn {
 
 // Where a piece of memory of a plan comes from when it runs.
 enum class BufferKind : uint8_t {
-    kInput,   // the buffer of an input (an output may be written over a donated one)
-    kOutput,  // a fresh buffer that a live value keeps
-    kArena,   // a byte range of the plan's arena
+    kInput,     // the buffer of an input (an output may be written over a donated one)
+    kOutput,    // a fresh buffer that a live value keeps
+    kArena,     // a byte range of the plan's arena
+    kConstant,  // computed when the plan was made
 };
 
 struct PlanBuffer {
     BufferKind kind = BufferKind::kArena;
-    uint32_t index = 0;  // kInput: which input; kOutput: which output buffer
+    uint32_t index = 0;  // kInput: which input; kOutput: which output buffer; kConstant: which
     size_t bytes = 0;
     size_t offset = 0;   // kArena
     uint32_t first = 0;  // steps in which it is alive
@@ -42,7 +45,8 @@ struct Step {
     Device device;
     std::vector<TensorView> in, out;  // kernel: shapes and strides; data is filled in
     std::vector<Slot> in_slots, out_slots;
-    std::vector<Slot> bindings;  // program
+    std::vector<Slot> bindings;   // program
+    std::vector<uint8_t> writes;  // by binding: the program writes there
     std::vector<int64_t> attrs;
     Slot workspace;
     bool checks_values = false;
@@ -65,25 +69,50 @@ struct Plan {
     std::vector<DType> scalar_dtypes;
     std::vector<PlanOutput> outputs;       // in the order of the graph's outputs
     std::vector<uint32_t> output_buffers;  // plan buffers of kind kOutput, by index
+    std::vector<BufferRef> constants;
     size_t arena_bytes = 0;
     Device device;
     double cost = 0;
+    // Which steps wait for which, where running some at the same time pays; none: in order.
+    std::vector<GraphEdge> edges;
+    TaskGraph order;
     std::deque<Dims> dims;  // what the steps' views point into
     Graph graph;            // as it was after the passes, for explain()
     std::vector<Group> groups;
 };
 
+// Computes what depends on constants alone; returns the results, which the graph then takes as
+// further inputs. What is left of the folded nodes is dead.
+std::vector<BufferRef> fold(Program& program);
+
 // Passes and plans a recorded graph. `donated`: inputs whose memory may be overwritten.
 std::shared_ptr<const Plan> build_plan(const Graph& recorded, std::span<const Dims> input_strides,
                                        std::span<const uint8_t> donated);
 
-// Gives arena offsets to the buffers of kind kArena; returns the arena's size.
+// Gives arena offsets to the buffers of kind kArena for steps that run in order; returns the
+// arena's size.
 size_t place_in_arena(std::vector<PlanBuffer>& buffers);
+// Decides whether independent steps run at the same time, gives arena offsets to go with that, and
+// returns the arena's size.
+size_t place_and_order(Plan& plan);
+
+// Calls visit(slot, writes) for every buffer that a step reads or writes.
+template <class Visit>
+void for_each_access(const Step& step, Visit visit) {
+    const auto see = [&](const Slot& slot, bool writes) {
+        if (slot.buffer != kNone) visit(slot, writes);
+    };
+    for (const Slot& slot : step.in_slots) see(slot, false);
+    for (const Slot& slot : step.out_slots) see(slot, true);
+    for (size_t i = 0; i < step.bindings.size(); ++i) see(step.bindings[i], step.writes[i]);
+    see(step.workspace, true);
+}
 
 // Independent check: no two buffers that are alive at once overlap, every slot lies inside its
 // buffer, everything is written before it is read, nothing is written over while it is needed.
 // Returns what is wrong, or an empty string.
 std::string verify(const Plan& plan);
+std::string verify_order(const Plan& plan);  // no two steps that may run together meet in memory
 std::string print(const Plan& plan);
 
 // Whether plans and passes are verified as they are made (tests, debug builds).

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "engine/trace.h"
 #include "memory/recycling.h"
 #include "op/op.h"
 
@@ -36,6 +37,15 @@ void store_scalar(const Scalar& s, DType dtype, void* cell) {
         case DType::kF32: put(static_cast<float>(s.as_double())); break;
         case DType::kF64: put(s.as_double()); break;
     }
+}
+
+// Its first ops, as a person reads them.
+std::string step_name(const Plan& plan, const Step& step) {
+    const auto& nodes = plan.groups[static_cast<size_t>(&step - plan.steps.data())].nodes;
+    std::string name;
+    for (size_t i = 0; i < nodes.size() && i < 4; ++i)
+        name += std::string(i ? " + " : "") + op_def(plan.graph.nodes[nodes[i]].op).name;
+    return nodes.size() > 4 ? name + " + ..." : name;
 }
 
 }  // namespace
@@ -87,6 +97,8 @@ void WindowRun::bind(RunState& state) {
             state.base[i] = static_cast<char*>(inputs[b.index]->data()) + input_offsets[b.index];
         else if (b.kind == BufferKind::kArena)
             state.base[i] = arena + b.offset;
+        else if (b.kind == BufferKind::kConstant)
+            state.base[i] = static_cast<char*>(plan->constants[b.index]->data());
     }
     for (size_t k = 0; k < outputs.size(); ++k) {
         const uint32_t at = plan->outputs[k].slot.buffer;
@@ -100,48 +112,69 @@ void WindowRun::bind(RunState& state) {
 void WindowRun::run_step(const Step& step, RunState& state) {
     if (!step.kernel && !step.program) return;  // a result without elements
     Backend& device = backend(step.device);
-    state.pointers.clear();
-    for (const Slot& slot : step.bindings) state.pointers.push_back(address(slot, state));
-    overwrote |= step.overwrites_input;
+    SmallVec<void*, 16> pointers;
+    for (const Slot& slot : step.bindings) pointers.push_back(address(slot, state));
+    if (step.overwrites_input) overwrote.store(true, std::memory_order_relaxed);
     if (!step.kernel) {
-        device.run_program(*step.program, state.pointers.data(), scalars.data());
+        device.run_program(*step.program, pointers.data(), scalars.data());
         return;
     }
-    state.in.assign(step.in.begin(), step.in.end());
-    state.out.assign(step.out.begin(), step.out.end());
-    for (size_t i = 0; i < state.in.size(); ++i)
-        state.in[i].data = address(step.in_slots[i], state);
-    for (size_t i = 0; i < state.out.size(); ++i)
-        state.out[i].data =
+    SmallVec<TensorView, 6> in, out;
+    for (size_t i = 0; i < step.in.size(); ++i) {
+        in.push_back(step.in[i]);
+        in[i].data = address(step.in_slots[i], state);
+    }
+    for (size_t i = 0; i < step.out.size(); ++i) {
+        out.push_back(step.out[i]);
+        out[i].data =
             step.out_slots[i].buffer == kNone ? nullptr : address(step.out_slots[i], state);
-    KernelCall call{state.in.data(),
-                    static_cast<int>(state.in.size()),
-                    state.out.data(),
-                    static_cast<int>(state.out.size()),
+    }
+    KernelCall call{in.data(),
+                    static_cast<int>(in.size()),
+                    out.data(),
+                    static_cast<int>(out.size()),
                     step.attrs.data(),
                     nullptr,
                     step.workspace.buffer == kNone ? nullptr : address(step.workspace, state)};
     if (step.program) {
-        device.run_with_epilogue(step.kernel, call, *step.program, state.pointers.data(),
-                                 scalars.data());
+        device.run_with_epilogue(step.kernel, call, *step.program, pointers.data(), scalars.data());
     } else {
         step.kernel(call);
+    }
+}
+
+void WindowRun::run_steps(RunState& state, std::vector<double>* step_us) {
+    const auto run = [&](const Step& step) {
+        TraceScope trace("kernel");
+        if (trace.wanted()) {
+            trace.name(step_name(*plan, step), step.origin < sites.size() ? sites[step.origin] : 0);
+        }
+        try {
+            run_step(step, state);
+        } catch (Error& error) {
+            if (step.origin < sites.size()) error.set_site(sites[step.origin]);
+            throw;
+        }
+    };
+    if (!step_us && !plan->edges.empty()) {
+        const auto node = [&](int k) { run(plan->steps[static_cast<size_t>(k)]); };
+        run_graph(
+            plan->order, state.scratch,
+            [](void* context, int k) { (*static_cast<decltype(node)*>(context))(k); },
+            const_cast<void*>(static_cast<const void*>(&node)));
+        return;
+    }
+    for (const Step& step : plan->steps) {
+        const double start = step_us ? now_us() : 0;
+        run(step);
+        if (step_us) step_us->push_back(now_us() - start);
     }
 }
 
 void WindowRun::execute(RunState& state, std::vector<double>* step_us) {
     try {
         bind(state);
-        for (const Step& step : plan->steps) {
-            const double start = step_us ? now_us() : 0;
-            try {
-                run_step(step, state);
-            } catch (Error& error) {
-                if (step.origin < sites.size()) error.set_site(sites[step.origin]);
-                throw;
-            }
-            if (step_us) step_us->push_back(now_us() - start);
-        }
+        run_steps(state, step_us);
         // Results written over inputs own that memory from now on.
         for (size_t k = 0; k < outputs.size(); ++k) {
             const PlanBuffer& b = plan->buffers[plan->outputs[k].slot.buffer];

@@ -14,8 +14,7 @@ namespace sn {
 struct RunState {
     std::vector<char*> base;     // by plan buffer
     std::vector<int64_t> cells;  // scalars as kernel operands
-    std::vector<TensorView> in, out;
-    std::vector<void*> pointers;
+    GraphScratch scratch;        // of a plan with independent steps
     BufferRef arena;
 };
 
@@ -39,7 +38,7 @@ struct WindowRun {
     Graph graph;                         // as recorded, with its runtime numbers: for a replay
     std::vector<Scalar> numbers;
     std::vector<Dims> input_strides;
-    bool overwrote = false;  // a donated input has been written
+    std::atomic<bool> overwrote{false};  // a donated input has been written
 
     void clear();  // for the next window; keeps the memory of its vectors
     // Runs it and turns the outputs' buffers ready or failed. Never throws.
@@ -49,6 +48,7 @@ struct WindowRun {
 private:
     void bind(RunState& state);
     void run_step(const Step& step, RunState& state);
+    void run_steps(RunState& state, std::vector<double>* step_us);
     void* address(const Slot& slot, RunState& state) const;
 };
 

@@ -49,7 +49,8 @@ std::string verify(const Plan& plan) {
     }
     std::vector<uint8_t> written(plan.buffers.size(), 0);
     for (size_t i = 0; i < plan.buffers.size(); ++i)
-        written[i] = plan.buffers[i].kind == BufferKind::kInput || plan.buffers[i].bytes == 0;
+        written[i] = plan.buffers[i].kind == BufferKind::kInput ||
+                     plan.buffers[i].kind == BufferKind::kConstant || plan.buffers[i].bytes == 0;
     bool overwrote = false;
     for (size_t k = 0; k < plan.steps.size(); ++k) {
         const Step& step = plan.steps[k];
@@ -78,15 +79,21 @@ std::string verify(const Plan& plan) {
             if (!wrong.empty()) return number("step", k) + " writes " + wrong;
             if (step.out_slots[i].buffer != kNone) written[step.out_slots[i].buffer] = 1;
         }
-        for (const Slot& slot : step.bindings) {
-            const std::string wrong = check(slot, nullptr, true);
+        for (size_t i = 0; i < step.bindings.size(); ++i) {
+            const Slot& slot = step.bindings[i];
+            if (step.writes[i] && slot.buffer != kNone &&
+                plan.buffers[slot.buffer].kind == BufferKind::kConstant)
+                return number("step", k) + " writes over a constant";
+            const std::string wrong = check(slot, nullptr, step.writes[i]);
             if (!wrong.empty()) return number("step", k) + " uses " + wrong;
-            if (slot.buffer != kNone) written[slot.buffer] = 1;
         }
+        for (size_t i = 0; i < step.bindings.size(); ++i)
+            if (step.writes[i]) written[step.bindings[i].buffer] = 1;
         if (step.checks_values && overwrote)
             return number("step", k) + " may fail after an input was written over";
         overwrote |= step.overwrites_input;
     }
+    if (const std::string wrong = verify_order(plan); !wrong.empty()) return wrong;
     for (size_t i = 0; i < plan.outputs.size(); ++i) {
         const uint32_t b = plan.outputs[i].slot.buffer;
         if (b == kNone || b >= plan.buffers.size()) return number("output", i) + " has no buffer";
@@ -106,9 +113,7 @@ std::string print(const Plan& plan) {
     const auto name = [&](const Slot& slot) {
         if (slot.buffer == kNone) return "s" + std::to_string(slot.scalar);
         const PlanBuffer& b = plan.buffers[slot.buffer];
-        const char kind = b.kind == BufferKind::kInput    ? 'i'
-                          : b.kind == BufferKind::kOutput ? 'o'
-                                                          : 'a';
+        const char kind = "ioac"[static_cast<size_t>(b.kind)];
         std::string out(1, kind);
         out +=
             b.kind == BufferKind::kArena ? "@" + std::to_string(b.offset) : std::to_string(b.index);

@@ -29,9 +29,16 @@ public:
     const cpu::Program& program() const { return *program_; }
     int product_binding() const { return product_binding_; }
     bool product_in_output() const { return product_in_output_; }
+    // What an epilogue walks along with the product, each buffer once.
+    const SmallVec<EpilogueStream, 6>& streams() const { return streams_; }
+    const SmallVec<int, 6>& stream_bindings() const { return stream_bindings_; }
 
 private:
+    void add_stream(DType dtype, DimSpan strides, int binding);
+
     std::shared_ptr<const cpu::Program> program_;
+    SmallVec<EpilogueStream, 6> streams_;
+    SmallVec<int, 6> stream_bindings_;
     int product_binding_ = -1;
     bool product_in_output_ = false;
 };
@@ -52,6 +59,7 @@ CpuProgram::CpuProgram(const ProgramSpec& spec) : product_in_output_(spec.produc
         } else {
             const int binding = static_cast<int>(i) == spec.product ? product_binding_ : in.binding;
             values.push_back(builder.input(in.dtype, in.strides, binding));
+            if (binding != product_binding_) add_stream(in.dtype, in.strides, binding);
         }
     }
     for (const ProgramSpec::Instruction& instruction : spec.instructions) {
@@ -71,9 +79,20 @@ CpuProgram::CpuProgram(const ProgramSpec& spec) : product_in_output_(spec.produc
                 break;
         }
     }
-    for (const ProgramSpec::Output& out : spec.outputs)
+    for (const ProgramSpec::Output& out : spec.outputs) {
         builder.output(values[out.value], out.strides, out.binding);
+        add_stream(out.dtype, out.strides, out.binding);
+    }
     program_ = builder.finish();
+}
+
+void CpuProgram::add_stream(DType dtype, DimSpan strides, int binding) {
+    if (strides.size() != 2 || strides[0] == 0 || strides[1] != 1) return;
+    for (int known : stream_bindings_)
+        if (known == binding) return;
+    const auto size = static_cast<int64_t>(dtype_size(dtype));
+    streams_.push_back({nullptr, strides[0] * size, size});
+    stream_bindings_.push_back(binding);
 }
 
 // What the kernel's epilogue callback needs to run a program on a block.
@@ -125,7 +144,13 @@ public:
         const TensorView& out = call.out[0];
         EpilogueContext context{
             &compiled, {buffers, scalars}, out.rank >= 2 ? out.shape[out.rank - 2] : 1};
+        SmallVec<EpilogueStream, 6> streams = compiled.streams();
+        for (size_t i = 0; i < streams.size(); ++i)
+            streams[i].data = static_cast<const char*>(buffers[compiled.stream_bindings()[i]]);
         Epilogue epilogue{run_epilogue, &context, compiled.product_in_output()};
+        epilogue.rows = context.rows;
+        epilogue.streams = streams.data();
+        epilogue.stream_count = static_cast<int>(streams.size());
         call.epilogue = &epilogue;
         kernel(call);
     }

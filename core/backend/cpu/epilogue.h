@@ -3,6 +3,13 @@
 
 namespace sn {
 
+// A matrix that an epilogue reads or writes beside the tile, element for element: the product asks
+// for its lines while it computes, so that the epilogue need not wait for memory.
+struct EpilogueStream {
+    const char* data;  // element (0, 0) of the first matrix of the batch
+    int64_t row_bytes, element_bytes;
+};
+
 // What happens to a block of a matrix product or convolution once its sums are finished and while
 // it is still in cache: bias, activation, residual, rounding to the output's dtype.
 struct Epilogue {
@@ -15,6 +22,9 @@ struct Epilogue {
     // updates it in place (the output has the accumulate dtype and contiguous columns).
     // false: sums are accumulated in scratch and the program alone writes the output.
     bool tile_in_output;
+    int64_t rows = 0;  // of one matrix of the batch
+    const EpilogueStream* streams = nullptr;
+    int stream_count = 0;
 };
 
 }  // namespace sn

@@ -1,4 +1,6 @@
 #pragma once
+#include <span>
+
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/kernels/gemm_pack.h"
 
@@ -50,7 +52,7 @@ struct BView {
 
 template <class T>
 using MicroFn = void (*)(int64_t, const T*, int64_t, const T*, int64_t, T*, int64_t, Carry,
-                         const char*, int64_t);
+                         const char*, int64_t, int64_t);
 
 // Heights of the register tile: any number of rows is a sum of few of them.
 #if defined(__AVX512F__) || defined(__aarch64__)
@@ -59,17 +61,17 @@ using MicroFn = void (*)(int64_t, const T*, int64_t, const T*, int64_t, T*, int6
 #define SN_TILE_HEIGHTS(X) X(6) X(4) X(2) X(1)
 #endif
 
-// What a product may fetch for its successor: rows of the panels that are packed next.
+// What a product fetches meanwhile: rows of the panels that are packed next, or of the matrices
+// that the epilogue of this block will read and write.
 struct Ahead {
     const char* data;
-    int64_t row_bytes, panel_bytes;
+    int64_t row_bytes, panel_bytes, rows;
 };
 
 // rows <= Tile::rows, cols <= Tile::cols of one tile.
 template <class T>
 void run_tile(int64_t rows, int64_t cols, int64_t kc, const AView<T>& a, const T* ap, const T* bp,
-              int64_t b_stride, T* c, int64_t ldc, Carry carry, const char* ahead,
-              int64_t ahead_stride) {
+              int64_t b_stride, T* c, int64_t ldc, Carry carry, const Ahead& ahead) {
     constexpr int L = Tile<T>::lanes;
     struct Height {
         int rows;
@@ -87,16 +89,16 @@ void run_tile(int64_t rows, int64_t cols, int64_t kc, const AView<T>& a, const T
     for (const Height* h = heights; rows > 0; ++h) {
         for (; rows >= h->rows; rows -= h->rows) {
             if (whole) {
-                h->fn[a.by_rows][vecs](kc, ap, a.stride, bp, b_stride, c, ldc, carry, ahead,
-                                       ahead_stride);
+                h->fn[a.by_rows][vecs](kc, ap, a.stride, bp, b_stride, c, ldc, carry, ahead.data,
+                                       ahead.row_bytes, ahead.rows);
             } else {
                 // A narrow tile is computed beside c, its unused columns on zeros.
                 if (carry != Carry::kStore)
                     for (int r = 0; r < h->rows; ++r)
                         for (int64_t j = 0; j < 2 * L; ++j)
                             edge[r * 2 * L + j] = j < cols ? c[r * ldc + j] : T(0);
-                h->fn[a.by_rows][vecs](kc, ap, a.stride, bp, b_stride, edge, 2 * L, carry, ahead,
-                                       ahead_stride);
+                h->fn[a.by_rows][vecs](kc, ap, a.stride, bp, b_stride, edge, 2 * L, carry,
+                                       ahead.data, ahead.row_bytes, ahead.rows);
                 for (int r = 0; r < h->rows; ++r)
                     for (int64_t j = 0; j < cols; ++j) c[r * ldc + j] = edge[r * 2 * L + j];
             }
@@ -117,10 +119,11 @@ template <class T>
             __builtin_prefetch(a + r * stride + k);
 }
 
-// One segment of an [m, n] block. b's panel stays in the second-level cache while a's panels pass.
+// One segment of an [m, n] block. b's panel stays in the second-level cache while a's panels pass;
+// each pass over a panel of b is enough to fetch one of `ahead`.
 template <class T>
 void run_segment(int64_t m, int64_t n, int64_t kc, const AView<T>& a, const BView<T>& b, T* c,
-                 int64_t ldc, Carry carry, const Ahead* ahead = nullptr) {
+                 int64_t ldc, Carry carry, std::span<const Ahead> ahead = {}) {
     constexpr int MR = Tile<T>::rows, NR = Tile<T>::cols;
     for (int64_t j = 0; j < n; j += NR) {
         const int64_t cols = least(NR, n - j);
@@ -130,13 +133,13 @@ void run_segment(int64_t m, int64_t n, int64_t kc, const AView<T>& a, const BVie
             if (a.by_rows && j == 0 && i + MR < m)
                 prefetch_rows(a.data + (i / MR + 1) * a.panel_stride, a.stride,
                               least(MR, m - i - MR), kc);
-            // One pass over the panel is enough to fetch the next one.
-            const bool fetch = ahead && i == 0;
+            Ahead fetch{reinterpret_cast<const char*>(c), 0, 0, 0};
+            if (size_t(i / MR) < ahead.size()) {
+                fetch = ahead[size_t(i / MR)];
+                fetch.data += j / NR * fetch.panel_bytes;
+            }
             run_tile(least(MR, m - i), cols, kc, a, a.data + i / MR * a.panel_stride, bp,
-                     tail ? NR : b.stride, c + i * ldc + j, ldc, carry,
-                     fetch ? ahead->data + j / NR * ahead->panel_bytes
-                           : reinterpret_cast<const char*>(c),
-                     fetch ? ahead->row_bytes : 0);
+                     tail ? NR : b.stride, c + i * ldc + j, ldc, carry, fetch);
         }
     }
 }
@@ -257,9 +260,9 @@ void stream_segment(const Problem<T>& p, const Block<T>& block, const AView<T>& 
         piece.data += a.by_rows ? k : k * a.stride;
         const int64_t size = int64_t(dtype_size(p.b.dtype));
         const Ahead ahead{static_cast<const char*>(p.b.at(j0, k0 + k + count)), p.b.k_stride * size,
-                          NR * size};
+                          NR * size, count};
         run_segment(m, n, count, piece, {block.b_buffer, NR, count * NR, nullptr}, block.part, n,
-                    k == 0 ? Carry::kStore : Carry::kContinue, &ahead);
+                    k == 0 ? Carry::kStore : Carry::kContinue, {&ahead, 1});
     }
     for (int64_t i = 0; i < m; ++i) {
         const T* sums = block.part + i * n;
@@ -270,6 +273,20 @@ void stream_segment(const Problem<T>& p, const Block<T>& block, const AView<T>& 
     }
 }
 
+// The lines of the epilogue's matrices for a block at (i0, j0).
+inline constexpr size_t kMaxAhead = 6;
+template <class T>
+size_t epilogue_ahead(const Problem<T>& p, int64_t i0, int64_t m, int64_t j0, Ahead* ahead) {
+    const Epilogue& e = *p.epilogue;
+    const size_t count = e.stream_count < int(kMaxAhead) ? size_t(e.stream_count) : kMaxAhead;
+    for (size_t k = 0; k < count; ++k) {
+        const EpilogueStream& s = e.streams[k];
+        ahead[k] = {s.data + (p.batch * e.rows + i0) * s.row_bytes + j0 * s.element_bytes,
+                    s.row_bytes, Tile<T>::cols * s.element_bytes, m};
+    }
+    return count;
+}
+
 // Rows [i0, i0 + m) and columns [j0, j0 + n), segments [s0, s1), accumulated at c; `last` when
 // these segments complete the sums. i0 and j0 lie on panel borders.
 template <class T>
@@ -277,7 +294,9 @@ void run_block(const Problem<T>& p, const Block<T>& block, int64_t i0, int64_t m
                int64_t n, int64_t s0, int64_t s1, bool last, T* c, int64_t ldc) {
     constexpr int MR = Tile<T>::rows, NR = Tile<T>::cols;
     // Columns finished at a time: the epilogue finds them in the second-level cache.
-    constexpr int64_t kGroup = 8 * NR;
+    constexpr int64_t kGroup = 16 * NR;
+    // Rows finished at a time: what the epilogue reads and writes stays there too.
+    const int64_t height = p.epilogue && p.epilogue->stream_count ? 4 * MR : round_up(m, MR);
     for (int64_t s = s0; s < s1; ++s) {
         const int64_t k0 = s * kSegment, kc = least(kSegment, p.k - k0);
         AView<T> a;
@@ -326,8 +345,17 @@ void run_block(const Problem<T>& p, const Block<T>& block, int64_t i0, int64_t m
             const int64_t cols = least(kGroup, n - j);
             BView<T> group = b;
             group.data += j / NR * b.panel_stride;
-            run_segment(m, cols, kc, a, group, c + j, ldc, carry);
-            finish(p, c + j, ldc, i0, m, j0 + j, cols);
+            for (int64_t i = 0; i < m; i += height) {
+                const int64_t rows = least(height, m - i);
+                AView<T> part = a;
+                part.data += i / MR * a.panel_stride;
+                Ahead ahead[kMaxAhead];
+                const size_t count =
+                    p.epilogue ? epilogue_ahead(p, i0 + i, rows, j0 + j, ahead) : 0;
+                run_segment(rows, cols, kc, part, group, c + i * ldc + j, ldc, carry,
+                            {ahead, count});
+                finish(p, c + i * ldc + j, ldc, i0 + i, rows, j0 + j, cols);
+            }
         }
     }
 }

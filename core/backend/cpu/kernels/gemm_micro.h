@@ -175,13 +175,14 @@ enum class Carry : uint8_t {
     kContinue,  // from c; c = chain: a later piece of the same segment
 };
 
-// The chains of kc terms of c[MR][NV vectors]. Meanwhile 128 bytes per term from `ahead` on, rows
-// ahead_stride bytes apart, are asked into the second-level cache for whoever comes next.
+// The chains of kc terms of c[MR][NV vectors]. Meanwhile 128 bytes per term from `ahead` on,
+// ahead_rows rows that are ahead_stride bytes apart, are asked into the second-level cache for
+// whoever comes next.
 // by_rows: a is read in place, rows a_stride apart and k contiguous. Otherwise the rows of one k
 // are contiguous and successive k a_stride apart: a packed panel, or a transposed operand in place.
 template <class T, int MR, int NV, bool by_rows>
 void micro(int64_t kc, const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* c,
-           int64_t ldc, Carry carry, const char* ahead, int64_t ahead_stride) {
+           int64_t ldc, Carry carry, const char* ahead, int64_t ahead_stride, int64_t ahead_rows) {
     constexpr int L = Tile<T>::lanes;
     constexpr int64_t kAheadB = 16;
     Vec<T> acc[MR][NV];
@@ -212,7 +213,7 @@ void micro(int64_t kc, const T* a, int64_t a_stride, const T* b, int64_t b_strid
         if constexpr (NV * kVecBytes > 64) __builtin_prefetch(b + kAheadB * b_stride + NV * L - 1);
         __builtin_prefetch(ahead, 0, 2);
         __builtin_prefetch(ahead + 127, 0, 2);
-        ahead += ahead_stride;
+        ahead += k + 1 < ahead_rows ? ahead_stride : 0;
         Vec<T> row[NV];
 #pragma GCC unroll 8
         for (int j = 0; j < NV; ++j) row[j] = load(b + j * L);
