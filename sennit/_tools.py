@@ -1,4 +1,4 @@
-"""Looking at and steering the machinery: explain, doctor, memory, config, threads."""
+"""Looking at and steering the machinery: explain, doctor, config, threads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from . import _core
+from ._memory import memory
 
 __all__ = [
     "config",
@@ -63,64 +64,6 @@ def set_num_threads(count: int) -> None:
     """
     _core.synchronize()
     _core.set_num_threads(count)
-
-
-class _Memory:
-    """Memory of a device as Sennit's allocator sees it.
-
-    Examples
-    --------
-    >>> sn.memory.reset_peak()
-    >>> x = sn.ones(1000)
-    >>> sn.synchronize()
-    >>> sn.memory.stats()["peak"] >= 4000
-    True
-    """
-
-    def stats(self, device: int = 0) -> dict[str, int]:
-        """Bytes in use, at peak, cached and reserved, and numbers of allocations.
-
-        "derived" are the bytes, of all devices, of forms that kernels keep with values that they
-        see again (weights of convolutions, packed); they are part of "in_use".
-
-        Examples
-        --------
-        >>> sn.memory.stats()["in_use"] >= 0
-        True
-        """
-        return _core.memory_stats(device)
-
-    def reset_peak(self, device: int = 0) -> None:
-        """Sets the peak to what is in use now.
-
-        Examples
-        --------
-        >>> sn.memory.reset_peak()
-        """
-        _core.reset_peak(device)
-
-    def release_cached(self, device: int = 0) -> int:
-        """Gives idle memory back to the system; returns how many bytes.
-
-        Examples
-        --------
-        >>> sn.memory.release_cached() >= 0
-        True
-        """
-        return _core.release_cached(device)
-
-    def plan_cache(self) -> dict[str, int]:
-        """Plans kept, hits and misses.
-
-        Examples
-        --------
-        >>> sn.memory.plan_cache()["limit"] > 0
-        True
-        """
-        return _core.plan_cache_stats()
-
-
-memory = _Memory()
 
 
 class _Config:

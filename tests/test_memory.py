@@ -1,0 +1,121 @@
+"""Memory of models, and of steady training loops."""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+import numpy as np
+import pytest
+
+import sennit as sn
+from sennit import nn
+
+
+def mlp() -> nn.Module:
+    return nn.Sequential(nn.Linear(100, 200), nn.ReLU(), nn.Dropout(0.1), nn.Linear(200, 10))
+
+
+def cnn() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(16 * 8 * 8, 10),
+    )
+
+
+def trainer(model: nn.Module, shape: tuple[int, ...]):
+    optimizer = sn.optim.AdamW(model.parameters(), lr=1e-3)
+    rng = np.random.default_rng(0)
+    x = sn.tensor(rng.standard_normal(shape).astype(np.float32))
+    y = sn.tensor(rng.integers(0, 10, shape[0]))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+        sn.synchronize()
+
+    return step, optimizer, x
+
+
+def bytes_of(tensors) -> int:
+    return sum(t.nbytes for t in tensors)
+
+
+@pytest.mark.parametrize(("make", "shape"), [(mlp, (64, 100)), (cnn, (16, 3, 16, 16))])
+def test_by_module_accounts_for_every_tensor(make, shape) -> None:
+    model = make()
+    step, optimizer, _ = trainer(model, shape)
+    before = sn.memory.by_module(model, optimizer)
+    assert before.total("gradients") == before.total("optimizer") == 0
+    step()
+    report = sn.memory.by_module(model, optimizer)
+    parameters = bytes_of(model.parameters())
+    assert report.total("parameters") == parameters
+    assert report.total("gradients") == parameters
+    assert report.total("optimizer") == 2 * parameters  # both moments
+    assert report.total("buffers") == bytes_of(model.buffers())
+    assert report.total() == 4 * parameters + report.total("buffers")
+    assert list(report) == [path for path, _ in model.named_modules()]
+    for path, module in model.named_modules():
+        assert report[path]["parameters"] == bytes_of(module.parameters(recurse=False))
+
+
+def test_shared_parameters_count_once() -> None:
+    a, b = nn.Linear(6, 6, bias=False), nn.Linear(6, 6, bias=False)
+    b.weight = a.weight
+    (a.weight * 2.0).sum().backward()
+    report = sn.memory.by_module(nn.Sequential(a, b))
+    assert report["0"]["parameters"] == report["0"]["gradients"] == 144
+    assert report["1"]["parameters"] == report["1"]["gradients"] == 0
+
+
+def test_activations_are_those_of_the_module() -> None:
+    small, large = nn.Linear(32, 16), nn.Linear(16, 4096)
+    model = nn.Sequential(small, nn.Tanh(), large)
+    x = sn.ones((256, 32))
+    report = sn.memory.by_module(model, inputs=(x,))
+    assert report["2"]["activations"] >= 256 * 4096 * 4
+    assert 256 * 16 * 4 <= report["0"]["activations"] < 256 * 4096
+    assert not model._pre_hooks and not large._post_hooks  # none left behind
+    with sn.no_grad():  # nothing is kept for gradients
+        assert sn.memory.by_module(model, inputs=(x,))["1"]["activations"] <= 256 * 16 * 4
+
+
+def test_printing_is_a_table() -> None:
+    lines = str(sn.memory.by_module(mlp())).splitlines()
+    assert lines[0].split() == [
+        "module", "parameters", "gradients", "buffers", "optimizer", "activations",
+    ]  # fmt: skip
+    assert lines[1].split()[0] == "(model)"
+    assert lines[-1].split()[:2] == ["total", "88,840"]
+
+
+def test_by_module_rejects_what_is_no_module() -> None:
+    with pytest.raises(sn.InvalidType, match="pass an sn.nn.Module"):
+        sn.memory.by_module(sn.ones(3))
+    with pytest.raises(sn.InvalidType, match="pass \\(x,\\) for one"):
+        sn.memory.by_module(mlp(), inputs=sn.ones((1, 100)))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts Linux page faults")
+@pytest.mark.parametrize(("make", "shape"), [(mlp, (64, 100)), (cnn, (16, 3, 16, 16))])
+def test_a_steady_step_asks_the_system_for_nothing(make, shape) -> None:
+    step, _, _ = trainer(make(), shape)
+    for _ in range(20):
+        step()
+    in_use, from_system = (sn.memory.stats()[k] for k in ("in_use", "system_allocations"))
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        step()
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+    after = sn.memory.stats()
+    assert after["system_allocations"] == from_system
+    assert after["in_use"] == in_use
+    assert faults <= 50, f"{faults} page faults in 50 steps"  # the interpreter's own: a few
