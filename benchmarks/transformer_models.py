@@ -1,6 +1,7 @@
 """Transformers, written once for both libraries (see `peers`)."""
 
 from __future__ import annotations
+
 from typing import Any
 
 from .peers import Peer
@@ -53,15 +54,13 @@ def gpt(peer: Peer, vocabulary: int, layers: int, width: int, heads: int, contex
 
 
 def encoder(peer: Peer, layers: int, width: int, heads: int, inner: int) -> Any:
-    """A BERT-like encoder (post-norm, GELU) without its embeddings; MiniLM is (6, 384, 12, 1536)."""
+    """A BERT-like encoder (post-norm) without embeddings; MiniLM is (6, 384, 12, 1536)."""
     nn, functional = peer.nn, peer.F
 
     class Layer(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.query, self.key, self.value, self.out = (
-                nn.Linear(width, width) for _ in range(4)
-            )
+            self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
             self.inner, self.outer = nn.Linear(width, inner), nn.Linear(inner, width)
             self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
 

@@ -262,6 +262,7 @@ from ._api import rms_norm as rms_norm
 from ._api import roll as roll
 from ._api import round as round
 from ._api import rsqrt as rsqrt
+from ._api import scaled_dot_product_attention as scaled_dot_product_attention
 from ._api import scatter as scatter
 from ._api import scatter_add as scatter_add
 from ._api import scatter_nd as scatter_nd
@@ -623,6 +624,7 @@ __all__ = [
     "round",
     "rsqrt",
     "save",
+    "scaled_dot_product_attention",
     "scatter",
     "scatter_add",
     "scatter_nd",

@@ -298,6 +298,7 @@ __all__ = [
     "roll",
     "round",
     "rsqrt",
+    "scaled_dot_product_attention",
     "scatter",
     "scatter_add",
     "scatter_nd",
@@ -1602,6 +1603,19 @@ def round(x: Operand) -> Tensor:
 
 def rsqrt(x: Operand) -> Tensor:
     """1 / sqrt(x)."""
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: _float = 0.0,
+    is_causal: _bool = False,
+    scale: _float | None = None,
+    enable_gqa: _bool = False,
+    window: Ints | None = None,
+) -> Tensor:
+    """Attention (Vaswani et al. 2017): ``softmax(query @ key.T * scale + mask) @ value``."""
 
 @overload
 def scatter(x: Tensor, axis: _int, indices: Tensor, src: Operand) -> Tensor:

@@ -26,13 +26,13 @@ LINES = {
     "core/engine": 2050,
     "core/op": 10150,
     "core/memory": 600,
-    "core/backend/cpu": 11900,
-    "core/backend/reference": 2050,
+    "core/backend/cpu": 12400,
+    "core/backend/reference": 2300,
     "core/runtime": 1500,
     "bindings": 3300,
-    "sennit": 8000,
+    "sennit": 8900,
 }
-TOTAL_LINES = 44_000
+TOTAL_LINES = 45_000
 # Counted apart from the total: large, and not needed to understand the rest.
 LINES_APART = {"core/backend/cuda": 6000, "sennit/distributed": 2500}
 SUFFIXES = {".py", ".h", ".cpp", ".inc", ".cu"}  # generated .pyi stubs are not read by people
