@@ -78,7 +78,8 @@ void grad_attention(GradCall& c) {
     static const OpId id = find_op("attention_grad");
     if (!c.has_grad(0)) return;
     const bool mask = c.attrs.b(3), mask_grad = mask && c.needs(3);
-    std::vector<Tensor> in{c.in(0), c.in(1), c.in(2), c.out(0), c.out(1), cast(c.grad(0), c.in(0).dtype())};
+    std::vector<Tensor> in{c.in(0),  c.in(1),  c.in(2),
+                           c.out(0), c.out(1), cast(c.grad(0), c.in(0).dtype())};
     for (int i = 3; i < c.n_in(); ++i) in.push_back(c.in(i));
     Tensor out[4];
     record(id, in, same_attrs(c.attrs).b(mask_grad), out);
@@ -137,9 +138,9 @@ void grad_attention_grad(GradCall& c) {
         Dims shape = c.in_meta(0).shape;
         shape[shape.size() - 1] = keys;
         const Device device = s.device();
-        const Tensor kept = record(id, {c.in(at), c.in(at + 1), c.in(at + 2)},
-                                   Attrs().ints(shape).dtype(DType::kBool).i(device.backend << 8 |
-                                                                            device.index));
+        const Tensor kept =
+            record(id, {c.in(at), c.in(at + 1), c.in(at + 2)},
+                   Attrs().ints(shape).dtype(DType::kBool).i(device.backend << 8 | device.index));
         const double rate = read_number("dropout", c.in(at)).as_double();
         m = cast(split_heads(kept, heads), s.dtype()) * (rate < 1 ? 1 / (1 - rate) : 0.0);
     }
@@ -237,8 +238,8 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
                  ll(shared), format_shape(value.shape()).c_str(), ll(v.size(-3)));
         }
         const int n = rank - 3;
-        Dims lead = broadcast_shapes(
-            kName, broadcast_shapes(kName, lead_of(q, n), lead_of(k, n)), lead_of(v, n));
+        Dims lead = broadcast_shapes(kName, broadcast_shapes(kName, lead_of(q, n), lead_of(k, n)),
+                                     lead_of(v, n));
         Dims q_lead = lead, k_lead = lead;
         q_lead.push_back(heads);
         k_lead.push_back(shared);
@@ -290,11 +291,11 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
         in.emplace_back(static_cast<int64_t>(state.counter));
         set_random_state({state.seed, state.counter + 1});
     }
-    const double scale =
-        o.has_scale ? o.scale : 1 / std::sqrt(static_cast<double>(std::max<int64_t>(q.size(-1), 1)));
+    const double scale = o.has_scale
+                             ? o.scale
+                             : 1 / std::sqrt(static_cast<double>(std::max<int64_t>(q.size(-1), 1)));
     Tensor out[2];
-    record(id, in,
-           Attrs().f(scale).i(o.left).i(o.right).b(masked).b(o.dropout > 0), out);
+    record(id, in, Attrs().f(scale).i(o.left).i(o.right).b(masked).b(o.dropout > 0), out);
     const int64_t first[] = {0};
     return matrix ? squeeze(out[0], first) : out[0];
 }
@@ -352,7 +353,8 @@ void register_attention_ops() {
                       "attn_mask: Tensor? = None, dropout_p: float = 0.0, is_causal: bool = False, "
                       "scale: float? = None, enable_gqa: bool = False, window: Ints? = None) "
                       "-> Tensor",
-         .doc = R"(Attention (Vaswani et al. 2017): ``softmax(query @ key.T * scale + mask) @ value``.
+         .doc =
+             R"(Attention (Vaswani et al. 2017): ``softmax(query @ key.T * scale + mask) @ value``.
 
 The matrix of scores is never held, forward or backward: memory grows with the length, not with its
 square (Rabe, Staats 2021; Dao et al. 2022). A query gives the same bits alone and among others.

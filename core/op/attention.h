@@ -8,7 +8,7 @@ struct AttentionOptions {
     double dropout = 0;
     int64_t left = -1, right = -1;  // keys before and after a query's own place; -1: no limit
     bool has_scale = false;
-    double scale = 0;  // without: 1 / sqrt(width)
+    double scale = 0;      // without: 1 / sqrt(width)
     bool grouped = false;  // fewer heads of keys and values than of queries
 };
 // q: (..., L, D), k: (..., S, D), v: (..., S, V) -> (..., L, V)

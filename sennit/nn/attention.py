@@ -19,10 +19,6 @@ _empty, _zeros, _where, _softmax = _f["empty"], _f["zeros"], _f["where"], _f["so
 _dropout, _tril, _ones = _f["dropout"], _f["tril"], _f["ones"]
 
 
-class _OutProjection(Linear):
-    """The last projection: like `Linear`, with a bias that starts as zero."""
-
-
 def additive_mask(mask: Any, dtype: Any) -> Any:
     """PyTorch's layer masks (True: do not look) as numbers that are added to scores."""
     if mask is None or mask.dtype != _core.bool:
@@ -112,7 +108,7 @@ class MultiheadAttention(Module):
             self.register_parameter(f"{name}_proj_weight", parameter(not one, embed_dim, size))
         self.register_parameter("in_proj_weight", parameter(one, 3 * embed_dim, embed_dim))
         self.register_parameter("in_proj_bias", parameter(bias, 3 * embed_dim))
-        self.out_proj = _OutProjection(embed_dim, embed_dim, bias=bias, dtype=dtype)
+        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, dtype=dtype)
         self.register_parameter("bias_k", parameter(add_bias_kv, 1, 1, embed_dim))
         self.register_parameter("bias_v", parameter(add_bias_kv, 1, 1, embed_dim))
         self.reset_parameters()
@@ -125,6 +121,7 @@ class MultiheadAttention(Module):
                 init.xavier_uniform_(weight)
         if self.in_proj_bias is not None:
             init.zeros_(self.in_proj_bias)
+            assert self.out_proj.bias is not None
             init.zeros_(self.out_proj.bias)
         for bias in (self.bias_k, self.bias_v):
             if bias is not None:
@@ -141,8 +138,7 @@ class MultiheadAttention(Module):
             weights = [getattr(self, f"{name}_proj_weight") for name in "qkv"]
         biases = [None if bias is None else bias[i * e : (i + 1) * e] for i in range(3)]
         q, k, v = (
-            _linear(x, w, b)
-            for x, w, b in zip((query, key, value), weights, biases, strict=True)
+            _linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases, strict=True)
         )
         return q, k, v
 
@@ -167,9 +163,7 @@ class MultiheadAttention(Module):
         if both and all(m.dtype == _core.bool for m in masks):
             masks = [masks[0] | masks[1]]
         if extra:  # what was appended may always be looked at
-            masks = [
-                _concat([m, _zeros((*m.shape[:-1], extra), dtype=m.dtype)], -1) for m in masks
-            ]
+            masks = [_concat([m, _zeros((*m.shape[:-1], extra), dtype=m.dtype)], -1) for m in masks]
         if len(masks) == 1 and masks[0].dtype == _core.bool:
             return ~masks[0]
         added = [additive_mask(m, dtype) for m in masks]

@@ -277,7 +277,8 @@ class Embedding(Module):
                 "features)",
             )
         layer = cls(
-            *embeddings.shape,
+            embeddings.shape[0],
+            embeddings.shape[1],
             padding_idx=padding_idx,
             max_norm=max_norm,
             norm_type=norm_type,

@@ -113,9 +113,9 @@ class TransformerEncoderLayer(Module):
 
         def attend(x: Any) -> Any:
             return self.dropout1(
-                self.self_attn(
-                    x, x, x, src_key_padding_mask, False, src_mask, is_causal=is_causal
-                )[0]
+                self.self_attn(x, x, x, src_key_padding_mask, False, src_mask, is_causal=is_causal)[
+                    0
+                ]
             )
 
         def feed(x: Any) -> Any:

@@ -1,6 +1,6 @@
 // Attention and its gradient, row by row with the whole row of scores at hand. Sums over keys and
-// over queries are chains inside blocks of kAttentionBlock, added from left to right; the maximum of
-// a row runs along with the blocks, and sums of earlier blocks shrink when it grows.
+// over queries are chains inside blocks of kAttentionBlock, added from left to right; the maximum
+// of a row runs along with the blocks, and sums of earlier blocks shrink when it grows.
 #include <algorithm>
 #include <limits>
 
@@ -51,7 +51,8 @@ struct Problem {
         if (masked) {
             truth = c.in[rest].dtype == DType::kBool;
             if (truth) {
-                for (uint8_t bit : read<uint8_t>(c.in[rest])) mask.push_back(bit ? T(0) : -infinity);
+                for (uint8_t bit : read<uint8_t>(c.in[rest]))
+                    mask.push_back(bit ? T(0) : -infinity);
             } else {
                 mask = read<T>(c.in[rest]);
             }
@@ -146,8 +147,7 @@ template <class T>
 T row_product(const T* a, const T* b, int64_t n) {
     constexpr int64_t kLanes = sizeof(T) == 8 ? 8 : 16;
     T lanes[kLanes] = {};
-    for (int64_t i = 0; i < n; ++i)
-        lanes[i % kLanes] = math::fma(a[i], b[i], lanes[i % kLanes]);
+    for (int64_t i = 0; i < n; ++i) lanes[i % kLanes] = math::fma(a[i], b[i], lanes[i % kLanes]);
     for (int64_t half = kLanes / 2; half > 0; half /= 2)
         for (int64_t i = 0; i < half; ++i) lanes[i] = lanes[i] + lanes[i + half];
     return lanes[0];
@@ -213,14 +213,15 @@ void backward(const KernelCall& c) {
                 return sum;
             };
             for (int64_t d = 0; d < p.width; ++d)
-                dk.push_back(over_queries(ds, [&](int64_t m, int64_t i) {
-                                 return p.query(m, i)[d];
-                             }) * scale +
-                             T(0));
+                dk.push_back(
+                    over_queries(ds, [&](int64_t m, int64_t i) { return p.query(m, i)[d]; }) *
+                        scale +
+                    T(0));
             for (int64_t d = 0; d < p.value_width; ++d)
-                dv.push_back(over_queries(weight, [&](int64_t m, int64_t i) {
-                                 return g[static_cast<size_t>(row(m, i) + d)];
-                             }) +
+                dv.push_back(over_queries(weight,
+                                          [&](int64_t m, int64_t i) {
+                                              return g[static_cast<size_t>(row(m, i) + d)];
+                                          }) +
                              T(0));
         }
     }

@@ -21,7 +21,9 @@ struct Forward {
 
     // Of one block of queries.
     int64_t index = 0, query0 = 0, queries = 0;
-    T *turned_q = nullptr, *sums = nullptr, *scores = nullptr, *keys_room = nullptr, *values_room = nullptr, *mask = nullptr, *mask_room = nullptr, *biggest = nullptr, *total = nullptr, *decay = nullptr;
+    T *turned_q = nullptr, *sums = nullptr, *scores = nullptr, *keys_room = nullptr,
+      *values_room = nullptr, *mask = nullptr, *mask_room = nullptr, *biggest = nullptr,
+      *total = nullptr, *decay = nullptr;
 
     size_t bytes() const {
         const int64_t n = Pieces<T>::rounded(kBlock * call.width + kWide) +
@@ -142,8 +144,8 @@ struct Forward {
                 if (s.begin >= s.end) continue;
                 block_product(s.end - s.begin, count, call.width,
                               LeftBlock<T>{k.data + (s.begin - key0) * k.stride, k.stride, true},
-                              RightBlock<T>{turned_q + first * call.width, kWide, 0}, scores,
-                              kWide, false);
+                              RightBlock<T>{turned_q + first * call.width, kWide, 0}, scores, kWide,
+                              false);
                 probabilities(s, first, finish_scores(call, index, s, mask, mask_room));
                 if (call.dropout.on) drop(s);
                 shrink_sums(first, count);
@@ -161,8 +163,7 @@ struct Forward {
             const T inverse = total[r] == T(0) ? T(0) : T(1) / total[r];
             if (out.data) store_row(sums + r * ldv, inverse, to, r, call.value_width);
             if (lse.data)
-                lse.as<T>()[lse0 + r * lse.strides[call.lead]] =
-                    biggest[r] + math::log(total[r]);
+                lse.as<T>()[lse0 + r * lse.strides[call.lead]] = biggest[r] + math::log(total[r]);
         }
     }
 };

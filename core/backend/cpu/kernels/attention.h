@@ -30,9 +30,7 @@ struct Band {
     int64_t first(int64_t query) const {
         return left < 0 ? 0 : smaller(keys, larger(0, query - left));
     }
-    int64_t end(int64_t query) const {
-        return right < 0 ? keys : smaller(keys, query + right + 1);
-    }
+    int64_t end(int64_t query) const { return right < 0 ? keys : smaller(keys, query + right + 1); }
 };
 
 struct Dropout {
@@ -71,8 +69,7 @@ struct AttentionCall {
         if (c.attrs[4]) {
             const double p = scalar_f64(c.in[rest]), scaled = p * 0x1p32;
             dropout.on = true;
-            dropout.limit =
-                scaled >= 0x1p32 ? uint64_t{1} << 32 : static_cast<uint64_t>(scaled);
+            dropout.limit = scaled >= 0x1p32 ? uint64_t{1} << 32 : static_cast<uint64_t>(scaled);
             dropout.keep = p < 1 ? 1 / (1 - p) : 0;
             dropout.stream = {static_cast<uint64_t>(scalar_i64(c.in[rest + 1])),
                               static_cast<uint64_t>(scalar_i64(c.in[rest + 2]))};
@@ -99,7 +96,8 @@ struct AttentionCall {
 };
 
 // Rows as a product may read them: in place, or copied to `room` (of rows * ld) when they are of
-// another dtype or lie badly. Rows a power of two apart fall on each other in the first-level cache.
+// another dtype or lie badly. Rows a power of two apart fall on each other in the first-level
+// cache.
 template <class T>
 struct Rows {
     const T* data;
@@ -169,8 +167,8 @@ void mask_panel(const AttentionCall& call, int64_t index, const ScorePanel<T>& s
                 room[r * n + i] =
                     from[i * source.col_stride] ? T(0) : -static_cast<T>(__builtin_inff());
         }
-        source = {room, sizeof(T) == 8 ? DType::kF64 : DType::kF32,
-                  source.row_stride == 0 ? 0 : n, 1};
+        source = {room, sizeof(T) == 8 ? DType::kF64 : DType::kF32, source.row_stride == 0 ? 0 : n,
+                  1};
     }
     pack_turned(source, s.queries, n, turned);
 }

@@ -1,10 +1,11 @@
 // Attention, backward: the gradients of q, k, v and, when wanted, of the mask. Probabilities are
 // made again from the log-sum-exp of each row.
 //
-// A pair of blocks (queries, keys) costs five products. Where there are enough matrices to go round,
-// a thread takes one and runs all its pairs; else the gradients of k and v are made by blocks of
-// keys and that of q by blocks of queries, which makes the scores twice. Both orders of the sums are
-// the same: over blocks of queries for k and v, over blocks of keys for q, from left to right.
+// A pair of blocks (queries, keys) costs five products. Where there are enough matrices to go
+// round, a thread takes one and runs all its pairs; else the gradients of k and v are made by
+// blocks of keys and that of q by blocks of queries, which makes the scores twice. Both orders of
+// the sums are the same: over blocks of queries for k and v, over blocks of keys for q, from left
+// to right.
 #include "backend/cpu/kernels/attention.h"
 #include "backend/kernel.h"
 #include "engine/pool.h"
@@ -26,16 +27,18 @@ struct Backward {
 
     // Of one block of queries.
     int64_t index = 0, query0 = 0, queries = 0;
-    T *turned_q = nullptr, *turned_g = nullptr, *p = nullptr, *ds = nullptr, *sum_q = nullptr, *q_room = nullptr, *g_room = nullptr, *k_room = nullptr, *v_room = nullptr, *mask = nullptr, *mask_room = nullptr, *drop = nullptr, *minus_lse = nullptr, *delta = nullptr;
+    T *turned_q = nullptr, *turned_g = nullptr, *p = nullptr, *ds = nullptr, *sum_q = nullptr,
+      *q_room = nullptr, *g_room = nullptr, *k_room = nullptr, *v_room = nullptr, *mask = nullptr,
+      *mask_room = nullptr, *drop = nullptr, *minus_lse = nullptr, *delta = nullptr;
     Rows<T> q_rows{}, g_rows{};
     // Gradients of k and v, for keys from sums0 on.
     T *sum_k = nullptr, *sum_v = nullptr;
     int64_t sums0 = 0;
 
     size_t bytes(int64_t key_rows) const {
-        const int64_t n = kBlock * (call.width + call.value_width) + 2 * kWide + 2 * kBlock * kBlock +
-                          kBlock * (3 * ldk + 2 * ldv + 3 * kWide + 2) + kWide + 256 +
-                          key_rows * (ldk + ldv);
+        const int64_t n = kBlock * (call.width + call.value_width) + 2 * kWide +
+                          2 * kBlock * kBlock + kBlock * (3 * ldk + 2 * ldv + 3 * kWide + 2) +
+                          kWide + 256 + key_rows * (ldk + ldv);
         return static_cast<size_t>(n) * sizeof(T);
     }
     void carve(void* memory, int64_t key_rows) {
@@ -66,7 +69,8 @@ struct Backward {
         int64_t i = 0;
         for (; i + kLogical <= ldv; i += kLogical)
             for (int v = 0; v < kVecs; ++v)
-                sum[v] = fma(load<V>(a + i + v * kLanes<T>), load<V>(b + i + v * kLanes<T>), sum[v]);
+                sum[v] =
+                    fma(load<V>(a + i + v * kLanes<T>), load<V>(b + i + v * kLanes<T>), sum[v]);
         for (int v = 0; i < ldv; i += kLanes<T>, ++v)
             sum[v] = fma(load<V>(a + i), load<V>(b + i), sum[v]);
         return horizontal_sum(sum);
@@ -120,7 +124,8 @@ struct Backward {
         const int64_t n = s.end - s.begin;
         block_product(n, count, call.width,
                       LeftBlock<T>{k.data + (s.begin - key0) * k.stride, k.stride, true},
-                      RightBlock<T>{turned_q + first * call.width, kWide, 0}, s.data, kBlock, false);
+                      RightBlock<T>{turned_q + first * call.width, kWide, 0}, s.data, kBlock,
+                      false);
         block_product(n, count, call.value_width,
                       LeftBlock<T>{v.data + (s.begin - key0) * v.stride, v.stride, true},
                       RightBlock<T>{turned_g + first * call.value_width, kWide, 0}, d, kBlock,
@@ -151,14 +156,14 @@ struct Backward {
         const int64_t begin = larger(key0, call.band.first(query0));
         const int64_t end = smaller(key0 + n, call.band.end(query0 + queries - 1));
         if (begin >= end) return;
-        const Rows<T> k = readable_rows(call.rows(*call.k, index, call.group(), key0), n, call.width,
-                                        k_room, ldk);
+        const Rows<T> k = readable_rows(call.rows(*call.k, index, call.group(), key0), n,
+                                        call.width, k_room, ldk);
         const Rows<T> v = readable_rows(call.rows(*call.v, index, call.group(), key0), n,
                                         call.value_width, v_room, ldv);
         for (int64_t first = 0; first < queries; first += kWide)
             panel(begin, end, first, k, v, key0);
-        const bool edge = on_the_edge(call.band, ScorePanel<T>{p, kBlock, begin, end, query0,
-                                                               queries});
+        const bool edge =
+            on_the_edge(call.band, ScorePanel<T>{p, kBlock, begin, end, query0, queries});
         // On the edge few rows at a time, without the terms that are exact zeros for all of them.
         constexpr int64_t kRows = 12;
         if (for_keys) {
@@ -166,18 +171,19 @@ struct Backward {
             for (int64_t key = begin; key < end; key += step) {
                 const int64_t rows = smaller(step, end - key);
                 int64_t from = 0, to = queries;
-                if (edge && call.band.right >= 0)
-                    from = larger(0, key - call.band.right - query0);
+                if (edge && call.band.right >= 0) from = larger(0, key - call.band.right - query0);
                 if (edge && call.band.left >= 0)
                     to = smaller(queries, key + rows + call.band.left - query0);
                 if (from >= to) continue;
                 const int64_t at = (key - begin) * kBlock + from;
-                block_product(rows, call.value_width, to - from, LeftBlock<T>{p + at, kBlock, true},
-                              RightBlock<T>{g_rows.data + from * g_rows.stride, g_rows.stride, kWide},
-                              sum_v + (key - sums0) * ldv, ldv, true);
-                block_product(rows, call.width, to - from, LeftBlock<T>{ds + at, kBlock, true},
-                              RightBlock<T>{q_rows.data + from * q_rows.stride, q_rows.stride, kWide},
-                              sum_k + (key - sums0) * ldk, ldk, true);
+                block_product(
+                    rows, call.value_width, to - from, LeftBlock<T>{p + at, kBlock, true},
+                    RightBlock<T>{g_rows.data + from * g_rows.stride, g_rows.stride, kWide},
+                    sum_v + (key - sums0) * ldv, ldv, true);
+                block_product(
+                    rows, call.width, to - from, LeftBlock<T>{ds + at, kBlock, true},
+                    RightBlock<T>{q_rows.data + from * q_rows.stride, q_rows.stride, kWide},
+                    sum_k + (key - sums0) * ldk, ldk, true);
             }
         }
         if (!for_queries) return;
@@ -202,8 +208,8 @@ struct Backward {
             for (int64_t key = begin; key < end; ++key)
                 row[key - begin] = ds[(key - begin) * kBlock + r];
             RowSource part = to;
-            part.data = static_cast<const char*>(to.data) +
-                        begin * to.col_stride * element_size(to.dtype);
+            part.data =
+                static_cast<const char*>(to.data) + begin * to.col_stride * element_size(to.dtype);
             store_row(row, T(1), part, r, end - begin);
         }
     }

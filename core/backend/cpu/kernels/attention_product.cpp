@@ -45,16 +45,16 @@ void copied(const RowSource& s, int64_t rows, int64_t width, T* to, int64_t ld) 
 
 }  // namespace
 
-#define SN_PRODUCTS(T)                                                                            \
-    void block_product(int64_t m, int64_t n, int64_t k, LeftBlock<T> a, RightBlock<T> b, T* c,    \
-                       int64_t ldc, bool add) {                                                   \
-        product<T>(m, n, k, a, b, c, ldc, add);                                                   \
-    }                                                                                             \
-    void pack_turned(const RowSource& source, int64_t rows, int64_t width, T* panels) {           \
-        turned<T>(source, rows, width, panels);                                                   \
-    }                                                                                             \
-    void copy_rows(const RowSource& source, int64_t rows, int64_t width, T* to, int64_t ld) {     \
-        copied<T>(source, rows, width, to, ld);                                                   \
+#define SN_PRODUCTS(T)                                                                         \
+    void block_product(int64_t m, int64_t n, int64_t k, LeftBlock<T> a, RightBlock<T> b, T* c, \
+                       int64_t ldc, bool add) {                                                \
+        product<T>(m, n, k, a, b, c, ldc, add);                                                \
+    }                                                                                          \
+    void pack_turned(const RowSource& source, int64_t rows, int64_t width, T* panels) {        \
+        turned<T>(source, rows, width, panels);                                                \
+    }                                                                                          \
+    void copy_rows(const RowSource& source, int64_t rows, int64_t width, T* to, int64_t ld) {  \
+        copied<T>(source, rows, width, to, ld);                                                \
     }
 SN_PRODUCTS(float)
 SN_PRODUCTS(double)

@@ -49,7 +49,8 @@ void block_product(int64_t m, int64_t n, int64_t k, LeftBlock<double> a, RightBl
                    double* c, int64_t ldc, bool add);
 
 // Rows of a source, transposed into panels: element (row, col) at panel row / kPanel, position
-// [col][row % kPanel]. Missing rows of the last panel are zeros. One vector past the end is written.
+// [col][row % kPanel]. Missing rows of the last panel are zeros. One vector past the end is
+// written.
 void pack_turned(const RowSource& source, int64_t rows, int64_t width, float* panels);
 void pack_turned(const RowSource& source, int64_t rows, int64_t width, double* panels);
 

@@ -65,7 +65,8 @@ SN_INLINE void philox(Stream s, uint64_t group, uint32_t* words) {
     uint32_t k0 = static_cast<uint32_t>(s.seed), k1 = static_cast<uint32_t>(s.seed >> 32);
     for (int round = 0; round < 10; ++round) {
         for (int v = 0; v < kVectors; ++v) {
-            const RandomWords a = philox_multiply(c[0][v], 0xD2511F53u), b = philox_multiply(c[2][v], 0xCD9E8D57u);
+            const RandomWords a = philox_multiply(c[0][v], 0xD2511F53u),
+                              b = philox_multiply(c[2][v], 0xCD9E8D57u);
             c[0][v] = b.high ^ c[1][v] ^ k0;
             c[1][v] = b.low;
             c[2][v] = a.high ^ c[3][v] ^ k1;
