@@ -220,6 +220,11 @@ class _Recurrent(_Weights):
         y, last = self._layers(_contiguous(x.permute_dims((1, 0, 2))), states)
         return y.permute_dims((1, 0, 2)), last
 
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        """The output of all steps and the last states; `hx`: the initial states, else zeros."""
+        y, (h,) = self._forward(input, hx)
+        return y, h
+
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
         if self.proj_size:
@@ -298,11 +303,6 @@ class RNN(_Recurrent):
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype
         )
-
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
-        """The output of all steps and the last states; `hx`: the initial states, else zeros."""
-        y, (h,) = self._forward(input, hx)
-        return y, h
 
 
 class LSTM(_Recurrent):
@@ -402,11 +402,6 @@ class GRU(_Recurrent):
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype
         )
-
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
-        """The output of all steps and the last states; `hx`: the initial states, else zeros."""
-        y, (h,) = self._forward(input, hx)
-        return y, h
 
 
 class _Cell(_Weights):
