@@ -1055,6 +1055,7 @@ def gru_sequence(
     bias_hh: Tensor | None = None,
     h0: Tensor | None = None,
     reverse: _bool = False,
+    lengths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One layer of GRU cells in one direction over whole sequences (Cho et al., "Learning ..."""
 
@@ -1258,6 +1259,7 @@ def lstm_sequence(
     c0: Tensor | None = None,
     weight_hr: Tensor | None = None,
     reverse: _bool = False,
+    lengths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One layer of LSTM cells in one direction over whole sequences (Hochreiter and ..."""
 
@@ -1630,6 +1632,7 @@ def rnn_sequence(
     h0: Tensor | None = None,
     nonlinearity: _str = "tanh",
     reverse: _bool = False,
+    lengths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One layer of plain recurrent cells in one direction over whole sequences: ``h[t] = ..."""
 

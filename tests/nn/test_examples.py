@@ -29,6 +29,7 @@ MODULES = [
     "sennit.nn.parameter",
     "sennit.nn.pooling",
     "sennit.nn.utils",
+    "sennit.nn.utils.rnn",
     "sennit.optim.adam",
     "sennit.optim.optimizer",
     "sennit.optim.sgd",
