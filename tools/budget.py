@@ -30,7 +30,7 @@ LINES = {
     "core/backend/reference": 2250,
     "core/runtime": 1500,
     "bindings": 3300,
-    "sennit": 8000,
+    "sennit": 8800,
 }
 TOTAL_LINES = 44_000
 # Counted apart from the total: large, and not needed to understand the rest.

@@ -28,6 +28,7 @@ MODULES = [
     "sennit.nn.normalization",
     "sennit.nn.parameter",
     "sennit.nn.pooling",
+    "sennit.nn.recurrent",
     "sennit.nn.utils",
     "sennit.nn.utils.rnn",
     "sennit.optim.adam",

@@ -149,7 +149,7 @@ def pack_padded_sequence(
             f"lengths are {sizes}; they must descend; sort the batch or pass enforce_sorted=False",
         )
     there = [sum(size > t for size in sizes) for t in range(max(sizes))]
-    indices = (None, None)
+    indices: tuple[Any, Any] = (None, None)
     if not in_order or not enforce_sorted:
         back = sorted(range(batch), key=lambda i: order[i])
         indices = (asarray(order), asarray(back))
@@ -224,8 +224,8 @@ def pad_sequence(
         raise error(
             _core.InvalidValue,
             "pad_sequence",
-            f"{len(listed)} sequences and padding_side={padding_side!r}; one sequence at least, and "
-            "'left' or 'right', are required",
+            f"{len(listed)} sequences and padding_side={padding_side!r}; one sequence at least "
+            "and 'left' or 'right' are required",
         )
     longest = max(s.shape[0] for s in listed)
     rows = []
