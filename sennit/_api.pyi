@@ -1056,6 +1056,7 @@ def gru_sequence(
     bias_hh: Tensor | None = None,
     h0: Tensor | None = None,
     reverse: _bool = False,
+    lengths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One layer of GRU cells in one direction over whole sequences (Cho et al., "Learning ..."""
 
@@ -1259,6 +1260,7 @@ def lstm_sequence(
     c0: Tensor | None = None,
     weight_hr: Tensor | None = None,
     reverse: _bool = False,
+    lengths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One layer of LSTM cells in one direction over whole sequences (Hochreiter and ..."""
 
@@ -1631,6 +1633,7 @@ def rnn_sequence(
     h0: Tensor | None = None,
     nonlinearity: _str = "tanh",
     reverse: _bool = False,
+    lengths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One layer of plain recurrent cells in one direction over whole sequences: ``h[t] = ..."""
 

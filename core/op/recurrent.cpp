@@ -204,7 +204,7 @@ struct Layer {
     int64_t cell;
     DType dtype;  // of the results
     RecurrentWeights w;
-    Tensor x, h0, c0;
+    Tensor x, h0, c0, lengths;
     int64_t hidden;
 };
 
@@ -218,7 +218,7 @@ void check_shape(const char* op, const char* what, const Tensor& t, const Dims& 
 
 // Checks everything and brings it to the dtype in which the layer computes.
 Layer make_layer(const char* op, int64_t cell, const Tensor& x, const RecurrentWeights& w,
-                 const Tensor& h0, const Tensor& c0) {
+                 const Tensor& h0, const Tensor& c0, const Tensor& lengths, bool reverse) {
     const int64_t gates = gates_of(cell);
     if (x.rank() != 3 || w.ih.rank() != 2 || w.hh.rank() != 2) {
         fail(ErrorKind::kShape, op,
@@ -242,6 +242,14 @@ Layer make_layer(const char* op, int64_t cell, const Tensor& x, const RecurrentW
     check_shape(op, "bias_hh", w.bias_hh, bias, "(gates * hidden,)");
     check_shape(op, "h0", h0, Dims{x.size(1), state}, "(batch, hidden)");
     check_shape(op, "c0", c0, Dims{x.size(1), hidden}, "(batch, hidden)");
+    check_shape(op, "lengths", lengths, Dims{x.size(1)}, "(batch,)");
+    if (lengths && (reverse || !is_int(lengths.dtype()))) {
+        fail(
+            ErrorKind::kValue, op,
+            "lengths of dtype %s are given with reverse=%s; they must be integers, and count steps "
+            "from the first; turn the sequences round instead of the direction",
+            dtype_name(lengths.dtype()), reverse ? "True" : "False");
+    }
     DType dtype = promote(promote(x.dtype(), w.ih.dtype()), w.hh.dtype());
     require_float(op, "x", dtype);
     const DType compute = compute_dtype(dtype);
@@ -249,7 +257,8 @@ Layer make_layer(const char* op, int64_t cell, const Tensor& x, const RecurrentW
     return {op,        cell,
             dtype,     {ready(w.ih), ready(w.hh), ready(w.bias_ih), ready(w.bias_hh), ready(w.hr)},
             ready(x),  ready(h0),
-            ready(c0), hidden};
+            ready(c0), lengths,
+            hidden};
 }
 
 // The part of the gates that comes from x, and of the biases all that may be added to it.
@@ -262,6 +271,14 @@ Tensor input_part(const Layer& l) {
         bias = concat(parts, 0);
     }
     return linear(l.x, l.w.ih, plus(l.w.bias_ih, bias));
+}
+
+// The state of each sequence in its own slot of (slots, batch, size).
+Tensor at_lengths(const Tensor& states, const Tensor& lengths, int64_t shift) {
+    const int64_t one[] = {1, states.size(1), 1}, all[] = {1, states.size(1), states.size(2)};
+    const Tensor slots = expand(reshape(lengths - shift, one), all);
+    const int64_t first[] = {0};
+    return squeeze(take_along_axis(states, slots, 0), first);
 }
 
 RecurrentResult run_layer(const Layer& l, bool reverse) {
@@ -289,6 +306,10 @@ RecurrentResult run_layer(const Layer& l, bool reverse) {
     const int64_t last = reverse ? 0 : steps;
     RecurrentResult result{narrow(h, 0, reverse ? 0 : 1, steps), at(h, last), {}};
     if (l.cell == kLstm) result.c = at(out[2], last);
+    if (l.lengths) {
+        result.h = at_lengths(h, l.lengths, 0);
+        if (l.cell == kLstm) result.c = at_lengths(out[2], l.lengths, 0);
+    }
     return result;
 }
 
@@ -301,15 +322,18 @@ RecurrentResult run_projected(const Layer& l, bool reverse) {
         return full(shape, Tensor(0.0), l.x.dtype(), l.x.device());
     };
     Tensor h = l.h0 ? l.h0 : zeros(h_shape), c = l.c0 ? l.c0 : zeros(c_shape);
-    std::vector<Tensor> y(steps);
+    std::vector<Tensor> y(steps), cells(steps);
     for (int64_t i = 0; i < steps; ++i) {
         const int64_t t = reverse ? steps - 1 - i : i;
         const Tensor p = at(input, t) + matmul(h, weight);
         c = sigmoid(gate(p, 1, n)) * c + sigmoid(gate(p, 0, n)) * tanh(gate(p, 2, n));
         h = matmul(sigmoid(gate(p, 3, n)) * tanh(c), project);
         y[t] = h;
+        cells[t] = c;
     }
-    return {stack(y, 0), h, c};
+    const Tensor states = stack(y, 0);
+    if (!l.lengths) return {states, h, c};
+    return {states, at_lengths(states, l.lengths, 1), at_lengths(stack(cells, 0), l.lengths, 1)};
 }
 
 RecurrentResult rounded(RecurrentResult r, DType dtype) {
@@ -319,26 +343,26 @@ RecurrentResult rounded(RecurrentResult r, DType dtype) {
 }  // namespace
 
 RecurrentResult rnn_sequence(const Tensor& x, const RecurrentWeights& weights, const Tensor& h0,
-                             std::string_view nonlinearity, bool reverse) {
+                             std::string_view nonlinearity, bool reverse, const Tensor& lengths) {
     if (nonlinearity != "tanh" && nonlinearity != "relu") {
         fail(ErrorKind::kValue, "rnn_sequence",
              "nonlinearity is '%.*s'; it must be 'tanh' or 'relu'",
              static_cast<int>(nonlinearity.size()), nonlinearity.data());
     }
-    const Layer l =
-        make_layer("rnn_sequence", nonlinearity == "tanh" ? kTanh : kRelu, x, weights, h0, {});
+    const Layer l = make_layer("rnn_sequence", nonlinearity == "tanh" ? kTanh : kRelu, x, weights,
+                               h0, {}, lengths, reverse);
     return rounded(run_layer(l, reverse), l.dtype);
 }
 
 RecurrentResult lstm_sequence(const Tensor& x, const RecurrentWeights& weights, const Tensor& h0,
-                              const Tensor& c0, bool reverse) {
-    const Layer l = make_layer("lstm_sequence", kLstm, x, weights, h0, c0);
+                              const Tensor& c0, bool reverse, const Tensor& lengths) {
+    const Layer l = make_layer("lstm_sequence", kLstm, x, weights, h0, c0, lengths, reverse);
     return rounded(weights.hr ? run_projected(l, reverse) : run_layer(l, reverse), l.dtype);
 }
 
 RecurrentResult gru_sequence(const Tensor& x, const RecurrentWeights& weights, const Tensor& h0,
-                             bool reverse) {
-    const Layer l = make_layer("gru_sequence", kGru, x, weights, h0, {});
+                             bool reverse, const Tensor& lengths) {
+    const Layer l = make_layer("gru_sequence", kGru, x, weights, h0, {}, lengths, reverse);
     return rounded(run_layer(l, reverse), l.dtype);
 }
 
@@ -401,8 +425,8 @@ void register_recurrent_ops() {
     register_function(
         {.signature = "rnn_sequence(x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: "
                       "Tensor? = None, bias_hh: Tensor? = None, h0: Tensor? = None, "
-                      "nonlinearity: str = \"tanh\", reverse: bool = False) "
-                      "-> tuple[Tensor, Tensor]",
+                      "nonlinearity: str = \"tanh\", reverse: bool = False, "
+                      "lengths: Tensor? = None) -> tuple[Tensor, Tensor]",
          .doc = R"(One layer of plain recurrent cells in one direction over whole sequences:
 ``h[t] = tanh(weight_ih @ x[t] + bias_ih + weight_hh @ h[t - 1] + bias_hh)`` (Elman, "Finding
 structure in time", 1990).
@@ -421,6 +445,9 @@ nonlinearity : str
     "tanh" or "relu".
 reverse : bool
     From the last step to the first; results stand where their inputs do.
+lengths : Tensor or None
+    (batch,), integers: the last states are those after so many steps. What stands behind them in
+    the first result means nothing. Not together with `reverse`.
 
 Returns
 -------
@@ -444,14 +471,14 @@ Examples
              [](const Args& a) {
                  return pair(rnn_sequence(a.tensor(0),
                                           {a.tensor(1), a.tensor(2), a.tensor(3), a.tensor(4), {}},
-                                          a.tensor(5), a.text(6), a.flag(7)));
+                                          a.tensor(5), a.text(6), a.flag(7), a.tensor(8)));
              },
          .method = false});
     register_function(
         {.signature = "lstm_sequence(x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: "
                       "Tensor? = None, bias_hh: Tensor? = None, h0: Tensor? = None, c0: Tensor? = "
-                      "None, weight_hr: Tensor? = None, reverse: bool = False) "
-                      "-> tuple[Tensor, Tensor, Tensor]",
+                      "None, weight_hr: Tensor? = None, reverse: bool = False, lengths: "
+                      "Tensor? = None) -> tuple[Tensor, Tensor, Tensor]",
          .doc = R"(One layer of LSTM cells in one direction over whole sequences (Hochreiter and
 Schmidhuber, "Long short-term memory", 1997, with the forget gate of Gers et al., 2000).
 
@@ -470,6 +497,9 @@ weight_hr : Tensor or None
     weight_hh is then (4 hidden, projected). Runs step by step, at the speed of separate ops.
 reverse : bool
     From the last step to the first; results stand where their inputs do.
+lengths : Tensor or None
+    (batch,), integers: the last states are those after so many steps. What stands behind them in
+    the first result means nothing. Not together with `reverse`.
 
 Returns
 -------
@@ -492,14 +522,14 @@ Examples
          .call_many = [](const Args& a) -> Results {
              const RecurrentResult r = lstm_sequence(
                  a.tensor(0), {a.tensor(1), a.tensor(2), a.tensor(3), a.tensor(4), a.tensor(7)},
-                 a.tensor(5), a.tensor(6), a.flag(8));
+                 a.tensor(5), a.tensor(6), a.flag(8), a.tensor(9));
              return {r.y, r.h, r.c};
          },
          .method = false});
     register_function(
         {.signature = "gru_sequence(x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: "
                       "Tensor? = None, bias_hh: Tensor? = None, h0: Tensor? = None, reverse: bool "
-                      "= False) -> tuple[Tensor, Tensor]",
+                      "= False, lengths: Tensor? = None) -> tuple[Tensor, Tensor]",
          .doc = R"(One layer of GRU cells in one direction over whole sequences (Cho et al.,
 "Learning phrase representations using RNN encoder-decoder", 2014; the reset gate is applied after
 the product, as in PyTorch and cuDNN).
@@ -516,6 +546,9 @@ h0 : Tensor or None
     (batch, hidden); zeros by default.
 reverse : bool
     From the last step to the first; results stand where their inputs do.
+lengths : Tensor or None
+    (batch,), integers: the last states are those after so many steps. What stands behind them in
+    the first result means nothing. Not together with `reverse`.
 
 Returns
 -------
@@ -538,7 +571,7 @@ Examples
              [](const Args& a) {
                  return pair(gru_sequence(a.tensor(0),
                                           {a.tensor(1), a.tensor(2), a.tensor(3), a.tensor(4), {}},
-                                          a.tensor(5), a.flag(6)));
+                                          a.tensor(5), a.flag(6), a.tensor(7)));
              },
          .method = false});
 }

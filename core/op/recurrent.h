@@ -14,14 +14,16 @@ struct RecurrentWeights {
 struct RecurrentResult {
     Tensor y, h, c;  // every step (steps, batch, hidden), the last state, the last cell (LSTM)
 };
+// With `lengths` (batch), the last states are those after so many steps, from the first one on.
 // x: (steps, batch, input); h0, c0: (batch, hidden) or empty for zeros. `reverse` runs from the
 // last step to the first; results stand where their inputs do.
 RecurrentResult rnn_sequence(const Tensor& x, const RecurrentWeights& weights, const Tensor& h0,
-                             std::string_view nonlinearity, bool reverse);
+                             std::string_view nonlinearity, bool reverse,
+                             const Tensor& lengths = {});
 RecurrentResult lstm_sequence(const Tensor& x, const RecurrentWeights& weights, const Tensor& h0,
-                              const Tensor& c0, bool reverse);
+                              const Tensor& c0, bool reverse, const Tensor& lengths = {});
 RecurrentResult gru_sequence(const Tensor& x, const RecurrentWeights& weights, const Tensor& h0,
-                             bool reverse);
+                             bool reverse, const Tensor& lengths = {});
 
 void register_recurrent_ops();
 

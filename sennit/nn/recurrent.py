@@ -13,12 +13,13 @@ from . import init
 from .linear import _positive
 from .module import Module
 from .parameter import Parameter
+from .utils.rnn import PackedSequence, Plan
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell"]
 
 _f = _core.functions
-_concat, _contiguous, _dropout, _empty, _stack = (
-    _f["concat"], _f["contiguous"], _f["dropout"], _f["empty"], _f["stack"],
+_concat, _contiguous, _dropout, _empty, _stack, _take = (
+    _f["concat"], _f["contiguous"], _f["dropout"], _f["empty"], _f["stack"], _f["take"],
 )  # fmt: skip
 _SEQUENCE = {
     "RNN": _f["rnn_sequence"],
@@ -147,10 +148,15 @@ class _Recurrent(_Weights):
     def flatten_parameters(self) -> None:
         """Does nothing: weights are packed by the kernel. For programs written for PyTorch."""
 
-    def _run(self, x: Any, suffix: str, states: list[Any], reverse: bool) -> tuple[Any, ...]:
+    def _run(self, x: Any, suffix: str, states: list[Any], plan: Plan | None) -> tuple[Any, ...]:
         """One layer and direction: the states of all steps, then the last state (and cell)."""
         own = self.__dict__
+        reverse = suffix.endswith("_reverse")
         options: dict[str, Any] = {"reverse": reverse}
+        if plan is not None:
+            # Sequences that end at different steps are turned round, each by itself.
+            x = plan.pad(x, reverse)
+            options = {"lengths": plan.lengths}
         for name in ("bias_ih", "bias_hh", "weight_hr"):
             if name + suffix in own:
                 options[name] = own[name + suffix]
@@ -160,18 +166,18 @@ class _Recurrent(_Weights):
         result: tuple[Any, ...] = _SEQUENCE[self._mode](
             x, own["weight_ih" + suffix], own["weight_hh" + suffix], **options
         )
-        return result
+        return result if plan is None else (plan.pack(result[0], reverse), *result[1:])
 
-    def _layers(self, x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
-        """x: (steps, batch, input). states: none, or tensors (layers * directions, batch, size)."""
+    def _layers(self, x: Any, states: list[Any], plan: Plan | None = None) -> tuple[Any, list[Any]]:
+        """x: (steps, batch, input), or packed by `plan`. states: none, or tensors (layers *
+        directions, batch, size)."""
         last: list[tuple[Any, ...]] = []
         outputs: list[Any] = []
         for place, (number, suffix) in enumerate(self._places()):
-            reverse = suffix.endswith("_reverse")
-            y, *final = self._run(x, suffix, [s[place] for s in states], reverse)
+            y, *final = self._run(x, suffix, [s[place] for s in states], plan)
             last.append(tuple(final))
             outputs.append(y)
-            if self.bidirectional and not reverse:
+            if len(outputs) < (2 if self.bidirectional else 1):
                 continue
             x = outputs[0] if len(outputs) == 1 else _concat(outputs, -1)
             outputs = []
@@ -199,7 +205,27 @@ class _Recurrent(_Weights):
         _check_state(layer, "c_0", hx[1], (count, *batch, self.hidden_size))
         return list(hx)
 
+    def _forward_packed(self, packed: PackedSequence, hx: Any) -> tuple[Any, list[Any]]:
+        data, batch_sizes, order, back = packed
+        if data.ndim != 2 or data.shape[1] != self.input_size:
+            raise error(
+                _core.ShapeError,
+                type(self).__name__,
+                f"the packed input has shape {data.shape}; required is (elements, "
+                f"{self.input_size})",
+            )
+        plan = Plan(batch_sizes.tolist())
+        states = self._given_states(hx, (plan.batch,))
+        if order is not None:
+            states = [_take(s, order, 1) for s in states]
+        y, last = self._layers(data, states, plan)
+        if back is not None:
+            last = [_take(s, back, 1) for s in last]
+        return PackedSequence(y, batch_sizes, order, back), last
+
     def _forward(self, x: Any, hx: Any) -> tuple[Any, list[Any]]:
+        if isinstance(x, PackedSequence):
+            return self._forward_packed(x, hx)
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
             order = "batch, steps" if self.batch_first else "steps, batch"
             raise error(
@@ -219,6 +245,11 @@ class _Recurrent(_Weights):
         states = self._given_states(hx, (x.shape[0],))
         y, last = self._layers(_contiguous(x.permute_dims((1, 0, 2))), states)
         return y.permute_dims((1, 0, 2)), last
+
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        """The output of all steps and the last states; `hx`: the initial states, else zeros."""
+        y, (h,) = self._forward(input, hx)
+        return y, h
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
@@ -298,11 +329,6 @@ class RNN(_Recurrent):
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype
         )
-
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
-        """The output of all steps and the last states; `hx`: the initial states, else zeros."""
-        y, (h,) = self._forward(input, hx)
-        return y, h
 
 
 class LSTM(_Recurrent):
@@ -402,11 +428,6 @@ class GRU(_Recurrent):
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype
         )
-
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
-        """The output of all steps and the last states; `hx`: the initial states, else zeros."""
-        y, (h,) = self._forward(input, hx)
-        return y, h
 
 
 class _Cell(_Weights):

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .. import _core
-from .._errors import error
-from ..autograd import no_grad
+from ... import _core
+from ..._errors import error
+from ...autograd import no_grad
+from . import rnn
 
 __all__ = [
     "clip_grad_adaptive_",
     "clip_grad_norm_",
     "clip_grad_value_",
     "parameters_to_vector",
+    "rnn",
     "vector_to_parameters",
 ]
 
