@@ -24,15 +24,15 @@ LINES = {
     "core/pass": 1500,
     "core/plan": 2350,
     "core/engine": 2250,
-    "core/op": 10150,
+    "core/op": 11500,
     "core/memory": 600,
-    "core/backend/cpu": 11900,
-    "core/backend/reference": 2250,
+    "core/backend/cpu": 14300,
+    "core/backend/reference": 2500,
     "core/runtime": 1500,
     "bindings": 3300,
-    "sennit": 12500,
+    "sennit": 15800,
 }
-TOTAL_LINES = 48_500
+TOTAL_LINES = 57_000
 # Counted apart from the total: large, and not needed to understand the rest.
 LINES_APART = {"core/backend/cuda": 6000, "sennit/distributed": 2500}
 SUFFIXES = {".py", ".h", ".cpp", ".inc", ".cu"}  # generated .pyi stubs are not read by people

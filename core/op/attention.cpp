@@ -40,6 +40,16 @@ void infer_attention_grad(InferCall& c) {
     }
 }
 
+// Scores and their products with the values; the gradient makes five such products. A mask that
+// leaves half of the scores out is not looked at: this is an estimate.
+double attention_work(const WorkCall& c) {
+    const Dims &q = c.in[0]->shape, &k = c.in[1]->shape, &v = c.in[2]->shape;
+    const double rows =
+        static_cast<double>(numel(q)) / static_cast<double>(std::max<int64_t>(1, q.back()));
+    return rows * static_cast<double>(k[k.size() - 2] * (q.back() + v.back()));
+}
+double attention_grad_work(const WorkCall& c) { return 2.5 * attention_work(c); }
+
 // Results lie in memory in the order of dimensions in which q, k or v lie: heads that were split
 // off a row by a view are joined again by one.
 Dims attention_strides(const Meta& out, const Meta& like, const Dims& like_strides) {
@@ -336,6 +346,7 @@ void register_attention_ops() {
                  .infer = infer_attention,
                  .grad = grad_attention,
                  .saves = kOperands | save_out(0) | save_out(1),
+                 .work = attention_work,
                  .layout = Layout::kAny,
                  .out_strides = attention_out_strides});
     register_op({.name = "attention_grad",
@@ -346,6 +357,7 @@ void register_attention_ops() {
                  .infer = infer_attention_grad,
                  .grad = grad_attention_grad,
                  .saves = 0x3ff,
+                 .work = attention_grad_work,
                  .layout = Layout::kAny,
                  .out_strides = attention_grad_out_strides});
     register_function(

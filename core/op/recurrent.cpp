@@ -45,6 +45,15 @@ void infer_sequence_grad(InferCall& c) {
     for (Meta& m : c.out) m.dtype = c.in[0]->dtype;
 }
 
+// One product with the recurrent weight per step.
+double sequence_work(const WorkCall& c) {
+    const Dims &x = c.in[0]->shape, &weight = c.in[1]->shape;
+    return static_cast<double>(numel(x)) * static_cast<double>(weight[1]);
+}
+double sequence_grad_work(const WorkCall& c) {
+    return static_cast<double>(numel(c.out.shape)) * static_cast<double>(c.in[0]->shape[1]);
+}
+
 Tensor turned(const Tensor& x) { return transpose(x, -1, -2); }
 Tensor as_rows(const Tensor& x) {
     const int64_t shape[] = {x.size(0) * x.size(1), x.size(2)};
@@ -380,7 +389,8 @@ void register_recurrent_ops() {
                  .doc = "A layer of plain recurrent cells over all steps.",
                  .infer = infer_sequence,
                  .grad = grad_sequence,
-                 .saves = save_in(1) | save_out(0)});
+                 .saves = save_in(1) | save_out(0),
+                 .work = sequence_work});
     register_op({.name = "lstm_sequence",
                  .n_in = -1,
                  .n_out = 3,
@@ -389,6 +399,7 @@ void register_recurrent_ops() {
                  .infer = infer_sequence,
                  .grad = grad_sequence,
                  .saves = save_in(1) | save_out(0) | save_out(1) | save_out(2),
+                 .work = sequence_work,
                  .inplace_in = 0});
     register_op({.name = "gru_sequence",
                  .n_in = -1,
@@ -398,6 +409,7 @@ void register_recurrent_ops() {
                  .infer = infer_sequence,
                  .grad = grad_sequence,
                  .saves = save_in(1) | save_out(0) | save_out(1) | save_out(2),
+                 .work = sequence_work,
                  .inplace_in = 0});
     constexpr const char* kGradSchema = SN_RECURRENT_SCHEMA " dh:bool dc:bool";
     register_op({.name = "rnn_sequence_grad",
@@ -405,13 +417,15 @@ void register_recurrent_ops() {
                  .n_out = 2,
                  .schema = kGradSchema,
                  .doc = "Gradients of rnn_sequence: of its first input and the initial state.",
-                 .infer = infer_sequence_grad});
+                 .infer = infer_sequence_grad,
+                 .work = sequence_grad_work});
     register_op({.name = "lstm_sequence_grad",
                  .n_in = -1,
                  .n_out = 3,
                  .schema = kGradSchema,
                  .doc = "Gradients of lstm_sequence: of its first input and the initial states.",
                  .infer = infer_sequence_grad,
+                 .work = sequence_grad_work,
                  .inplace_in = 1});
     register_op({.name = "gru_sequence_grad",
                  .n_in = -1,
@@ -420,6 +434,7 @@ void register_recurrent_ops() {
                  .doc = "Gradients of gru_sequence: of its first input, the initial state and the "
                         "recurrent part of the candidate.",
                  .infer = infer_sequence_grad,
+                 .work = sequence_grad_work,
                  .inplace_in = 1});
 
     register_function(

@@ -92,8 +92,7 @@ void transpose_piece(char* dst, const char* src, int64_t ni, int64_t nj, int64_t
         for (; j < nj; ++j)
             copy_row<T>(dst + j * dj + i * kSize, src + i * si + j * kSize, L, kSize, si);
     }
-    for (; i + 4 <= ni; i += 4)
-        interleave_rows<T, 4>(dst + i * kSize, dj, src + i * si, si, nj);
+    for (; i + 4 <= ni; i += 4) interleave_rows<T, 4>(dst + i * kSize, dj, src + i * si, si, nj);
     if (ni - i == 3) interleave_rows<T, 3>(dst + i * kSize, dj, src + i * si, si, nj);
     if (ni - i == 2) interleave_rows<T, 2>(dst + i * kSize, dj, src + i * si, si, nj);
     if (ni - i == 1) interleave_rows<T, 1>(dst + i * kSize, dj, src + i * si, si, nj);
