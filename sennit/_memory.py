@@ -28,7 +28,7 @@ class ModuleMemory(dict[str, dict[str, int]]):
         return sum(row[k] for row in self.values() for k in kinds)
 
     def __str__(self) -> str:
-        table = [("module", *_KINDS)]
+        table: list[tuple[str, ...]] = [("module", *_KINDS)]
         table += [(p or "(model)", *(f"{row[k]:,}" for k in _KINDS)) for p, row in self.items()]
         table.append(("total", *(f"{self.total(k):,}" for k in _KINDS)))
         wide = [max(len(line[i]) for line in table) for i in range(len(table[0]))]

@@ -98,9 +98,9 @@ def test_printing_is_a_table() -> None:
 
 
 def test_by_module_rejects_what_is_no_module() -> None:
-    with pytest.raises(sn.InvalidType, match="pass an sn.nn.Module"):
+    with pytest.raises(sn.InvalidType, match=r"pass an sn\.nn\.Module"):
         sn.memory.by_module(sn.ones(3))
-    with pytest.raises(sn.InvalidType, match="pass \\(x,\\) for one"):
+    with pytest.raises(sn.InvalidType, match=r"pass \(x,\) for one"):
         sn.memory.by_module(mlp(), inputs=sn.ones((1, 100)))
 
 
