@@ -59,9 +59,9 @@ def test_by_module_accounts_for_every_tensor(make, shape) -> None:
     parameters = bytes_of(model.parameters())
     assert report.total("parameters") == parameters
     assert report.total("gradients") == parameters
-    assert report.total("optimizer") == 2 * parameters  # both moments
+    assert report.total("optimizer") == 2 * parameters + 8  # both moments, and the count of steps
     assert report.total("buffers") == bytes_of(model.buffers())
-    assert report.total() == 4 * parameters + report.total("buffers")
+    assert report.total() == 4 * parameters + 8 + report.total("buffers")
     assert list(report) == [path for path, _ in model.named_modules()]
     for path, module in model.named_modules():
         assert report[path]["parameters"] == bytes_of(module.parameters(recurse=False))
