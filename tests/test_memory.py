@@ -115,13 +115,14 @@ import sennit as sn
 step, _, _ = test_memory.trainer(test_memory.{make}(), {shape})
 for _ in range(20):
     step()
-before = sn.memory.stats()
-faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(50):
-    step()
-faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
-after = sn.memory.stats()
-print(faults, *(after[k] - before[k] for k in ("system_allocations", "in_use")))
+for _ in range(5):
+    before = sn.memory.stats()
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        step()
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+    after = sn.memory.stats()
+    print(faults, *(after[k] - before[k] for k in ("system_allocations", "in_use")))
 """
 
 
@@ -135,8 +136,12 @@ def test_a_steady_step_asks_the_system_for_nothing(make, shape) -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    faults, from_system, in_use = map(int, done.stdout.split())
-    assert from_system == in_use == 0
-    assert faults <= 50, f"{faults} page faults in 50 steps"  # the interpreter's own: a few
+    windows = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+    assert len(windows) == 5
+    # The interpreter has a burst of its own now and then; a fault in every step shows in all.
+    faults, from_system, in_use = (sorted(column)[2] for column in zip(*windows, strict=True))
+    assert from_system == in_use == 0, windows
+    assert faults <= 5, windows
