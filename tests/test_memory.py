@@ -142,6 +142,6 @@ def test_a_steady_step_asks_the_system_for_nothing(make, shape) -> None:
     windows = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
     assert len(windows) == 5
     # The interpreter has a burst of its own now and then; a fault in every step shows in all.
-    faults, from_system, in_use = (sorted(column)[2] for column in zip(*windows, strict=True))
-    assert from_system == in_use == 0, windows
-    assert faults <= 5, windows
+    assert all(from_system == 0 for _, from_system, _ in windows), windows
+    assert min(faults for faults, _, _ in windows) <= 5, windows
+    assert sorted(in_use for _, _, in_use in windows)[2] == 0, windows
