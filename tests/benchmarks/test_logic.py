@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("benchmarks", reason="needs the source checkout")
+
 from benchmarks import agreement, command, driver, growth, report, statistics
 from benchmarks.arrays import weight
 from benchmarks.libraries import LIBRARIES, PEERS

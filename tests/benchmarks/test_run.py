@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("benchmarks", reason="needs the source checkout")
+
 from benchmarks import command, driver
 from benchmarks.driver import Settings
 from benchmarks.workload import collect
