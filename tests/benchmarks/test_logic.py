@@ -216,3 +216,15 @@ def test_planning_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "NODES", (100,))
     ((count, first, again, each),) = growth.planning(driver.Settings(threads=1))
     assert count == "100" and all(t.endswith("s") for t in (first, again, each))
+
+
+def test_one_floor_for_all_rows() -> None:
+    """A row whose probe was disturbed is held against what the machine reached elsewhere."""
+
+    def row(peak: float, seconds: float) -> dict[str, Any]:
+        floor = {"kind": "arithmetic", "peak": peak, "bandwidth": 1.0, "seconds": 100.0 / peak}
+        return {"sides": {"sennit": {"of_floor": 100.0 / peak / seconds}}, "floor": floor}
+
+    rows = report.with_the_machine({"rows": [row(100.0, 2.0), row(50.0, 2.0)]})["rows"]
+    assert [r["sides"]["sennit"]["of_floor"] for r in rows] == pytest.approx([0.5, 0.5])
+    assert [r["floor"]["seconds"] for r in rows] == pytest.approx([1.0, 1.0])
