@@ -148,6 +148,18 @@ GatherTile<T> pick(bool lanewise, bool tail, int rows) {
                 : pick_gather<T, kVectors, false, false>(rows);
 }
 
+// The matrix that `steps` adds, if it is laid out like the result, at a row and column.
+template <class T>
+const T* matrix_of(const TileSteps* steps, int64_t ld, int64_t row, int64_t col) {
+    for (int i = 0; steps && i < steps->count; ++i) {
+        const TileOperand& of = steps->steps[i].of[0];
+        if (steps->steps[i].kind == TileStepKind::kAdd &&
+            of.row_bytes == ld * static_cast<int64_t>(sizeof(T)) && of.col_bytes != 0)
+            return reinterpret_cast<const T*>(of.data) + row * ld + col;
+    }
+    return nullptr;
+}
+
 // One chunk of pixels by `count` blocks of columns of a group.
 template <class T>
 void gather_blocks(const ConvPlan& plan, const Gather<T>& g, int64_t task, int64_t group,
@@ -161,17 +173,28 @@ void gather_blocks(const ConvPlan& plan, const Gather<T>& g, int64_t task, int64
     const int64_t blocks = blocks_of(g.group_cols, kCols);
     const int64_t first_row = t.first_image * plan.result_image + t.chunk->first_row;
     const int64_t first_col = group * g.group_cols + col0;
+    const TileSteps* const steps = g.epilogue ? g.epilogue->steps : nullptr;
     const bool direct = g.epilogue ? g.epilogue->tile_in_output : g.dtype == kDType;
     const int64_t scratch_ld = count * kCols;
-    const Scratch scratch(direct ? 0 : static_cast<size_t>(t.chunk->rows * scratch_ld) * sizeof(T));
+    const bool in_scratch = !direct && (!steps || plan.segments > 1);
+    const Scratch scratch(in_scratch ? static_cast<size_t>(t.chunk->rows * scratch_ld) * sizeof(T)
+                                     : 0);
 
-    T* const result = direct ? static_cast<T*>(g.result) + first_row * g.result_channels + first_col
-                             : static_cast<T*>(scratch.data());
+    // Where the result goes, and where the sums of the segments are until then.
+    const int64_t result_ld =
+        steps ? steps->result_row_bytes / static_cast<int64_t>(sizeof(T)) : g.result_channels;
+    T* const output = static_cast<T*>(steps ? static_cast<void*>(steps->result) : g.result) +
+                      (steps || direct ? first_row * result_ld + first_col : 0);
+    T* const sums = in_scratch ? static_cast<T*>(scratch.data()) : output;
+    const int64_t sums_ld = in_scratch ? scratch_ld : result_ld;
+    T* const result = steps ? output : sums;
     const T* const source =
         g.source + t.first_image * plan.source_image + (g.lanewise ? col0 : group * g.group_source);
     const T* const weight = g.packed + (group * blocks + block) * plan.k * kCols;
     GatherArgs<T> args;
-    args.result_ld = direct ? g.result_channels : scratch_ld;
+    args.sums_ld = sums_ld;
+    args.first_row = first_row;
+    const T* const ahead = matrix_of<T>(steps, result_ld, first_row, first_col);
     // Without neighbouring taps every pixel is read for the first time: the next tile's are fetched
     // ahead, because the hardware does not see rows of pixels coming (68 -> 78 % of the peak).
     const bool one_tap = plan.k == g.group_source && !g.lanewise;
@@ -183,7 +206,10 @@ void gather_blocks(const ConvPlan& plan, const Gather<T>& g, int64_t task, int64
             // A segment without valid taps adds nothing; pixels without any still become zero.
             const bool nothing_at_all = begin[0] == begin[plan.segments];
             if (begin[segment] == begin[segment + 1] && !(nothing_at_all && segment == 0)) continue;
+            const bool last = begin[segment + 1] == begin[plan.segments];
             args.add = begin[segment] != begin[0];
+            args.steps = last ? steps : nullptr;
+            args.result_ld = last && steps ? result_ld : sums_ld;
             args.runs = plan.runs + begin[segment];
             args.runs_end = plan.runs + begin[segment + 1];
             args.pixel_base = plan.pixel_base + tile.first;
@@ -202,23 +228,27 @@ void gather_blocks(const ConvPlan& plan, const Gather<T>& g, int64_t task, int64
                 const int vectors = left > kL ? 2 : 1;
                 args.tail = left - (vectors - 1) * kL;
                 // Scratch is as wide as the tile; source lanes and the output itself are not.
-                const bool tail = args.tail != kL && (direct || g.lanewise);
+                const bool tail = args.tail != kL && (direct || steps || g.lanewise);
                 args.source = source + (g.lanewise ? b * kCols : 0);
                 args.weight = weight + b * plan.k * kCols;
-                args.result = result + b * kCols;
+                args.result = (last ? result : sums) + b * kCols;
+                args.sums = sums + b * kCols;
+                args.first_col = first_col + b * kCols;
+                args.ahead = last && ahead ? ahead + b * kCols : nullptr;
                 const GatherTile<T> run = vectors == 2 ? pick<T, 2>(g.lanewise, tail, tile.rows)
                                                        : pick<T, 1>(g.lanewise, tail, tile.rows);
                 run(args);
             }
         }
 
+    if (steps) return;
     if (g.epilogue) {
-        g.epilogue->run(g.epilogue->context, result, args.result_ld, 0, first_row, t.chunk->rows,
+        g.epilogue->run(g.epilogue->context, sums, sums_ld, 0, first_row, t.chunk->rows,
                         first_col, cols);
     } else if (!direct) {
         for (int64_t r = 0; r < t.chunk->rows; ++r)
             convert_from_f32(
-                g.dtype, reinterpret_cast<const float*>(result) + r * scratch_ld,
+                g.dtype, reinterpret_cast<const float*>(sums) + r * scratch_ld,
                 static_cast<uint16_t*>(g.result) + (first_row + r) * g.result_channels + first_col,
                 cols);
     }

@@ -1,5 +1,6 @@
 #pragma once
 #include "backend/cpu/conv_plan.h"
+#include "backend/cpu/kernels/tile_steps.h"
 #include "backend/cpu/simd.h"
 
 namespace sn::cpu::SN_ISA {
@@ -77,8 +78,15 @@ struct GatherArgs {
     const T* weight;  // [k][kTileCols]
     T* result;        // of the chunk, at the first column
     int64_t result_ld;
+    const T* sums;  // like result: of the segments before, if any
+    int64_t sums_ld;
     int tail;  // lanes of the last vector (kTail kernels)
-    bool add;  // a later segment: added to what is there
+    bool add;  // a later segment: added to `sums`
+    // The last segment: what is done before the result is stored, or null, and where in the matrix
+    // the chunk and the columns are.
+    const TileSteps* steps;
+    int64_t first_row, first_col;
+    const T* ahead;  // a matrix that `steps` reads, placed like result, or null
 };
 
 // Lanes are result channels. A plain convolution broadcasts a source channel to them, a depthwise
@@ -97,6 +105,14 @@ void gather_tile(const GatherArgs<T>& args) {
             const T* y = args.result + args.pixel_row[i] * args.result_ld;
             SN_UNROLL
             for (int j = 0; j < kVectors; ++j) __builtin_prefetch(y + j * kL, 1);
+        }
+    }
+    if (args.ahead) {
+        SN_UNROLL
+        for (int i = 0; i < kRows; ++i) {
+            const T* y = args.ahead + args.pixel_row[i] * args.result_ld;
+            SN_UNROLL
+            for (int j = 0; j < kVectors; ++j) __builtin_prefetch(y + j * kL);
         }
     }
     V acc[kRows][kVectors] = {};
@@ -123,11 +139,20 @@ void gather_tile(const GatherArgs<T>& args) {
     if (args.add) {
         SN_UNROLL
         for (int i = 0; i < kRows; ++i) {
-            const T* y = args.result + args.pixel_row[i] * args.result_ld;
+            const T* y = args.sums + args.pixel_row[i] * args.sums_ld;
             SN_UNROLL
             for (int j = 0; j < kVectors; ++j)
                 acc[i][j] = load_lanes<T, kTail, kVectors>(y, j, args.tail) + acc[i][j];
         }
+    }
+    if (args.steps) {
+        run_tile_steps<T>(
+            *args.steps, args.first_col, acc,
+            [&](const T* p, int j) __attribute__((always_inline)) {
+                if (kTail && j == kVectors - 1) return load_head<T>(p, args.tail);
+                return load<V>(p);
+            },
+            [&](int i) __attribute__((always_inline)) { return args.first_row + args.pixel_row[i]; });
     }
     SN_UNROLL
     for (int i = 0; i < kRows; ++i) {
