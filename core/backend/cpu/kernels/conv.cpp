@@ -194,6 +194,7 @@ void gather_blocks(const ConvPlan& plan, const Gather<T>& g, int64_t task, int64
     GatherArgs<T> args;
     args.sums_ld = sums_ld;
     args.first_row = first_row;
+    args.weight_step = plan.k * kCols;
     const T* const ahead = matrix_of<T>(steps, result_ld, first_row, first_col);
     // Without neighbouring taps every pixel is read for the first time: the next tile's are fetched
     // ahead, because the hardware does not see rows of pixels coming (68 -> 78 % of the peak).
@@ -223,14 +224,17 @@ void gather_blocks(const ConvPlan& plan, const Gather<T>& g, int64_t task, int64
                         __builtin_prefetch(p + c, 0, 2);
                 }
             }
-            for (int64_t b = 0; b < count; ++b) {
-                const int left = static_cast<int>(min_of(cols - b * kCols, kCols));
+            // All whole blocks, then what is left.
+            for (int64_t b = 0; b < count; b += args.blocks) {
+                const int64_t whole = cols / kCols - b;
+                const int left = whole > 0 ? kCols : static_cast<int>(cols - b * kCols);
                 const int vectors = left > kL ? 2 : 1;
+                args.blocks = whole > 0 ? whole : 1;
                 args.tail = left - (vectors - 1) * kL;
                 // Scratch is as wide as the tile; source lanes and the output itself are not.
                 const bool tail = args.tail != kL && (direct || steps || g.lanewise);
                 args.source = source + (g.lanewise ? b * kCols : 0);
-                args.weight = weight + b * plan.k * kCols;
+                args.weight = weight + b * args.weight_step;
                 args.result = (last ? result : sums) + b * kCols;
                 args.sums = sums + b * kCols;
                 args.first_col = first_col + b * kCols;
