@@ -132,7 +132,8 @@ void gather_tile(const GatherArgs<T>& args) {
             const T* w = weight + static_cast<int64_t>(run->k) * kTileCols<T>;
             int64_t c = run->offset;
             if constexpr (kLanewise) c += moved;
-            const int64_t end = c + run->length;
+            // The runs of a depthwise convolution are single taps.
+            const int64_t end = c + (kLanewise ? 1 : run->length);
             for (; c < end; ++c, w += kTileCols<T>) {
                 V b[kVectors];
                 for (int j = 0; j < kVectors; ++j) b[j] = load<V>(w + j * kL);
