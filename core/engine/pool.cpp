@@ -313,17 +313,16 @@ bool find_slot(Pool& p, PoolJob& job) {
     return false;
 }
 
-// The chunks lie in parts, one per thread while there are few: a thread begins with its own and then
-// helps with the others. So the thread that wrote a part of a tensor mostly reads that part in the
-// next operation too, from its own cache.
+// The chunks lie in parts, one per thread while there are few: a thread begins with its own and
+// then helps with the others. So the thread that wrote a part of a tensor mostly reads that part in
+// the next operation too, from its own cache.
 class ParallelFor final : public PoolJob {
 public:
     ParallelFor(int64_t n, int64_t grain, int64_t chunks, FunctionRef<void(int64_t, int64_t)> body)
         : n_(n),
           grain_(grain),
           body_(body),
-          count_(static_cast<int>(
-              std::min<int64_t>({pool_threads(), int64_t{kMaxParts}, chunks}))),
+          count_(static_cast<int>(std::min<int64_t>({pool_threads(), int64_t{kMaxParts}, chunks}))),
           limit_(chunks) {
         for (int i = 0; i < count_; ++i) {
             parts_[i].next.store(chunks * i / count_, std::memory_order_relaxed);

@@ -12,7 +12,7 @@ struct EpilogueStream {
 
 // An operand of a TileStep: one element per column, per point of the matrix, or one for all.
 struct TileOperand {
-    const char* data;               // element (0, 0); as wide as a vector when col_bytes is 0
+    const char* data;              // element (0, 0); as wide as a vector when col_bytes is 0
     int64_t row_bytes, col_bytes;  // 0: the same for all
 };
 

@@ -65,8 +65,7 @@ void StepList::affine(size_t which, const Operand& of) {
     steps_[steps_.size() - 1].of[which] = of;
 }
 
-bool StepList::instruct(const ProgramSpec& spec, int product,
-                        const ProgramSpec::Instruction& in) {
+bool StepList::instruct(const ProgramSpec& spec, int product, const ProgramSpec::Instruction& in) {
     if (in.kind != ProgramSpec::Kind::kElementwise || in.dtype != dtype_) return false;
     const int op = op_def(in.op).tile_op;
     // Sums and products commute, except for which of two NaNs they keep.

@@ -136,8 +136,24 @@ struct Gather {
     void* result;
     int64_t groups, group_source, group_cols, result_channels;
     bool lanewise;
+    bool fetches;  // a tile asks for the source pixels that the next one reads first
     const Epilogue* epilogue;
 };
+
+// The hardware does not see rows of pixels coming when each is long (1x1 with many channels: 68 ->
+// 78 % of the peak) or when they come from memory (depthwise: a third of the time of a large
+// batch). Otherwise asking costs up to a tenth.
+bool fetches_ahead(const ConvShape& s, int64_t source_size, int64_t channels) {
+    const int64_t size = s.dtype == DType::kF64 ? 8 : 4;
+    constexpr int64_t kLongRow = 1 << 10, kCacheBytes = int64_t{4} << 20;
+    bool one_tap = true, one_step = true;
+    for (int d = 0; d < 3; ++d) {
+        one_tap = one_tap && s.kernel[d] == 1;
+        one_step = one_step && s.stride[d] == 1;
+    }
+    if (conv_is_depthwise(s)) return one_step && source_size * size >= kCacheBytes;
+    return one_tap && channels / s.groups * size >= kLongRow;
+}
 
 template <class T, int kVectors>
 GatherTile<T> pick(bool lanewise, bool tail, int rows) {
@@ -196,11 +212,6 @@ void gather_blocks(const ConvPlan& plan, const Gather<T>& g, int64_t task, int64
     args.first_row = first_row;
     args.weight_step = plan.k * kCols;
     const T* const ahead = matrix_of<T>(steps, result_ld, first_row, first_col);
-    // Without neighbouring taps every pixel is read for the first time: the next tile's are fetched
-    // ahead, because the hardware does not see long rows of pixels coming (68 -> 78 % of the peak);
-    // short ones it does, and asking costs a tenth of the time.
-    const bool fetches = plan.k == g.group_source && !g.lanewise && plan.k * sizeof(T) >= 1024;
-
     for (int64_t segment = 0; segment < plan.segments; ++segment)
         for (int32_t i = t.chunk->tile_begin; i < t.chunk->tile_end; ++i) {
             const ConvTile& tile = plan.tiles[i];
@@ -216,12 +227,13 @@ void gather_blocks(const ConvPlan& plan, const Gather<T>& g, int64_t task, int64
             args.runs_end = plan.runs + begin[segment + 1];
             args.pixel_base = plan.pixel_base + tile.first;
             args.pixel_row = plan.pixel_row + tile.first;
-            if (fetches && i + 1 < t.chunk->tile_end && args.runs != args.runs_end) {
+            if (g.fetches && i + 1 < t.chunk->tile_end && args.runs != args.runs_end) {
                 const ConvTile& next = plan.tiles[i + 1];
-                const ConvRun& run = *args.runs;
+                const ConvRun& run = args.runs_end[-1];
+                const int64_t length = g.lanewise ? cols : run.length;
                 for (int r = 0; r < next.rows; ++r) {
                     const T* p = source + plan.pixel_base[next.first + r] + run.offset;
-                    for (int32_t c = 0; c < run.length; c += 64 / sizeof(T))
+                    for (int64_t c = 0; c < length; c += 64 / sizeof(T))
                         __builtin_prefetch(p + c, 0, 2);
                 }
             }
@@ -248,8 +260,8 @@ void gather_blocks(const ConvPlan& plan, const Gather<T>& g, int64_t task, int64
 
     if (steps) return;
     if (g.epilogue) {
-        g.epilogue->run(g.epilogue->context, sums, sums_ld, 0, first_row, t.chunk->rows,
-                        first_col, cols);
+        g.epilogue->run(g.epilogue->context, sums, sums_ld, 0, first_row, t.chunk->rows, first_col,
+                        cols);
     } else if (!direct) {
         for (int64_t r = 0; r < t.chunk->rows; ++r)
             convert_from_f32(
@@ -309,16 +321,17 @@ void run_pass(const ConvShape& s, ConvPass pass, const char* op, const void* sou
     }
     const bool lanewise = conv_is_depthwise(s);
     const int64_t groups = lanewise ? 1 : s.groups;
+    const bool fetches = fetches_ahead(s, source_size, source_channels);
     if (s.dtype == DType::kF64)
         run_gather<double>(owner.plan, {s.dtype, static_cast<const double*>(source),
                                         static_cast<const double*>(packed), result, groups,
                                         source_channels / groups, result_channels / groups,
-                                        result_channels, lanewise, epilogue});
+                                        result_channels, lanewise, fetches, epilogue});
     else
         run_gather<float>(owner.plan, {s.dtype, static_cast<const float*>(source),
                                        static_cast<const float*>(packed), result, groups,
                                        source_channels / groups, result_channels / groups,
-                                       result_channels, lanewise, epilogue});
+                                       result_channels, lanewise, fetches, epilogue});
 }
 
 void forward(const ConvShape& s, const void* x, const ConvWeight& w, void* y,

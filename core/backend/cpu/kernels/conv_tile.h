@@ -67,8 +67,8 @@ SN_INLINE Vec<T> load_lanes(const T* p, int j, int tail) {
 // would keep the accumulators in memory.
 #define SN_UNROLL _Pragma("GCC unroll 16")
 
-// A row of register tiles of a forward or data-gradient pass over one segment of k: the same pixels,
-// `blocks` blocks of columns side by side.
+// A row of register tiles of a forward or data-gradient pass over one segment of k: the same
+// pixels, `blocks` blocks of columns side by side.
 template <class T>
 struct GatherArgs {
     const T* source;  // of the group of images, at the first channel
@@ -167,9 +167,8 @@ void gather_tile(const GatherArgs<T>& args) {
                     if (kTail && j == kVectors - 1) return load_head<T>(of, args.tail);
                     return load<V>(of);
                 },
-                [&](int i) __attribute__((always_inline)) {
-                    return args.first_row + args.pixel_row[i];
-                });
+                [&](int i)
+                    __attribute__((always_inline)) { return args.first_row + args.pixel_row[i]; });
         }
         SN_UNROLL
         for (int i = 0; i < kRows; ++i) {

@@ -45,7 +45,8 @@ template <class T, int kRows, int kVectors, class V, class Load, class Row>
                 for (int i = 0; i < kRows; ++i) {
                     const char* p = a + row(i) * s->of[0].row_bytes;
                     SN_TILE_UNROLL
-                    for (int j = 0; j < kVectors; ++j) acc[i][j] = acc[i][j] + value(s->of[0], p, j);
+                    for (int j = 0; j < kVectors; ++j)
+                        acc[i][j] = acc[i][j] + value(s->of[0], p, j);
                 }
                 break;
             }
