@@ -157,7 +157,10 @@ public:
         epilogue.streams = streams.data();
         epilogue.stream_count = static_cast<int>(streams.size());
         cpu::BoundSteps steps;
-        epilogue.steps = steps.bind(compiled.steps(), buffers, scalars);
+        // A product that is kept beside the result has to be stored too: that is for the program.
+        const TileSteps* bound = steps.bind(compiled.steps(), buffers, scalars);
+        if (bound && (!compiled.product_in_output() || bound->result == out.data))
+            epilogue.steps = bound;
         call.epilogue = &epilogue;
         kernel(call);
     }
