@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,6 @@ import numpy as np
 import pytest
 
 import sennit as sn
-
-REAL = os.environ.get("SENNIT_DATA", "")
-needs_data = pytest.mark.skipif(
-    not (Path(REAL) / "text").is_dir(), reason="SENNIT_DATA names no folder with the texts"
-)
 
 
 def graph_arrays() -> dict[str, np.ndarray]:
@@ -84,8 +78,8 @@ def test_a_graph_file_that_is_damaged_or_pickled(tmp_path: Path) -> None:
         sn.data.cora(tmp_path)
 
 
-@needs_data
-def test_the_real_ones() -> None:
+def test_the_real_ones(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENNIT_DATA", str(data_dir))
     text = sn.data.tiny_shakespeare()
     assert (len(text), len(set(text))) == (1_115_394, 65)
     assert len(sn.data.names()) == 32_033

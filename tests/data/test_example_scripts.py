@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-DATA = Path(os.environ.get("SENNIT_DATA", ""))
 EXAMPLES = {
     "char_gpt": ["--steps", "3", "--sample", "5"],
     "char_rnn": ["--steps", "3"],
@@ -24,17 +23,17 @@ EXAMPLES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_the_script_runs(name: str, tmp_path: Path, repository: Path) -> None:
-    if not (DATA / "text").is_dir():
-        pytest.skip("SENNIT_DATA names no folder with the texts")
+def test_the_script_runs(name: str, tmp_path: Path, data_dir: Path, repository: Path) -> None:
     if name in ("vae", "gan"):
         pytest.importorskip("PIL", reason="pictures need Pillow")
-    script = repository / "examples" / f"{name.split('-')[0]}.py"
+    script = repository / "examples" / f"{name.split('-', maxsplit=1)[0]}.py"
     picture = tmp_path / "out.png"
     options = [o.replace("OUT.png", str(picture)) for o in EXAMPLES[name]]
     done = subprocess.run(
         [sys.executable, script, *options], capture_output=True, text=True, check=False,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "SENNIT_DATA": str(data_dir),
+        },
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert re.search(r"\b[0-9a-f]{64}\b", done.stdout), "the parameters' hash is printed"
