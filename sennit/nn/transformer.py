@@ -14,7 +14,8 @@ from .attention import MultiheadAttention
 from .containers import ModuleList
 from .linear import Linear
 from .module import Module
-from .normalization import Dropout, LayerNorm
+from .dropout import Dropout
+from .normalization import LayerNorm
 
 __all__ = [
     "Transformer",
