@@ -71,7 +71,7 @@ def _need_spatial(function: str, x: Any, rank: int) -> None:
         )
 
 
-def _named(function: Any, name: str, doc: str) -> Any:
+def _named(function: Any, name: str, doc: str | None) -> Any:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     return function
@@ -359,9 +359,9 @@ def _fractional(rank: int, both: bool) -> Any:
         flat = at.reshape((*x.shape[:2], windows[2] * windows[3]))
         values = _take_along(planes.detach(), flat, 2).reshape(windows)
         index = _take_along(at, _f["argmax"](values, -1, True), 3)[..., 0]
-        shape = (*input.shape[:-rank], *sizes)
-        y = _take_along(planes, index, 2).reshape(shape)
-        return (y, index.reshape(shape)) if return_indices else y
+        result = (*input.shape[:-rank], *sizes)
+        y = _take_along(planes, index, 2).reshape(result)
+        return (y, index.reshape(result)) if return_indices else y
 
     return _named(
         fractional_max_pool,

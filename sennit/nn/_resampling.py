@@ -60,7 +60,7 @@ def _table(
     as it is. In PyTorch's precision, so that positions next to a boundary fall on the same side."""
     import numpy as np  # here: the package imports it when it is needed
 
-    number = np.float64 if double and not mode.startswith("nearest") else np.float32
+    number: Any = np.float64 if double and not mode.startswith("nearest") else np.float32
     i = np.arange(m, dtype=number)
     if align:
         step = number(n - 1) / number(m - 1) if m > 1 else number(0)
@@ -518,17 +518,17 @@ def grid_sample(
         share = place - low
         axes.append([(low, 1.0 - share), (low + 1.0, share)])
     y: Any = None
-    for taps in product(*axes):
+    for chosen in product(*axes):
         index: Any = first
         weight: Any = None
         inside: Any = None
-        for (position, part), n in zip(taps, spatial, strict=True):
+        for (position, part), n in zip(chosen, spatial, strict=True):
             here = _inside(position, n)
             inside = here if inside is None else inside & here
             if part is not None:
                 weight = part if weight is None else weight * part
         stride = math.prod(spatial)
-        for (position, _), n in zip(taps, spatial, strict=True):
+        for (position, _), n in zip(chosen, spatial, strict=True):
             stride //= n
             index = index + _where(inside, position, 0.0).astype(_core.int64) * stride
         values = _take(rows, index.reshape(-1), 0)

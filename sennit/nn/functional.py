@@ -472,7 +472,7 @@ def local_response_norm(
     n, channels = input.shape[:2]
     squares = (input * input).reshape((n, 1, channels, -1))
     padded = pad(squares, (0, 0, size // 2, (size - 1) // 2))
-    means = avg_pool2d(padded, (size, 1), 1).reshape(input.shape)
+    means = _f["avg_pool2d"](padded, (size, 1), 1).reshape(input.shape)
     return input / (means * alpha + k) ** beta
 
 

@@ -103,7 +103,7 @@ class LazyModuleMixin(Module):
                     "all of them",
                 )
             if self.cls_to_become is not None:
-                self.__class__ = self.cls_to_become
+                self.__class__ = self.cls_to_become  # type: ignore[assignment]
                 return self(*args, **kwargs)
             self.__dict__["_seen_input"] = True
         return super().__call__(*args, **kwargs)
@@ -153,7 +153,7 @@ class LazyLinear(LazyModuleMixin, Linear):
             "bias", UninitializedParameter(device=device, dtype=dtype) if bias else None
         )
 
-    def initialize_parameters(self, input: Any) -> None:  # type: ignore[override]
+    def initialize_parameters(self, input: Any) -> None:
         """Takes ``in_features`` from the input."""
         if input.ndim == 0:
             raise error(
@@ -172,7 +172,7 @@ class LazyLinear(LazyModuleMixin, Linear):
 
 
 class _LazyConv(LazyModuleMixin, _Conv):
-    def initialize_parameters(self, input: Any, *_: Any, **__: Any) -> None:  # type: ignore[override]
+    def initialize_parameters(self, input: Any, *_: Any, **__: Any) -> None:
         """Takes ``in_channels`` from the input."""
         channels = _need_channels(self, input, (self._rank + 1, self._rank + 2))
         if self.has_uninitialized_params():
@@ -350,7 +350,7 @@ class _LazyNorm(LazyModuleMixin, _BatchNorm):
             self, 0, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
         )
 
-    def initialize_parameters(self, input: Any) -> None:  # type: ignore[override]
+    def initialize_parameters(self, input: Any) -> None:
         """Takes ``num_features`` from the input."""
         unbatched = isinstance(self, InstanceNorm1d | InstanceNorm2d | InstanceNorm3d)
         if unbatched:

@@ -94,8 +94,10 @@ class Module:
     _roles: dict[str, str]
     _pre_hooks: dict[int, Callable[..., Any]]
     _post_hooks: dict[int, Callable[..., Any]]
-    # Names of buffers that a state dict may lack, because older ones do.
+    # Names of buffers that a state dict may lack, because older ones do, and older names of what a
+    # state dict holds, with the newer ones.
     _optional_state: frozenset[str] = frozenset()
+    _older_names: Mapping[str, str] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -443,7 +445,12 @@ class Module:
         """
         targets: dict[str, _core.Tensor] = {}
         optional: set[str] = set()
+        state_dict = dict(state_dict)
         for path, module in self.named_modules(remove_duplicate=False):
+            for old, new in module._older_names.items():
+                old, new = (f"{path}.{name}" if path else name for name in (old, new))
+                if old in state_dict and new not in state_dict:
+                    state_dict[new] = state_dict.pop(old)
             for name, value in module._own(_PARAMETER, _BUFFER):
                 key = f"{path}.{name}" if path else name
                 targets[key] = value
@@ -637,13 +644,15 @@ class Module:
         """What stands between the parentheses of the repr; subclasses define it."""
         return ""
 
+    def _shown_children(self) -> list[tuple[str, str]]:
+        return [(name, repr(module)) for name, module in self._own(_MODULE)]
+
     def __repr__(self) -> str:
         lines = [s for s in self.extra_repr().split("\n") if s]
         children = [
-            f"({name}): " + repr(module).replace("\n", "\n  ")
-            for name, module in self._own(_MODULE)
+            f"({name}): " + text.replace("\n", "\n  ") for name, text in self._shown_children()
         ]
-        if not children:
+        if not children and len(lines) < 2:
             return f"{type(self).__name__}({', '.join(lines)})"
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines + children) + "\n)"
 

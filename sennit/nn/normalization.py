@@ -50,7 +50,7 @@ class _Affine(Module):
 
     def _register(self, shape: tuple[int, ...], weight: bool, bias: bool, **kind: Any) -> None:
         for name, there in (("weight", weight), ("bias", bias)):
-            value = None
+            value: Parameter | None = None
             if there and self._lazy:
                 value = UninitializedParameter(**kind)
             elif there:

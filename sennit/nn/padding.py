@@ -66,7 +66,7 @@ class _ConstantPad(_Pad):
         self.value = value
 
     @property
-    def _fill(self) -> Any:  # type: ignore[override]
+    def _fill(self) -> Any:
         return self.value
 
     def extra_repr(self) -> str:
@@ -195,12 +195,13 @@ class ZeroPad3d(_ZeroPad):
 
 
 class ReflectionPad1d(_ReflectionPad):
-    """Sequences (N, C, L) or (C, L) with a border that mirrors what is inside of the edge.
+    """Sequences (N, C, L) or (C, L) with a border that mirrors the inside.
 
     Parameters
     ----------
     padding : int or tuple of int
-        Widths (left, right); negative ones crop. Each is smaller than the size of its dimension.
+        Widths (left, right); negative ones crop. Each is less
+        than the size of its dimension.
 
     Examples
     --------
@@ -212,12 +213,13 @@ class ReflectionPad1d(_ReflectionPad):
 
 
 class ReflectionPad2d(_ReflectionPad):
-    """Images (N, C, H, W) or (C, H, W) with a border that mirrors what is inside of the edge.
+    """Images (N, C, H, W) or (C, H, W) with a border that mirrors the inside.
 
     Parameters
     ----------
     padding : int or tuple of int
-        Widths (left, right, top, bottom); negative ones crop. Each is smaller than the size of its dimension.
+        Widths (left, right, top, bottom); negative ones crop. Each is less
+        than the size of its dimension.
 
     Examples
     --------
@@ -229,12 +231,13 @@ class ReflectionPad2d(_ReflectionPad):
 
 
 class ReflectionPad3d(_ReflectionPad):
-    """Volumes (N, C, D, H, W) or (C, D, H, W) with a border that mirrors what is inside of the edge.
+    """Volumes (N, C, D, H, W) or (C, D, H, W) with a border that mirrors the inside.
 
     Parameters
     ----------
     padding : int or tuple of int
-        Widths (left, right, top, bottom, front, back); negative ones crop. Each is smaller than the size of its dimension.
+        Widths (left, right, top, bottom, front, back); negative ones crop. Each is less
+        than the size of its dimension.
 
     Examples
     --------
@@ -302,7 +305,8 @@ class CircularPad1d(_CircularPad):
     Parameters
     ----------
     padding : int or tuple of int
-        Widths (left, right); negative ones crop. Each is at most the size of its dimension.
+        Widths (left, right); negative ones crop. Each is at
+        most the size of its dimension.
 
     Examples
     --------
@@ -319,7 +323,8 @@ class CircularPad2d(_CircularPad):
     Parameters
     ----------
     padding : int or tuple of int
-        Widths (left, right, top, bottom); negative ones crop. Each is at most the size of its dimension.
+        Widths (left, right, top, bottom); negative ones crop. Each is at
+        most the size of its dimension.
 
     Examples
     --------
@@ -336,7 +341,8 @@ class CircularPad3d(_CircularPad):
     Parameters
     ----------
     padding : int or tuple of int
-        Widths (left, right, top, bottom, front, back); negative ones crop. Each is at most the size of its dimension.
+        Widths (left, right, top, bottom, front, back); negative ones crop. Each is at
+        most the size of its dimension.
 
     Examples
     --------

@@ -104,7 +104,7 @@ class _Uninitialized(_core.Tensor):
         # The tape's entry of a leaf knows its dtype and shape, so the tensor gets a new one.
         self.requires_grad_(False)
         self.data = value
-        self.__class__ = self._becomes
+        self.__class__ = self._becomes  # type: ignore[assignment]
         self.requires_grad_(trained)
 
     def __repr__(self) -> str:

@@ -12,9 +12,9 @@ from . import functional as F
 from . import init
 from .attention import MultiheadAttention
 from .containers import ModuleList
+from .dropout import Dropout
 from .linear import Linear
 from .module import Module
-from .dropout import Dropout
 from .normalization import LayerNorm
 
 __all__ = [
