@@ -67,8 +67,12 @@ def _table(
     else:
         step = number(1.0 / scale) if scale is not None else number(n) / number(m)
     if mode.startswith("nearest"):
+        if mode == "nearest" and m in (n, 2 * n):  # PyTorch does not look at the scale then
+            return (np.arange(m) // (m // n))[:, None], None
         at = i * step if mode == "nearest" else (i + number(0.5)) * step
         return np.minimum(np.floor(at).astype(np.int64), n - 1)[:, None], None
+    if antialias and n == m:
+        return np.arange(n)[:, None], None
     if antialias:
         return _filter_table(n, i, step, cubic=mode == "cubic")
     at = step * i if align else step * (i + number(0.5)) - number(0.5)
@@ -77,7 +81,7 @@ def _table(
         t = np.clip(at - first, 0, 1).astype(number)
         index = first.astype(np.int64)[:, None] + np.arange(-1, 3)
         weights = np.stack(_cubic(t, number(-0.75)), 1)
-    elif n == m:  # PyTorch's linear modes do not look at the scale then
+    elif n == m:
         index, weights = np.arange(n)[:, None], None
     else:
         at = np.maximum(at, 0)
@@ -285,8 +289,7 @@ def interpolate(
         index, weights = _table(
             spatial[a], sizes[a], kind, bool(align_corners), scale, antialias, double
         )
-        same = weights is None and sizes[a] == spatial[a]
-        if not same or (index[:, 0] != range(sizes[a])).any():
+        if weights is not None or len(index) != spatial[a] or (index[1:] <= index[:-1]).any():
             x = _along(x, a + 2, index, weights)
     if x is input:
         return input.clone()

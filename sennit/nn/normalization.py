@@ -123,20 +123,23 @@ class _BatchNorm(_Affine):
         y, mean, var = _train(x, self.weight, self.bias, self.eps)
         return y, mean, var, x.size // x.shape[1]
 
+    def _check(self, x: Any) -> None:
+        _need_rank(self, x, self._ranks)
+
     def forward(self, input: Any) -> Any:
-        _need_rank(self, input, self._ranks)
+        self._check(input)
         mean, var = self.running_mean, self.running_var
         if not self.training and mean is not None:
             return _infer(input, mean, var, self.weight, self.bias, self.eps)
+        tracked = self.num_batches_tracked if self.training else None
+        if tracked is not None:
+            tracked.assign_(tracked + 1)
         if input.size == 0 and input.shape[1] == self.num_features:
-            # Nothing to normalise and nothing to track; gradients of zero for what is trained.
+            # Nothing to normalise, and no statistics; what is trained gets gradients of zero.
             ones, zeros = _ones(input.shape[1]), _zeros(input.shape[1])
             return _infer(input, zeros, ones, self.weight, self.bias, self.eps)
         y, batch_mean, batch_var, count = self._batch_statistics(input)
-        if self.training and mean is not None and var is not None:
-            tracked = self.num_batches_tracked
-            assert tracked is not None
-            tracked.assign_(tracked + 1)
+        if tracked is not None and mean is not None and var is not None:
             rate: Any = self.momentum
             if rate is None:  # the average over all batches
                 rate = (1.0 / tracked.to(_core.float32)).to(mean.dtype)
@@ -255,16 +258,14 @@ class SyncBatchNorm(_BatchNorm):
         )
         self.process_group = process_group
 
-    def forward(self, input: Any) -> Any:
-        if input.ndim < 2:
+    def _check(self, x: Any) -> None:
+        if x.ndim < 2:
             raise error(
                 _core.ShapeError,
                 type(self).__name__,
-                f"the input has shape {input.shape}; (N, C, ...) with at least two dimensions is "
+                f"the input has shape {x.shape}; (N, C, ...) with at least two dimensions is "
                 "required",
             )
-        self.__dict__["_ranks"] = (input.ndim,)
-        return super().forward(input)
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Any:
@@ -394,11 +395,11 @@ class RMSNorm(Module):
         if self.weight is not None:
             init.ones_(self.weight)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         eps = self.eps
         if eps is None:
-            eps = 2.0**-52 if input.dtype == _core.float64 else 2.0**-23
-        return _rms_norm(input, self.normalized_shape, self.weight, eps)
+            eps = 2.0**-52 if x.dtype == _core.float64 else 2.0**-23
+        return _rms_norm(x, self.normalized_shape, self.weight, eps)
 
     def extra_repr(self) -> str:
         return (

@@ -66,7 +66,9 @@ def convolutions() -> list[Case]:
             case(back, 4, 6, 3, on=(0, *small[1:])),
             case(back, 4, 6, 3, 2, 1, 1, bias=False, on=small),
             case(back, 4, 4, 2, 2, groups=2, dilation=2, on=small),
-            case(back, 4, 4, 3, 2, 1, call={"output_size": tuple(2 * n for n in small[2:])}, on=small),
+            case(
+                back, 4, 4, 3, 2, 1, call={"output_size": tuple(2 * n for n in small[2:])}, on=small
+            ),
         ]
     return cases
 
@@ -186,9 +188,7 @@ def resamplings() -> list[Case]:
                     case("Upsample", scale_factor=f, mode=mode, align_corners=align, on=x)
                     for f in (2, 0.5, (1.7, 0.6, 2.3)[:r])
                 ]
-            cases.append(
-                case("Upsample", None, 1.7, mode, None, True, on=x)
-            )
+            cases.append(case("Upsample", None, 1.7, mode, None, True, on=x))
             cases.append(case("Upsample", scale_factor=2, mode=mode, on=(0, *x[1:])))
     cases += [
         case("UpsamplingNearest2d", 5, on=(2, 3, 4, 6)),
