@@ -142,7 +142,8 @@ class _BatchNorm(_Affine):
         if tracked is not None and mean is not None and var is not None:
             rate: Any = self.momentum
             if rate is None:  # the average over all batches
-                rate = (1.0 / tracked.to(_core.float32)).to(mean.dtype)
+                wide = _core.float64 if mean.dtype == _core.float64 else _core.float32
+                rate = (1.0 / tracked.to(wide)).to(mean.dtype)
             track_statistics(mean, var, batch_mean, batch_var, count, rate)
         return y
 
