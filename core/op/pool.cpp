@@ -127,11 +127,10 @@ int64_t window_begin(int64_t i, int64_t size, int64_t n) { return i * size / n; 
 int64_t window_end(int64_t i, int64_t size, int64_t n) { return ((i + 1) * size + n - 1) / n; }
 
 // (n, elements): which elements of an axis each window covers; short windows repeat the last one.
-Tensor window_elements(int64_t size, int64_t n) {
+Tensor window_elements(int64_t size, int64_t n, Device device) {
     int64_t most = 0;
     for (int64_t i = 0; i < n; ++i)
         most = std::max(most, window_end(i, size, n) - window_begin(i, size, n));
-    const Device device{};
     const Tensor i = arange(0, 1, n, DType::kI64, device);
     const Tensor step = arange(0, 1, most, DType::kI64, device);
     const Tensor begin = floor_divide(i * int_scalar(size), int_scalar(n));
@@ -240,7 +239,8 @@ MaxPoolResult adaptive_max_pool(const Tensor& x, DimSpan output_size) {
         Tensor at = int_scalar(0);
         for (size_t d = 0; d < rank; ++d) {
             Dims shape(2 * rank, 1);
-            const Tensor axis = window_elements(x.size(static_cast<int>(d) + 2), output_size[d]);
+            const Tensor axis =
+                window_elements(x.size(static_cast<int>(d) + 2), output_size[d], x.device());
             shape[d] = axis.size(0);
             shape[rank + d] = axis.size(1);
             at = at * int_scalar(x.size(static_cast<int>(d) + 2)) + reshape(axis, shape);

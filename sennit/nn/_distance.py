@@ -127,7 +127,8 @@ def pdist(input: Any, p: float = 2.0) -> Any:
     first = [i for i in range(n) for _ in range(i + 1, n)]
     second = [j for i in range(n) for j in range(i + 1, n)]
     if not first:
-        return _f["zeros"]((0,), dtype=input.dtype)
+        return _f["zeros"]((0,), input.dtype, input.device)
     take = _f["take"]
-    difference = take(input, _core.asarray(first), 0) - take(input, _core.asarray(second), 0)
+    i, j = (_core.asarray(rows, None, input.device, None) for rows in (first, second))
+    difference = take(input, i, 0) - take(input, j, 0)
     return _p_norm(difference, p, False)

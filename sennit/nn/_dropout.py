@@ -29,9 +29,9 @@ def _check(name: str, p: float) -> None:
         raise error(_core.InvalidValue, name, f"p is {p}; it must be between 0 and 1")
 
 
-def _mask(shape: tuple[int, ...], p: float) -> Any:
+def _mask(shape: tuple[int, ...], p: float, device: str) -> Any:
     """True where something is kept, with probability 1 - p."""
-    return _uniform(shape) >= p
+    return _uniform(shape, _core.float32, device) >= p
 
 
 def _of_channels(x: Any, unbatched: bool = False) -> tuple[int, ...]:
@@ -52,7 +52,7 @@ def _drop_channels(name: str, x: Any, p: float, training: bool, ranks: tuple[int
         )
     if not training or p == 0:
         return x
-    return x * _dropout(_ones(_of_channels(x, x.ndim == ranks[0]), dtype=x.dtype), p)
+    return x * _dropout(_ones(_of_channels(x, x.ndim == ranks[0]), x.dtype, x.device), p)
 
 
 def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
@@ -104,7 +104,7 @@ def _alpha(name: str, x: Any, p: float, training: bool, shape: tuple[int, ...]) 
     if p == 1:
         return x * 0.0
     scale = 1.0 / math.sqrt((1.0 - p) * (1.0 + p * _SATURATION**2))
-    kept = _mask(shape, p)
+    kept = _mask(shape, p, x.device)
     # Dropped values become the saturation; both keep mean zero and variance one.
     factor = _where(kept, scale, 0.0).astype(x.dtype)
     shift = _where(kept, 0.0, scale * _SATURATION) - scale * p * _SATURATION
@@ -183,7 +183,7 @@ def stochastic_depth(input: Any, p: float, mode: str, training: bool = True) -> 
         return input
     first = input.shape[:1] if mode == "row" else (1,) * min(1, input.ndim)
     shape = (*first, *(1,) * (input.ndim - 1))
-    return input * _dropout(_ones(shape, dtype=input.dtype), p)
+    return input * _dropout(_ones(shape, input.dtype, input.device), p)
 
 
 def drop_path(
@@ -211,7 +211,7 @@ def drop_path(
         return stochastic_depth(x, drop_prob, "row", training)
     if not training or drop_prob == 0:
         return x
-    kept = _mask((*x.shape[:1], *(1,) * (x.ndim - 1)), drop_prob)
+    kept = _mask((*x.shape[:1], *(1,) * (x.ndim - 1)), drop_prob, x.device)
     return x * kept.astype(x.dtype)
 
 
@@ -227,4 +227,4 @@ def gaussian_noise(input: Any, std: float = 1.0, training: bool = True) -> Any:
         raise error(_core.InvalidValue, "gaussian_noise", f"std is {std}; it must be 0 or more")
     if not training or std == 0:
         return input
-    return input + _normal(0.0, float(std), input.shape, input.dtype)
+    return input + _normal(0.0, float(std), input.shape, input.dtype, input.device)

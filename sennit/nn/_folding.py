@@ -47,6 +47,7 @@ class _Windows:
         dilation: Any,
         padding: Any,
         stride: Any,
+        device: str,
     ) -> None:
         self.kernel = _pair(function, "kernel_size", kernel_size, 1)
         self.padding = _pair(function, "padding", padding, 0)
@@ -65,7 +66,7 @@ class _Windows:
         self.counts = tuple((n - e) // s + 1 for n, e, s in each)
         # (kernel, windows) along each axis
         self.places = [
-            _arange(k).reshape((k, 1)) * d + _arange(m) * s
+            _arange(k, device=device).reshape((k, 1)) * d + _arange(m, device=device) * s
             for k, m, d, s in zip(self.kernel, self.counts, dilations, strides, strict=True)
         ]
 
@@ -100,7 +101,7 @@ def unfold(
             f"the input has shape {input.shape}; (N, C, H, W) or (C, H, W) is required, and only "
             "the batch may be empty",
         )
-    w = _Windows("unfold", input.shape[-2:], kernel_size, dilation, padding, stride)
+    w = _Windows("unfold", input.shape[-2:], kernel_size, dilation, padding, stride, input.device)
     x = input if input.ndim == 4 else input[None]
     rows, columns = w.padding
     if rows or columns:
@@ -143,7 +144,7 @@ def fold(
     [[[[1.0, 2.0, 1.0], [1.0, 2.0, 1.0]]]]
     """
     size = _pair("fold", "output_size", output_size, 1)
-    w = _Windows("fold", size, kernel_size, dilation, padding, stride)
+    w = _Windows("fold", size, kernel_size, dilation, padding, stride, input.device)
     elements, windows = math.prod(w.kernel), math.prod(w.counts)
     if (
         input.ndim not in (2, 3)
@@ -161,12 +162,12 @@ def fold(
     count, channels = x.shape[0], x.shape[1] // elements
     (kh, kw), (oh, ow), (height, width) = w.kernel, w.counts, w.padded
     x = x.reshape((count, channels, kh, kw, oh, ow)).permute_dims((0, 1, 2, 4, 3, 5))
-    zeros, add = _f["zeros"], _f["index_add"]
     x = x.reshape((count, channels, kh * oh, kw * ow))
-    y = add(zeros((count, channels, kh * oh, width), dtype=x.dtype), 3, w.places[1].reshape(-1), x)
-    y = add(zeros((count, channels, height, width), dtype=x.dtype), 2, w.places[0].reshape(-1), y)
+    for axis, n in ((3, width), (2, height)):
+        zeros = _f["zeros"]((*x.shape[:axis], n, *x.shape[axis + 1 :]), x.dtype, x.device)
+        x = _f["index_add"](zeros, axis, w.places[axis - 2].reshape(-1), x)
     rows, columns = w.padding
-    y = y[:, :, rows : height - rows, columns : width - columns]
+    y = x[:, :, rows : height - rows, columns : width - columns]
     return y if input.ndim == 3 else y[0]
 
 

@@ -284,11 +284,12 @@ max_unpool1d, max_unpool2d, max_unpool3d = _unpooling(1), _unpooling(2), _unpool
 
 def _starts(samples: Any, size: int, windows: int, kernel: int) -> Any:
     """(N, C, windows): where the windows of an axis begin, for numbers (N, C) in [0, 1)."""
-    last = _f["full"]((*samples.shape, 1), size - kernel, dtype=_core.int64)
+    place = samples.device
+    last = _f["full"]((*samples.shape, 1), size - kernel, dtype=_core.int64, device=place)
     if windows == 1:
         return last
     alpha = (size - kernel) / (windows - 1)
-    at = (_arange(windows - 1, dtype=samples.dtype) + samples[..., None]) * alpha
+    at = (_arange(windows - 1, dtype=samples.dtype, device=place) + samples[..., None]) * alpha
     first = at.astype(_core.int64) - (samples * alpha).astype(_core.int64)[..., None]
     return _f["concat"]([first, last], -1)
 
@@ -336,7 +337,7 @@ def _fractional(rank: int, both: bool) -> Any:
         x = input if input.ndim == rank + 2 else input[None]
         samples = _random_samples
         if samples is None:
-            samples = _f["random.rand"]((*x.shape[:2], rank), dtype=_core.float32)
+            samples = _f["random.rand"]((*x.shape[:2], rank), _core.float32, x.device)
         if samples.shape != (*x.shape[:2], rank):
             raise error(
                 _core.ShapeError,
@@ -349,7 +350,7 @@ def _fractional(rank: int, both: bool) -> Any:
             # PyTorch numbers the samples of images from the last axis, of volumes from the first.
             chosen = samples[:, :, d if rank == 3 else rank - 1 - d]
             begins = _starts(chosen, spatial[d], sizes[d], kernel[d])
-            axis = begins[..., None] + _arange(kernel[d])
+            axis = begins[..., None] + _arange(kernel[d], device=x.device)
             shape = [1] * (2 * rank)
             shape[d], shape[rank + d] = sizes[d], kernel[d]
             at = at * spatial[d] + axis.reshape((*x.shape[:2], *shape))

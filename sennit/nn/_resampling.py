@@ -120,19 +120,23 @@ def _filter_table(n: int, i: Any, step: Any, cubic: bool) -> tuple[Any, Any]:
     return index, weights.astype(number)
 
 
+def _constant(values: Any, like: Any) -> Any:
+    return _core.asarray(values, None, like.device, None)
+
+
 def _along(x: Any, axis: int, index: Any, weights: Any) -> Any:
     """One axis replaced by weighted sums of its elements."""
     if weights is None:
-        return _take(x, _core.asarray(index[:, 0]), axis)
+        return _take(x, _constant(index[:, 0], x), axis)
     shape = (-1, *(1,) * (x.ndim - 1 - axis))
     if weights.shape[1] > 4:
-        taps = _take(x, _core.asarray(index), axis)
-        each = _core.asarray(weights).astype(x.dtype)
+        taps = _take(x, _constant(index, x), axis)
+        each = _constant(weights, x).astype(x.dtype)
         return (taps * each.reshape((*weights.shape, *shape[1:]))).sum(axis + 1)
     total: Any = None
     for k in range(weights.shape[1]):
-        each = _core.asarray(weights[:, k]).astype(x.dtype).reshape(shape)
-        part = _take(x, _core.asarray(index[:, k]), axis) * each
+        each = _constant(weights[:, k], x).astype(x.dtype).reshape(shape)
+        part = _take(x, _constant(index[:, k], x), axis) * each
         total = part if total is None else total + part
     return total
 
@@ -379,11 +383,12 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
             f"theta is {theta.dtype!r}; a floating-point dtype is required",
         )
     spatial = sizes[2:]
-    ones = _f["ones"]((*spatial, 1), dtype=theta.dtype)
+    place = {"dtype": theta.dtype, "device": theta.device}
+    ones = _f["ones"]((*spatial, 1), **place)
     parts = []
     for axis in reversed(range(rank)):  # x is the last axis
         n = spatial[axis]
-        at = _f["linspace"](-1.0, 1.0, n, dtype=theta.dtype) if n > 1 else ones.reshape(-1)[:1] * 0
+        at = _f["linspace"](-1.0, 1.0, n, **place) if n > 1 else ones.reshape(-1)[:1] * 0
         if not align_corners:
             at = at * ((n - 1) / n)
         shape = [1] * (rank + 1)
@@ -502,7 +507,7 @@ def grid_sample(
     points = math.prod(grid.shape[1:-1])
     # Rows of channels, so that an index fetches all of them.
     rows = x.permute_dims((0, *range(2, x.ndim), 1)).reshape((-1, channels))
-    first = _f["arange"](count).reshape((count, 1)) * math.prod(spatial)
+    first = _f["arange"](count, device=x.device).reshape((count, 1)) * math.prod(spatial)
     axes: list[list[tuple[Any, Any]]] = []  # for each axis its taps: (positions, weights)
     for axis, n in enumerate(spatial):
         place = at[..., rank - 1 - axis].reshape((count, points))

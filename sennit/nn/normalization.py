@@ -136,7 +136,9 @@ class _BatchNorm(_Affine):
             tracked.assign_(tracked + 1)
         if input.size == 0 and input.shape[1] == self.num_features:
             # Nothing to normalise, and no statistics; what is trained gets gradients of zero.
-            ones, zeros = _ones(input.shape[1]), _zeros(input.shape[1])
+            ones, zeros = (
+                f(input.shape[1:2], _core.float32, input.device) for f in (_ones, _zeros)
+            )
             return _infer(input, zeros, ones, self.weight, self.bias, self.eps)
         y, batch_mean, batch_var, count = self._batch_statistics(input)
         if tracked is not None and mean is not None and var is not None:

@@ -120,7 +120,7 @@ class _SpectralNorm(Module):
             return  # a vector's norm is computed as it is
         matrix = self._matrix(weight.detach())
         for key, size in (("_u", matrix.shape[0]), ("_v", matrix.shape[1])):
-            start = _f["random.normal"](0.0, 1.0, (size,), weight.dtype)
+            start = _f["random.normal"](0.0, 1.0, (size,), weight.dtype, weight.device)
             self.register_buffer(key, _normalize(start, axis=0, eps=eps))
         self._iterate(matrix, 15)
 
