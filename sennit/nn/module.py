@@ -445,12 +445,11 @@ class Module:
         """
         targets: dict[str, _core.Tensor] = {}
         optional: set[str] = set()
-        state_dict = dict(state_dict)
         for path, module in self.named_modules(remove_duplicate=False):
             for old, new in module._older_names.items():
                 old, new = (f"{path}.{name}" if path else name for name in (old, new))
                 if old in state_dict and new not in state_dict:
-                    state_dict[new] = state_dict.pop(old)
+                    state_dict = {new if k == old else k: v for k, v in state_dict.items()}
             for name, value in module._own(_PARAMETER, _BUFFER):
                 key = f"{path}.{name}" if path else name
                 targets[key] = value
