@@ -221,11 +221,11 @@ SN_INLINE Lanes<float> load_half_lanes(const E* p) {
 SN_INLINE Lanes<float> load_lanes(const F16Bits* p) { return load_half_lanes(p); }
 SN_INLINE Lanes<float> load_lanes(const BF16Bits* p) { return load_half_lanes(p); }
 
-// One vector at a time: GCC copies the whole struct through the stack in smaller pieces, and the
-// loads that follow then wait for those stores.
 template <class T>
 SN_INLINE Lanes<T> load_lanes(const T* p) {
     Lanes<T> r;
+    // A vector at a time: one copy of all 16 lanes goes by way of memory in 16-byte pieces where
+    // vectors are narrower (GCC 12), and each addition then waits for the stores.
     for (int k = 0; k < kParts<T>; ++k) r.v[k] = load<VecN<T, kWidth<T>>>(p + k * kWidth<T>);
     return r;
 }
