@@ -11,6 +11,7 @@
 #include "record/read.h"
 #include "record/recorder.h"
 #include "record/tape.h"
+#include "record/trace.h"
 #include "tensor_type.h"
 
 namespace sn::py {
@@ -492,7 +493,7 @@ PyObject* register_hook(PyObject* self, PyObject* hook) {
 
 PyObject* strides_method(PyObject* self, PyObject*) {
     SN_PY_TRY
-    const Tensor t = get(self).detach();
+    const Tensor t = readable(get(self));
     materialize(t);
     return from_shape(t.value()->strides);
     SN_PY_CATCH(nullptr)

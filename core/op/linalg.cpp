@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -63,6 +64,13 @@ void grad_matmul(GradCall& c) {
         c.set(1, matrices(turned(as_rows(x)), as_rows(g)));
     else
         c.set(1, matrices(turned(x), g));
+}
+
+// Matrices of one example are matrices of the batch; leading dimensions of the example keep their
+// places counted from the end.
+bool batch_matmul(BatchCall& c) {
+    const int rank = std::max(c.rank(0), c.rank(1));
+    return c.call({c.raised(0, rank), c.raised(1, rank)}, {});
 }
 
 [[noreturn]] void fail_scalar(const char* op, const Tensor& x, const Tensor& y) {
@@ -201,6 +209,7 @@ void register_linalg_ops() {
                  .infer = infer_matmul,
                  .grad = grad_matmul,
                  .saves = save_in(0) | save_in(1),
+                 .batch = batch_matmul,
                  .work = matmul_work,
                  .layout = Layout::kAny,
                  .epilogue = true});

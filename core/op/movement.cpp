@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/rules.h"
 #include "record/read.h"
 #include "record/tape.h"
@@ -96,6 +97,62 @@ std::vector<Tensor> scalar_inputs(const GradCall& c, int from) {
     std::vector<Tensor> scalars;
     for (int i = from; i < c.n_in(); ++i) scalars.push_back(c.in(i));
     return scalars;
+}
+
+// ---- batching rules: the batch is one more dimension in front
+
+bool batch_reshape(BatchCall& c) {
+    const Dims shape = resolve_reshape(c.def.name, c.shape(0), c.attrs.ints(0));
+    return c.call({c.in[0]}, EditedAttrs(c).ints(0, with_front(c.size, shape)).get());
+}
+
+bool batch_permute(BatchCall& c) {
+    const Dims axes = with_front(0, next_axes(c.attrs.ints(0)));
+    return c.call({c.in[0]}, EditedAttrs(c).ints(0, axes).get());
+}
+
+bool batch_expand(BatchCall& c) {
+    const Dims shape = resolve_expand(c.def.name, c.shape(0), c.attrs.ints(0));
+    return c.call({c.raised(0, static_cast<int>(shape.size()))},
+                  EditedAttrs(c).ints(0, with_front(c.size, shape)).get());
+}
+
+// slice, and slice_update, whose operand 1 is the part.
+template <size_t starts>
+bool batch_region(BatchCall& c) {
+    if (c.any_batched(starts, c.in.size())) return false;
+    std::vector<Tensor> in{c.spread(0)};
+    if (starts == 2) in.push_back(c.raised(1, c.rank(0)));
+    in.push_back(int_scalar(0));
+    in.insert(in.end(), c.in.begin() + starts, c.in.end());
+    return c.call(in, EditedAttrs(c)
+                          .ints(0, with_front(c.size, c.attrs.ints(0)))
+                          .ints(1, with_front(1, c.attrs.ints(1)))
+                          .get());
+}
+
+bool batch_pad(BatchCall& c) {
+    if (c.batched[1]) return false;
+    return c.call(c.in, EditedAttrs(c)
+                            .ints(0, with_front(0, c.attrs.ints(0)))
+                            .ints(1, with_front(0, c.attrs.ints(1)))
+                            .get());
+}
+
+bool batch_full(BatchCall& c) {
+    const DimSpan shape = c.attrs.ints(0);
+    const Tensor value = cast(c.in[0], c.attrs.dtype(1));
+    const int64_t flat[] = {c.size};
+    Dims ones(shape.size() + 1, 1);
+    ones[0] = c.size;
+    c.out[0] = expand(reshape(reshape(value, flat), ones), with_front(c.size, shape));
+    return true;
+}
+
+bool batch_barrier(BatchCall& c) {
+    std::vector<Tensor> in(c.in.begin(), c.in.end());
+    in[0] = c.spread(0);
+    return c.call(in, {});
 }
 
 Tensor zeros_of(const Meta& meta) { return full(meta.shape, 0, meta.dtype, meta.device); }
@@ -401,6 +458,15 @@ Tensor clone(const Tensor& x) {
     return x.is_scalar() ? full({}, x, x.dtype(), x.device()) : record(id, {x});
 }
 
+Tensor barrier(const Tensor& x, std::span<const Tensor> after) {
+    static const OpId id = find_op("barrier");
+    if (x.is_scalar()) return x;
+    std::vector<Tensor> in{x};
+    for (const Tensor& t : after)
+        if (!t.is_scalar()) in.push_back(t.detach());
+    return record(id, in);
+}
+
 Tensor alias(const Tensor& x) {
     static const OpId id = find_op("reshape");
     return record(id, {x}, Attrs().ints(x.shape()));
@@ -443,6 +509,7 @@ void register_movement_ops() {
                 c.out[0].dtype = c.in[0]->dtype;
             },
         .grad = [](GradCall& c) { c.set(0, reshape(c.grad(), c.in_meta(0).shape)); },
+        .batch = batch_reshape,
         .view =
             [](ViewCall& c) {
                 return reshape_strides(c.in->shape, c.in_strides, c.out->shape, &c.strides);
@@ -472,6 +539,7 @@ void register_movement_ops() {
             },
         .grad =
             [](GradCall& c) { c.set(0, permute(c.grad(), inverse_permutation(c.attrs.ints(0)))); },
+        .batch = batch_permute,
         .view =
             [](ViewCall& c) {
                 for (int64_t a : c.attrs.ints(0)) c.strides.push_back(c.in_strides[a]);
@@ -493,6 +561,7 @@ void register_movement_ops() {
                 c.out[0].dtype = c.in[0]->dtype;
             },
         .grad = [](GradCall& c) { c.set(0, c.grad()); },  // the walk sums to the input's shape
+        .batch = batch_expand,
         .view =
             [](ViewCall& c) {
                 c.strides = broadcast_strides(c.in->shape, c.in_strides, c.out->shape);
@@ -526,6 +595,7 @@ void register_movement_ops() {
                 c.set(0, slice_update(zeros_of(c.in_meta(0)), c.grad(), scalar_inputs(c, 1),
                                       c.attrs.ints(0), c.attrs.ints(1)));
             },
+        .batch = batch_region<1>,
         .view =
             [](ViewCall& c) {
                 const DimSpan steps = c.attrs.ints(1);
@@ -568,6 +638,7 @@ void register_movement_ops() {
                 if (c.needs(0)) c.set(0, slice_update(c.grad(), 0, starts, sizes, steps));
                 if (c.needs(1)) c.set(1, slice(c.grad(), starts, sizes, steps));
             },
+        .batch = batch_region<2>,
         .layout = Layout::kAny,
         .inplace_in = 0,
     });
@@ -607,6 +678,7 @@ void register_movement_ops() {
                     start += size;
                 }
             },
+        .batch = batch_axis<0>,
         .layout = Layout::kAny,
     });
     register_op({
@@ -635,6 +707,7 @@ void register_movement_ops() {
                 if (c.needs(0)) c.set(0, inner);
                 if (c.needs(1)) c.set(1, sum(c.grad(), {}, false) - sum(inner, {}, false));
             },
+        .batch = batch_pad,
         .layout = Layout::kAny,
     });
     register_op({
@@ -642,7 +715,25 @@ void register_movement_ops() {
         .doc = "The same elements in row-major order without gaps.",
         .infer = [](InferCall& c) { c.out[0] = *c.in[0]; },
         .grad = [](GradCall& c) { c.set(0, c.grad()); },
+        .batch = batch_leading,
         .layout = Layout::kAny,
+    });
+    register_op({
+        .name = "barrier",
+        .n_in = -1,
+        .doc = "x, of which nothing is known before the other operands are there: what is computed "
+               "from the result is not merged with what is computed from x, and runs after them.",
+        .infer = [](InferCall& c) { c.out[0] = *c.in[0]; },
+        .grad = [](GradCall& c) { c.set(0, c.grad()); },
+        .batch = batch_barrier,
+        .view =
+            [](ViewCall& c) {
+                c.strides = Dims(c.in_strides);
+                return true;
+            },
+        .layout = Layout::kAny,
+        .pure = false,
+        .barrier = true,
     });
     register_op({
         .name = "full",
@@ -661,6 +752,7 @@ void register_movement_ops() {
                 }
             },
         .grad = [](GradCall& c) { c.set(0, sum(c.grad(), {}, false)); },
+        .batch = batch_full,
         .layout = Layout::kAny,
     });
     register_op({

@@ -1,6 +1,7 @@
 #include "op/recurrent.h"
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -206,6 +207,32 @@ void grad_sequence(GradCall& c) {
     set_gradients(s, kernel ? run_grad(s) : write_grad(s));
 }
 
+// Sequences of all examples are one batch of sequences. A weight of each example's own has no such
+// form. Operands [from, to) are weights.
+bool batch_states(BatchCall& c, size_t from, size_t to) {
+    if (c.any_batched(from, to)) return false;
+    std::vector<Tensor> in(c.in.begin(), c.in.end()), out(c.out.size());
+    for (size_t i = 0; i < in.size(); ++i) {
+        if (i >= from && i < to) continue;
+        const int64_t rank = c.rank(i);  // (steps, batch, n) or (batch, n)
+        const int64_t front[] = {0}, at[] = {rank - 2};
+        Dims shape(c.shape(i));
+        shape[rank - 2] *= c.size;
+        in[i] = reshape(moveaxis(c.spread(i), front, at), shape);
+    }
+    record(c.def.id, in, same_attrs(c), out);
+    for (size_t k = 0; k < out.size(); ++k) {
+        const int64_t rank = out[k].rank(), front[] = {0}, at[] = {rank - 2};
+        Dims shape(out[k].shape());
+        shape[rank - 2] /= c.size;
+        shape.insert(rank - 2, c.size);
+        c.out[k] = moveaxis(reshape(out[k], shape), at, front);
+    }
+    return true;
+}
+bool batch_sequence(BatchCall& c) { return batch_states(c, 1, c.attrs.i(0) == kGru ? 3 : 2); }
+bool batch_sequence_grad(BatchCall& c) { return batch_states(c, 0, 1); }
+
 // ---- arguments ----------------------------------------------------------------------------------
 
 struct Layer {
@@ -390,6 +417,7 @@ void register_recurrent_ops() {
                  .infer = infer_sequence,
                  .grad = grad_sequence,
                  .saves = save_in(1) | save_out(0),
+                 .batch = batch_sequence,
                  .work = sequence_work});
     register_op({.name = "lstm_sequence",
                  .n_in = -1,
@@ -399,6 +427,7 @@ void register_recurrent_ops() {
                  .infer = infer_sequence,
                  .grad = grad_sequence,
                  .saves = save_in(1) | save_out(0) | save_out(1) | save_out(2),
+                 .batch = batch_sequence,
                  .work = sequence_work,
                  .inplace_in = 0});
     register_op({.name = "gru_sequence",
@@ -409,6 +438,7 @@ void register_recurrent_ops() {
                  .infer = infer_sequence,
                  .grad = grad_sequence,
                  .saves = save_in(1) | save_out(0) | save_out(1) | save_out(2),
+                 .batch = batch_sequence,
                  .work = sequence_work,
                  .inplace_in = 0});
     constexpr const char* kGradSchema = SN_RECURRENT_SCHEMA " dh:bool dc:bool";
@@ -418,6 +448,7 @@ void register_recurrent_ops() {
                  .schema = kGradSchema,
                  .doc = "Gradients of rnn_sequence: of its first input and the initial state.",
                  .infer = infer_sequence_grad,
+                 .batch = batch_sequence_grad,
                  .work = sequence_grad_work});
     register_op({.name = "lstm_sequence_grad",
                  .n_in = -1,
@@ -425,6 +456,7 @@ void register_recurrent_ops() {
                  .schema = kGradSchema,
                  .doc = "Gradients of lstm_sequence: of its first input and the initial states.",
                  .infer = infer_sequence_grad,
+                 .batch = batch_sequence_grad,
                  .work = sequence_grad_work,
                  .inplace_in = 1});
     register_op({.name = "gru_sequence_grad",
@@ -434,6 +466,7 @@ void register_recurrent_ops() {
                  .doc = "Gradients of gru_sequence: of its first input, the initial state and the "
                         "recurrent part of the candidate.",
                  .infer = infer_sequence_grad,
+                 .batch = batch_sequence_grad,
                  .work = sequence_grad_work,
                  .inplace_in = 1});
 
