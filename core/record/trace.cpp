@@ -159,7 +159,9 @@ void Replay::call(NodeId id) {
         for (int64_t word : g_.attr(n)) attrs.i(word);
         record(n.op, in, attrs, out);
     } else {
-        BatchCall c{def, in, batched, attr_view(g_, n), size_, trace_.randomness(), out};
+        const Randomness draws =
+            trace_.draws_anew(id) ? Randomness::kDifferent : Randomness::kSame;
+        BatchCall c{def, in, batched, attr_view(g_, n), size_, draws, out};
         call_batched(c, {&g_.values[n.first_out], n.n_out});
     }
     for (uint32_t k = 0; k < n.n_out; ++k)  // a rule may give its operand back
