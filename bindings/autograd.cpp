@@ -52,7 +52,7 @@ nb::list wrap_list(std::span<const Tensor> tensors) {
 // Whether somebody could differentiate what a backward pass from `roots` to `targets` computes:
 // something else than these targets, fresh leaves, requires a gradient.
 bool differentiable_again(std::span<const Tensor> roots, std::span<const Tensor> seeds,
-                          std::span<const Tensor> targets) {
+                          const std::vector<Tensor>& targets) {
     if (current_trace()) return true;  // a replay may be differentiated
     for (const Tensor& t : seeds)
         if (t.requires_grad()) return true;
@@ -70,7 +70,7 @@ bool differentiable_again(std::span<const Tensor> roots, std::span<const Tensor>
 // `stop`, what arrives at each input is a list, and goes no further. `create_graph` None: if
 // anybody could use it.
 nb::list gradients(nb::handle outputs, nb::handle inputs, nb::handle out_gradients,
-                   nb::object create_graph, bool stop) {
+                   nb::object create_graph, bool stop, nb::handle own) {
     return guarded([&] {
         const std::vector<Tensor> roots = tensor_list(outputs, "grad"),
                                   targets = tensor_list(inputs, "grad");
@@ -101,9 +101,13 @@ nb::list gradients(nb::handle outputs, nb::handle inputs, nb::handle out_gradien
                                                               : ones_like(roots[k].detach()));
         }
         BackwardOptions options;
-        options.create_graph = create_graph.is_none()
-                                   ? differentiable_again(live_roots, live_seeds, targets)
-                                   : nb::cast<bool>(create_graph);
+        if (create_graph.is_none()) {
+            std::vector<Tensor> ours = tensor_list(own, "grad");
+            ours.insert(ours.end(), targets.begin(), targets.end());
+            options.create_graph = differentiable_again(live_roots, live_seeds, ours);
+        } else {
+            options.create_graph = nb::cast<bool>(create_graph);
+        }
         options.accumulate = false;
         options.targets = targets;
         options.stop_at_targets = stop;
@@ -351,7 +355,19 @@ void init_autograd(nb::module_& m) {
     m.def("grad_enabled", &grad_enabled);
     m.def("set_grad_enabled", &set_grad_enabled);
     m.def("gradients", &gradients, nb::arg("outputs"), nb::arg("inputs"),
-          nb::arg("gradients").none(), nb::arg("create_graph").none(), nb::arg("stop") = false);
+          nb::arg("gradients").none(), nb::arg("create_graph").none(), nb::arg("stop") = false,
+          nb::arg("own") = nb::list());
+    // The tensor without its history, unless that leads to more than these leaves.
+    m.def("settled", [](nb::handle x, nb::handle leaves) {
+        return guarded([&] {
+            const Tensor t = to_tensor("grad", "x", x.ptr());
+            const Tensor roots[] = {t};
+            if (!t.requires_grad() ||
+                differentiable_again(roots, {}, tensor_list(leaves, "grad")))
+                return nb::borrow(x);
+            return steal(wrap(t.detach()));
+        });
+    });
     m.def("make_leaf", &make_leaf_like);
     m.def("make_relay", &make_relay);
     m.def("custom_function", &custom_function, nb::arg("inputs"), nb::arg("outputs"),
