@@ -144,13 +144,7 @@ nb::object make_relay(nb::handle x) {
     return guarded([&] {
         const Tensor t = to_tensor("grad", "x", x.ptr());
         if (!t.requires_grad()) return make_leaf_like(x);
-        Ref<GradNode> node(GradNode::make(1, 1));
-        node->inputs[0] = {t.node(), t.output(), nullptr, t.value()->meta};
-        node->outputs[0].meta = t.value()->meta;
-        node->extra = std::make_unique<GradExtra>();
-        node->extra->name = "grad";
-        node->extra->backward = [](GradCall& c) { c.set(0, c.grad()); };
-        return steal(wrap(Tensor(t.value(), node, 0)));
+        return steal(wrap(relay(t)));
     });
 }
 

@@ -94,6 +94,18 @@ namespace {
 
 }  // namespace
 
+Tensor relay(const Tensor& t) {
+    const Meta& meta = t.value()->meta;
+    if (!t.requires_grad()) return Tensor(t.value(), make_leaf(meta), 0);
+    Ref<GradNode> node(GradNode::make(1, 1));
+    node->inputs[0] = {t.node(), t.output(), nullptr, meta};
+    node->outputs[0].meta = meta;
+    node->extra = std::make_unique<GradExtra>();
+    node->extra->name = "grad";
+    node->extra->backward = [](GradCall& c) { c.set(0, c.grad()); };
+    return Tensor(t.value(), std::move(node), 0);
+}
+
 Tensor GradCall::in(int i) const {
     const GradInput& slot = node.inputs[i];
     if (!slot.saved) {

@@ -39,6 +39,9 @@ struct GradOutput {
 // A leaf's entry: where backward() accumulates `extra->grad`.
 Ref<GradNode> make_leaf(const Meta& meta);
 
+// The tensor as a place on the tape of its own: a leaf, or an entry that leads to its history.
+Tensor relay(const Tensor& tensor);
+
 struct BackwardOptions {
     bool create_graph = false;
     bool accumulate = true;           // into leaves' grad; false: only the targets are returned
