@@ -69,6 +69,17 @@ void grad_matmul(GradCall& c) {
 // Matrices of one example are matrices of the batch; leading dimensions of the example keep their
 // places counted from the end.
 bool batch_matmul(BatchCall& c) {
+    if (c.batched[1] && c.rank(1) == 2 && c.rank(0) > 2) {
+        // A matrix that an example shares stays one product of all its rows, also in the gradient.
+        const Tensor& x = c.in[0];
+        Dims rows{numel(c.shape(0).first(c.rank(0) - 1)), x.size(-1)}, out(c.shape(0));
+        if (c.batched[0]) rows.insert(0, c.size);
+        c.call({reshape(x, rows), c.in[1]}, {});
+        out[c.rank(0) - 1] = c.in[1].size(-1);
+        out.insert(0, c.size);
+        c.out[0] = reshape(c.out[0], out);
+        return true;
+    }
     const int rank = std::max(c.rank(0), c.rank(1));
     return c.call({c.raised(0, rank), c.raised(1, rank)}, {});
 }

@@ -102,11 +102,12 @@ def test_vmap_equals_a_loop(row, full):
                 def call(*tensors, c=c):
                     return tuple(row.run(list(tensors), c.attrs))
 
-                if row.name in BY_VALUE and args[0][0].size == 0:
-                    continue  # there is nothing to ask for
-                if row.name in BY_VALUE:
+                if row.name in BY_VALUE and (None not in dims):
+                    if any(a.size == 0 for a in args[0]):
+                        continue  # there is nothing to ask for
                     with pytest.raises(sn.InvalidValue, match="elements"):
-                        sn.vmap(call, in_dims=dims, randomness="same")(*batched(args, dims))
+                        sn.vmap(call, in_dims=dims)(*batched(args, dims))
+                if row.name in BY_VALUE:
                     continue
                 got = sn.vmap(call, in_dims=dims)(*batched(args, dims))
                 want = [row.run(alone(args, dims, k), c.attrs) for k in range(SIZE)]
