@@ -134,7 +134,7 @@ nb::object make_leaf_like(nb::handle x) {
                  "convert it with x.astype(sn.float32)",
                  dtype_name(t.dtype()));
         }
-        return steal(wrap(Tensor(t.value(), make_leaf(t.value()->meta), 0)));
+        return steal(wrap(relay(t.detach())));
     });
 }
 
@@ -351,6 +351,12 @@ void init_autograd(nb::module_& m) {
     m.def("gradients", &gradients, nb::arg("outputs"), nb::arg("inputs"),
           nb::arg("gradients").none(), nb::arg("create_graph").none(), nb::arg("stop") = false,
           nb::arg("own") = nb::list());
+    m.def("differentiable", [](nb::handle tensors, nb::handle leaves) {
+        return guarded([&] {
+            return differentiable_again(tensor_list(tensors, "grad"), {},
+                                        tensor_list(leaves, "grad"));
+        });
+    });
     // The tensor without its history, unless that leads to more than these leaves.
     m.def("settled", [](nb::handle x, nb::handle leaves) {
         return guarded([&] {

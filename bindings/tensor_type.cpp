@@ -546,7 +546,7 @@ PyObject* register_hook(PyObject* self, PyObject* hook) {
              format_shape(t.shape()).c_str());
     }
     if (!PyCallable_Check(hook)) {
-        fail(ErrorKind::kType, "register_hook", "the hook is a %s; a function is required",
+        fail(ErrorKind::kType, "register_hook", "the hook is %s; a function is required",
              type_name(hook).c_str());
     }
     const std::shared_ptr<PyObject> held = hold(hook);

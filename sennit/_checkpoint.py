@@ -105,7 +105,7 @@ class _Recomputed:
         tensors, self.tensors = self.tensors, []
         made = _core.custom_function(
             [*(tensors[k] for k in self.trained), *self.outer],
-            [x.detach() for x in outputs],
+            outputs,
             self.backward,
             "checkpoint",
             tensors,

@@ -14,7 +14,14 @@ from . import _core, autograd
 from ._core import Tensor
 from ._errors import error
 from ._tree import broadcast_prefix, flatten, tree_map, unflatten
-from .autograd import _positions, enable_grad, mark_arguments, pull_back
+from .autograd import (
+    _positions,
+    enable_grad,
+    grad_enabled,
+    mark_arguments,
+    pull_back,
+    set_grad_enabled,
+)
 
 __all__ = ["hessian", "jacfwd", "jacrev", "jvp", "vjp", "vmap"]
 
@@ -305,8 +312,8 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple
     -------
     tuple
         ``(output, vjp_fn)`` or ``(output, vjp_fn, aux)``. ``vjp_fn(cotangents)`` takes a structure
-        like `output`, and returns the gradient of the argument (a tuple for several arguments). It
-        may be called any number of times.
+        like `output`, and returns a tuple with the gradient of each argument. It may be called any
+        number of times.
 
     Raises
     ------
@@ -318,7 +325,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple
     Examples
     --------
     >>> y, pull = sn.vjp(lambda x: x * x, sn.tensor([1.0, 2.0]))
-    >>> y.tolist(), pull(sn.tensor([1.0, 10.0])).tolist()
+    >>> y.tolist(), pull(sn.tensor([1.0, 10.0]))[0].tolist()
     ([1.0, 4.0], [2.0, 40.0])
     """
     with enable_grad():
@@ -329,7 +336,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple
     def vjp_fn(cotangents: Any) -> Any:
         given = _matching("vjp", "cotangents", cotangents, result)
         grads = pull_back(outputs, picked, given)
-        return grads[0] if len(grads) == 1 else tuple(grads)
+        return tuple(grads)
 
     leaves = flatten(picked)
     output = _settled(result, leaves)
@@ -512,12 +519,14 @@ def jacrev(
             outputs = _tensors("jacrev", result)
         leaves = flatten(picked)
         rows = []
+        again = grad_enabled() and _core.differentiable(outputs, leaves)
         for out in outputs:
             pull = vmap(
                 lambda g, out=out: tuple(pull_back([out], leaves, [g])), chunk_size=chunk_size
             )
             if out.dtype.is_floating_point:
-                grads = pull(_basis(out.detach()))
+                with set_grad_enabled(again):
+                    grads = pull(_basis(out.detach()))
             else:
                 grads = [_ops["zeros"]((out.size, *x.shape), dtype=x.dtype) for x in leaves]
             blocks = [

@@ -419,7 +419,7 @@ class Function:
                 )
         constant = {id(t) for t in ctx._constant}
         moving = [k for k, o in enumerate(outputs) if id(o) not in constant]
-        rule = _Rule(cls, ctx, args, [outputs[k] for k in moving])
+        rule = _Rule(cls, ctx, args, outputs, moving)
         made = _record_custom(
             [args[i] for i in rule.positions],
             [outputs[k] for k in moving],
@@ -437,9 +437,14 @@ class _Rule:
     """The gradient rule of one call of a custom function, as the tape calls it."""
 
     def __init__(
-        self, cls: type[Function], ctx: FunctionContext, args: tuple[Any, ...], outputs: list[Tensor]
+        self,
+        cls: type[Function],
+        ctx: FunctionContext,
+        args: tuple[Any, ...],
+        outputs: list[Tensor],
+        moving: list[int],
     ) -> None:
-        self.cls, self.ctx, self.count = cls, ctx, len(args)
+        self.cls, self.ctx, self.count, self.moving = cls, ctx, len(args), moving
         self.positions = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
         self.inputs = [(args[i].shape, args[i].dtype, args[i].device) for i in self.positions]
         self.outputs = [(o.shape, o.dtype, o.device) for o in outputs]
@@ -464,7 +469,10 @@ class _Rule:
 
     def _plain(self, saved: list[Tensor], grads: list[Any]) -> list[Any]:
         self._restore(saved, False)
-        found = self.cls.backward(self.ctx, *self._filled(grads, self.outputs))
+        given: list[Any] = [None] * len(self.outputs)
+        for k, g in zip(self.moving, grads, strict=True):
+            given[k] = g
+        found = self.cls.backward(self.ctx, *self._filled(given, self.outputs))
         self.ctx.saved_tensors = ()
         listed = list(found) if isinstance(found, tuple | list) else [found]
         if len(listed) != self.count:
@@ -511,7 +519,7 @@ class _Rule:
                     f"jvp returned {len(listed)} tangents for {len(self.outputs)} results; return "
                     "one for each, None where there is none",
                 )
-            return [*ways, *(listed[k] for k in arrived)]
+            return [*ways, *(listed[self.moving[k]] for k in arrived)]
 
         wrapped = _record_custom(
             [*(made[k] for k in known), *(grads[k] for k in arrived)],

@@ -7,7 +7,7 @@
 #include <unordered_map>
 
 #include "op/api.h"
-#include "record/recorder.h"
+#include "record/trace.h"
 
 namespace sn {
 
@@ -96,14 +96,20 @@ namespace {
 
 Tensor relay(const Tensor& t) {
     const Meta& meta = t.value()->meta;
-    if (!t.requires_grad()) return Tensor(t.value(), make_leaf(meta), 0);
-    Ref<GradNode> node(GradNode::make(1, 1));
-    node->inputs[0] = {t.node(), t.output(), nullptr, meta};
-    node->outputs[0].meta = meta;
-    node->extra = std::make_unique<GradExtra>();
-    node->extra->name = "grad";
-    node->extra->backward = [](GradCall& c) { c.set(0, c.grad()); };
-    return Tensor(t.value(), std::move(node), 0);
+    Ref<GradNode> node;
+    if (t.requires_grad()) {
+        node = Ref<GradNode>(GradNode::make(1, 1));
+        node->inputs[0] = {t.node(), t.output(), nullptr, meta};
+        node->outputs[0].meta = meta;
+        node->extra = std::make_unique<GradExtra>();
+        node->extra->name = "grad";
+        node->extra->backward = [](GradCall& c) { c.set(0, c.grad()); };
+    } else {
+        node = make_leaf(meta);
+    }
+    const Tensor made(t.value(), std::move(node), 0);
+    if (Trace* trace = current_trace()) trace->add_relay(made, t);
+    return made;
 }
 
 Tensor GradCall::in(int i) const {

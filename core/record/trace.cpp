@@ -39,6 +39,20 @@ ValueId Trace::id_of(const Tensor& tensor) const {
     return v.kind == ValueState::kPending && v.recorder == this ? v.id : kNone;
 }
 
+ValueId Trace::find(const Tensor& tensor) const {
+    if (const ValueId id = id_of(tensor); id != kNone) return id;
+    const auto it = captures_.find({tensor.value().get(), tensor.node().get(), tensor.output()});
+    return it == captures_.end() ? kNone : it->second;
+}
+
+Tensor Trace::without_relays(Tensor tensor) const {
+    while (true) {
+        const auto it = relays_.find(tensor.node().get());
+        if (it == relays_.end()) return tensor;
+        tensor = it->second.second;
+    }
+}
+
 ValueId Trace::capture(const Tensor& tensor) {
     const Key key{tensor.value().get(), tensor.node().get(), tensor.output()};
     const auto [it, is_new] = captures_.emplace(key, kNone);
@@ -79,7 +93,7 @@ public:
         for (size_t i = 0; i < g_.inputs.size(); ++i) {
             const Tensor& outside = trace.captured(i);
             if (outside)
-                values_[g_.inputs[i]] = {outside, false};
+                values_[g_.inputs[i]] = {trace.without_relays(outside), false};
             else if (next < placeholders.size())
                 values_[g_.inputs[i]] = placeholders[next++];
         }

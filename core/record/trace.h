@@ -40,6 +40,13 @@ public:
     const Tensor& captured(size_t input) const { return captured_[input]; }
     // The value of one of the graph's own nodes or placeholders; kNone: it comes from outside.
     ValueId id_of(const Tensor& tensor) const;
+    // The same, or the input that a captured tensor has become.
+    ValueId find(const Tensor& tensor) const;
+    // A tensor that was given a place of its own on the tape inside: a replay knows nothing of it.
+    void add_relay(const Tensor& relay, const Tensor& original) {
+        relays_.emplace(relay.node().get(), std::pair(relay.node(), original));
+    }
+    Tensor without_relays(Tensor tensor) const;
     // Whether the node was recorded with the tape on; without, no gradient flows through it.
     bool taped(NodeId node) const { return taped_[node]; }
     Randomness randomness() const { return randomness_; }
@@ -74,6 +81,7 @@ private:
     std::vector<Tensor> captured_;  // by input index
     std::unordered_map<Key, ValueId, KeyHash> captures_;
     std::vector<uint8_t> taped_;  // by node
+    std::unordered_map<const GradNode*, std::pair<Ref<GradNode>, Tensor>> relays_;
     std::vector<TraceRegion> regions_;
 };
 

@@ -75,11 +75,15 @@ Ref<Cell> link_view(const Tensor& result, const Tensor& source, FunctionRef<Ref<
     const Recorder& recorder = *v->recorder;
     const Graph& g = recorder.graph;
     const Value* s = source.value().get();
-    if (!recorder.holds(*s)) return nullptr;
+    const bool traced = recorder.kind() == Recorder::Kind::kTrace;
+    const ValueId from = traced                 ? static_cast<const Trace&>(recorder).find(source)
+                         : recorder.holds(*s) ? s->id
+                                              : kNone;
+    if (from == kNone) return nullptr;
     // From the result back to the source, through view nodes only.
     SmallVec<NodeId, 4> path;
     ValueId at = v->id;
-    while (at != s->id) {
+    while (at != from) {
         const NodeId n = g.producer(at);
         if (n == kNone || !op_def(g.nodes[n].op).view || op_def(g.nodes[n].op).barrier ||
             path.size() >= 8)

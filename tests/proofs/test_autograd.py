@@ -145,10 +145,77 @@ def test_hooks_see_and_may_replace_gradients() -> None:
     assert v.grad.tolist() == [30.0, 30.0]
 
 
-def test_hooks_belong_to_leaves() -> None:
+def test_hooks_of_intermediate_tensors() -> None:
     w = leaf(1, 2)
-    with pytest.raises(sn.GradError, match="leaves"):
-        (w * 2).register_hook(lambda g: g)
+    seen: list[tuple[str, list[float]]] = []
+
+    def note(name):
+        return lambda g: seen.append((name, g.tolist()))
+
+    y = w * 2
+    y.register_hook(note("first"))
+    y.register_hook(lambda g: g * 10)
+    y.register_hook(note("third"))
+    gone = y.register_hook(lambda g: g * 1000)
+    gone.remove()
+    gone.remove()
+    (y * sn.tensor([3.0, 4.0])).sum().backward()
+    assert seen == [("first", [3.0, 4.0]), ("third", [30.0, 40.0])]
+    assert w.grad.tolist() == [60.0, 80.0]
+
+
+def test_hooks_see_what_has_arrived_from_everywhere() -> None:
+    w = leaf(1, 2)
+    seen: list[list[float]] = []
+    y = w * 1
+    with y.register_hook(lambda g: seen.append(g.tolist())):
+        (g,) = sn.gradients([(y * 2).sum() + (y * 3).sum()], w)
+        (_,) = sn.gradients([(y * 2).sum()], y)
+    sn.gradients([(y * 2).sum()], y)
+    assert seen == [[5.0, 5.0], [2.0, 2.0]]
+    assert g.tolist() == [5.0, 5.0]
+
+
+def test_a_hook_belongs_to_one_result_of_an_op() -> None:
+    x = leaf(3, 1, 2)
+    variance, mean = sn.var_mean(x)
+    mean.register_hook(lambda g: g * 5)
+    (variance * 0 + mean * 3).backward()
+    assert x.grad.tolist() == [5.0, 5.0, 5.0]
+
+
+def test_hook_errors() -> None:
+    w = leaf(1, 2)
+    with pytest.raises(sn.GradError, match=r"\[register_hook\] the tensor of shape \(2,\) requires no"):
+        sn.ones(2).register_hook(lambda g: g)
+    with pytest.raises(sn.InvalidType, match="the hook is int 3; a function is required"):
+        w.register_hook(3)
+    y = w * 2
+    y.register_hook(lambda g: g.sum())
+    with pytest.raises(sn.GradError, match=r"shape \(\) for a tensor of shape \(2,\)"):
+        y.sum().backward()
+    z = w * 2
+    z.register_hook(lambda g: "no")
+    with pytest.raises(sn.InvalidType):
+        z.sum().backward()
+
+
+def test_a_hook_handle_does_not_keep_the_tape() -> None:
+    import gc
+    import weakref
+
+    class Marked:
+        pass
+
+    marked = Marked()
+    w = leaf(1, 2)
+    y = w * 2
+    handle = y.register_hook(lambda g, marked=marked: None)
+    gone = weakref.ref(marked)
+    handle.remove()
+    del marked, y
+    gc.collect()
+    assert gone() is None
 
 
 # ---- custom functions
