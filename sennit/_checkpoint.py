@@ -85,7 +85,7 @@ class _Recomputed:
     def forward(self) -> Any:
         inner = list(self.tensors)
         for k in self.trained:
-            inner[k] = _core.make_leaf(inner[k])
+            inner[k] = _core.make_relay(inner[k])
         mark = _core.tape_mark()
         result = self.writes.call(lambda: self._call(inner))
         leaves = flatten(result)

@@ -495,3 +495,57 @@ def test_tapes_that_no_backward_used_survive_a_step() -> None:
     optimizer.step()
     other.backward()
     assert x.grad.tolist() == [2.0, 4.0]
+
+
+# ---- NaN in gradients
+
+
+@pytest.fixture
+def detecting():
+    sn.config.detect_nan = True
+    yield
+    sn.config.detect_nan = False
+
+
+def test_a_nan_in_a_gradient_names_the_forward_line(detecting) -> None:
+    class Net(sn.nn.Module):
+        def __init__(self):
+            self.inner = Root()
+
+        def forward(self, x):
+            return self.inner(x) * 0
+
+    class Root(sn.nn.Module):
+        def forward(self, x):
+            return sn.sqrt(x)  # the gradient of 0 is 0 * inf
+
+    x = leaf(0, 1)
+    y = Net()(x).sum()
+    with pytest.raises(sn.NumericError, match=r"\[sqrt\] the gradient of this operation") as e:
+        y.backward()
+    assert e.value.op == "sqrt"
+    line = Root.forward.__code__.co_firstlineno + 1
+    assert f"test_autograd.py:{line} in module Net.inner" in e.value.where
+
+
+def test_a_nan_in_the_gradient_of_a_custom_function(detecting) -> None:
+    class Bad(sn.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, g):
+            return sn.log(g * -1)
+
+    with pytest.raises(sn.NumericError, match=r"\[Bad\] .* its step log"):
+        Bad.apply(leaf(1)).sum().backward()
+
+
+def test_a_nan_inside_of_a_map_names_the_line(detecting) -> None:
+    def f(t):
+        return sn.log(t)
+
+    with pytest.raises(sn.NumericError) as e:
+        sn.vmap(f)(sn.tensor([1.0, -1.0]))
+    assert f"test_autograd.py:{f.__code__.co_firstlineno + 1}" in e.value.where

@@ -97,13 +97,14 @@ def test_memory_falls(limit):
         for b in blocks:
             y = y + call(b, y)
         (y * y).mean().backward()
+        sn.synchronize()
         for b in blocks:
             b.zero_grad()
 
     before = sn.config.window
     sn.config.window = limit
     try:
-        assert peak(lambda: run(sn.checkpoint)) < 0.4 * peak(lambda: run(plain))
+        assert 0 < 2 * peak(lambda: run(sn.checkpoint)) < peak(lambda: run(plain))
     finally:
         sn.config.window = before
 
