@@ -198,8 +198,8 @@ std::function<void(GradCall&)> python_rule(nb::object backward_function, std::ve
 }
 
 // Puts a custom function on the tape: `outputs` (computed without one) depend on `inputs`. In a
-// trace it becomes a region from node `first` on: a replay calls `rewrap`, which calls this function
-// with the replay's tensors.
+// trace it becomes a region from node `first` on: a replay calls `rewrap`, which calls this
+// function with the replay's tensors.
 nb::list custom_function(nb::handle inputs, nb::handle outputs, nb::object backward_function,
                          std::string name, nb::handle saved_tensors, nb::object rewrap,
                          uint32_t first) {
@@ -276,8 +276,8 @@ Randomness randomness_of(const std::string& text) {
     if (text == "error") return Randomness::kError;
     if (text == "different") return Randomness::kDifferent;
     if (text == "same") return Randomness::kSame;
-    fail(ErrorKind::kValue, "vmap",
-         "randomness is '%s'; it must be 'error', 'different' or 'same'", text.c_str());
+    fail(ErrorKind::kValue, "vmap", "randomness is '%s'; it must be 'error', 'different' or 'same'",
+         text.c_str());
 }
 
 // Calls `function(leaves, ...)` once for one example of each batched tensor, and what it recorded
@@ -362,8 +362,7 @@ void init_autograd(nb::module_& m) {
         return guarded([&] {
             const Tensor t = to_tensor("grad", "x", x.ptr());
             const Tensor roots[] = {t};
-            if (!t.requires_grad() ||
-                differentiable_again(roots, {}, tensor_list(leaves, "grad")))
+            if (!t.requires_grad() || differentiable_again(roots, {}, tensor_list(leaves, "grad")))
                 return nb::borrow(x);
             return steal(wrap(t.detach()));
         });
@@ -389,17 +388,16 @@ void init_autograd(nb::module_& m) {
     });
     m.def("barrier", [](nb::handle x, nb::handle after) {
         return guarded([&] {
-            return steal(wrap(barrier(to_tensor("barrier", "x", x.ptr()),
-                                      tensor_list(after, "barrier"))));
+            return steal(
+                wrap(barrier(to_tensor("barrier", "x", x.ptr()), tensor_list(after, "barrier"))));
         });
     });
     m.def("random_state", [] {
         const RandomState s = random_state();
         return nb::make_tuple(s.seed, s.counter);
     });
-    m.def("set_random_state", [](uint64_t seed, uint64_t counter) {
-        set_random_state({seed, counter});
-    });
+    m.def("set_random_state",
+          [](uint64_t seed, uint64_t counter) { set_random_state({seed, counter}); });
 }
 
 }  // namespace sn::py

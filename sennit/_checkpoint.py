@@ -191,7 +191,5 @@ def checkpoint_sequential(
     size = len(layers) // segments
     x = input
     for k in range(segments - 1):
-        x = checkpoint(
-            run(k * size, (k + 1) * size), x, use_reentrant=use_reentrant, **kwargs
-        )
+        x = checkpoint(run(k * size, (k + 1) * size), x, use_reentrant=use_reentrant, **kwargs)
     return run((segments - 1) * size, len(layers))(x)

@@ -1,13 +1,13 @@
 """Transforms of functions: derivatives in both modes, Jacobians, and vectorising maps.
 
-Names, arguments and results are those of torch.func; where it is silent, of JAX. All of them nest in
-each other and in `sn.grad`. See docs/transforms.md and docs/design/009-transforms.md.
+Names, arguments and results are those of torch.func; where it is silent, of JAX. All of them nest
+in each other and in `sn.grad`. See docs/transforms.md and docs/design/009-transforms.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from . import _core, autograd
@@ -108,9 +108,9 @@ def vmap(
     ShapeError
         When the mapped dimensions have different sizes.
     InvalidValue
-        When nothing is mapped; when elements of a mapped tensor are read (``if x > 0``, ``.item()``);
-        when a tensor from outside is written in place; when random numbers are drawn and
-        `randomness` is "error".
+        When nothing is mapped; when elements of a mapped tensor are read (``if x > 0``,
+        ``.item()``); when a tensor from outside is written in place; when random numbers are drawn
+        and `randomness` is "error".
 
     Examples
     --------
@@ -132,9 +132,7 @@ def vmap(
             f"randomness is {randomness!r}; it must be 'error', 'different' or 'same'",
         )
     if chunk_size is not None and chunk_size < 1:
-        raise error(
-            _core.InvalidValue, "vmap", f"chunk_size is {chunk_size}; it must be 1 or more"
-        )
+        raise error(_core.InvalidValue, "vmap", f"chunk_size is {chunk_size}; it must be 1 or more")
 
     @wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -143,8 +141,7 @@ def vmap(
         dims = _in_dims(in_dims, args, kwargs)
         size = _batch_size(leaves, dims)
         moved = [
-            x if d is None else _ops["moveaxis"](x, d, 0)
-            for x, d in zip(leaves, dims, strict=True)
+            x if d is None else _ops["moveaxis"](x, d, 0) for x, d in zip(leaves, dims, strict=True)
         ]
         results: list[Any] = []
 
@@ -203,7 +200,7 @@ def _in_dims(in_dims: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> lis
 
 
 def _batch_size(leaves: list[Any], dims: list[int | None]) -> int:
-    sizes = {x.shape[d] for x, d in zip(leaves, dims, strict=True) if d is not None}
+    sizes: set[int] = {x.shape[d] for x, d in zip(leaves, dims, strict=True) if d is not None}
     if not sizes:
         raise error(
             _core.InvalidValue,
@@ -212,9 +209,7 @@ def _batch_size(leaves: list[Any], dims: list[int | None]) -> int:
         )
     if len(sizes) > 1:
         shapes = ", ".join(
-            f"{x.shape} (dimension {d})"
-            for x, d in zip(leaves, dims, strict=True)
-            if d is not None
+            f"{x.shape} (dimension {d})" for x, d in zip(leaves, dims, strict=True) if d is not None
         )
         raise error(
             _core.ShapeError,
@@ -443,9 +438,7 @@ def jvp(
     return (*answer, _settled(aux, leaves)) if has_aux else answer
 
 
-def _push(
-    outputs: list[Tensor], leaves: list[Tensor], ways: list[Tensor]
-) -> list[Tensor | None]:
+def _push(outputs: list[Tensor], leaves: list[Tensor], ways: list[Tensor]) -> list[Tensor | None]:
     """The tangents of `outputs` for the tangents `ways` of `leaves`.
 
     Gradients of the leaves are linear in the gradients u of the outputs; the derivative of that map
@@ -461,7 +454,9 @@ def _push(
     linear = [(g, w) for g, w in zip(back, ways, strict=True) if g is not None]
     if not linear:
         return found
-    pushed = _core.gradients([g for g, _ in linear], seeds, [w for _, w in linear], None, own=leaves)
+    pushed = _core.gradients(
+        [g for g, _ in linear], seeds, [w for _, w in linear], None, own=leaves
+    )
     for k, t in zip(live, pushed, strict=True):
         found[k] = t
     return found
@@ -473,7 +468,8 @@ def _push(
 def _basis(like: Tensor) -> Tensor:
     """All unit tensors of a shape, one after the other."""
     n = like.size
-    return _ops["eye"](n, dtype=like.dtype, device=like.device).reshape((n, *like.shape))
+    unit: Tensor = _ops["eye"](n, dtype=like.dtype, device=like.device)
+    return unit.reshape((n, *like.shape))
 
 
 def jacrev(
@@ -529,9 +525,7 @@ def jacrev(
                     grads = pull(_basis(out.detach()))
             else:
                 grads = [_ops["zeros"]((out.size, *x.shape), dtype=x.dtype) for x in leaves]
-            blocks = [
-                g.reshape((*out.shape, *x.shape)) for g, x in zip(grads, leaves, strict=True)
-            ]
+            blocks = [g.reshape((*out.shape, *x.shape)) for g, x in zip(grads, leaves, strict=True)]
             by_argument = unflatten(picked, iter(blocks))
             rows.append(by_argument[0] if isinstance(argnums, int) else tuple(by_argument))
         jacobian = unflatten(result, iter(rows))
@@ -589,17 +583,17 @@ def jacfwd(
         results: list[Any] = []
         state = _core.random_state()
 
-        def push(k: int, way: Tensor) -> tuple[Tensor, ...]:
+        def push(k: int, ways: list[Tensor]) -> list[Tensor]:
             def along(x: Tensor) -> Any:
                 marked = list(leaves)
                 marked[k] = x
                 given = dict(zip(chosen, unflatten(picked, iter(marked)), strict=True))
                 return func(*(given.get(i, a) for i, a in enumerate(args)), **kwargs)
 
-            answer = jvp(along, (leaves[k],), (way,), has_aux=has_aux)
+            answer = jvp(along, (leaves[k],), (ways[0],), has_aux=has_aux)
             results.append((answer[0], answer[2] if has_aux else None))
             aux = [x for x in flatten(results[-1][1]) if isinstance(x, Tensor)]
-            return (*_tensors("jacfwd", answer[1]), *aux)
+            return [*_tensors("jacfwd", answer[1]), *aux]
 
         columns = []
         aux: list[Tensor] = []
@@ -607,14 +601,8 @@ def jacfwd(
             if randomness == "same" and k:
                 _core.set_random_state(*state)
             basis = _basis(x.detach())
-            found, batched = _in_chunks(
-                lambda tensors, k=k: list(push(k, tensors[0])),
-                [basis],
-                [True],
-                x.size,
-                randomness,
-                chunk_size,
-            )
+            one = partial(push, k)
+            found, batched = _in_chunks(one, [basis], [True], x.size, randomness, chunk_size)
             count = len(flatten(results[-1][0]))
             aux = found[count:]
             columns.append(
@@ -629,9 +617,7 @@ def jacfwd(
             blocks = []
             for tangents, x in zip(columns, leaves, strict=True):
                 shape = tangents[i].shape[1:]
-                blocks.append(
-                    _ops["moveaxis"](tangents[i], 0, -1).reshape((*shape, *x.shape))
-                )
+                blocks.append(_ops["moveaxis"](tangents[i], 0, -1).reshape((*shape, *x.shape)))
             by_argument = unflatten(picked, iter(blocks))
             rows.append(by_argument[0] if isinstance(argnums, int) else tuple(by_argument))
         jacobian = unflatten(result, iter(rows))

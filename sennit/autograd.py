@@ -268,7 +268,8 @@ def pull_back(
     found = _core.gradients(outputs, leaves, cotangents, None)
     zeros = _core.functions["zeros_like"]
     filled = (zeros(x) if g is None else g for g, x in zip(found, leaves, strict=True))
-    return unflatten(inputs, filled)
+    grads: list[Any] = unflatten(inputs, filled)
+    return grads
 
 
 def grad(
@@ -535,7 +536,8 @@ class _Rule:
 
 
 def _zeros(meta: tuple[Any, Any, Any]) -> Tensor:
-    return _core.functions["zeros"](meta[0], dtype=meta[1], device=meta[2])
+    made: Tensor = _core.functions["zeros"](meta[0], dtype=meta[1], device=meta[2])
+    return made
 
 
 def _record_custom(

@@ -99,7 +99,8 @@ struct Gradients {
 void set_gradients(const Sequence& s, GradCall& c, const Tensor& states, const Gradients& g) {
     if (c.needs(0)) c.set(0, g.gates);
     if (c.needs(1)) {
-        const Tensor h = as_rows(narrow(states, 0, s.reverse ? 1 : 0, s.steps)), d = as_rows(g.gates);
+        const Tensor h = as_rows(narrow(states, 0, s.reverse ? 1 : 0, s.steps)),
+                     d = as_rows(g.gates);
         if (s.cell == kGru) {
             const Tensor parts[] = {matmul(turned(narrow(d, 1, 0, 2 * s.hidden)), h),
                                     matmul(turned(as_rows(g.candidate)), h)};
@@ -119,8 +120,8 @@ void set_gradients(const Sequence& s, GradCall& c, const Tensor& states, const G
 
 // What a gradient is computed from: saved values, and what has arrived.
 struct Saved {
-    Tensor weight, gates, h, cells, candidates;       // as far as the cell has them
-    Tensor d_gates, d_h, d_cells, d_candidates;       // may be empty
+    Tensor weight, gates, h, cells, candidates;  // as far as the cell has them
+    Tensor d_gates, d_h, d_cells, d_candidates;  // may be empty
 };
 
 // By the kernel. Only gradients of gradients arrive at gates and candidates; it does not know them.

@@ -16,11 +16,11 @@ struct GradHook {
 };
 // What a custom function (written in Python) or a hook adds to a tape entry.
 struct GradExtra {
-    std::function<void(GradCall&)> backward;        // replaces the op's gradient rule
-    const char* name = nullptr;                     // of the custom function, interned
-    std::vector<std::shared_ptr<GradHook>> hooks;   // in the order in which they were added
-    std::vector<std::vector<Tensor>> further;       // by input: what the rule adds one by one
-    Tensor grad;                                    // leaf: the accumulated gradient
+    std::function<void(GradCall&)> backward;       // replaces the op's gradient rule
+    const char* name = nullptr;                    // of the custom function, interned
+    std::vector<std::shared_ptr<GradHook>> hooks;  // in the order in which they were added
+    std::vector<std::vector<Tensor>> further;      // by input: what the rule adds one by one
+    Tensor grad;                                   // leaf: the accumulated gradient
 };
 std::shared_ptr<GradHook> add_hook(const Tensor& tensor, GradHook hook);
 
@@ -57,8 +57,8 @@ std::vector<Tensor> backward(std::span<const Tensor> roots, std::span<const Tens
 
 // The entries recorded from now on have this number or a larger one.
 uint64_t tape_mark();
-// What the tape of `roots` ends at: leaves, and entries older than `mark`. Tensors without elements,
-// which only stand for their place on the tape.
+// What the tape of `roots` ends at: leaves, and entries older than `mark`. Tensors without
+// elements, which only stand for their place on the tape.
 std::vector<Tensor> tape_boundary(std::span<const Tensor> roots, uint64_t mark);
 // The op whose gradient is being computed on this thread, or null: for errors.
 const char* gradient_of();

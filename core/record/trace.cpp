@@ -84,11 +84,7 @@ class Replay {
 public:
     // `partly`: for the sake of some values only, without gradients and without checks of others.
     Replay(const Trace& trace, std::span<const Batched> placeholders, int64_t size, bool partly)
-        : trace_(trace),
-          g_(trace.graph),
-          size_(size),
-          partly_(partly),
-          values_(g_.values.size()) {
+        : trace_(trace), g_(trace.graph), size_(size), partly_(partly), values_(g_.values.size()) {
         size_t next = 0;
         for (size_t i = 0; i < g_.inputs.size(); ++i) {
             const Tensor& outside = trace.captured(i);
@@ -173,8 +169,7 @@ void Replay::call(NodeId id) {
         for (int64_t word : g_.attr(n)) attrs.i(word);
         record(n.op, in, attrs, out);
     } else {
-        const Randomness draws =
-            trace_.draws_anew(id) ? Randomness::kDifferent : Randomness::kSame;
+        const Randomness draws = trace_.draws_anew(id) ? Randomness::kDifferent : Randomness::kSame;
         BatchCall c{def, in, batched, attr_view(g_, n), size_, draws, out};
         call_batched(c, {&g_.values[n.first_out], n.n_out});
     }

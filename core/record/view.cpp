@@ -76,7 +76,7 @@ Ref<Cell> link_view(const Tensor& result, const Tensor& source, FunctionRef<Ref<
     const Graph& g = recorder.graph;
     const Value* s = source.value().get();
     const bool traced = recorder.kind() == Recorder::Kind::kTrace;
-    const ValueId from = traced                 ? static_cast<const Trace&>(recorder).find(source)
+    const ValueId from = traced               ? static_cast<const Trace&>(recorder).find(source)
                          : recorder.holds(*s) ? s->id
                                               : kNone;
     if (from == kNone) return nullptr;

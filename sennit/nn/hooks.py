@@ -103,7 +103,7 @@ class _BackwardHooks:
     def enter(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         self.n_inputs = len(flatten(args))
         wrapped, self.has_inputs = self._wrap(args, self._at_inputs)
-        return wrapped
+        return tuple(wrapped)
 
     def leave(self, result: Any) -> Any:
         return self._wrap(result, self._at_outputs)[0]
@@ -123,7 +123,7 @@ class _BackwardHooks:
                     f"a backward hook returned {len(changed)} gradients where {len(grads)} are; "
                     "return one for each, or None to leave them",
                 )
-            grads = changed
+            grads = tuple(changed)
         return grads
 
     def _at_outputs(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:

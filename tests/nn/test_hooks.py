@@ -25,7 +25,9 @@ def build(lib, net):
 @pytest.fixture
 def pair(torch):
     ours, theirs = build(nn, None), build(torch.nn, None)
-    theirs.load_state_dict({k: torch.from_numpy(v.numpy().copy()) for k, v in ours.state_dict().items()})
+    theirs.load_state_dict(
+        {k: torch.from_numpy(v.numpy().copy()) for k, v in ours.state_dict().items()}
+    )
     return ours, theirs, torch
 
 
@@ -116,9 +118,9 @@ def test_always_called():
 
 def test_mistakes():
     layer = nn.Linear(2, 2)
-    with layer.register_forward_pre_hook(lambda m, a, k: a, with_kwargs=True):
-        with pytest.raises(sn.InvalidType, match=r"\(args, kwargs\)"):
-            layer(sn.ones((1, 2)))
+    bad = layer.register_forward_pre_hook(lambda m, a, k: a, with_kwargs=True)
+    with bad, pytest.raises(sn.InvalidType, match=r"\(args, kwargs\)"):
+        layer(sn.ones((1, 2)))
     with layer.register_full_backward_hook(lambda m, gi, go: (None, None)):
         y = layer(sn.ones((1, 2), requires_grad=True))
         with pytest.raises(sn.GradError, match="2 gradients where 1"):

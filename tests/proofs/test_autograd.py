@@ -186,7 +186,9 @@ def test_a_hook_belongs_to_one_result_of_an_op() -> None:
 
 def test_hook_errors() -> None:
     w = leaf(1, 2)
-    with pytest.raises(sn.GradError, match=r"\[register_hook\] the tensor of shape \(2,\) requires no"):
+    with pytest.raises(
+        sn.GradError, match=r"\[register_hook\] the tensor of shape \(2,\) requires no"
+    ):
         sn.ones(2).register_hook(lambda g: g)
     with pytest.raises(sn.InvalidType, match="the hook is int 3; a function is required"):
         w.register_hook(3)

@@ -131,8 +131,12 @@ def test_in_every_transform():
     def f(x, w):
         return (sn.tanh(x @ w) * x).sum()
 
-    g = lambda x, w: sn.checkpoint(f, x, w)
-    closed = lambda x, w: sn.checkpoint(lambda x: f(x, w), x)
+    def g(x, w):
+        return sn.checkpoint(f, x, w)
+
+    def closed(x, w):
+        return sn.checkpoint(lambda x: f(x, w), x)
+
     for use in (
         lambda f: sn.grad(f, argnums=(0, 1))(x[0], w),
         lambda f: sn.jacrev(f)(x[0], w),
@@ -171,7 +175,10 @@ def test_structures_other_arguments_and_results():
 
 def test_without_gradients_it_is_a_call():
     calls = []
-    f = lambda x: calls.append(1) or x * 2
+
+    def f(x):
+        return calls.append(1) or x * 2
+
     with sn.no_grad():
         assert sn.checkpoint(f, sn.ones(2, requires_grad=True)).tolist() == [2.0, 2.0]
     assert not sn.checkpoint(f, sn.ones(2)).requires_grad
