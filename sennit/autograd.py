@@ -304,6 +304,20 @@ class FunctionContext:
         What was saved, as it was then.
     needs_input_grad : tuple of bool
         For each argument of `forward`, whether its gradient is wanted.
+
+    Examples
+    --------
+    >>> class Double(sn.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         assert isinstance(ctx, sn.autograd.FunctionContext)
+    ...         return x * 2
+    ...
+    ...     @staticmethod
+    ...     def backward(ctx, g):
+    ...         return g * 2 if ctx.needs_input_grad[0] else None
+    >>> sn.grad(Double.apply)(sn.tensor(1.0)).item()
+    2.0
     """
 
     saved_tensors: tuple[Any, ...]

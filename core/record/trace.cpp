@@ -101,7 +101,7 @@ public:
 private:
     Batched value(const Tensor& t) const {
         const ValueId id = trace_.id_of(t);
-        return id == kNone ? Batched{t, false} : values_[id];
+        return id == kNone ? Batched{trace_.without_relays(t), false} : values_[id];
     }
     void find_needed(std::span<const Tensor> outputs);
     void call(NodeId id);

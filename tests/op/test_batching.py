@@ -149,3 +149,37 @@ def test_gradients_of_examples_equal_a_loop(row, full):
                 moved = sn.moveaxis(total[j], dims[i], 0)
                 for k in range(SIZE):
                     assert bits(moved[k]) == bits(want[k][j]), f"{note}: grad(vmap), {j}"
+
+
+@pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"window": 2}, {"enable_gqa": True}])
+@pytest.mark.parametrize("masked", [None, "bool", "float"])
+@pytest.mark.parametrize(
+    "dims", [(0, 0, 0, 0), (0, None, None, None), (None, 1, 2, None), (None, None, None, 0)]
+)
+def test_attention(options, masked, dims):
+    rng = np.random.default_rng(0)
+    heads = 4 if "enable_gqa" in options else 2
+    shapes = [(heads, 5, 4), (2, 6, 4), (2, 6, 3)]
+
+    def draw(shape):
+        return rng.standard_normal(shape).astype(np.float32)
+
+    args = [[draw(s) for s in shapes] for _ in range(SIZE)]
+    if masked:
+        for a in args:
+            a.append(draw((heads, 5, 6)) if masked == "float" else draw((5, 6)) > -0.5)
+    dims = dims[: len(args[0])]
+    if set(dims) == {None}:
+        return
+
+    def attend(q, k, v, mask=None):
+        return sn.scaled_dot_product_attention(q, k, v, mask, **options)
+
+    wanted = (0, 1, 2, 3) if masked == "float" else (0, 1, 2)
+    gradient = sn.grad(lambda *ts: (attend(*ts) ** 2).sum(), argnums=wanted)
+    got = sn.vmap(attend, in_dims=dims)(*batched(args, dims))
+    each = sn.vmap(gradient, in_dims=dims)(*batched(args, dims))
+    for k in range(SIZE):
+        assert bits(got[k]) == bits(attend(*alone(args, dims, k)))
+        for a, b in zip(each, gradient(*alone(args, dims, k))):
+            assert bits(a[k]) == bits(b)
