@@ -15,9 +15,7 @@ struct BatchCall {
     std::span<Tensor> out;  // to fill, with the batch in dimension 0
 
     int rank(size_t i) const { return in[i].rank() - (batched[i] ? 1 : 0); }  // of one example
-    DimSpan shape(size_t i) const {
-        return DimSpan(in[i].shape()).subspan(batched[i] ? 1 : 0);
-    }
+    DimSpan shape(size_t i) const { return DimSpan(in[i].shape()).subspan(batched[i] ? 1 : 0); }
     bool any_batched(size_t from, size_t to) const {
         for (size_t i = from; i < to && i < in.size(); ++i)
             if (batched[i]) return true;

@@ -158,8 +158,8 @@ bool batch_nd(BatchCall& c) {
     }
     indices.insert(indices.begin(), c.numbers(c.rank(first)));
     const Tensor x = c.spread(0);
-    c.out[0] = first == 1 ? gather_nd(x, indices)
-                          : scatter_nd(x, indices, c.spread(1), c.attrs.b(0));
+    c.out[0] =
+        first == 1 ? gather_nd(x, indices) : scatter_nd(x, indices, c.spread(1), c.attrs.b(0));
     return true;
 }
 

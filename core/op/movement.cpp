@@ -13,6 +13,7 @@
 namespace sn {
 
 void register_movement_functions();
+void register_barrier();
 
 namespace {
 
@@ -147,12 +148,6 @@ bool batch_full(BatchCall& c) {
     ones[0] = c.size;
     c.out[0] = expand(reshape(reshape(value, flat), ones), with_front(c.size, shape));
     return true;
-}
-
-bool batch_barrier(BatchCall& c) {
-    std::vector<Tensor> in(c.in.begin(), c.in.end());
-    in[0] = c.spread(0);
-    return c.call(in, {});
 }
 
 Tensor zeros_of(const Meta& meta) { return full(meta.shape, 0, meta.dtype, meta.device); }
@@ -330,15 +325,35 @@ Tensor pad(const Tensor& x, DimSpan low, DimSpan high, const Tensor& value) {
 
 Tensor pad_mode(const Tensor& x, DimSpan low, DimSpan high, std::string_view mode) {
     Tensor out = x;
-    for (int axis = 0; axis < x.rank(); ++axis) {
-        const int64_t n = x.size(axis), lo = low[axis], hi = high[axis];
-        if (lo == 0 && hi == 0) continue;
-        const int64_t most = mode == "reflect" ? n - 1 : mode == "circular" ? n : INT64_MAX;
-        if (lo < 0 || hi < 0 || lo > most || hi > most || n == 0) {
+    // Negative widths crop: before a circle is closed, and after reflected or repeated elements
+    // have been added, as in PyTorch.
+    const bool crop_first = mode == "circular";
+    const auto crop = [&](int axis) {
+        const int64_t lo = std::max<int64_t>(-low[axis], 0), hi = std::max<int64_t>(-high[axis], 0);
+        if (lo == 0 && hi == 0) return;
+        if (lo + hi > out.size(axis)) {
             fail(ErrorKind::kShape, "pad",
-                 "widths (%lld, %lld) of axis %d do not fit mode '%.*s' with size %lld; they must "
-                 "be between 0 and %lld; use mode='constant' for others",
-                 ll(lo), ll(hi), axis, static_cast<int>(mode.size()), mode.data(), ll(n), ll(most));
+                 "widths (%lld, %lld) of axis %d crop more than its size %lld; negative widths "
+                 "must leave 0 or more elements",
+                 ll(low[axis]), ll(high[axis]), axis, ll(x.size(axis)));
+        }
+        out = narrow(out, axis, lo, out.size(axis) - lo - hi);
+    };
+    for (int axis = 0; axis < x.rank(); ++axis) {
+        if (crop_first) crop(axis);
+        const int64_t n = out.size(axis);
+        const int64_t lo = std::max<int64_t>(low[axis], 0), hi = std::max<int64_t>(high[axis], 0);
+        if (lo == 0 && hi == 0) {
+            if (!crop_first) crop(axis);
+            continue;
+        }
+        const int64_t most = mode == "reflect" ? n - 1 : mode == "circular" ? n : INT64_MAX;
+        if (lo > most || hi > most || n == 0) {
+            fail(ErrorKind::kShape, "pad",
+                 "widths (%lld, %lld) of axis %d do not fit mode '%.*s' with size %lld; at most "
+                 "%lld elements can be added on a side; use mode='constant' for others",
+                 ll(lo), ll(hi), axis, static_cast<int>(mode.size()), mode.data(), ll(n),
+                 ll(n == 0 ? 0 : most));
         }
         std::vector<Tensor> parts;
         const int64_t axes[1] = {axis};
@@ -365,6 +380,7 @@ Tensor pad_mode(const Tensor& x, DimSpan low, DimSpan high, std::string_view mod
                 parts.push_back(edge(n - 1, hi));
         }
         out = concat(parts, axis);
+        if (!crop_first) crop(axis);
     }
     return out;
 }
@@ -456,15 +472,6 @@ Tensor contiguous(const Tensor& x) {
 Tensor clone(const Tensor& x) {
     static const OpId id = find_op("contiguous");
     return x.is_scalar() ? full({}, x, x.dtype(), x.device()) : record(id, {x});
-}
-
-Tensor barrier(const Tensor& x, std::span<const Tensor> after) {
-    static const OpId id = find_op("barrier");
-    if (x.is_scalar()) return x;
-    std::vector<Tensor> in{x};
-    for (const Tensor& t : after)
-        if (!t.is_scalar()) in.push_back(t.detach());
-    return record(id, in);
 }
 
 Tensor alias(const Tensor& x) {
@@ -719,23 +726,6 @@ void register_movement_ops() {
         .layout = Layout::kAny,
     });
     register_op({
-        .name = "barrier",
-        .n_in = -1,
-        .doc = "x, of which nothing is known before the other operands are there: what is computed "
-               "from the result is not merged with what is computed from x, and runs after them.",
-        .infer = [](InferCall& c) { c.out[0] = *c.in[0]; },
-        .grad = [](GradCall& c) { c.set(0, c.grad()); },
-        .batch = batch_barrier,
-        .view =
-            [](ViewCall& c) {
-                c.strides = Dims(c.in_strides);
-                return true;
-            },
-        .layout = Layout::kAny,
-        .pure = false,
-        .barrier = true,
-    });
-    register_op({
         .name = "full",
         .schema = "shape:ints dtype:dtype device:int",
         .doc = "One number (operand 0) in every element.",
@@ -775,6 +765,7 @@ void register_movement_ops() {
                 c.out[0] = {Dims{c.attrs.i(0)}, c.attrs.dtype(2), attr_device(c.attrs.i(3))};
             },
     });
+    register_barrier();
     register_movement_functions();
 }
 

@@ -119,9 +119,9 @@ struct OpDef {
     bool epilogue = false;       // the kernel runs a tile program on its result while in cache
     bool checks_values = false;  // may fail on values (bad index): ordered before writes in place
     bool pure = true;            // false: never merged by CSE (random state, effects)
-    bool draws = false;        // random, where the last operand is a scalar: the number of the draw
-    bool barrier = false;      // a view that waits for its other operands
-    int inplace_in = -1;         // this input's buffer may become the first output's
+    bool draws = false;    // random, where the last operand is a scalar: the number of the draw
+    bool barrier = false;  // a view that waits for its other operands
+    int inplace_in = -1;   // this input's buffer may become the first output's
     // Derived at registration.
     OpId id = 0;
     std::vector<AttrType> attr_types = {};

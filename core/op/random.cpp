@@ -20,7 +20,8 @@ namespace {
 
 RandomState generator;  // guarded by the record lock, like everything that records
 
-Tensor draw(const char* op, OpId id, const Tensor& a, const Tensor& b, DimSpan shape, DType dtype, Device device) {
+Tensor draw(const char* op, OpId id, const Tensor& a, const Tensor& b, DimSpan shape, DType dtype,
+            Device device) {
     const int64_t number = next_draw(op);
     return record(id, {a, b, Tensor(static_cast<int64_t>(generator.seed)), Tensor(number)},
                   Attrs().ints(shape).dtype(dtype).i(device.backend << 8 | device.index));
@@ -199,8 +200,7 @@ Tensor dropout(const Tensor& x, const Tensor& p) {
     const int64_t number = next_draw("dropout");
     // The probability stays a float64: as a float32 it would change which elements are kept.
     const Tensor mask = record(
-        id,
-        {Tensor(rate), Tensor(static_cast<int64_t>(generator.seed)), Tensor(number)},
+        id, {Tensor(rate), Tensor(static_cast<int64_t>(generator.seed)), Tensor(number)},
         Attrs().ints(x.shape()).dtype(DType::kBool).i(x.device().backend << 8 | x.device().index));
     return where(mask, x * Tensor(rate < 1 ? 1 / (1 - rate) : 0.0), 0.0);
 }

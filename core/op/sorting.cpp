@@ -478,9 +478,7 @@ void register_sorting_ops() {
                 c.out[0].dtype = DType::kI64;
             },
         .batch =
-            [](BatchCall& c) {
-                return !c.batched[0] && c.call({c.in[0], c.in[1]}, same_attrs(c));
-            },
+            [](BatchCall& c) { return !c.batched[0] && c.call({c.in[0], c.in[1]}, same_attrs(c)); },
     });
     register_sorting_functions();
 }

@@ -75,9 +75,7 @@ thread_local ThreadWindow thread_window;
 
 }  // namespace
 
-Recorder& Recorder::current() {
-    return scoped ? *scoped : window();
-}
+Recorder& Recorder::current() { return scoped ? *scoped : window(); }
 
 Recorder& Recorder::window() {
     if (!thread_window.window) thread_window.window = new Recorder;
@@ -155,8 +153,8 @@ ValueId Recorder::bind(const Tensor& tensor, DType scalar_dtype) {
         return id;
     }
     const bool pending = v->kind == ValueState::kPending;
-    if (pending && (!v->recorder ||
-                    (kind_ == Kind::kWindow && v->recorder->kind_ == Kind::kTrace))) {
+    if (pending &&
+        (!v->recorder || (kind_ == Kind::kWindow && v->recorder->kind_ == Kind::kTrace))) {
         fail(ErrorKind::kValue, "trace",
              "a tensor of shape %s that was made inside of a traced function (sn.vmap, sn.jacfwd "
              "...) is used after the function has ended; return it from the function instead of "

@@ -282,6 +282,7 @@ void Walk::visit(GradNode* node) {
     const OpDef& def = op_def(node->op);
     GradCall call{*node, out_grads, in_grads, AttrView(def.attr_types, node->attrs)};
     SiteScope site(node->site);
+    const NumberDevice numbers(node->outputs[0].meta.device);
     const bool custom = node->extra && (node->extra->backward || node->extra->name);
     const struct Name {
         const char* before = gradient_op;
