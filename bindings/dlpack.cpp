@@ -4,6 +4,7 @@
 #include "op/api.h"
 #include "py.h"
 #include "record/read.h"
+#include "record/trace.h"
 
 namespace sn::py {
 
@@ -158,6 +159,7 @@ PyObject* to_dlpack(PyObject* o, PyObject* max_version, PyObject* copy) {
     // Without versions there is no read-only flag: the other side gets memory of its own.
     const bool copied = major < 1 || copy == Py_True;
     if (copied) t = clone(t);
+    t = readable(t);
     wait_ready(t);
     auto* context = new Context;
     if (major >= 1) {

@@ -8,6 +8,7 @@
 #include "record/read.h"
 #include "record/recorder.h"
 #include "record/tape.h"
+#include "record/trace.h"
 #include "tensor_type.h"
 
 namespace sn::py {
@@ -170,7 +171,7 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
              "cannot follow; use x.detach()",
              format_shape(get(self).shape()).c_str());
     }
-    Tensor t = get(self).detach();
+    Tensor t = readable(get(self));
     wait_ready(t);
     if (!backend(t.device()).host_visible()) t = copy_to_device(t, Device{});
     if ((flags & PyBUF_STRIDES) != PyBUF_STRIDES && !is_contiguous(t.shape(), t.value()->strides)) {

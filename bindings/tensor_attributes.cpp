@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "op/api.h"
 #include "record/tape.h"
+#include "record/trace.h"
 #include "tensor_type.h"
 
 namespace sn::py {
@@ -114,7 +115,11 @@ PyObject* get_matrix_transposed(PyObject* self, void*) {
 }
 
 // `data`: the value without its history; assigning it replaces the value (a parameter stays one).
-PyObject* get_data(PyObject* self, void*) { return wrap(get(self).detach()); }
+PyObject* get_data(PyObject* self, void*) {
+    SN_PY_TRY
+    return wrap(detached(get(self)));
+    SN_PY_CATCH(nullptr)
+}
 int set_data(PyObject* self, PyObject* value, void*) {
     SN_PY_TRY
     const Tensor& t = get(self);

@@ -3,6 +3,7 @@
 // are added by functions.cpp.
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "backend/backend.h"
 #include "base/error.h"
@@ -11,6 +12,7 @@
 #include "record/read.h"
 #include "record/recorder.h"
 #include "record/tape.h"
+#include "record/trace.h"
 #include "tensor_type.h"
 
 namespace sn::py {
@@ -22,8 +24,70 @@ const Tensor& get(PyObject* o) {
     return p->cell ? read(*p->cell) : p->tensor;
 }
 
+namespace {
+
+thread_local Writes* watching = nullptr;
+
+// What a write through this handle changes: the base of a view.
+Tensor& base_of(PyTensor* p) {
+    if (!p->cell) return p->tensor;
+    Cell* root = p->cell.get();
+    while (root->base) root = root->base.get();
+    return root->current;
+}
+
+void check_traced(PyTensor* p) {
+    const Trace* trace = current_trace();
+    const Tensor& base = base_of(p);
+    if (!trace || trace_of(base) == trace || base.is_scalar()) return;
+    fail(ErrorKind::kValue, "in place",
+         "a tensor of shape %s that was made outside of a traced function (sn.vmap, sn.jacfwd ...) "
+         "is written in place inside of it; a traced function may change only what it made; work "
+         "on a copy (x.clone()) and return it; state such as the running statistics of batch norm "
+         "is an argument (sn.functional_call), or not updated (model.eval())",
+         format_shape(base.shape()).c_str());
+}
+
+}  // namespace
+
+Writes* watch_writes(Writes* writes) { return std::exchange(watching, writes); }
+
+void Writes::note(PyObject* o) {
+    PyTensor* p = as_py(o);
+    Tensor& base = base_of(p);
+    Cell* root = nullptr;
+    for (Cell* c = p->cell.get(); c; c = c->base.get()) root = c;
+    for (const Write& w : list)
+        if (w.handle == o || (root && w.root.get() == root)) return;
+    list.push_back({Py_NewRef(o), Ref<Cell>(root), base});
+}
+
+void Writes::undo() {
+    for (Write& w : list) {
+        PyTensor* p = as_py(w.handle);
+        std::swap(base_of(p), w.before);
+        for (Cell* c = p->cell.get(); c; c = c->base.get()) ++c->version;
+    }
+}
+
+void Writes::keep_outer(PyObject* results) {
+    std::erase_if(list, [&](const Write& w) {
+        bool inner = Py_REFCNT(w.handle) == 1;
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(results); ++i)
+            inner |= PyList_GET_ITEM(results, i) == w.handle;
+        if (inner) Py_DECREF(w.handle);
+        return inner;
+    });
+}
+
+Writes::~Writes() {
+    for (Write& w : list) Py_DECREF(w.handle);
+}
+
 void rebind(PyObject* o, Tensor value) {
     PyTensor* p = as_py(o);
+    check_traced(p);
+    if (watching) watching->note(o);
     if (p->cell)
         write(*p->cell, std::move(value));
     else
@@ -282,7 +346,11 @@ int truth(PyObject* self) {
 
 // ---- methods
 
-PyObject* detach(PyObject* self, PyObject*) { return wrap(get(self).detach()); }
+PyObject* detach(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    return wrap(detached(get(self)));
+    SN_PY_CATCH(nullptr)
+}
 PyObject* numpy(PyObject* self, PyObject*) {
     SN_PY_TRY
     service();
@@ -471,28 +539,34 @@ PyObject* to(PyObject* self, PyObject* args, PyObject* keywords) {
 PyObject* register_hook(PyObject* self, PyObject* hook) {
     SN_PY_TRY
     const Tensor& t = get(self);
-    if (!t.node() || !t.node()->leaf) {
+    if (!t.node()) {
         fail(ErrorKind::kGrad, "register_hook",
-             "gradient hooks belong to leaves that require a gradient");
+             "the tensor of shape %s requires no gradient, so that no hook could be called; set "
+             "requires_grad=True on it, or on what it is computed from",
+             format_shape(t.shape()).c_str());
     }
-    std::shared_ptr<PyObject> held(Py_NewRef(hook), [](PyObject* o) { Py_DECREF(o); });
-    t.node()->extra->hooks.push_back([held](const Tensor& g) -> Tensor {
-        PyObject* argument = wrap(g);
-        PyObject* result = PyObject_CallOneArg(held.get(), argument);
-        Py_DECREF(argument);
-        if (!result) raise_python();
-        Tensor changed;
-        if (result != Py_None) changed = to_tensor("hook", "result", result);
-        Py_DECREF(result);
-        return changed;
-    });
-    Py_RETURN_NONE;
+    if (!PyCallable_Check(hook)) {
+        fail(ErrorKind::kType, "register_hook", "the hook is %s; a function is required",
+             type_name(hook).c_str());
+    }
+    const std::shared_ptr<PyObject> held = hold(hook);
+    return wrap_hook(add_hook(t, {[held](const Tensor& g) -> Tensor {
+                                  PyObject* argument = wrap(g);
+                                  PyObject* result = PyObject_CallOneArg(held.get(), argument);
+                                  Py_DECREF(argument);
+                                  if (!result) raise_python();
+                                  Tensor changed;
+                                  if (result != Py_None)
+                                      changed = to_tensor("register_hook", "result", result);
+                                  Py_DECREF(result);
+                                  return changed;
+                              }}));
     SN_PY_CATCH(nullptr)
 }
 
 PyObject* strides_method(PyObject* self, PyObject*) {
     SN_PY_TRY
-    const Tensor t = get(self).detach();
+    const Tensor t = readable(get(self));
     materialize(t);
     return from_shape(t.value()->strides);
     SN_PY_CATCH(nullptr)
@@ -548,7 +622,7 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     Tensor t =
         array_like(data, dtype != Py_None ? &d : nullptr, device != Py_None ? &where : nullptr, -1);
     PyTensor* p = allocate(type);
-    p->tensor = t.detach();
+    p->tensor = lifted(t.detach());
     PyObject* o = reinterpret_cast<PyObject*>(p);
     if (requires_grad) {
         try {
@@ -584,7 +658,9 @@ PyMethodDef methods[] = {
     {"to", SN_KEYWORDS(to), METH_VARARGS | METH_KEYWORDS,
      "Converts to a dtype, a device, or both."},
     {"register_hook", register_hook, METH_O,
-     "Calls a function on the gradient before it is accumulated."},
+     "register_hook(hook)\n\nCalls ``hook(gradient)`` whenever the gradient of this tensor has "
+     "been computed; a tensor that it returns replaces the gradient. Returns a handle, whose "
+     "remove() takes the hook away. Hooks run in the order in which they were added."},
     {"stride", strides_method, METH_NOARGS, "Strides in elements."},
     {"__array__", SN_KEYWORDS(array), METH_VARARGS | METH_KEYWORDS, "As a NumPy array."},
     {"__dlpack__", SN_KEYWORDS(dlpack), METH_VARARGS | METH_KEYWORDS, "As a DLPack capsule."},

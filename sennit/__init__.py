@@ -40,6 +40,16 @@ _LAZY_NAMES = {
     "ProfileEvent": "_profile",
     "set_num_threads": "_tools",
     "num_threads": "_tools",
+    "vmap": "_transforms",
+    "vjp": "_transforms",
+    "jvp": "_transforms",
+    "jacrev": "_transforms",
+    "jacfwd": "_transforms",
+    "hessian": "_transforms",
+    "checkpoint": "_checkpoint",
+    "checkpoint_sequential": "_checkpoint",
+    "functional_call": "_stateless",
+    "stack_module_state": "_stateless",
 }
 
 __all__ = [  # noqa: PLE0604

@@ -333,11 +333,15 @@ from ._api import vstack as vstack
 from ._api import where as where
 from ._api import zeros as zeros
 from ._api import zeros_like as zeros_like
+from ._checkpoint import checkpoint as checkpoint
+from ._checkpoint import checkpoint_sequential as checkpoint_sequential
 from ._files import load as load
 from ._files import save as save
 from ._profile import Profile as Profile
 from ._profile import ProfileEvent as ProfileEvent
 from ._profile import profile as profile
+from ._stateless import functional_call as functional_call
+from ._stateless import stack_module_state as stack_module_state
 from ._summary import summary as summary
 from ._tools import config as config
 from ._tools import device_count as device_count
@@ -347,6 +351,12 @@ from ._tools import memory as memory
 from ._tools import num_threads as num_threads
 from ._tools import set_num_threads as set_num_threads
 from ._tools import synchronize as synchronize
+from ._transforms import hessian as hessian
+from ._transforms import jacfwd as jacfwd
+from ._transforms import jacrev as jacrev
+from ._transforms import jvp as jvp
+from ._transforms import vjp as vjp
+from ._transforms import vmap as vmap
 from .autograd import Function as Function
 from .autograd import enable_grad as enable_grad
 from .autograd import grad as grad
@@ -440,6 +450,8 @@ __all__ = [
     "broadcast_to",
     "cat",
     "ceil",
+    "checkpoint",
+    "checkpoint_sequential",
     "chunk",
     "clamp",
     "clip",
@@ -511,6 +523,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "functional_call",
     "gather",
     "gather_nd",
     "ge",
@@ -526,6 +539,7 @@ __all__ = [
     "gt",
     "hardsigmoid",
     "hardswish",
+    "hessian",
     "hstack",
     "huber_loss",
     "hypot",
@@ -544,6 +558,9 @@ __all__ = [
     "isfinite",
     "isinf",
     "isnan",
+    "jacfwd",
+    "jacrev",
+    "jvp",
     "kl_div",
     "l1_loss",
     "layer_norm",
@@ -667,6 +684,7 @@ __all__ = [
     "square",
     "squeeze",
     "stack",
+    "stack_module_state",
     "std",
     "sub",
     "subtract",
@@ -711,6 +729,8 @@ __all__ = [
     "vector_norm",
     "view",
     "viz",
+    "vjp",
+    "vmap",
     "vstack",
     "where",
     "zeros",

@@ -141,7 +141,7 @@ METHODS = {
     "assign_": "(self, value: Tensor, /) -> Self",
     "to": "(self, *args: DTypeLike | Tensor | _bool | None, "
     "**kwargs: DTypeLike | DeviceLike | _bool | None) -> Tensor",
-    "register_hook": "(self, hook: Callable[[Tensor], Tensor | None], /) -> None",
+    "register_hook": "(self, hook: Callable[[Tensor], Tensor | None], /) -> HookHandle",
     "stride": "(self) -> tuple[_int, ...]",
     "__array__": "(self, dtype: Any = None, copy: _bool | None = None) -> npt.NDArray[Any]",
     "__dlpack__": "(self, *, stream: Any = None, max_version: tuple[_int, _int] | None = None, "
@@ -173,11 +173,26 @@ PRIVATE = {
     "grad_enabled": "() -> _bool",
     "set_grad_enabled": "(on: _bool, /) -> None",
     "gradients": "(outputs: Sequence[Tensor], inputs: Sequence[Tensor], "
-    "gradients: Sequence[Tensor] | None, create_graph: _bool) -> list[Tensor | None]",
+    "gradients: Sequence[Tensor | None] | None, create_graph: _bool | None, "
+    "stop: _bool = False, own: Sequence[Tensor] = ...) -> list[Any]",
     "make_leaf": "(x: Tensor, /) -> Tensor",
     "make_relay": "(x: Tensor, /) -> Tensor",
     "custom_function": "(inputs: Sequence[Tensor], outputs: Sequence[Tensor], "
-    "backward: Callable[..., Sequence[Tensor | None]], name: _str, /) -> list[Tensor]",
+    "backward: Callable[..., Sequence[Any]], name: _str, saved: Sequence[Tensor], "
+    "rewrap: Callable[..., Sequence[Tensor]] | None, first: _int) -> list[Tensor]",
+    "tracing": "() -> _bool",
+    "traced_nodes": "() -> _int",
+    "call_batched": "(function: Callable[[list[Tensor]], Sequence[Tensor]], "
+    "tensors: Sequence[Tensor], batched: Sequence[_bool], size: _int, randomness: _str, /) "
+    "-> tuple[list[Tensor], list[_bool]]",
+    "tape_mark": "() -> _int",
+    "tape_boundary": "(roots: Sequence[Tensor], mark: _int, /) -> list[Tensor]",
+    "same_place": "(a: Tensor, b: Tensor, /) -> _bool",
+    "differentiable": "(tensors: Sequence[Tensor], leaves: Sequence[Tensor], /) -> _bool",
+    "settled": "(x: Tensor, leaves: Sequence[Tensor], /) -> Tensor",
+    "barrier": "(x: Tensor, after: Sequence[Tensor], /) -> Tensor",
+    "random_state": "() -> tuple[_int, _int]",
+    "set_random_state": "(seed: _int, counter: _int, /) -> None",
     "release_consumed": "() -> None",
     "flush": "() -> None",
     "synchronize": "() -> None",
@@ -216,6 +231,21 @@ PRIVATE = {
     "stop_trace": "() -> list[tuple[_str, _str, _str, _int, _int, _str]]",
     "detect_nan": "() -> _bool",
     "set_detect_nan": "(on: _bool, /) -> None",
+}
+
+
+# Classes of _core beside the tensor.
+CLASSES = {
+    "HookHandle": {
+        "remove": "(self) -> None",
+        "__enter__": "(self) -> Self",
+        "__exit__": "(self, *args: object) -> None",
+    },
+    "Writes": {
+        "call": "(self, function: Callable[[], Any], /) -> Any",
+        "undo": "(self) -> None",
+        "keep_outer": "(self, results: list[Tensor], /) -> None",
+    },
 }
 
 
@@ -394,7 +424,7 @@ def core_stub(core: Any) -> str:
     dtypes = [n for n in names if isinstance(getattr(core, n), core.dtype)]
     parts += [f"{name}: dtype\n" for name in dtypes]
     parts.append("\n")
-    known = {"Tensor", "dtype", "functions", "Function", *errors, *dtypes}
+    known = {"Tensor", "dtype", "functions", "Function", *CLASSES, *errors, *dtypes}
     plain = [n for n in names if n not in known]
     missing, extra = set(plain) - set(PRIVATE), set(PRIVATE) - set(plain)
     if missing or extra:
@@ -403,6 +433,10 @@ def core_stub(core: Any) -> str:
             f"function: {sorted(extra)}"
         )
     parts += [definition(n, s) for n, s in PRIVATE.items() if n in plain]
+    for name, members in CLASSES.items():
+        parts.append(f"class {name}:\n")
+        parts += [definition(n, s, "", "    ") for n, s in members.items()]
+        parts.append("\n")
     text = tidy(parts)
     typing = "from typing import Any, Self, SupportsIndex, TypeAlias, overload"
     return text.replace("from typing import Any, SupportsIndex, TypeAlias", typing)

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/families.h"
 #include "op/function.h"
 #include "op/op.h"
@@ -135,6 +136,7 @@ void register_elementwise(const char* name, int tile_op, GradFn grad, uint32_t s
     def.name = name;
     def.n_in = arity;
     def.doc = sentence;
+    def.batch = batch_elementwise;
     def.tile_op = tile_op;
     def.dtype_class = static_cast<uint8_t>(info.dtypes);
     def.result_rule = static_cast<uint8_t>(info.result);
@@ -239,6 +241,7 @@ void register_elementwise_ops() {
                  .doc = "Conversion to another dtype.",
                  .infer = infer_cast,
                  .grad = grad_cast,
+                 .batch = batch_elementwise,
                  .cast = true,
                  .layout = Layout::kAny});
     register_function(

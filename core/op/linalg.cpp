@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -63,6 +64,24 @@ void grad_matmul(GradCall& c) {
         c.set(1, matrices(turned(as_rows(x)), as_rows(g)));
     else
         c.set(1, matrices(turned(x), g));
+}
+
+// Matrices of one example are matrices of the batch; leading dimensions of the example keep their
+// places counted from the end.
+bool batch_matmul(BatchCall& c) {
+    if (c.batched[1] && c.rank(1) == 2 && c.rank(0) > 2) {
+        // A matrix that an example shares stays one product of all its rows, also in the gradient.
+        const Tensor& x = c.in[0];
+        Dims rows{numel(c.shape(0).first(c.rank(0) - 1)), x.size(-1)}, out(c.shape(0));
+        if (c.batched[0]) rows.insert(0, c.size);
+        c.call({reshape(x, rows), c.in[1]}, {});
+        out[c.rank(0) - 1] = c.in[1].size(-1);
+        out.insert(0, c.size);
+        c.out[0] = reshape(c.out[0], out);
+        return true;
+    }
+    const int rank = std::max(c.rank(0), c.rank(1));
+    return c.call({c.raised(0, rank), c.raised(1, rank)}, {});
 }
 
 [[noreturn]] void fail_scalar(const char* op, const Tensor& x, const Tensor& y) {
@@ -201,6 +220,7 @@ void register_linalg_ops() {
                  .infer = infer_matmul,
                  .grad = grad_matmul,
                  .saves = save_in(0) | save_in(1),
+                 .batch = batch_matmul,
                  .work = matmul_work,
                  .layout = Layout::kAny,
                  .epilogue = true});

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/rules.h"
 #include "record/read.h"
 #include "record/tape.h"
@@ -12,6 +13,7 @@
 namespace sn {
 
 void register_movement_functions();
+void register_barrier();
 
 namespace {
 
@@ -96,6 +98,56 @@ std::vector<Tensor> scalar_inputs(const GradCall& c, int from) {
     std::vector<Tensor> scalars;
     for (int i = from; i < c.n_in(); ++i) scalars.push_back(c.in(i));
     return scalars;
+}
+
+// ---- batching rules: the batch is one more dimension in front
+
+bool batch_reshape(BatchCall& c) {
+    const Dims shape = resolve_reshape(c.def.name, c.shape(0), c.attrs.ints(0));
+    return c.call({c.in[0]}, EditedAttrs(c).ints(0, with_front(c.size, shape)).get());
+}
+
+bool batch_permute(BatchCall& c) {
+    const Dims axes = with_front(0, next_axes(c.attrs.ints(0)));
+    return c.call({c.in[0]}, EditedAttrs(c).ints(0, axes).get());
+}
+
+bool batch_expand(BatchCall& c) {
+    const Dims shape = resolve_expand(c.def.name, c.shape(0), c.attrs.ints(0));
+    return c.call({c.raised(0, static_cast<int>(shape.size()))},
+                  EditedAttrs(c).ints(0, with_front(c.size, shape)).get());
+}
+
+// slice, and slice_update, whose operand 1 is the part.
+template <size_t starts>
+bool batch_region(BatchCall& c) {
+    if (c.any_batched(starts, c.in.size())) return false;
+    std::vector<Tensor> in{c.spread(0)};
+    if (starts == 2) in.push_back(c.raised(1, c.rank(0)));
+    in.push_back(int_scalar(0));
+    in.insert(in.end(), c.in.begin() + starts, c.in.end());
+    return c.call(in, EditedAttrs(c)
+                          .ints(0, with_front(c.size, c.attrs.ints(0)))
+                          .ints(1, with_front(1, c.attrs.ints(1)))
+                          .get());
+}
+
+bool batch_pad(BatchCall& c) {
+    if (c.batched[1]) return false;
+    return c.call(c.in, EditedAttrs(c)
+                            .ints(0, with_front(0, c.attrs.ints(0)))
+                            .ints(1, with_front(0, c.attrs.ints(1)))
+                            .get());
+}
+
+bool batch_full(BatchCall& c) {
+    const DimSpan shape = c.attrs.ints(0);
+    const Tensor value = cast(c.in[0], c.attrs.dtype(1));
+    const int64_t flat[] = {c.size};
+    Dims ones(shape.size() + 1, 1);
+    ones[0] = c.size;
+    c.out[0] = expand(reshape(reshape(value, flat), ones), with_front(c.size, shape));
+    return true;
 }
 
 Tensor zeros_of(const Meta& meta) { return full(meta.shape, 0, meta.dtype, meta.device); }
@@ -464,6 +516,7 @@ void register_movement_ops() {
                 c.out[0].dtype = c.in[0]->dtype;
             },
         .grad = [](GradCall& c) { c.set(0, reshape(c.grad(), c.in_meta(0).shape)); },
+        .batch = batch_reshape,
         .view =
             [](ViewCall& c) {
                 return reshape_strides(c.in->shape, c.in_strides, c.out->shape, &c.strides);
@@ -493,6 +546,7 @@ void register_movement_ops() {
             },
         .grad =
             [](GradCall& c) { c.set(0, permute(c.grad(), inverse_permutation(c.attrs.ints(0)))); },
+        .batch = batch_permute,
         .view =
             [](ViewCall& c) {
                 for (int64_t a : c.attrs.ints(0)) c.strides.push_back(c.in_strides[a]);
@@ -514,6 +568,7 @@ void register_movement_ops() {
                 c.out[0].dtype = c.in[0]->dtype;
             },
         .grad = [](GradCall& c) { c.set(0, c.grad()); },  // the walk sums to the input's shape
+        .batch = batch_expand,
         .view =
             [](ViewCall& c) {
                 c.strides = broadcast_strides(c.in->shape, c.in_strides, c.out->shape);
@@ -553,6 +608,7 @@ void register_movement_ops() {
                     all = zeros_of(c.in_meta(0));
                 c.set_total(0, slice_update(all, part, starts, sizes, steps));
             },
+        .batch = batch_region<1>,
         .view =
             [](ViewCall& c) {
                 const DimSpan steps = c.attrs.ints(1);
@@ -595,6 +651,7 @@ void register_movement_ops() {
                 if (c.needs(0)) c.set(0, slice_update(c.grad(), 0, starts, sizes, steps));
                 if (c.needs(1)) c.set(1, slice(c.grad(), starts, sizes, steps));
             },
+        .batch = batch_region<2>,
         .layout = Layout::kAny,
         .inplace_in = 0,
     });
@@ -634,6 +691,7 @@ void register_movement_ops() {
                     start += size;
                 }
             },
+        .batch = batch_axis<0>,
         .layout = Layout::kAny,
     });
     register_op({
@@ -662,6 +720,7 @@ void register_movement_ops() {
                 if (c.needs(0)) c.set(0, inner);
                 if (c.needs(1)) c.set(1, sum(c.grad(), {}, false) - sum(inner, {}, false));
             },
+        .batch = batch_pad,
         .layout = Layout::kAny,
     });
     register_op({
@@ -669,6 +728,7 @@ void register_movement_ops() {
         .doc = "The same elements in row-major order without gaps.",
         .infer = [](InferCall& c) { c.out[0] = *c.in[0]; },
         .grad = [](GradCall& c) { c.set(0, c.grad()); },
+        .batch = batch_leading,
         .layout = Layout::kAny,
     });
     register_op({
@@ -688,6 +748,7 @@ void register_movement_ops() {
                 }
             },
         .grad = [](GradCall& c) { c.set(0, sum(c.grad(), {}, false)); },
+        .batch = batch_full,
         .layout = Layout::kAny,
     });
     register_op({
@@ -710,6 +771,7 @@ void register_movement_ops() {
                 c.out[0] = {Dims{c.attrs.i(0)}, c.attrs.dtype(2), attr_device(c.attrs.i(3))};
             },
     });
+    register_barrier();
     register_movement_functions();
 }
 

@@ -34,7 +34,10 @@ Tensor unsqueeze(const Tensor& x, int64_t axis);
 Tensor transpose(const Tensor& x, int64_t a, int64_t b);
 Tensor moveaxis(const Tensor& x, DimSpan source, DimSpan destination);
 Tensor contiguous(const Tensor& x);
-Tensor clone(const Tensor& x);               // another value
+Tensor clone(const Tensor& x);  // another value
+// x itself for what is computed from it, but not merged with what else is computed from x, and not
+// before `after` is there: recomputation that must not be undone.
+Tensor barrier(const Tensor& x, std::span<const Tensor> after);
 Tensor alias(const Tensor& x);               // a view of all of x
 Tensor flip(const Tensor& x, DimSpan axes);  // axes empty: none
 Tensor roll(const Tensor& x, int64_t shift, int64_t axis);

@@ -51,6 +51,17 @@ using ViewFn = bool (*)(ViewCall&);
 using ViewUpdateFn = Tensor (*)(const Tensor& base, const Tensor& part,
                                 std::span<const Tensor> scalars, AttrView attrs);
 
+// What a random op means for each example of a batch (sn.vmap).
+enum class Randomness : uint8_t {
+    kError,      // it may not be called
+    kDifferent,  // every example draws numbers of its own
+    kSame,       // all examples share one draw
+};
+// Calls the op for a batch of examples at once, with ordinary ops, so that every example has the
+// bits that it has alone. False: no rule for these operands; the examples are called one by one.
+struct BatchCall;
+using BatchFn = bool (*)(BatchCall&);
+
 // Multiply-adds of a call, for ops that these and not memory keep busy.
 struct WorkCall {
     const Meta* const* in;
@@ -90,6 +101,7 @@ struct OpDef {
     GradFn grad = nullptr;
     uint32_t saves = 0;  // what the gradient reads: save_in(i) | save_out(i)
     LowerFn lower = nullptr;
+    BatchFn batch = nullptr;
     WorkFn work = nullptr;
     ViewFn view = nullptr;
     ViewUpdateFn view_update = nullptr;
@@ -108,7 +120,9 @@ struct OpDef {
     bool epilogue = false;       // the kernel runs a tile program on its result while in cache
     bool checks_values = false;  // may fail on values (bad index): ordered before writes in place
     bool pure = true;            // false: never merged by CSE (random state, effects)
-    int inplace_in = -1;         // this input's buffer may become the first output's
+    bool draws = false;    // random, where the last operand is a scalar: the number of the draw
+    bool barrier = false;  // a view that waits for its other operands
+    int inplace_in = -1;   // this input's buffer may become the first output's
     // Derived at registration.
     OpId id = 0;
     std::vector<AttrType> attr_types = {};

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/conv.h"
 #include "op/function.h"
 #include "op/op.h"
@@ -91,6 +92,15 @@ void grad_avg_pool(GradCall& c) {
 void grad_avg_pool_grad(GradCall& c) {
     static const OpId id = find_op("avg_pool");
     c.set(0, record(id, {c.grad()}, average_attrs(c.attrs)));
+}
+
+// Images of all examples are one batch of images.
+bool batch_pool(BatchCall& c) {
+    std::vector<Tensor> in;
+    for (size_t i = 0; i < c.in.size(); ++i) in.push_back(joined_images(c.spread(i)));
+    c.call(in, same_attrs(c));
+    for (Tensor& y : c.out) y = split_images(y, c.size);
+    return true;
 }
 
 void check_pool(const char* const (&names)[3], const Tensor& x, const PoolGeometry& g) {
@@ -542,6 +552,7 @@ void register_pool_ops() {
                  .infer = infer_max_pool,
                  .grad = grad_max_pool,
                  .saves = save_out(1),
+                 .batch = batch_pool,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b1});
     register_op({.name = "max_pool_grad",
@@ -551,6 +562,7 @@ void register_pool_ops() {
                  .infer = infer_pool_grad<5>,
                  .grad = grad_max_pool_grad,
                  .saves = save_in(1),
+                 .batch = batch_pool,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b11});
     register_op({.name = "avg_pool",
@@ -558,6 +570,7 @@ void register_pool_ops() {
                  .doc = "Mean of each window.",
                  .infer = infer_avg_pool,
                  .grad = grad_avg_pool,
+                 .batch = batch_pool,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b1});
     register_op({.name = "avg_pool_grad",
@@ -565,6 +578,7 @@ void register_pool_ops() {
                  .doc = "The adjoint of avg_pool.",
                  .infer = infer_pool_grad<7>,
                  .grad = grad_avg_pool_grad,
+                 .batch = batch_pool,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b1});
     register_max_functions();

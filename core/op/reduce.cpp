@@ -5,6 +5,7 @@
 
 #include "backend/cpu/program.h"
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -634,6 +635,7 @@ void register_reduction(const char* name, ReduceKind kind, InferFn infer, GradFn
                  .infer = infer,
                  .grad = grad,
                  .saves = saves,
+                 .batch = batch_axes<0>,
                  .reduce_kind = static_cast<int>(kind),
                  .layout = Layout::kAny});
 }
@@ -647,6 +649,7 @@ void register_reduce_ops() {
                  .schema = kReduceSchema,
                  .doc = "Sum of bools or integers over axes, in 64 bits.",
                  .infer = infer_sum_wide,
+                 .batch = batch_axes<0>,
                  .layout = Layout::kAny});
     register_reduction("prod", ReduceKind::kProd, infer_reduce, grad_prod, x, "Product over axes.");
     register_reduction("max", ReduceKind::kMax, infer_extremum, grad_extremum, x | y,
@@ -662,11 +665,13 @@ void register_reduce_ops() {
                  .schema = "axis:int keepdims:bool",
                  .doc = "Position of the largest element along an axis.",
                  .infer = infer_arg,
+                 .batch = batch_axis<0>,
                  .layout = Layout::kAny});
     register_op({.name = "argmin",
                  .schema = "axis:int keepdims:bool",
                  .doc = "Position of the smallest element along an axis.",
                  .infer = infer_arg,
+                 .batch = batch_axis<0>,
                  .layout = Layout::kAny});
     register_op({.name = "logsumexp",
                  .schema = kReduceSchema,
@@ -674,21 +679,24 @@ void register_reduce_ops() {
                  .infer = infer_extremum,
                  .grad = grad_logsumexp,
                  .saves = x | y,
-                 .lower = lower_logsumexp});
+                 .lower = lower_logsumexp,
+                 .batch = batch_axes<0>});
     register_op({.name = "std",
                  .schema = "axes:ints keepdims:bool correction:float",
                  .doc = "Standard deviation over axes.",
                  .infer = infer_mean,
                  .grad = grad_std,
                  .saves = x | y,
-                 .lower = lower_std});
+                 .lower = lower_std,
+                 .batch = batch_axes<0>});
     register_op({.name = "norm2",
                  .schema = kReduceSchema,
                  .doc = "Euclidean norm over axes.",
                  .infer = infer_mean,
                  .grad = grad_norm2,
                  .saves = x | y,
-                 .lower = lower_norm2});
+                 .lower = lower_norm2,
+                 .batch = batch_axes<0>});
     register_basic_functions();
     register_order_functions();
     register_composite_functions();

@@ -5,6 +5,7 @@
 #include "op/sorting.h"
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -372,6 +373,7 @@ void register_sorting_ops() {
                 c.set(0, scatter(zero, argsort(c.in(0), axis, c.attrs.b(1)), c.grad(), axis));
             },
         .saves = save_in(0),
+        .batch = batch_axis<0>,
     });
     register_op({
         .name = "argsort",
@@ -382,6 +384,7 @@ void register_sorting_ops() {
                 c.out[0].shape = c.in[0]->shape;
                 c.out[0].dtype = DType::kI64;
             },
+        .batch = batch_axis<0>,
     });
     register_op({
         .name = "topk",
@@ -410,6 +413,7 @@ void register_sorting_ops() {
                 c.set(0, scatter(zero, c.out(1), c.grad(), c.attrs.i(1)));
             },
         .saves = save_out(1),
+        .batch = batch_axis<1>,
     });
     register_op({
         .name = "cumsum",
@@ -421,6 +425,7 @@ void register_sorting_ops() {
                 const int64_t axis = c.attrs.i(0);
                 c.set(0, flip_axis(cumsum(flip_axis(c.grad(), axis), axis), axis));
             },
+        .batch = batch_axis<0>,
     });
     register_op({
         .name = "cumprod",
@@ -435,6 +440,7 @@ void register_sorting_ops() {
                 c.set(0, shifted(c.out(0), 1, axis) * reverse_scan(c.in(0), c.grad(), axis));
             },
         .saves = save_in(0) | save_out(0),
+        .batch = batch_axis<0>,
     });
     register_op({
         .name = "linear_scan",
@@ -454,6 +460,7 @@ void register_sorting_ops() {
                 if (c.needs(1)) c.set(1, s);
             },
         .saves = save_in(0) | save_out(0),
+        .batch = batch_axis<0>,
     });
     register_op({
         .name = "searchsorted",
@@ -470,6 +477,8 @@ void register_sorting_ops() {
                 c.out[0].shape = c.in[1]->shape;
                 c.out[0].dtype = DType::kI64;
             },
+        .batch =
+            [](BatchCall& c) { return !c.batched[0] && c.call({c.in[0], c.in[1]}, same_attrs(c)); },
     });
     register_sorting_functions();
 }

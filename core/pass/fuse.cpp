@@ -37,6 +37,18 @@ private:
     };
 
     NodeId source(ValueId v) const;  // the computing node behind a value, or kNone
+    bool behind_barrier(ValueId v) const;
+    // The computing nodes that a reader of the value waits for, in turn: what barriers on the way
+    // to its source wait for too.
+    template <class F>
+    void each_source(ValueId v, F&& see) const {
+        if (const NodeId s = source(v); s != kNone) see(s);
+        for (NodeId n = g_.producer(v); n != kNone && p_.view[n];
+             n = g_.producer(g_.in(g_.nodes[n])[0])) {
+            if (!op_def(g_.nodes[n].op).barrier) continue;
+            for (ValueId u : g_.in(g_.nodes[n]).subspan(1)) each_source(u, see);
+        }
+    }
     uint32_t find(uint32_t draft) const {
         while (drafts_[draft].merged_into != kNone) draft = drafts_[draft].merged_into;
         return draft;
@@ -72,6 +84,13 @@ NodeId Fuser::source(ValueId v) const {
     NodeId n = g_.producer(v);
     while (n != kNone && p_.view[n]) n = g_.producer(g_.in(g_.nodes[n])[0]);
     return n;
+}
+
+bool Fuser::behind_barrier(ValueId v) const {
+    for (NodeId n = g_.producer(v); n != kNone && p_.view[n];
+         n = g_.producer(g_.in(g_.nodes[n])[0]))
+        if (op_def(g_.nodes[n].op).barrier) return true;
+    return false;
 }
 
 // Number of trailing dimensions that a reduction runs along, or 0 when it is of another kind or its
@@ -257,8 +276,7 @@ bool Fuser::cannot_join(const std::vector<uint32_t>& members, NodeId joining) {
         stack.push_back(d);
         ++visited;
     };
-    for (ValueId v : g_.in(g_.nodes[joining]))
-        if (source(v) != kNone) push(source(v));
+    for (ValueId v : g_.in(g_.nodes[joining])) each_source(v, push);
     for (uint32_t m : members)
         for (NodeId s : drafts_[m].sources) push(s);
     while (!stack.empty()) {
@@ -277,9 +295,9 @@ bool Fuser::cannot_join(const std::vector<uint32_t>& members, NodeId joining) {
 
 void Fuser::add_sources(Draft& d, NodeId id) const {
     for (ValueId v : g_.in(g_.nodes[id])) {
+        each_source(v, [&](NodeId s) { d.sources.push_back(s); });
         const NodeId behind = source(v);
         if (behind == kNone) continue;
-        d.sources.push_back(behind);
         if (g_.producer(v) != behind) d.viewed.push_back(behind);
     }
 }
@@ -287,9 +305,10 @@ void Fuser::add_sources(Draft& d, NodeId id) const {
 void Fuser::add_reader(NodeId id) {
     const uint32_t self = draft_of(id);
     for (ValueId v : g_.in(g_.nodes[id])) {
-        const NodeId behind = source(v);
-        const uint32_t d = behind == kNone ? kNone : draft_of(behind);
-        if (d != kNone && d != self) drafts_[d].readers.push_back(self);
+        each_source(v, [&](NodeId s) {
+            const uint32_t d = draft_of(s);
+            if (d != kNone && d != self) drafts_[d].readers.push_back(self);
+        });
     }
 }
 
@@ -360,7 +379,7 @@ void Fuser::place_elementwise(NodeId id) {
     const auto in = g_.in(n);
     for (size_t k = in.size(); k-- > 0;) {
         const NodeId behind = source(in[k]);
-        if (behind == kNone) continue;
+        if (behind == kNone || behind_barrier(in[k])) continue;
         const uint32_t d = draft_of(behind);
         if (d == kNone || std::find(members.begin(), members.end(), d) != members.end()) continue;
         if (g_.producer(in[k]) != behind && drafts_[d].group.anchor != behind) continue;
@@ -393,7 +412,7 @@ void Fuser::place_elementwise(NodeId id) {
 void Fuser::place_reduce(NodeId id) {
     const Node& n = g_.nodes[id];
     const NodeId behind = source(g_.in(n)[0]);
-    if (behind != kNone) {
+    if (behind != kNone && !behind_barrier(g_.in(n)[0])) {
         const uint32_t d = draft_of(behind);
         if (d != kNone && accepts_reduce(drafts_[d], id) && !is_full({}, d) &&
             !cannot_join({d}, id) && find_readers({d})) {

@@ -91,6 +91,28 @@ void record_cast(const Tensor& x, DType dtype, Tensor* out);
 
 bool detecting_nan = false;
 
+[[noreturn]] void fail_nan(const OpDef& def, const Dims& shape, const std::string& operands) {
+    constexpr const char* kAdvice =
+        "log or sqrt of a negative number, 0/0, inf - inf; sn.config.detect_nan = False turns this "
+        "check off";
+    const uint32_t site = current_site();  // in a gradient: the line of the forward op
+    try {
+        if (const char* op = gradient_of()) {
+            fail(ErrorKind::kNumeric, op,
+                 "the gradient of this operation contains NaN: its step %s gave one in a result of "
+                 "shape %s (operands of shapes %s); look at the operands there: %s",
+                 def.name, format_shape(shape).c_str(), operands.c_str(), kAdvice);
+        }
+        fail(ErrorKind::kNumeric, def.name,
+             "the result of shape %s contains NaN (operands of shapes %s); look at the operands "
+             "there: %s",
+             format_shape(shape).c_str(), operands.c_str(), kAdvice);
+    } catch (Error& error) {
+        error.set_site(site);
+        throw;
+    }
+}
+
 // Runs what has been recorded and looks at the results of this op.
 void look_for_nan(const OpDef& def, std::span<const Tensor> in, std::span<Tensor> out) {
     const struct Pause {
@@ -105,13 +127,7 @@ void look_for_nan(const OpDef& def, std::span<const Tensor> in, std::span<Tensor
         if (!*static_cast<const uint8_t*>(read_values(found, &keep))) continue;
         std::string shapes;
         for (const Tensor& i : in) shapes += (shapes.empty() ? "" : ", ") + format_shape(i.shape());
-        fail(ErrorKind::kNumeric, def.name,
-             "the result of shape %s contains NaN (operands of shapes %s); look at the operands "
-             "there: "
-             "log or sqrt of a negative number, 0/0, inf - inf; sn.config.detect_nan = False turns "
-             "this "
-             "check off",
-             format_shape(t.shape()).c_str(), shapes.c_str());
+        fail_nan(def, t.shape(), shapes);
     }
 }
 

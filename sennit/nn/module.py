@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, TypeVar
 from .. import _core
 from .._errors import error
 from ..autograd import no_grad
+from .hooks import call_with_hooks
 from .parameter import Buffer, Parameter, is_lazy
 
-__all__ = ["Handle", "LoadResult", "Module"]
+__all__ = ["Handle", "Hook", "LoadResult", "Module"]
 
 _enter = _core.enter_scope
 _leave = _core.leave_scope
@@ -42,20 +43,29 @@ class Handle:
     1.0
     """
 
-    def __init__(self, module: Module, hooks: str, number: int) -> None:
-        self._place = (module, hooks, number)
+    def __init__(self, module: Module, hook: Hook) -> None:
+        self._place = (module, hook)
 
     def remove(self) -> None:
         """Removes the hook; removing it twice does nothing."""
-        module, hooks, number = self._place
-        getattr(module, hooks).pop(number, None)
-        object.__setattr__(module, "_hooked", bool(module._pre_hooks or module._post_hooks))
+        module, hook = self._place
+        kept = tuple(h for h in module._hooks if h is not hook)
+        module.__dict__["_hooks"] = kept
 
     def __enter__(self) -> Handle:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.remove()
+
+
+class Hook(NamedTuple):
+    """A function that is called around `Module.forward`."""
+
+    kind: str  # "pre", "post", "backward pre" or "backward"
+    function: Callable[..., Any]
+    with_kwargs: bool = False
+    always_call: bool = False
 
 
 class Module:
@@ -88,12 +98,10 @@ class Module:
     training: bool
     # What errors and explanations call the module: its name in its parent, its class at the root.
     _name: str = "Module"
-    _hooked: bool
     # Registered attributes and what they are. The objects themselves are ordinary attributes, so
     # that reading `self.weight` costs what reading any attribute costs.
     _roles: dict[str, str]
-    _pre_hooks: dict[int, Callable[..., Any]]
-    _post_hooks: dict[int, Callable[..., Any]]
+    _hooks: tuple[Hook, ...]
     # Names of buffers that a state dict may lack, because older ones do, and older names of what a
     # state dict holds, with the newer ones.
     _optional_state: frozenset[str] = frozenset()
@@ -105,7 +113,7 @@ class Module:
 
     def __new__(cls, *_: Any, **__: Any) -> Any:
         self = super().__new__(cls)
-        self.__dict__.update(training=True, _hooked=False, _roles={}, _pre_hooks={}, _post_hooks={})
+        self.__dict__.update(training=True, _hooks=(), _roles={})
         return self
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -115,8 +123,8 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         before = _enter(self._name)
         try:
-            if self._hooked:
-                return self._call_with_hooks(args, kwargs)
+            if self._hooks:
+                return call_with_hooks(self, args, kwargs)
             return self.forward(*args, **kwargs)
         finally:
             _leave(before)
@@ -592,15 +600,23 @@ class Module:
 
     # ---- hooks
 
-    def _add_hook(self, hooks: str, hook: Callable[..., Any]) -> Handle:
-        table = self.__dict__[hooks]
-        number = max(table, default=-1) + 1
-        table[number] = hook
-        self.__dict__["_hooked"] = True
-        return Handle(self, hooks, number)
+    def _add_hook(self, hook: Hook, prepend: bool) -> Handle:
+        self.__dict__["_hooks"] = (hook, *self._hooks) if prepend else (*self._hooks, hook)
+        return Handle(self, hook)
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> Handle:
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> Handle:
         """Calls ``hook(module, args)`` before `forward`; what it returns replaces the arguments.
+
+        Parameters
+        ----------
+        hook : callable
+        prepend : bool
+            Whether it runs before the hooks that are there already.
+        with_kwargs : bool
+            Whether it is called as ``hook(module, args, kwargs)``; then it returns None or
+            ``(args, kwargs)``.
 
         Examples
         --------
@@ -609,10 +625,27 @@ class Module:
         >>> layer(sn.zeros(1)).item()
         1.0
         """
-        return self._add_hook("_pre_hooks", hook)
+        return self._add_hook(Hook("pre", hook, with_kwargs), prepend)
 
-    def register_forward_hook(self, hook: Callable[..., Any]) -> Handle:
+    def register_forward_hook(
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> Handle:
         """Calls ``hook(module, args, output)`` after `forward`; its result replaces the output.
+
+        Parameters
+        ----------
+        hook : callable
+        prepend : bool
+            Whether it runs before the hooks that are there already.
+        with_kwargs : bool
+            Whether it is called as ``hook(module, args, kwargs, output)``.
+        always_call : bool
+            Whether it is also called when `forward` raises (with None as the output).
 
         Examples
         --------
@@ -623,19 +656,46 @@ class Module:
         >>> shapes
         [(3, 2)]
         """
-        return self._add_hook("_post_hooks", hook)
+        return self._add_hook(Hook("post", hook, with_kwargs, always_call), prepend)
 
-    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for hook in list(self._pre_hooks.values()):
-            changed = hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        result = self.forward(*args, **kwargs)
-        for hook in list(self._post_hooks.values()):
-            changed = hook(self, args, result)
-            if changed is not None:
-                result = changed
-        return result
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> Handle:
+        """Calls ``hook(module, grad_output)`` when the gradients of the module's results are there;
+        what it returns (a tuple, or one gradient) replaces them.
+
+        Examples
+        --------
+        >>> layer = sn.nn.Linear(2, 1)
+        >>> handle = layer.register_full_backward_pre_hook(lambda module, grads: grads[0] * 2)
+        >>> layer(sn.ones((1, 2))).sum().backward()
+        >>> layer.bias.grad.tolist()
+        [2.0]
+        """
+        return self._add_hook(Hook("backward pre", hook), prepend)
+
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> Handle:
+        """Calls ``hook(module, grad_input, grad_output)`` when the gradients of the module's
+        arguments are there; what it returns (a tuple, or one gradient) replaces `grad_input`.
+
+        Both are tuples with one entry for each positional argument or result: None where there is
+        no gradient. When no argument requires one, the hook is called as soon as `grad_output` is
+        there, with Nones.
+
+        Examples
+        --------
+        >>> norms = []
+        >>> layer = sn.nn.Linear(2, 1)
+        >>> handle = layer.register_full_backward_hook(
+        ...     lambda module, grad_input, grad_output: norms.append(grad_output[0].item())
+        ... )
+        >>> layer(sn.ones((1, 2), requires_grad=True)).sum().backward()
+        >>> norms
+        [1.0]
+        """
+        return self._add_hook(Hook("backward", hook), prepend)
 
     # ---- text
 

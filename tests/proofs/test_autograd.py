@@ -145,10 +145,79 @@ def test_hooks_see_and_may_replace_gradients() -> None:
     assert v.grad.tolist() == [30.0, 30.0]
 
 
-def test_hooks_belong_to_leaves() -> None:
+def test_hooks_of_intermediate_tensors() -> None:
     w = leaf(1, 2)
-    with pytest.raises(sn.GradError, match="leaves"):
-        (w * 2).register_hook(lambda g: g)
+    seen: list[tuple[str, list[float]]] = []
+
+    def note(name):
+        return lambda g: seen.append((name, g.tolist()))
+
+    y = w * 2
+    y.register_hook(note("first"))
+    y.register_hook(lambda g: g * 10)
+    y.register_hook(note("third"))
+    gone = y.register_hook(lambda g: g * 1000)
+    gone.remove()
+    gone.remove()
+    (y * sn.tensor([3.0, 4.0])).sum().backward()
+    assert seen == [("first", [3.0, 4.0]), ("third", [30.0, 40.0])]
+    assert w.grad.tolist() == [60.0, 80.0]
+
+
+def test_hooks_see_what_has_arrived_from_everywhere() -> None:
+    w = leaf(1, 2)
+    seen: list[list[float]] = []
+    y = w * 1
+    with y.register_hook(lambda g: seen.append(g.tolist())):
+        (g,) = sn.gradients([(y * 2).sum() + (y * 3).sum()], w)
+        (_,) = sn.gradients([(y * 2).sum()], y)
+    sn.gradients([(y * 2).sum()], y)
+    assert seen == [[5.0, 5.0], [2.0, 2.0]]
+    assert g.tolist() == [5.0, 5.0]
+
+
+def test_a_hook_belongs_to_one_result_of_an_op() -> None:
+    x = leaf(3, 1, 2)
+    variance, mean = sn.var_mean(x)
+    mean.register_hook(lambda g: g * 5)
+    (variance * 0 + mean * 3).backward()
+    assert x.grad.tolist() == [5.0, 5.0, 5.0]
+
+
+def test_hook_errors() -> None:
+    w = leaf(1, 2)
+    with pytest.raises(
+        sn.GradError, match=r"\[register_hook\] the tensor of shape \(2,\) requires no"
+    ):
+        sn.ones(2).register_hook(lambda g: g)
+    with pytest.raises(sn.InvalidType, match="the hook is int 3; a function is required"):
+        w.register_hook(3)
+    y = w * 2
+    y.register_hook(lambda g: g.sum())
+    with pytest.raises(sn.GradError, match=r"shape \(\) for a tensor of shape \(2,\)"):
+        y.sum().backward()
+    z = w * 2
+    z.register_hook(lambda g: "no")
+    with pytest.raises(sn.InvalidType):
+        z.sum().backward()
+
+
+def test_a_hook_handle_does_not_keep_the_tape() -> None:
+    import gc
+    import weakref
+
+    class Marked:
+        pass
+
+    marked = Marked()
+    w = leaf(1, 2)
+    y = w * 2
+    handle = y.register_hook(lambda g, marked=marked: None)
+    gone = weakref.ref(marked)
+    handle.remove()
+    del marked, y
+    gc.collect()
+    assert gone() is None
 
 
 # ---- custom functions
@@ -478,3 +547,57 @@ def test_second_gradient_of_several_slices():
     weights = np.float32([1, 2, 3, 4])
     hessian = np.float32([[0, c, b, 0], [c, 0, a + d, c], [b, a + d, 0, b], [0, c, b, 0]])
     assert np.array_equal(x.grad.numpy(), weights @ hessian)
+
+
+# ---- NaN in gradients
+
+
+@pytest.fixture
+def detecting():
+    sn.config.detect_nan = True
+    yield
+    sn.config.detect_nan = False
+
+
+def test_a_nan_in_a_gradient_names_the_forward_line(detecting) -> None:
+    class Net(sn.nn.Module):
+        def __init__(self):
+            self.inner = Root()
+
+        def forward(self, x):
+            return self.inner(x) * 0
+
+    class Root(sn.nn.Module):
+        def forward(self, x):
+            return sn.sqrt(x)  # the gradient of 0 is 0 * inf
+
+    x = leaf(0, 1)
+    y = Net()(x).sum()
+    with pytest.raises(sn.NumericError, match=r"\[sqrt\] the gradient of this operation") as e:
+        y.backward()
+    assert e.value.op == "sqrt"
+    line = Root.forward.__code__.co_firstlineno + 1
+    assert f"test_autograd.py:{line} in module Net.inner" in e.value.where
+
+
+def test_a_nan_in_the_gradient_of_a_custom_function(detecting) -> None:
+    class Bad(sn.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, g):
+            return sn.log(g * -1)
+
+    with pytest.raises(sn.NumericError, match=r"\[Bad\] .* its step log"):
+        Bad.apply(leaf(1)).sum().backward()
+
+
+def test_a_nan_inside_of_a_map_names_the_line(detecting) -> None:
+    def f(t):
+        return sn.log(t)
+
+    with pytest.raises(sn.NumericError) as e:
+        sn.vmap(f)(sn.tensor([1.0, -1.0]))
+    assert f"test_autograd.py:{f.__code__.co_firstlineno + 1}" in e.value.where
