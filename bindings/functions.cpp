@@ -26,10 +26,11 @@ enum class ParamType : uint8_t {
 struct Param {
     std::string name;
     PyObject* key = nullptr;    // interned
-    PyObject* alias = nullptr;  // the other framework's name of it
+    SmallVec<PyObject*, 2> aliases;  // other frameworks' names of it
     ParamType type = ParamType::kTensor;
     bool optional = false;  // None allowed
     bool required = true;
+    bool gathers = false;  // "*tensors": takes what positional arguments are left
     ArgValue fallback;
     std::string default_text;
 };
@@ -39,6 +40,7 @@ struct Function {
     std::string name;
     std::vector<Param> params;
     bool as_tuple = false;  // several results come as a tuple (else a list)
+    bool bare = false;      // ... but a single one as itself
     bool none = false;      // returns nothing
 };
 
@@ -120,7 +122,6 @@ const char* alias_of(const std::string& name, size_t position) {
     if (name == "x" && position == 0) return "input";
     if (name == "y" && position == 1) return "other";
     if (name == "indices") return "index";
-    if (name == "low" || name == "high") return nullptr;
     return nullptr;
 }
 
@@ -132,7 +133,8 @@ Function* parse_signature(const FunctionDef& def) {
     SN_CHECK(open != std::string_view::npos && close != std::string_view::npos);
     f->name = std::string(text.substr(0, open));
     const std::string_view result = trim(text.substr(close + 4));
-    f->as_tuple = result.substr(0, 5) == "tuple";
+    f->bare = result.substr(0, 8) == "Tensor |";
+    f->as_tuple = f->bare || result.substr(0, 5) == "tuple";
     f->none = result == "None";
     std::string_view rest = text.substr(open + 1, close - open - 1);
     while (!trim(rest).empty()) {
@@ -145,7 +147,16 @@ Function* parse_signature(const FunctionDef& def) {
         if (item == "*" || item == "/") continue;
         Param p;
         const size_t colon = item.find(':'), equals = item.find('=');
-        p.name = std::string(trim(item.substr(0, colon)));
+        std::string_view name = trim(item.substr(0, colon));
+        if (name.front() == '*') {
+            p.gathers = true;
+            name.remove_prefix(1);
+        }
+        for (size_t bar; (bar = name.rfind('|')) != std::string_view::npos;) {
+            p.aliases.push_back(PyUnicode_InternFromString(std::string(name.substr(bar + 1)).c_str()));
+            name = name.substr(0, bar);
+        }
+        p.name = std::string(name);
         std::string_view type = trim(
             item.substr(colon + 1, equals == std::string_view::npos ? equals : equals - colon - 1));
         if (!type.empty() && type.back() == '?') {
@@ -159,7 +170,7 @@ Function* parse_signature(const FunctionDef& def) {
             parse_default(p, "None", def.signature);
         p.key = PyUnicode_InternFromString(p.name.c_str());
         if (const char* alias = alias_of(p.name, f->params.size()))
-            p.alias = PyUnicode_InternFromString(alias);
+            p.aliases.push_back(PyUnicode_InternFromString(alias));
         f->params.push_back(std::move(p));
     }
     return f;
@@ -300,6 +311,20 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
             }
         }
     }
+    // sn.meshgrid(x, y): positional arguments that stand for a sequence of tensors.
+    const size_t last = n_params - 1;
+    if (n_params && f.params[last].gathers && n_args > last) {
+        PyObject* first = args[last];
+        if (n_args > n_params || is_tensor(first) || !PySequence_Check(first)) {
+            gathered = PyTuple_New(static_cast<Py_ssize_t>(n_args - last));
+            for (size_t i = last; i < n_args; ++i)
+                PyTuple_SET_ITEM(gathered, static_cast<Py_ssize_t>(i - last), Py_NewRef(args[i]));
+            for (size_t i = 0; i < last; ++i) positional[i] = args[i];
+            positional[last] = gathered;
+            args = positional;
+            n_args = n_params;
+        }
+    }
     if (n_args > n_params) {
         fail(ErrorKind::kType, f.name,
              "%zu positional arguments are given; at most %zu are taken: %s", n_args, n_params,
@@ -317,8 +342,10 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
             size_t at = n_params;
             for (size_t i = 0; i < n_params; ++i) {
                 const Param& p = f.params[i];
-                if (name == p.key || name == p.alias || PyUnicode_Compare(name, p.key) == 0 ||
-                    (p.alias && PyUnicode_Compare(name, p.alias) == 0)) {
+                bool meant = name == p.key || PyUnicode_Compare(name, p.key) == 0;
+                for (PyObject* alias : p.aliases)
+                    meant = meant || name == alias || PyUnicode_Compare(name, alias) == 0;
+                if (meant) {
                     at = i;
                     break;
                 }
@@ -356,6 +383,7 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
     Results results = f.def->call_many(parsed);
     if (f.none) Py_RETURN_NONE;
     PyObject* source = n_args > 0 && is_tensor(args[0]) ? args[0] : nullptr;
+    if (f.bare && results.size() == 1) return wrap(std::move(results[0]), source);
     PyObject* list = f.as_tuple ? PyTuple_New(static_cast<Py_ssize_t>(results.size()))
                                 : PyList_New(static_cast<Py_ssize_t>(results.size()));
     for (size_t i = 0; i < results.size(); ++i) {

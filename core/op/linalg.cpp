@@ -45,7 +45,8 @@ Tensor matrices(const Tensor& x, const Tensor& y) {
 Tensor turned(const Tensor& x) { return transpose(x, -1, -2); }
 // All leading dimensions as one.
 Tensor as_rows(const Tensor& x) {
-    const int64_t shape[] = {-1, x.size(-1)};
+    Dims shape{1, x.size(-1)};  // not -1, which no elements cannot fix
+    for (int i = 0; i + 1 < x.rank(); ++i) shape[0] *= x.size(i);
     return x.rank() == 2 ? x : reshape(x, shape);
 }
 
@@ -232,8 +233,7 @@ Examples
 >>> sn.matmul(sn.tensor([[1.0, 2.0]]), sn.tensor([[3.0], [4.0]])).tolist()
 [[11.0]]
 )",
-                       .call = [](const Args& a) { return matmul(a.tensor(0), a.tensor(1)); },
-                       .aliases = "mm bmm"});
+                       .call = [](const Args& a) { return matmul(a.tensor(0), a.tensor(1)); }});
     register_function(
         {.signature = "linear(x: Tensor, weight: Tensor, bias: Tensor? = None) -> Tensor",
          .doc = R"(Affine map ``x @ weight.T + bias``.
@@ -259,20 +259,6 @@ Examples
 )",
          .call = [](const Args& a) { return linear(a.tensor(0), a.tensor(1), a.tensor(2)); },
          .method = false});
-    register_function({.signature = "addmm(x: Tensor, a: Tensor, b: Tensor, beta: float = 1.0, "
-                                    "alpha: float = 1.0) -> Tensor",
-                       .doc = R"(``beta * x + alpha * (a @ b)``.
-
-Examples
---------
->>> sn.addmm(sn.tensor([1.0]), sn.tensor([[2.0]]), sn.tensor([[3.0]])).tolist()
-[[7.0]]
-)",
-                       .call = [](const Args& a) {
-                           Tensor y = matmul(a.tensor(1), a.tensor(2));
-                           if (a.real(4) != 1.0) y = y * a.real(4);
-                           return y + (a.real(3) == 1.0 ? a.tensor(0) : a.tensor(0) * a.real(3));
-                       }});
     register_function(
         {.signature = "vecdot(x: Tensor, other: Tensor, axis: int = -1) -> Tensor",
          .doc = R"(Dot products of vectors along an axis; the other dimensions broadcast.
@@ -303,9 +289,9 @@ Examples
                  }
                  return vecdot(a.tensor(0), a.tensor(1), -1);
              },
-         .aliases = "inner"});
+         });
     register_function(
-        {.signature = "outer(x: Tensor, other: Tensor) -> Tensor",
+        {.signature = "outer(x: Tensor, other|vec2: Tensor) -> Tensor",
          .doc = R"(Every product of an element of one vector with an element of another: (m,),
 (n,) to (m, n).
 
@@ -315,7 +301,7 @@ Examples
 [[3, 4], [6, 8]]
 )",
          .call = [](const Args& a) { return outer(a.tensor(0), a.tensor(1)); }});
-    register_function({.signature = "tensordot(x: Tensor, other: Tensor, axes: Ints = 2, "
+    register_function({.signature = "tensordot(x: Tensor, other: Tensor, axes|dims: Ints = 2, "
                                     "other_axes: Ints? = None) -> Tensor",
                        .doc = R"(Sum of products over axes of both tensors.
 
