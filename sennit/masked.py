@@ -1,7 +1,7 @@
 """Reductions over the elements that a mask lets through, under the names of ``torch.masked``.
 
-`mask` is a bool tensor that broadcasts to `input`: True lets an element take part. Without a mask all
-take part. Where nothing takes part the result is what the reduction gives of nothing: 0, 1, an
+`mask` is a bool tensor that broadcasts to `input`: True lets an element take part. Without a mask
+all take part. Where nothing takes part the result is what the reduction gives of nothing: 0, 1, an
 infinity or NaN. `dim` None or () takes all dimensions; `dtype` converts first.
 """
 

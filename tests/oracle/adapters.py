@@ -79,7 +79,7 @@ def spread(function: str) -> Callable[..., Any]:
         if "unbiased" in words:
             correction = int(words.pop("unbiased"))
         correction = 1 if correction is None else correction
-        dim = None if dim == () or dim == [] else dim
+        dim = None if dim in ((), []) else dim
         return getattr(sn, function)(x, axis=dim, correction=correction, **words)
 
     return call
@@ -135,8 +135,8 @@ def take(x: Any, index: Any) -> Any:
     return sn.take(x.reshape((-1,)), index, 0)
 
 
-def equal_sized(x: Any, *args: Any, **words: Any) -> Any:
-    return sn.unbind(x, *args, **words)
+def sum_to_size(x: Any, *size: Any) -> Any:
+    return sn.sum_to(x, size[0] if len(size) == 1 and not isinstance(size[0], int) else size)
 
 
 ADAPTERS: dict[str, Adapter] = {
@@ -198,7 +198,7 @@ ADAPTERS: dict[str, Adapter] = {
             "short": sn.int16,
         }.items()
     },
-    "alias_copy": copied(lambda x: sn.clone(x), "x.clone()"),
+    "alias_copy": copied(sn.clone, "x.clone()"),
     "as_strided_copy": copied(sn.as_strided, "x.as_strided(...)"),
     "diagonal_copy": copied(sn.diagonal, "x.diagonal(...)"),
     "expand_copy": copied(sn.expand, "x.expand(...)"),
@@ -208,7 +208,7 @@ ADAPTERS: dict[str, Adapter] = {
     "squeeze_copy": copied(squeeze, "x.squeeze(...)"),
     "t_copy": copied(sn.t, "x.t()"),
     "transpose_copy": copied(sn.transpose, "x.transpose(...)"),
-    "unbind_copy": copied(equal_sized, "x.unbind(...)"),
+    "unbind_copy": copied(sn.unbind, "x.unbind(...)"),
     "unfold_copy": copied(sn.unfold, "x.unfold(...)"),
     "unsqueeze_copy": copied(sn.unsqueeze, "x.unsqueeze(...)"),
     "view_copy": copied(sn.view, "x.view(...)"),
@@ -228,10 +228,7 @@ ADAPTERS: dict[str, Adapter] = {
     "constant_pad_nd": Adapter(
         "a mode of pad", lambda x, pad, value=0: sn.pad(x, pad, value=value)
     ),
-    "sum_to_size": Adapter(
-        "called sum_to",
-        lambda x, *s: sn.sum_to(x, s[0] if len(s) == 1 and not isinstance(s[0], int) else s),
-    ),
+    "sum_to_size": Adapter("called sum_to", sum_to_size),
 }
 
 # Operators that Sennit has under the same name and that do not pass: why.
