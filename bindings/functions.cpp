@@ -2,6 +2,7 @@
 #include <deque>
 
 #include "base/error.h"
+#include "op/movement.h"
 #include "op/op.h"
 #include "py.h"
 #include "record/recorder.h"
@@ -25,12 +26,11 @@ enum class ParamType : uint8_t {
 
 struct Param {
     std::string name;
-    PyObject* key = nullptr;    // interned
+    PyObject* key = nullptr;         // interned
     SmallVec<PyObject*, 2> aliases;  // other frameworks' names of it
     ParamType type = ParamType::kTensor;
     bool optional = false;  // None allowed
     bool required = true;
-    bool gathers = false;  // "*tensors": takes what positional arguments are left
     ArgValue fallback;
     std::string default_text;
 };
@@ -39,9 +39,11 @@ struct Function {
     const FunctionDef* def = nullptr;
     std::string name;
     std::vector<Param> params;
-    bool as_tuple = false;  // several results come as a tuple (else a list)
-    bool bare = false;      // ... but a single one as itself
-    bool none = false;      // returns nothing
+    size_t gathers = SIZE_MAX;  // of "*tensors", which takes what positional arguments are left
+    bool as_tuple = false;      // several results come as a tuple (else a list)
+    bool bare = false;          // ... but a single one as itself
+    bool none = false;          // returns nothing
+    bool truth = false;         // returns a Python bool
 };
 
 struct PyFunction {
@@ -136,6 +138,7 @@ Function* parse_signature(const FunctionDef& def) {
     f->bare = result.substr(0, 8) == "Tensor |";
     f->as_tuple = f->bare || result.substr(0, 5) == "tuple";
     f->none = result == "None";
+    f->truth = result == "bool";
     std::string_view rest = text.substr(open + 1, close - open - 1);
     while (!trim(rest).empty()) {
         // A comma inside a default's parentheses does not separate.
@@ -149,11 +152,12 @@ Function* parse_signature(const FunctionDef& def) {
         const size_t colon = item.find(':'), equals = item.find('=');
         std::string_view name = trim(item.substr(0, colon));
         if (name.front() == '*') {
-            p.gathers = true;
+            f->gathers = f->params.size();
             name.remove_prefix(1);
         }
         for (size_t bar; (bar = name.rfind('|')) != std::string_view::npos;) {
-            p.aliases.push_back(PyUnicode_InternFromString(std::string(name.substr(bar + 1)).c_str()));
+            p.aliases.push_back(
+                PyUnicode_InternFromString(std::string(name.substr(bar + 1)).c_str()));
             name = name.substr(0, bar);
         }
         p.name = std::string(name);
@@ -312,18 +316,15 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
         }
     }
     // sn.meshgrid(x, y): positional arguments that stand for a sequence of tensors.
-    const size_t last = n_params - 1;
-    if (n_params && f.params[last].gathers && n_args > last) {
-        PyObject* first = args[last];
-        if (n_args > n_params || is_tensor(first) || !PySequence_Check(first)) {
-            gathered = PyTuple_New(static_cast<Py_ssize_t>(n_args - last));
-            for (size_t i = last; i < n_args; ++i)
-                PyTuple_SET_ITEM(gathered, static_cast<Py_ssize_t>(i - last), Py_NewRef(args[i]));
-            for (size_t i = 0; i < last; ++i) positional[i] = args[i];
-            positional[last] = gathered;
-            args = positional;
-            n_args = n_params;
-        }
+    const size_t at = f.gathers;
+    if (at < n_args && (is_tensor(args[at]) || !PySequence_Check(args[at]) || n_args > n_params)) {
+        gathered = PyTuple_New(static_cast<Py_ssize_t>(n_args - at));
+        for (size_t i = at; i < n_args; ++i)
+            PyTuple_SET_ITEM(gathered, static_cast<Py_ssize_t>(i - at), Py_NewRef(args[i]));
+        for (size_t i = 0; i < at; ++i) positional[i] = args[i];
+        positional[at] = gathered;
+        args = positional;
+        n_args = at + 1;
     }
     if (n_args > n_params) {
         fail(ErrorKind::kType, f.name,
@@ -375,6 +376,7 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
     if (f.def->call) {
         Tensor result = f.def->call(parsed);
         if (f.none) Py_RETURN_NONE;
+        if (f.truth) return PyBool_FromLong(read_number(f.name, result).as_int() != 0);
         PyObject* source = n_args > 0 && is_tensor(args[0]) ? args[0] : nullptr;
         if (source && result.value() == get(source).value() && result.node() == get(source).node())
             return Py_NewRef(source);  // an operation that had nothing to do

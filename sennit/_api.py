@@ -178,8 +178,8 @@ def _creator(name: str) -> Any:
     return create
 
 
-for _name in ("zeros", "ones", "empty", "full", "arange", "linspace", "eye", "full_like",
-              "zeros_like", "ones_like"):  # fmt: skip
+for _name in ("zeros", "ones", "empty", "full", "arange", "linspace", "logspace", "eye",
+              "full_like", "zeros_like", "ones_like", "scalar_tensor"):  # fmt: skip
     globals()[_name] = _creator(_name)
 for _name in ("rand", "randn"):
     globals()[_name] = _creator(f"random.{_name}")

@@ -270,7 +270,7 @@ def parse(signature: str) -> tuple[list[Parameter], str]:
                 tuple(others),
             )
         )
-    return parameters, found[2]
+    return parameters, TYPES.get(found[2], found[2])
 
 
 def signatures(registry: str, method: bool, extra: str = "") -> list[str]:

@@ -127,7 +127,7 @@ Results frexp_function(const Args& a) {
     const Tensor size = abs(whole);
     const Tensor plain = logical_and(isfinite(whole), not_equal(whole, 0.0));
     const Tensor safe = where(plain, size, 1.0);
-    Tensor e = floor(log2(safe)) + 1.0;  // off by one next to a power of two at most
+    Tensor e = floor(log2(safe)) + 1.0;        // off by one next to a power of two at most
     const auto scale = [&](const Tensor& k) {  // 2^-k in two factors that do not overflow
         const Tensor first = floor(k * 0.5);
         return safe * exp2(negative(first)) * exp2(first - k);
@@ -258,8 +258,9 @@ ValueError : another rounding mode.
         .aliases = "div true_divide",
     });
     register_function({
-        .signature = "addcmul(x: Operand, tensor1|y: Operand, tensor2|z: Operand, value: Operand = 1) "
-                     "-> Tensor",
+        .signature =
+            "addcmul(x: Operand, tensor1|y: Operand, tensor2|z: Operand, value: Operand = 1) "
+            "-> Tensor",
         .doc = R"(x + value * tensor1 * tensor2.
 
 >>> sn.addcmul(sn.ones(2), sn.ones(2), sn.ones(2), value=3).tolist()
@@ -272,8 +273,9 @@ ValueError : another rounding mode.
             },
     });
     register_function({
-        .signature = "addcdiv(x: Operand, tensor1|y: Operand, tensor2|z: Operand, value: Operand = 1) "
-                     "-> Tensor",
+        .signature =
+            "addcdiv(x: Operand, tensor1|y: Operand, tensor2|z: Operand, value: Operand = 1) "
+            "-> Tensor",
         .doc = R"(x + value * tensor1 / tensor2.
 
 >>> sn.addcdiv(sn.ones(2), sn.ones(2), sn.full((2,), 2.0), value=3).tolist()
@@ -385,6 +387,21 @@ posinf, neginf : what infinities become; the largest and smallest finite number 
         .call =
             [](const Args& a) {
                 return close(a.tensor(0), a.tensor(1), a.real(2), a.real(3), a.flag(4));
+            },
+    });
+    register_function({
+        .signature = "allclose(x: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, "
+                     "equal_nan: bool = False) -> bool",
+        .doc = R"(Whether isclose holds for all elements; waits for the values.
+
+>>> sn.allclose(sn.tensor([1.0]), sn.tensor([1.000001]))
+True
+)",
+        .call =
+            [](const Args& a) {
+                const NoGrad off;
+                return all(close(a.tensor(0), a.tensor(1), a.real(2), a.real(3), a.flag(4)), {},
+                           false);
             },
     });
     register_function({
@@ -521,9 +538,7 @@ eps : limits x to [eps, 1 - eps] first; None leaves it as it is (NaN outside [0,
 [0.0]
 )",
         .call =
-            [](const Args& a) {
-                return logit(a.tensor(0), a.has(1), a.has(1) ? a.real(1) : 0);
-            },
+            [](const Args& a) { return logit(a.tensor(0), a.has(1), a.has(1) ? a.real(1) : 0); },
         .aliases = "special.logit",
     });
     register_function({

@@ -170,8 +170,8 @@ void grad_scatter_prod(GradCall& c) {
     }
     if (!c.needs(2)) return;
     const Tensor zero = equal(v, 0);
-    const Tensor zeros = take_along_axis(
-        scatter_add(zeros_like(x), i, cast(zero, v.dtype()), axis), i, axis);
+    const Tensor zeros =
+        take_along_axis(scatter_add(zeros_like(x), i, cast(zero, v.dtype()), axis), i, axis);
     const Tensor lone = logical_and(zero, equal(zeros, 1));
     const Tensor rest = product(x, where(lone, 1, v));
     c.set(2, where(lone, take_along_axis(g * rest, i, axis),
@@ -195,10 +195,9 @@ Tensor scatter_reduce(const Tensor& x, const Tensor& indices, const Tensor& valu
                       ScatterKind kind) {
     static const OpId id = find_op("scatter_reduce");
     const ScatterOperands s = scatter_operands("scatter_reduce", x, indices, values);
-    return record(id, {x, s.indices, s.values},
-                  Attrs()
-                      .i(normalize_axis("scatter_reduce", axis, x.rank()))
-                      .i(static_cast<int64_t>(kind)));
+    return record(
+        id, {x, s.indices, s.values},
+        Attrs().i(normalize_axis("scatter_reduce", axis, x.rank())).i(static_cast<int64_t>(kind)));
 }
 
 Tensor scatter_add(const Tensor& x, const Tensor& indices, const Tensor& values, int64_t axis) {

@@ -42,8 +42,8 @@ Tensor index_select_function(const Args& a) {
              "take for more dimensions",
              format_shape(a.tensor(2).shape()).c_str());
     }
-    const Tensor out = take(vector_of(a.tensor(0)), reshape(a.tensor(2), Dims{a.tensor(2).numel()}),
-                            a.integer(1));
+    const Tensor out =
+        take(vector_of(a.tensor(0)), reshape(a.tensor(2), Dims{a.tensor(2).numel()}), a.integer(1));
     return like(out, a.tensor(0));
 }
 

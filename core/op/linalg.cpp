@@ -151,7 +151,8 @@ Tensor outer(const Tensor& x, const Tensor& y) {
     return unsqueeze(x, 1) * y;
 }
 
-Tensor tensordot(const Tensor& x, const Tensor& y, DimSpan x_axes, DimSpan y_axes) {
+Tensor tensordot(const Tensor& left, const Tensor& right, DimSpan x_axes, DimSpan y_axes) {
+    Tensor x = left, y = right;
     if (x_axes.size() != y_axes.size()) {
         fail(ErrorKind::kValue, "tensordot",
              "%zu axes of the first operand and %zu of the second; "
@@ -163,7 +164,13 @@ Tensor tensordot(const Tensor& x, const Tensor& y, DimSpan x_axes, DimSpan y_axe
     for (size_t i = 0; i < x_axes.size(); ++i) {
         x_sum.push_back(normalize_axis("tensordot", x_axes[i], x.rank()));
         y_sum.push_back(normalize_axis("tensordot", y_axes[i], y.rank()));
-        if (x.size(x_sum[i]) != y.size(y_sum[i])) {
+        // A size of 1 broadcasts, as in PyTorch: the sum of products is a product with the sum.
+        const int64_t n = x.size(x_sum[i]), m = y.size(y_sum[i]);
+        if (n == 1 && m != 1)
+            y = cast(sum(y, DimSpan(y_sum).subspan(i, 1), true), y.dtype());
+        else if (m == 1 && n != 1)
+            x = cast(sum(x, DimSpan(x_sum).subspan(i, 1), true), x.dtype());
+        else if (n != m) {
             fail(ErrorKind::kShape, "tensordot",
                  "axis %lld of shape %s and axis %lld of shape %s have different sizes",
                  ll(x_axes[i]), format_shape(x.shape()).c_str(), ll(y_axes[i]),
@@ -269,27 +276,27 @@ Examples
 [3.0, 7.0]
 )",
          .call = [](const Args& a) { return vecdot(a.tensor(0), a.tensor(1), a.integer(2)); }});
-    register_function(
-        {.signature = "dot(x: Tensor, other: Tensor) -> Tensor",
-         .doc = R"(Dot product of two vectors. Use `matmul` or `vecdot` for more dimensions.
+    register_function({
+        .signature = "dot(x: Tensor, other: Tensor) -> Tensor",
+        .doc = R"(Dot product of two vectors. Use `matmul` or `vecdot` for more dimensions.
 
 Examples
 --------
 >>> sn.dot(sn.tensor([1.0, 2.0]), sn.tensor([3.0, 4.0])).item()
 11.0
 )",
-         .call =
-             [](const Args& a) {
-                 if (a.tensor(0).rank() != 1 || a.tensor(1).rank() != 1) {
-                     fail(ErrorKind::kShape, "dot",
-                          "operands have shapes %s and %s; both must be "
-                          "vectors; use matmul for matrices and vecdot for batches",
-                          format_shape(a.tensor(0).shape()).c_str(),
-                          format_shape(a.tensor(1).shape()).c_str());
-                 }
-                 return vecdot(a.tensor(0), a.tensor(1), -1);
-             },
-         });
+        .call =
+            [](const Args& a) {
+                if (a.tensor(0).rank() != 1 || a.tensor(1).rank() != 1) {
+                    fail(ErrorKind::kShape, "dot",
+                         "operands have shapes %s and %s; both must be "
+                         "vectors; use matmul for matrices and vecdot for batches",
+                         format_shape(a.tensor(0).shape()).c_str(),
+                         format_shape(a.tensor(1).shape()).c_str());
+                }
+                return vecdot(a.tensor(0), a.tensor(1), -1);
+            },
+    });
     register_function(
         {.signature = "outer(x: Tensor, other|vec2: Tensor) -> Tensor",
          .doc = R"(Every product of an element of one vector with an element of another: (m,),

@@ -18,8 +18,8 @@ SN_FN V each_lane(F f, V x, More... more) {
         return static_cast<V>(f(static_cast<double>(x), static_cast<double>(more)...));
     } else {
         for (size_t i = 0; i < sizeof(V) / sizeof(Elem<V>); ++i)
-            x[i] = static_cast<Elem<V>>(
-                f(static_cast<double>(x[i]), static_cast<double>(more[i])...));
+            x[i] =
+                static_cast<Elem<V>>(f(static_cast<double>(x[i]), static_cast<double>(more[i])...));
         return x;
     }
 }
@@ -42,7 +42,7 @@ SN_FN double chebyshev(const double (&c)[n], double x, double low, double high) 
 
 // ---- gamma (DLMF 5)
 
-SN_HEAVY double sin_pi(double x) {  // exact argument reduction
+SN_HEAVY double sin_pi(double x) {          // exact argument reduction
     const double r = x - 2 * floor(x / 2);  // in [0, 2)
     if (r <= 0.25 || r >= 1.75) return sin(kPi * (r > 1 ? r - 2 : r));
     if (r < 0.75) return cos(kPi * (r - 0.5));
@@ -261,8 +261,8 @@ SN_HEAVY double ndtri_f64(double p) {
     if (q == 0.5) return 0;
     // Abramowitz and Stegun 26.2.23, then Halley's iteration.
     const double t = sqrt(-2 * log(q));
-    double z = t - horner(t, 2.515517, 0.802853, 0.010328) /
-                       horner(t, 1.0, 1.432788, 0.189269, 0.001308);
+    double z =
+        t - horner(t, 2.515517, 0.802853, 0.010328) / horner(t, 1.0, 1.432788, 0.189269, 0.001308);
     for (int i = 0; i < 2; ++i) {
         const double u = (ndtr_f64(-z) - q) / (0.39894228040143267794 * exp(-0.5 * z * z));
         z += u / (1 - 0.5 * u * z);
@@ -414,7 +414,9 @@ SN_FN double recurrence(double n, double p0, double p1, Step step) {
     }
     return now;
 }
-SN_FN double chebyshev_step(double x, double now, double before) { return fma(2 * x, now, -before); }
+SN_FN double chebyshev_step(double x, double now, double before) {
+    return fma(2 * x, now, -before);
+}
 
 // Inside of [-1, 1] a polynomial of many terms is a quotient of sines, which costs no loop.
 SN_HEAVY double chebyshev_t_f64(double x, double n) {
@@ -475,15 +477,15 @@ SN_FN V entr(V x) {
 
 // ---- the elementwise operations
 
-#define SN_SPECIAL1(name, call)                                \
-    template <class V>                                         \
-    SN_FN V name(V x) {                                        \
-        return each_lane([](double v) { return call; }, x);    \
+#define SN_SPECIAL1(name, call)                             \
+    template <class V>                                      \
+    SN_FN V name(V x) {                                     \
+        return each_lane([](double v) { return call; }, x); \
     }
-#define SN_SPECIAL2(name, call)                                               \
-    template <class V>                                                        \
-    SN_FN V name(V x, V y) {                                                  \
-        return each_lane([](double v, double w) { return call; }, x, y);      \
+#define SN_SPECIAL2(name, call)                                          \
+    template <class V>                                                   \
+    SN_FN V name(V x, V y) {                                             \
+        return each_lane([](double v, double w) { return call; }, x, y); \
     }
 SN_SPECIAL1(lgamma, lgamma_f64(v))
 SN_SPECIAL1(digamma, digamma_f64(v))

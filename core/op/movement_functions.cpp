@@ -620,7 +620,8 @@ ShapeError : sizes other than that of `axis` differ.
         .call = [](const Args& a) { return tile(a.tensor(0), a.ints(1)); },
     });
     register_function({
-        .signature = "repeat(x: Tensor, repeats: Operand, axis: int? = None, output_size: int? = None) -> "
+        .signature =
+            "repeat(x: Tensor, repeats: Operand, axis: int? = None, output_size: int? = None) -> "
             "Tensor",
         .doc = R"(Each element repeated, as in the Array API (PyTorch calls this repeat_interleave).
 

@@ -344,7 +344,8 @@ Examples
 -0.6931
 )",
          .call = [](const Args& a) {
-             return log_softmax(a.has(2) ? cast(a.tensor(0), a.dtype(2)) : a.tensor(0), a.integer(1));
+             return log_softmax(a.has(2) ? cast(a.tensor(0), a.dtype(2)) : a.tensor(0),
+                                a.integer(1));
          }});
 }
 

@@ -101,8 +101,7 @@ Term distinct(Term x) {
 
 Tensor ordered(const Term& x, const Labels& wanted) {
     Dims order;
-    for (int label : wanted)
-        order.push_back(std::ranges::find(x.labels, label) - x.labels.begin());
+    for (int label : wanted) order.push_back(std::ranges::find(x.labels, label) - x.labels.begin());
     return permute(x.t, order);
 }
 
@@ -150,7 +149,8 @@ Term contract(Term a, Term b, const Labels& keep) {
     } else if (batch.empty()) {
         out.t = matmul(reshape(x, Dims{rows, depth}), reshape(y, Dims{depth, columns}));
     } else {
-        out.t = matmul(reshape(x, Dims{count, rows, depth}), reshape(y, Dims{count, depth, columns}));
+        out.t =
+            matmul(reshape(x, Dims{count, rows, depth}), reshape(y, Dims{count, depth, columns}));
     }
     out.t = reshape(out.t, shape);
     return out;
@@ -292,7 +292,8 @@ void need_rank(const char* op, const char* what, const Tensor& x, int rank) {
 }
 
 // beta * x + alpha * product, where x broadcasts to the product.
-Tensor add_product(const char* op, const Tensor& x, const Tensor& product, const Args& a, int beta) {
+Tensor add_product(const char* op, const Tensor& x, const Tensor& product, const Args& a,
+                   int beta) {
     if (!broadcastable_to(x.shape(), product.shape())) {
         fail(ErrorKind::kShape, op,
              "x has shape %s and the product %s; x must broadcast to the product",
@@ -368,8 +369,10 @@ Tensor renorm(const Tensor& x, double p, int64_t axis, double limit) {
              format_shape(x.shape()).c_str());
     }
     if (!(p > 0) || limit < 0) {
-        fail(ErrorKind::kValue, "renorm", "p is %g and maxnorm %g; p must be above 0, maxnorm not "
-             "below", p, limit);
+        fail(ErrorKind::kValue, "renorm",
+             "p is %g and maxnorm %g; p must be above 0, maxnorm not "
+             "below",
+             p, limit);
     }
     const int at = normalize_axis("renorm", axis, x.rank());
     Dims others;
@@ -567,8 +570,9 @@ ShapeError : a letter stands for two sizes, neither of which is 1.
             },
     });
     register_function({
-        .signature = "cdist(x1|x: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str? = None) -> "
-                     "Tensor",
+        .signature =
+            "cdist(x1|x: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str? = None) -> "
+            "Tensor",
         .doc = R"(Distances in the p-norm between all pairs of rows: (..., m, k), (..., n, k) to
 (..., m, n).
 
@@ -584,7 +588,8 @@ compute_mode : accepted for PyTorch's sake. Differences are always taken before 
     });
     register_function({
         .signature = "pdist(x: Tensor, p: float = 2.0) -> Tensor",
-        .doc = R"(Distances in the p-norm between all pairs of different rows of a matrix, as a vector.
+        .doc =
+            R"(Distances in the p-norm between all pairs of different rows of a matrix, as a vector.
 
 >>> sn.pdist(sn.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])).shape
 (3,)
@@ -612,9 +617,7 @@ compute_mode : accepted for PyTorch's sake. Differences are always taken before 
 [[0.6..., 0.8...], [0.0, 1.0]]
 )",
         .call =
-            [](const Args& a) {
-                return renorm(a.tensor(0), a.real(1), a.integer(2), a.real(3));
-            },
+            [](const Args& a) { return renorm(a.tensor(0), a.real(1), a.integer(2), a.real(3)); },
     });
 }
 

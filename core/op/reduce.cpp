@@ -366,8 +366,8 @@ Tensor call_spread(const Args& a) {  // (x, axis, correction, keepdims)
 template <Tensor (*find)(const Tensor&, int64_t, bool)>
 Tensor call_arg(const Args& a) {  // (x, axis, keepdims)
     const Tensor& x = a.tensor(0);
-    if (a.has(1)) return find(x.rank() ? x : reshape(x, Dims{1}), a.integer(1),
-                              a.flag(2) && x.rank());
+    if (a.has(1))
+        return find(x.rank() ? x : reshape(x, Dims{1}), a.integer(1), a.flag(2) && x.rank());
     const int64_t flat[] = {-1};
     const Tensor y = find(reshape(x, flat), 0, false);
     return a.flag(2) ? reshape(y, Dims(x.rank(), 1)) : y;

@@ -30,12 +30,10 @@ Tensor identity(ScatterKind kind, DType dtype) {
 // The reductions that scatter_reduce, index_reduce and segment_reduce share.
 Tensor reduce_at(const char* op, const Tensor& x, int64_t axis, const Tensor& indices,
                  const Tensor& values, std::string_view how, bool include_self) {
-    const Tensor start = x;
     if (how == "sum" || how == "mean" || how == "add") {
         const Tensor base = include_self ? x : scatter(x, indices, 0, axis);
         const Tensor total = scatter_add(base, indices, values, axis);
         if (how != "mean") return total;
-        const NoGrad off;
         const Tensor one = ones_like(x);
         const Tensor before = include_self ? one : scatter(one, indices, 0, axis);
         const Tensor n = scatter_add(before, indices, 1, axis);
@@ -53,15 +51,16 @@ Tensor reduce_at(const char* op, const Tensor& x, int64_t axis, const Tensor& in
         fail(ErrorKind::kValue, op,
              "the reduction is '%.*s'; it must be 'sum', 'prod', 'mean', 'amax' or 'amin'",
              static_cast<int>(how.size()), how.data());
-    const Tensor base =
-        include_self ? x : scatter(x, indices, identity(kind, x.dtype()), axis);
+    const Tensor base = include_self ? x : scatter(x, indices, identity(kind, x.dtype()), axis);
     return scatter_reduce(base, indices, values, axis, kind);
 }
 
 void same_dtype(const char* op, const Tensor& x, const Tensor& src) {
     if (src.weak() || x.dtype() == src.dtype()) return;
-    fail(ErrorKind::kDType, op, "x has dtype %s and the values %s; they must be equal; convert one "
-         "with .astype", dtype_name(x.dtype()), dtype_name(src.dtype()));
+    fail(ErrorKind::kDType, op,
+         "x has dtype %s and the values %s; they must be equal; convert one "
+         "with .astype",
+         dtype_name(x.dtype()), dtype_name(src.dtype()));
 }
 
 Tensor scatter_function(const Args& a) {
@@ -199,8 +198,8 @@ Tensor segment_reduce(const Args& a) {
     }
     lengths = cast(lengths, DType::kI64);
     const int64_t n = data.size(axis);
-    const Tensor ends = a.has(2) ? cumsum(lengths, axis)
-                                 : narrow(lengths, axis, 1, lengths.size(axis) - 1);
+    const Tensor ends =
+        a.has(2) ? cumsum(lengths, axis) : narrow(lengths, axis, 1, lengths.size(axis) - 1);
     const int64_t segments = ends.size(axis);
     // Rows and the ends of segments meet in a comparison: a row's segment is how many ends it has
     // passed.
@@ -217,7 +216,8 @@ Tensor segment_reduce(const Args& a) {
                           : read_number("segment_reduce", all(equal(total, n), {}, false)).as_int();
         if (!fits) {
             fail(ErrorKind::kValue, "segment_reduce",
-                 "the lengths do not add up to the %lld rows along axis %d; they must", ll(n), axis);
+                 "the lengths do not add up to the %lld rows along axis %d; they must", ll(n),
+                 axis);
         }
     }
     Dims line(ids.shape()), wanted(data.shape()), shape(data.shape());
@@ -236,7 +236,8 @@ Tensor segment_reduce(const Args& a) {
         const Tensor mean = total / n_rows;
         return given ? where(equal(n_rows, 0), a.tensor(6), mean) : mean;
     }
-    const Tensor base = full(shape, given ? a.tensor(6) : Tensor(start), data.dtype(), data.device());
+    const Tensor base =
+        full(shape, given ? a.tensor(6) : Tensor(start), data.dtype(), data.device());
     return reduce_at("segment_reduce", base, axis, ids, data, how, true);
 }
 
@@ -273,7 +274,7 @@ Results unravel_index(const Args& a) {
              format_shape(shape).c_str());
     }
     Results out(shape.size());
-    Tensor rest = indices;
+    Tensor rest = cast(indices, DType::kI64);
     for (size_t d = shape.size(); d-- > 0;) {
         out[d] = remainder(rest, shape[d]);
         rest = floor_divide(rest, shape[d]);

@@ -65,7 +65,8 @@ Results cut(const char* op, const Tensor& x, DimSpan where, bool count, int64_t 
     }
     Results out;
     for (size_t i = 1; i < bounds.size(); ++i)
-        out.push_back(narrow(x, at, bounds[i - 1], std::max<int64_t>(bounds[i] - bounds[i - 1], 0)));
+        out.push_back(
+            narrow(x, at, bounds[i - 1], std::max<int64_t>(bounds[i] - bounds[i - 1], 0)));
     return out;
 }
 
@@ -110,7 +111,8 @@ Tensor block_diag(const Args& a) {
 
 Tensor cartesian_prod(const Args& a) {
     const std::vector<Tensor>& in = a.tensors(0);
-    if (in.empty()) fail(ErrorKind::kValue, "cartesian_prod", "no tensor is given; one is required");
+    if (in.empty())
+        fail(ErrorKind::kValue, "cartesian_prod", "no tensor is given; one is required");
     Dims shape;
     for (const Tensor& x : in) {
         need_exactly("cartesian_prod", x, 1);
@@ -164,8 +166,7 @@ Tensor triangle_indices(const char* op, const Args& a, bool lower) {
     }
     const int64_t n = static_cast<int64_t>(r.size());
     r.insert(r.end(), c.begin(), c.end());
-    const Tensor out =
-        reshape(numbers(r, a.has(4) ? a.device(4) : Device()), Dims{2, n});
+    const Tensor out = reshape(numbers(r, a.has(4) ? a.device(4) : Device()), Dims{2, n});
     return a.has(3) ? cast(out, a.dtype(3)) : out;
 }
 
@@ -207,7 +208,8 @@ Tensor diag_embed(const Tensor& x, int64_t offset, int64_t dim1, int64_t dim2) {
     need_at_least("diag_embed", x, 1);
     const int a = normalize_axis("diag_embed", dim1, rank);
     const int b = normalize_axis("diag_embed", dim2, rank);
-    if (a == b) fail(ErrorKind::kValue, "diag_embed", "both dimensions are %d; they must differ", a);
+    if (a == b)
+        fail(ErrorKind::kValue, "diag_embed", "both dimensions are %d; they must differ", a);
     const int64_t n = x.size(-1), side = n + std::abs(offset);
     // Rows are the elements; a column of zeros that wraps around puts them on the diagonal.
     Dims low(static_cast<size_t>(x.rank()), 0), high(static_cast<size_t>(x.rank()), 0);
@@ -226,8 +228,10 @@ Tensor unfold(const Tensor& x, int64_t axis, int64_t size, int64_t step) {
     if (x.rank() == 0) {
         normalize_axis("unfold", axis, 1);
         if (size < 0 || size > 1 || step <= 0) {
-            fail(ErrorKind::kValue, "unfold", "size is %lld and step %lld for one element; 0 or 1, "
-                 "and 1 or more are required", ll(size), ll(step));
+            fail(ErrorKind::kValue, "unfold",
+                 "size is %lld and step %lld for one element; 0 or 1, "
+                 "and 1 or more are required",
+                 ll(size), ll(step));
         }
         return narrow(reshape(x, Dims{1}), 0, 0, size);
     }
@@ -276,23 +280,23 @@ Tensor strided_places(const char* op, const Tensor& x, DimSpan size, DimSpan str
 Tensor as_strided(const Args& a) {
     const Tensor& x = a.tensor(0);
     return take(reshape(x, Dims{x.numel()}),
-                strided_places("as_strided", x, a.ints(1), a.ints(2),
-                               a.has(3) ? a.integer(3) : 0), 0);
+                strided_places("as_strided", x, a.ints(1), a.ints(2), a.has(3) ? a.integer(3) : 0),
+                0);
 }
 
 Tensor as_strided_scatter(const Args& a) {
     const Tensor &x = a.tensor(0), &src = a.tensor(1);
-    const Tensor places = strided_places("as_strided_scatter", x, a.ints(2), a.ints(3),
-                                         a.has(4) ? a.integer(4) : 0);
+    const Tensor places =
+        strided_places("as_strided_scatter", x, a.ints(2), a.ints(3), a.has(4) ? a.integer(4) : 0);
     if (!(src.shape() == places.shape())) {
         fail(ErrorKind::kShape, "as_strided_scatter",
              "src has shape %s and the sizes are %s; they must be equal",
              format_shape(src.shape()).c_str(), format_shape(places.shape()).c_str());
     }
     const int64_t n = places.numel();
-    return reshape(scatter(reshape(x, Dims{x.numel()}), reshape(places, Dims{n}),
-                           reshape(src, Dims{n}), 0),
-                   x.shape());
+    return reshape(
+        scatter(reshape(x, Dims{x.numel()}), reshape(places, Dims{n}), reshape(src, Dims{n}), 0),
+        x.shape());
 }
 
 // `src` as the new contents of a part of x.
@@ -339,8 +343,7 @@ Tensor slice_scatter(const Args& a) {
     sizes[at] = (stop - start + step - 1) / step;
     steps[at] = step;
     begin[at] = start;
-    const Tensor new_part =
-        replaced("slice_scatter", x, slice(x, begin, sizes, steps), src);
+    const Tensor new_part = replaced("slice_scatter", x, slice(x, begin, sizes, steps), src);
     if (sizes[at] == 0) return clone(x);
     std::vector<Tensor> starts(x.shape().size(), int_scalar(0));
     starts[static_cast<size_t>(at)] = int_scalar(start);
@@ -356,8 +359,9 @@ Tensor diagonal_scatter(const Args& a) {
     const int64_t from[2] = {p, q}, to[2] = {-2, -1};
     const Tensor m = moveaxis(x, from, to);
     const int64_t rows = m.size(-2), columns = m.size(-1);
-    const Tensor on = equal(reshape(arange(offset, 1, rows, DType::kI64, x.device()), Dims{rows, 1}),
-                            arange(0, 1, columns, DType::kI64, x.device()));
+    const Tensor on =
+        equal(reshape(arange(offset, 1, rows, DType::kI64, x.device()), Dims{rows, 1}),
+              arange(0, 1, columns, DType::kI64, x.device()));
     // The diagonal's element of each row, at every column; rows without one keep what they have.
     const int64_t skipped = std::clamp<int64_t>(offset < 0 ? -offset : 0, 0, rows);
     Dims low(static_cast<size_t>(new_part.rank()), 0), high(low);
@@ -377,8 +381,8 @@ Tensor logspace(const Args& a) {
     const int64_t n = a.integer(2);
     if (n < 0) fail(ErrorKind::kValue, "logspace", "steps is %lld; it must be 0 or more", ll(n));
     const DType dtype = a.has(4) ? a.dtype(4) : DType::kF32;
-    const Tensor line = linspace(a.tensor(0), a.tensor(1), n, true, DType::kF64,
-                                 a.has(5) ? a.device(5) : Device());
+    const Tensor line =
+        linspace(a.tensor(0), a.tensor(1), n, true, DType::kF64, a.has(5) ? a.device(5) : Device());
     return cast(pow(full({}, a.real(3), DType::kF64, Device()), line), dtype);
 }
 
@@ -416,8 +420,9 @@ void register_shape_functions() {
         .method = false,
     });
     register_function({
-        .signature = "tensor_split(x: Tensor, indices_or_sections|sections: Ints, axis: int = 0) -> "
-                     "tuple[Tensor, ...]",
+        .signature =
+            "tensor_split(x: Tensor, indices_or_sections|sections: Ints, axis: int = 0) -> "
+            "tuple[Tensor, ...]",
         .doc = R"(Views of consecutive parts by NumPy's rule.
 
 indices_or_sections : a number of parts, whose sizes differ by at most one; or the positions of the
@@ -430,7 +435,8 @@ indices_or_sections : a number of parts, whose sizes differ by at most one; or t
 )",
         .call_many =
             [](const Args& a) {
-                return cut("tensor_split", a.tensor(0), a.ints(1), a.single(1), a.integer(2), false);
+                return cut("tensor_split", a.tensor(0), a.ints(1), a.single(1), a.integer(2),
+                           false);
             },
     });
     register_function({
@@ -504,14 +510,14 @@ indices_or_sections : a number of parts, whose sizes differ by at most one; or t
         .method = false,
     });
     register_function({
-        .signature = "combinations(x: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor",
+        .signature =
+            "combinations(x: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor",
         .doc = R"(Every choice of r elements of a vector, in order, as the rows of a matrix.
 
 >>> sn.combinations(sn.arange(3)).tolist()
 [[0, 1], [0, 2], [1, 2]]
 )",
-        .call =
-            [](const Args& a) { return combinations(a.tensor(0), a.integer(1), a.flag(2)); },
+        .call = [](const Args& a) { return combinations(a.tensor(0), a.integer(1), a.flag(2)); },
         .method = false,
     });
     register_function({

@@ -56,7 +56,7 @@ Tensor scan(const char* op, const Tensor& x, int64_t axis, OpId id) {
 
 Results topk_function(const Args& a) {
     auto [values, indices] = topk(a.tensor(0), a.integer(1), a.integer(2), a.flag(3));
-    return {values, indices};
+    return {like(values, a.tensor(0)), like(indices, a.tensor(0))};
 }
 
 // Sorted values, where each run of equal ones starts, and what sorted them.

@@ -50,8 +50,10 @@ Results kthvalue(const Args& a) {
     const int at = axis_of("kthvalue", a.integer(2), a.tensor(0));
     const int64_t k = a.integer(1);
     if (k < 1 || k > x.size(at)) {
-        fail(ErrorKind::kValue, "kthvalue", "k is %lld for axis %d with size %lld; it must be 1 to "
-             "%lld", ll(k), at, ll(x.size(at)), ll(x.size(at)));
+        fail(ErrorKind::kValue, "kthvalue",
+             "k is %lld for axis %d with size %lld; it must be 1 to "
+             "%lld",
+             ll(k), at, ll(x.size(at)), ll(x.size(at)));
     }
     const Tensor order = argsort(x.detach(), at, false);
     return picked(x, narrow(order, at, k - 1, 1), at, a.flag(3), a.tensor(0));
@@ -91,7 +93,6 @@ Results median_function(const Args& a) {
 Results mode_function(const Args& a) {
     const Tensor x = vector_of(a.tensor(0));
     const int at = axis_of("mode", a.integer(1), a.tensor(0));
-    const NoGrad off;
     const int64_t n = x.size(at);
     const Tensor plain = x.detach(), order = argsort(plain, at, false);
     const Tensor sorted = take_along_axis(plain, order, at);
@@ -108,10 +109,7 @@ Results mode_function(const Args& a) {
     }
     const Tensor best = argmax(place - start, at, true);
     const Tensor index = take_along_axis(order, best, at);
-    set_grad_enabled(off.before);
-    const Results out = picked(x, index, at, a.flag(2), a.tensor(0));
-    set_grad_enabled(false);
-    return out;
+    return picked(x, index, at, a.flag(2), a.tensor(0));
 }
 
 // Quantiles by the rank q * (n - 1) between sorted neighbours.
@@ -128,13 +126,15 @@ Tensor quantile(const char* op, const Args& a, bool ignore_nan) {
     const std::string_view how = a.text(4);
     if (how != "linear" && how != "lower" && how != "higher" && how != "nearest" &&
         how != "midpoint") {
-        fail(ErrorKind::kValue, op, "interpolation is '%.*s'; it must be 'linear', 'lower', "
-             "'higher', 'nearest' or 'midpoint'", static_cast<int>(how.size()), how.data());
+        fail(ErrorKind::kValue, op,
+             "interpolation is '%.*s'; it must be 'linear', 'lower', "
+             "'higher', 'nearest' or 'midpoint'",
+             static_cast<int>(how.size()), how.data());
     }
     {
         const NoGrad off;
         const Tensor inside = logical_and(greater_equal(q, 0), less_equal(q, 1));
-        if (!read_number(op, all(inside, {}, false)).as_int())
+        if (q.numel() > 0 && !read_number(op, all(inside, {}, false)).as_int())
             fail(ErrorKind::kValue, op, "q holds a number outside of [0, 1]; all must be inside");
     }
     if (given.numel() == 0) {
@@ -150,7 +150,7 @@ Tensor quantile(const char* op, const Args& a, bool ignore_nan) {
     const Tensor sorted = take_along_axis(last, order, -1);
     const int64_t axes[1] = {-1};
     // Ranks: (..., number of quantiles).
-    const Tensor qs = reshape(q.detach(), Dims{q.numel()});
+    const Tensor qs = reshape(q, Dims{q.numel()});
     const Tensor numbers =
         sum(cast(logical_not(isnan(last.detach())), DType::kI64), axes, true);  // (..., 1)
     Dims wide(last.shape());
@@ -173,7 +173,8 @@ Tensor quantile(const char* op, const Args& a, bool ignore_nan) {
     Tensor out = below;
     if (how == "linear" || how == "midpoint") {
         const Tensor above = take_along_axis(sorted, cast(high, DType::kI64), -1);
-        out = lerp(below, above, how == "linear" ? rank - low : full({}, 0.5, x.dtype(), x.device()));
+        out =
+            lerp(below, above, how == "linear" ? rank - low : full({}, 0.5, x.dtype(), x.device()));
     }
     // (..., q) to (q, ...), then the axis where it is kept.
     const int64_t from[1] = {-1}, to[1] = {0};
@@ -304,8 +305,7 @@ Tensor searchsorted_function(const Args& a) {
         out = searchsorted(sorted, values, right);
     } else {
         bool fits = sorted.rank() > 0 && values.rank() == sorted.rank();
-        for (int d = 0; fits && d + 1 < sorted.rank(); ++d)
-            fits = values.size(d) == sorted.size(d);
+        for (int d = 0; fits && d + 1 < sorted.rank(); ++d) fits = values.size(d) == sorted.size(d);
         if (!fits) {
             fail(ErrorKind::kShape, "searchsorted",
                  "the sorted tensor has shape %s and the values %s; a vector is required, or equal "
@@ -349,7 +349,8 @@ void histogram_range(const char* op, const Tensor& x, double* low, double* high)
         *low = read_number(op, min(x, {}, false)).as_double();
         *high = read_number(op, max(x, {}, false)).as_double();
         if (!std::isfinite(*low) || !std::isfinite(*high)) {
-            fail(ErrorKind::kValue, op, "x spans [%g, %g]; a finite range is required", *low, *high);
+            fail(ErrorKind::kValue, op, "x spans [%g, %g]; a finite range is required", *low,
+                 *high);
         }
     }
     if (*low == *high) {
@@ -409,7 +410,8 @@ Results histogram(const Args& a) {
              format_shape(edges.shape()).c_str(), dtype_name(edges.dtype()), dtype_name(x.dtype()));
     }
     if (a.has(3) && !(a.tensor(3).shape() == x.shape())) {
-        fail(ErrorKind::kShape, "histogram", "x has shape %s and the weights %s; they must be equal",
+        fail(ErrorKind::kShape, "histogram",
+             "x has shape %s and the weights %s; they must be equal",
              format_shape(x.shape()).c_str(), format_shape(a.tensor(3).shape()).c_str());
     }
     Tensor h = counted(x, edges, a.has(3) ? a.tensor(3) : Tensor());
@@ -517,6 +519,7 @@ Tensor diff_function(const Args& a) {
     }
     if (n < 0) fail(ErrorKind::kValue, "diff", "n is %lld; it must be 0 or more", ll(n));
     const int at = normalize_axis("diff", a.integer(2), x.rank());
+    if (n == 0) return clone(x);
     std::vector<Tensor> parts;
     const auto part = [&](int i) {
         if (!a.has(i)) return;
@@ -532,17 +535,15 @@ Tensor diff_function(const Args& a) {
     parts.push_back(x);
     part(4);
     Tensor out = parts.size() == 1 ? x : concat(parts, at);
-    for (int64_t i = 0; i < std::min(n, out.size(at) + 1) && out.size(at) > 0; ++i)
-        out = diff_once(out, at);
-    return n == 0 ? clone(out) : out;
+    for (int64_t i = 0; i < n && out.size(at) > 0; ++i) out = diff_once(out, at);
+    return out;
 }
 
 // Widths between points along an axis, from x (points) or dx (one width).
 Tensor trapezes(const char* op, const Args& a, int at) {
     const Tensor& y = a.tensor(0);
     const int64_t n = y.size(at);
-    const Tensor heights =
-        n < 1 ? y : narrow(y, at, 1, n - 1) + narrow(y, at, 0, n - 1);
+    const Tensor heights = n < 1 ? y : narrow(y, at, 1, n - 1) + narrow(y, at, 0, n - 1);
     if (!a.has(1)) return heights * a.tensor(2) / 2.0;
     const Tensor& x = a.tensor(1);
     if (x.rank() == 0) {
@@ -583,9 +584,10 @@ Tensor cumulative_trapezoid(const Args& a) {
 Tensor gradient_along(const Tensor& x, int at, const Tensor& spacing, int64_t edge_order) {
     const int64_t n = x.size(at);
     if (n < edge_order + 1) {
-        fail(ErrorKind::kShape, "gradient", "axis %d of shape %s has size %lld; edge_order %lld "
-             "needs %lld or more", at, format_shape(x.shape()).c_str(), ll(n), ll(edge_order),
-             ll(edge_order + 1));
+        fail(ErrorKind::kShape, "gradient",
+             "axis %d of shape %s has size %lld; edge_order %lld "
+             "needs %lld or more",
+             at, format_shape(x.shape()).c_str(), ll(n), ll(edge_order), ll(edge_order + 1));
     }
     const auto part = [&](int64_t from, int64_t size) { return narrow(x, at, from, size); };
     const bool even = spacing.rank() == 0;
@@ -643,15 +645,13 @@ Results gradient(const Args& a) {
     std::vector<Tensor> spacing;
     if (a.has(1)) spacing = a.tensors(1);
     const size_t n = axes.size();
-    if (!spacing.empty() && spacing.size() != n &&
-        !(spacing.size() == 1 && spacing[0].rank() == 0)) {
+    if (a.has(1) && spacing.size() != n) {
         fail(ErrorKind::kValue, "gradient",
-             "%zu spacings are given for %zu axes; one number, or one for each axis, is required",
-             spacing.size(), n);
+             "%zu spacings are given for %zu axes; one for each is required", spacing.size(), n);
     }
     Results out;
     for (size_t i = 0; i < n; ++i) {
-        Tensor s = spacing.empty() ? Tensor(1.0) : spacing[spacing.size() == 1 ? 0 : i];
+        Tensor s = spacing.empty() ? Tensor(1.0) : spacing[i];
         if (s.rank() > 1 || (s.rank() == 1 && s.size(0) != x.size(static_cast<int>(axes[i])))) {
             fail(ErrorKind::kShape, "gradient",
                  "the points of axis %lld have shape %s; a number or a vector of %lld is required",
@@ -674,16 +674,18 @@ Tensor covariance(const Tensor& given_x, double correction, const Tensor& counts
              "x has shape %s and dtype %s; at most two dimensions of numbers are required",
              format_shape(given_x.shape()).c_str(), dtype_name(given_x.dtype()));
     }
-    const Tensor x = floated(given_x.rank() < 2 ? reshape(given_x, Dims{1, given_x.numel()})
-                                                : given_x);
+    const Tensor x =
+        floated(given_x.rank() < 2 ? reshape(given_x, Dims{1, given_x.numel()}) : given_x);
     const int64_t n = x.size(1);
     Tensor w;
     const auto weight = [&](const char* what, const Tensor& t, bool integer) {
         if (!given(t)) return;
         if (t.rank() > 1 || t.numel() != n || (integer && !is_int(t.dtype())) ||
             (!integer && !is_float(t.dtype()))) {
-            fail(ErrorKind::kShape, "cov", "%s has shape %s and dtype %s; a vector of %lld %s is "
-                 "required", what, format_shape(t.shape()).c_str(), dtype_name(t.dtype()), ll(n),
+            fail(ErrorKind::kShape, "cov",
+                 "%s has shape %s and dtype %s; a vector of %lld %s is "
+                 "required",
+                 what, format_shape(t.shape()).c_str(), dtype_name(t.dtype()), ll(n),
                  integer ? "integers" : "floats");
         }
         {
@@ -700,21 +702,18 @@ Tensor covariance(const Tensor& given_x, double correction, const Tensor& counts
         const Tensor centred = x - mean(x, last, true);
         const double norm = std::max(static_cast<double>(n) - correction, 0.0);
         const Tensor m = matmul(centred, transpose(centred, 0, 1)) / norm;
-        return given_x.rank() < 2 ? reshape(m, Dims{}) : m;
+        return x.size(0) == 1 ? reshape(m, Dims{}) : m;
     }
+    // Sums of weights in f64: what is left after the correction may be small.
+    const Tensor wide = cast(w, DType::kF64), total = sum(wide, {}, false);
     w = cast(w, x.dtype());
-    const Tensor total = sum(w, {}, false);
-    const Tensor centred = x - sum(x * w, last, true) / total;
-    Tensor norm;
-    if (given(quality) && correction != 0) {
-        const Tensor second = sum(w * cast(quality, x.dtype()), {}, false);
-        norm = total - second / total * correction;
-    } else {
-        norm = total - correction;
-    }
-    norm = where(greater(norm, 0.0), norm, 0.0);
+    const Tensor centred = x - sum(x * w, last, true) / cast(total, x.dtype());
+    Tensor norm = total - correction;
+    if (given(quality) && correction != 0)
+        norm = total - sum(wide * cast(quality, DType::kF64), {}, false) / total * correction;
+    norm = cast(where(greater(norm, 0.0), norm, 0.0), x.dtype());
     const Tensor m = matmul(centred * w, transpose(centred, 0, 1)) / norm;
-    return given_x.rank() < 2 ? reshape(m, Dims{}) : m;
+    return x.size(0) == 1 ? reshape(m, Dims{}) : m;
 }
 
 Tensor corrcoef(const Tensor& x) {
@@ -730,9 +729,9 @@ Tensor isin(const Args& a) {
     const Tensor tests = a.tensor(1).is_scalar()
                              ? full(Dims{1}, a.tensor(1), a.tensor(1).dtype(), x.device())
                              : flattened(a.tensor(1));
-    const DType dtype =
-        x.is_scalar() ? tests.dtype()
-                      : (a.tensor(1).weak() ? x.dtype() : promote(x.dtype(), tests.dtype()));
+    const DType dtype = x.is_scalar()
+                            ? tests.dtype()
+                            : (a.tensor(1).weak() ? x.dtype() : promote(x.dtype(), tests.dtype()));
     const Tensor v = x.is_scalar() ? full({}, x, dtype, tests.device()) : cast(x, dtype);
     Tensor found;
     if (tests.numel() == 0) {
@@ -787,7 +786,8 @@ Without an axis that of all elements; with one, values and positions. NaN wins.
     register_function({
         .signature = "mode(x: Tensor, axis: int = -1, keepdims: bool = False) -> "
                      "tuple[Tensor, Tensor]",
-        .doc = R"(The most frequent value along an axis (of several the smallest) and its last position.
+        .doc =
+            R"(The most frequent value along an axis (of several the smallest) and its last position.
 
 >>> [t.item() for t in sn.mode(sn.tensor([2, 1, 2, 3]))]
 [2, 2]
@@ -1022,7 +1022,8 @@ x : the points at which y is known; without, they are dx apart.
     register_function({
         .signature = "gradient(x: Tensor, spacing: Tensors? = None, axis: Ints? = None, "
                      "edge_order: int = 1) -> tuple[Tensor, ...]",
-        .doc = R"(Numerical derivatives along axes: central differences inside, one-sided at the ends.
+        .doc =
+            R"(Numerical derivatives along axes: central differences inside, one-sided at the ends.
 
 Parameters
 ----------

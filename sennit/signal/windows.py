@@ -29,7 +29,7 @@ __all__ = [
     "nuttall",
 ]
 
-_FLOATS = (_sn.float32, _sn.float64, _sn.float16, _sn.bfloat16)
+_FLOATS = (_sn.float32, _sn.float64)
 
 
 def _check(op: str, m: int, dtype: _sn.dtype | None) -> _sn.dtype:
@@ -37,7 +37,7 @@ def _check(op: str, m: int, dtype: _sn.dtype | None) -> _sn.dtype:
         raise error(InvalidValue, op, f"M is {m!r}; an int of 0 or more is required")
     kind = _sn.float32 if dtype is None else dtype
     if kind not in _FLOATS:
-        raise error(DTypeError, op, f"dtype is {kind}; a floating-point dtype is required")
+        raise error(DTypeError, op, f"dtype is {kind}; float32 or float64 is required")
     return kind
 
 
@@ -122,8 +122,8 @@ def cosine(
     [0.5, 1.0, 0.5]
     """
     kind = _check("cosine", m, dtype)
-    if m == 0:
-        return _finish(_sn.ones(0), kind, device, requires_grad)
+    if m <= 1:
+        return _finish(_sn.ones(m), kind, device, requires_grad)
     k, steps = _points(m, sym)
     return _finish(_sn.sin((k + 0.5) * (pi / (steps + 1))), kind, device, requires_grad)
 

