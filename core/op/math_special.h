@@ -76,7 +76,7 @@ SN_HEAVY double lgamma_positive(double x) {
 SN_HEAVY double lgamma_f64(double x) {  // log |gamma(x)|
     if (!(x - x == 0)) return x != x ? x : kInfinity;
     if (x > 0) return lgamma_positive(x);
-    const double s = sin_pi(x);
+    const double s = sin_pi(-x);
     if (s == 0) return kInfinity;
     return log(kPi / (magnitude(s) * -x)) - lgamma_positive(-x);
 }
@@ -230,7 +230,11 @@ SN_HEAVY double erfcx_f64(double x) {
     const double t = magnitude(x), s = x * x;
     if (t < 0.5) return exp_with(s, fma(x, x, -s), 0.0) * (1 - erf_center_f64(x));
     const double tail = erfc_tail_scaled(t) / fma(t, 2.0, 1.0);
-    if (x >= 0) return x > 1e15 ? 0.56418958354775628695 / x : tail;
+    if (x > 26) {  // DLMF 7.12.1
+        const double z = -0.5 / s;
+        return 0.56418958354775628695 / x * horner(z, 1.0, 1.0, 3.0, 15.0, 105.0, 945.0);
+    }
+    if (x >= 0) return tail;
     if (x < -27) return kInfinity;
     return x != x ? x : 2 * exp_with(s, fma(x, x, -s), 0.0) - tail;
 }
@@ -247,7 +251,7 @@ SN_HEAVY double erfinv_f64(double y) {
     // Winitzki's approximation, then Halley's iteration.
     const double w = log1p(-a * a), p = 2 / (kPi * 0.147) + 0.5 * w;
     double x = sqrt(sqrt(p * p - w / 0.147) - p);
-    for (int i = 0; i < 3; ++i) {
+    for (int i = 0; i < 2; ++i) {
         const double miss = a < 0.5 ? erf_f64(x) - a : (1 - a) - erfc_f64(x);
         const double u = miss / (1.1283791670955126 * exp(-x * x));
         x -= u / fma(x, u, 1.0);

@@ -68,6 +68,11 @@ def distances(x: Any, y: Any) -> Any:
     return np.sqrt(((x[:, None] - y[None]) ** 2).sum(-1))
 
 
+def limited(x: Any) -> Any:
+    norm = np.sqrt((x**2).sum(1, keepdims=True))
+    return np.where(norm > 1, x / (norm + 1e-7), x)
+
+
 def segments(x: Any) -> Any:
     return np.stack([x[:2].sum(0), x[2:].sum(0)])
 
@@ -132,7 +137,7 @@ COMPOSITES: dict[str, list[tuple[Any, ...]]] = {
     "pdist": [(sn.pdist, lambda x: distances(x, x)[np.triu_indices(4, 1)], (F, (4, 3)))],
     "dist": [(sn.dist, lambda x, y: np.sqrt(((x - y) ** 2).sum()), (F, (4,)), (F, (4,)))],
     "renorm": [(lambda x: sn.renorm(x, 2, 0, 1.0),
-                lambda x: x * np.minimum(1, 1 / np.sqrt((x**2).sum(1, keepdims=True))),
+                limited,
                 (F, (4, 5)))],
     "atleast_1d": [(sn.atleast_1d, np.atleast_1d, (F, ()))],
     "atleast_2d": [(sn.atleast_2d, np.atleast_2d, (F, (3,)))],
