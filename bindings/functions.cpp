@@ -20,6 +20,7 @@ enum class ParamType : uint8_t {
     kBool,
     kStr,
     kInts,
+    kOrder,
     kDType,
     kDevice
 };
@@ -67,6 +68,7 @@ ParamType param_type(std::string_view text, const char* signature) {
     if (text == "bool") return ParamType::kBool;
     if (text == "str") return ParamType::kStr;
     if (text == "Ints") return ParamType::kInts;
+    if (text == "Order") return ParamType::kOrder;
     if (text == "DType") return ParamType::kDType;
     if (text == "Device") return ParamType::kDevice;
     fail(ErrorKind::kInternal, "register_function", "unknown parameter type '%.*s' in '%s'",
@@ -243,6 +245,14 @@ void read_argument(const Function& f, const Param& p, PyObject* o, ArgValue& out
                 out.scalar = Scalar::of_float(v);
             }
             return;
+        case ParamType::kOrder:
+            if (!PyUnicode_Check(o)) {
+                Param number;
+                number.name = p.name;
+                number.type = ParamType::kFloat;
+                return read_argument(f, number, o, out);
+            }
+            [[fallthrough]];
         case ParamType::kStr: {
             Py_ssize_t length = 0;
             const char* text = PyUnicode_Check(o) ? PyUnicode_AsUTF8AndSize(o, &length) : nullptr;

@@ -33,6 +33,7 @@ TYPES = {
     "Operand": "Operand",
     "Tensors": "Tensors",
     "Ints": "Ints",
+    "Order": "_float | _str",
     "DType": "DTypeLike",
     "Device": "DeviceLike",
     "int": "_int",

@@ -15,6 +15,7 @@ namespace sn {
 //   Tensors     a sequence of tensors         int, float, bool, str
 //   Ints        an int or a sequence of ints  Ints?     ... or None (axes, shapes, strides)
 //   DType       a dtype                       Device    a device or its name
+//   Order       a float or str
 // "sum(x: Tensor, axis: Ints? = None, dtype: DType? = None, keepdims: bool = False) -> Tensor"
 // `dim` and `keepdim` are accepted for `axis` and `keepdims` everywhere, `input` for `x`, `other`
 // for the second operand; "axis|dims" adds a name by hand. "*tensors: Tensors", as the last

@@ -499,8 +499,9 @@ Examples
          .call =
              [](const Args& a) {
                  const int64_t axis[] = {a.integer(2)};
-                 return a.tensor(0) /
-                        maximum(vector_norm(a.tensor(0), a.real(1), axis, true), a.real(3));
+                 const Tensor x = vector_of(a.tensor(0));
+                 const Tensor length = maximum(vector_norm(x, a.real(1), axis, true), a.real(3));
+                 return like(x / length, a.tensor(0));
              },
          .method = false});
 }

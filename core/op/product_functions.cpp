@@ -383,6 +383,20 @@ Tensor renorm(const Tensor& x, double p, int64_t axis, double limit) {
     return cast(to_compute(x) * factor, x.dtype());
 }
 
+Tensor norm(const Args& a) {
+    if (a.has(1) && !a.text(1).empty() && a.text(1) != "fro") {
+        fail(ErrorKind::kValue, "norm",
+             "p is '%.*s'; it must be a number or 'fro'; norms of matrices are those of "
+             "sn.linalg.matrix_norm",
+             static_cast<int>(a.text(1).size()), a.text(1).data());
+    }
+    const double p = a.has(1) && a.text(1).empty() ? a.real(1) : 2.0;
+    const Tensor x = a.has(4) ? cast(a.tensor(0), a.dtype(4)) : a.tensor(0);
+    const bool number = x.rank() == 0 && a.has(2) && !a.ints(2).empty();
+    if (number) normalize_axes("norm", a.ints(2), 1);
+    return vector_norm(x, p, a.has(2) && !number ? a.ints(2) : DimSpan(), a.flag(3));
+}
+
 }  // namespace
 
 void register_product_functions() {
@@ -608,6 +622,19 @@ compute_mode : accepted for PyTorch's sake. Differences are always taken before 
             [](const Args& a) {
                 return vector_norm(a.tensor(0) - a.tensor(1), a.real(2), {}, false);
             },
+    });
+    register_function({
+        .signature = "norm(x: Tensor, p: Order? = None, axis: Ints? = None, "
+                     "keepdims: bool = False, dtype: DType? = None) -> Tensor",
+        .doc = R"(The p-norm of x over axes (all by default), seen as vectors.
+
+p : a number, or "fro", which is 2 and the default.
+dtype : what x is converted to first.
+
+>>> sn.norm(sn.tensor([3.0, 4.0])).item()
+5.0
+)",
+        .call = norm,
     });
     register_function({
         .signature = "renorm(x: Tensor, p: float, axis: int, maxnorm: float) -> Tensor",

@@ -714,6 +714,7 @@ recurrent("gru_sequence", ref.gru_sequence, 3, states=1)
 
 # ---------------------------------------------------------------- functions without a row
 
+table_special.add_scans(row)
 table_special.add_rows(row)
 
 ELSEWHERE = {

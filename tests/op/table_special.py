@@ -1,4 +1,4 @@
-"""Rows of the op table for special functions. SciPy is their reference, so they need it.
+"""Rows of the op table for scans, scatters, and special functions, whose reference is SciPy.
 
 Functions are computed in float64, one number after the other, and rounded once: float32 is tight;
 float64 is a few units in the last place from a reference that errs too, measured against the
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from engine import FLOATS, Real, case, ulps
+from engine import EXACT, FLOATS, NUMERIC, Index, Real, case, ulps
 
 import sennit as sn
 
@@ -46,6 +46,36 @@ def names() -> list[str]:
     found: list[str] = []
     add_rows(lambda name, *_, **__: found.append(name), everything=True)
     return found
+
+
+def reduce_at(x: Any, i: Any, src: Any, axis: int, reduce: str) -> Any:
+    f = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}[reduce]
+    out = x.copy()
+    for at in np.ndindex(*i.shape):
+        to = list(at)
+        to[axis] = i[at]
+        out[tuple(to)] = f(out[tuple(to)], src[at])
+    return out
+
+
+def add_scans(row: Callable[..., None]) -> None:
+    scans = [case((7,), axis=0), case((1,), axis=0), case((3, 5), axis=1), case((3, 5), axis=0),
+             case((1500,), axis=0), case((0,), axis=0), case((3, 0, 2), axis=1)]  # fmt: skip
+    large = case((3, 40_001), axis=1)
+    for name, f in (("cummax", np.maximum), ("cummin", np.minimum)):
+        row(name, lambda x, axis, f=f: f.accumulate(x, axis), scans, dtypes=NUMERIC, gradient=(0,),
+            tolerance=EXACT, large=large,
+            call=lambda x, axis, name=name: getattr(sn, name)(x, axis)[0])  # fmt: skip
+    row("logcumsumexp", np.logaddexp.accumulate, scans, gradient=(0,),
+        tolerance=ulps(64, 256, 2), scale="largest", why="a chain of up to 1,024 roundings",
+        large=large)  # fmt: skip
+    places = [case((4, 5), ((6, 5), Index(4)), (6, 5), axis=0, reduce=r) for r in
+              ("prod", "amax", "amin")]  # fmt: skip
+    places.append(case((40,), ((30_000,), Index(40)), (30_000,), axis=0, reduce="amax"))
+    row("scatter_reduce", reduce_at, places, Real(0.5, 1.5, ints=(1, 3)), dtypes=NUMERIC,
+        gradient=(0, 2), second=False, tolerance=ulps(8, 8, 1), scale="largest",
+        why="a product of several factors",
+        call=lambda x, i, v, axis, reduce: sn.scatter_reduce(x, axis, i, v, reduce))  # fmt: skip
 
 
 def add_rows(row: Callable[..., None], everything: bool = False) -> None:

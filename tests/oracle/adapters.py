@@ -148,6 +148,36 @@ def sum_to_size(x: Any, *size: Any) -> Any:
     return sn.sum_to(x, size[0] if len(size) == 1 and not isinstance(size[0], int) else size)
 
 
+def renamed(name: str, text: str, call: Callable[..., Any] | None = None) -> Adapter:
+    def same(*args: Any, **words: Any) -> Any:
+        found = find(name)
+        assert found is not None
+        return found(*args, **words)
+
+    return Adapter(f"written {text}", call or same, name)
+
+
+def cross(x: Any, y: Any, dim: Any = None) -> Any:
+    if dim is None:  # PyTorch takes the first dimension of size 3
+        dim = next(i for i, n in enumerate(x.shape) if n == 3)
+    return sn.linalg.cross(x, y, dim)
+
+
+def svd(x: Any, some: bool = True, compute_uv: bool = True) -> Any:
+    u, s, vh = sn.linalg.svd(x, full_matrices=not some)
+    return u, s, vh.mH
+
+
+def logdet(x: Any) -> Any:
+    sign, size = sn.linalg.slogdet(x)
+    return sn.where(sign < 0, float("nan"), size)
+
+
+def sampler(x: Any, grid: Any, mode: int, padding: int, align: bool) -> Any:
+    modes, paddings = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
+    return sn.nn.functional.grid_sample(x, grid, modes[mode], paddings[padding], align)
+
+
 ADAPTERS: dict[str, Adapter] = {
     "max": Adapter(STANDARD, extreme(sn.argmax, sn.max, sn.maximum)),
     "min": Adapter(STANDARD, extreme(sn.argmin, sn.min, sn.minimum)),
@@ -253,6 +283,51 @@ ADAPTERS: dict[str, Adapter] = {
     "constant_pad_nd": Adapter(
         "a mode of pad", lambda x, pad, value=0: sn.pad(x, pad, value=value)
     ),
+    "H": renamed("matrix_transpose", "x.mT, for real numbers", lambda x: x.mT),
+    "cross": renamed("linalg.cross", "sn.linalg.cross", cross),
+    "pinverse": renamed("linalg.pinv", "sn.linalg.pinv"),
+    "qr": renamed(
+        "linalg.qr",
+        "sn.linalg.qr",
+        lambda x, some=True: sn.linalg.qr(x, "reduced" if some else "complete"),
+    ),
+    "svd": renamed("linalg.svd", "sn.linalg.svd", svd),
+    "logdet": renamed("linalg.slogdet", "sn.linalg.slogdet", logdet),
+    "cholesky": renamed(
+        "linalg.cholesky",
+        "sn.linalg.cholesky",
+        lambda x, upper=False: sn.linalg.cholesky(x, upper=upper),
+    ),
+    "matrix_exp": renamed("linalg.matrix_exp", "sn.linalg.matrix_exp"),
+    **{
+        name: Adapter(
+            "a method that only renames; written x.astype(dtype)",
+            lambda x, dtype=dtype: x.astype(getattr(sn, dtype)),
+            needs=dtype,
+        )
+        for name, dtype in {"cdouble": "complex128", "cfloat": "complex64"}.items()
+    },
+    "complex": Adapter(
+        PROMOTED,
+        accepts=(
+            ("Expected both inputs to be Half, Float or Double", "promoted"),
+            ("Expected object of scalar type", "promoted"),
+        ),
+    ),
+    "linalg.cross": Adapter(
+        "vectors broadcast, also with fewer dimensions",
+        accepts=(("inputs must have the same number of dimensions", "they broadcast"),),
+    ),
+    "nn.functional.embedding": Adapter(
+        "the sample puts the weight first", reordered("nn.functional.embedding", 1, 0)
+    ),
+    "nn.functional.embedding_bag": Adapter(
+        "the sample puts the weight first",
+        reordered("nn.functional.embedding_bag", 1, 0),
+        "nn.functional.embedding_bag",
+    ),
+    "grid_sampler_2d": renamed("nn.functional.grid_sample", "nn.functional.grid_sample", sampler),
+    "grid_sampler_3d": renamed("nn.functional.grid_sample", "nn.functional.grid_sample", sampler),
     "sum_to_size": Adapter("called sum_to", sum_to_size),
 }
 
@@ -260,24 +335,45 @@ ADAPTERS: dict[str, Adapter] = {
 DIFFERENT: dict[str, str] = {
     "as_strided": "PyTorch's sample reads memory outside of the tensor",
     "as_strided_scatter": "PyTorch's gradient of a single replaced element is not zero",
-    "nn.functional.adaptive_avg_pool2d": "arguments or edge cases differ",
-    "nn.functional.adaptive_avg_pool3d": "arguments or edge cases differ",
-    "nn.functional.adaptive_max_pool1d": "arguments or edge cases differ",
-    "nn.functional.adaptive_max_pool2d": "arguments or edge cases differ",
-    "nn.functional.adaptive_max_pool3d": "arguments or edge cases differ",
-    "nn.functional.avg_pool2d": "arguments or edge cases differ",
-    "nn.functional.batch_norm": "arguments or edge cases differ",
-    "nn.functional.cosine_similarity": "arguments or edge cases differ",
-    "nn.functional.embedding": "arguments or edge cases differ",
-    "nn.functional.hardtanh": "arguments or edge cases differ",
-    "nn.functional.linear_cross_entropy": "arguments or edge cases differ",
-    "nn.functional.max_pool1d": "arguments or edge cases differ",
-    "nn.functional.max_pool3d": "arguments or edge cases differ",
-    "nn.functional.normalize": "arguments or edge cases differ",
-    "nn.functional.pad": "arguments or edge cases differ",
-    "nn.functional.prelu": "arguments or edge cases differ",
-    "nn.functional.softmin": "arguments or edge cases differ",
-    "nn.functional.softshrink": "arguments or edge cases differ",
+    "linalg.cholesky_ex": "batches without matrices",
+    "linalg.eigh": "vectors differ in sign, which the sample does not hide",
+    "linalg.inv_ex": "batches without matrices",
+    "linalg.lstsq": "residuals of an underdetermined system have another shape",
+    "linalg.lu_solve": "batches without matrices",
+    "linalg.norm": "gradients at zero of norms below 1",
+    "linalg.pinv": "gradients with hermitian=True",
+    "linalg.solve": "batches of vectors without matrices",
+    "linalg.solve_ex": "batches of vectors without matrices",
+    "linalg.svd": "no gradient through vectors of full_matrices=True",
+    "linalg.vander": "a number is not a vector of one",
+    "linalg.vector_norm": "a number with an axis is refused",
+    "nn.functional.adaptive_avg_pool2d": "optional sizes, indices, negative widths",
+    "nn.functional.adaptive_avg_pool3d": "optional sizes, indices, negative widths",
+    "nn.functional.adaptive_max_pool1d": "optional sizes, indices, negative widths",
+    "nn.functional.adaptive_max_pool2d": "optional sizes, indices, negative widths",
+    "nn.functional.adaptive_max_pool3d": "optional sizes, indices, negative widths",
+    "nn.functional.avg_pool2d": "an empty list is no stride",
+    "nn.functional.batch_norm": "a batch without channels is refused",
+    "nn.functional.ctc_loss": "gradients differ",
+    "nn.functional.gaussian_nll_loss": "losses never broadcast",
+    "nn.functional.hardtanh": "limits in the wrong order are not refused",
+    "nn.functional.linear_cross_entropy": "no class probabilities, no options for chunks",
+    "nn.functional.max_pool1d": "batches without samples are allowed",
+    "nn.functional.max_pool3d": "batches without samples are allowed",
+    "nn.functional.max_unpool1d": "of several values for one place another one gets the gradient",
+    "nn.functional.max_unpool2d": "of several values for one place another one gets the gradient",
+    "nn.functional.max_unpool3d": "of several values for one place another one gets the gradient",
+    "nn.functional.multi_head_attention_forward": "every sample draws dropout",
+    "nn.functional.multi_margin_loss": "a number is not a vector of classes",
+    "nn.functional.multilabel_margin_loss": "a number is not a vector of classes",
+    "nn.functional.multilabel_soft_margin_loss": "weights are per class",
+    "nn.functional.pad": "optional sizes, indices, negative widths",
+    "nn.functional.prelu": "a number gives a vector",
+    "nn.functional.softmin": "no dtype",
+    "nn.functional.softshrink": "a negative lambd is not refused",
+    "nn.functional.triplet_margin_with_distance_loss": "the sample passes a function of PyTorch's",
+    "norm": "the nuclear norm is that of sn.linalg.matrix_norm",
+    "svd": "no gradient through vectors of full_matrices=True",
 }
 
 # Why operators are not there; others are simply not there yet.
@@ -301,6 +397,8 @@ def status(name: str) -> tuple[str, str]:
     if name in DIFFERENT:
         return "missing", DIFFERENT[name]
     adapters = [adapter_of(op) for op in database()[name]]
+    if any(a and a.needs and find(a.needs) is None for a in adapters):
+        return "missing", "not there"
     if find(name) is None and any(a is None or a.call is None for a in adapters):
         return "missing", "not there"
     reasons = {a.reason for a in adapters if a}

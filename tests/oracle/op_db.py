@@ -38,6 +38,7 @@ class Adapter:
 
     reason: str
     call: Callable[..., Any] | None = None  # without: the function of the same name, unchanged
+    needs: str = ""  # the function that the call is about, where it has another name
     # Inputs that raise in PyTorch and have a meaning in Sennit: pattern of PyTorch's message, why.
     accepts: tuple[tuple[str, str], ...] = ()
 
