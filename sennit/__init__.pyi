@@ -94,6 +94,7 @@ from ._api import block_diag as block_diag
 from ._api import bmm as bmm
 from ._api import bool as bool
 from ._api import broadcast_arrays as broadcast_arrays
+from ._api import broadcast_shapes as broadcast_shapes
 from ._api import broadcast_tensors as broadcast_tensors
 from ._api import broadcast_to as broadcast_to
 from ._api import bucketize as bucketize
@@ -317,6 +318,7 @@ from ._api import nextafter as nextafter
 from ._api import nll_loss as nll_loss
 from ._api import nonzero as nonzero
 from ._api import nonzero_static as nonzero_static
+from ._api import norm as norm
 from ._api import normalize as normalize
 from ._api import not_equal as not_equal
 from ._api import one_hot as one_hot
@@ -559,6 +561,7 @@ __all__ = [
     "bmm",
     "bool",
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_tensors",
     "broadcast_to",
     "bucketize",
@@ -797,6 +800,7 @@ __all__ = [
     "no_grad",
     "nonzero",
     "nonzero_static",
+    "norm",
     "normalize",
     "not_equal",
     "num_threads",

@@ -126,6 +126,7 @@ __all__ = [
     "bmm",
     "bool",
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_tensors",
     "broadcast_to",
     "bucketize",
@@ -349,6 +350,7 @@ __all__ = [
     "nll_loss",
     "nonzero",
     "nonzero_static",
+    "norm",
     "normalize",
     "not_equal",
     "one_hot",
@@ -509,6 +511,9 @@ def from_dlpack(x: Any, /, *, copy: _bool | None = None) -> Tensor:
 
 def is_tensor(x: object) -> TypeGuard[Tensor]:
     """Whether `x` is a tensor."""
+
+def broadcast_shapes(*shapes: Any) -> tuple[Any, ...]:
+    """The shape that tensors of these shapes broadcast to; an int is a shape of one dimension."""
 
 def promote_types(a: DTypeLike, b: DTypeLike) -> dtype:
     """The dtype of an operation between two dtypes."""
@@ -2064,6 +2069,18 @@ def nonzero(x: Tensor) -> list[Tensor]:
 
 def nonzero_static(x: Tensor, size: _int, fill_value: Operand = -1) -> Tensor:
     """The first `size` rows of argwhere, filled up where there are fewer."""
+
+def norm(
+    x: Tensor,
+    p: _float | _str | None = None,
+    axis: Ints | None = None,
+    keepdims: _bool = False,
+    dtype: DTypeLike | None = None,
+    *,
+    dim: Ints | None = None,
+    keepdim: _bool = False,
+) -> Tensor:
+    """The p-norm of x over axes (all by default), seen as vectors."""
 
 def normalize(
     x: Tensor, p: _float = 2.0, axis: _int = 1, eps: _float = 1e-12, *, dim: _int = 1

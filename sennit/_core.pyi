@@ -1222,6 +1222,18 @@ class Tensor:
     def nonzero_static(self, size: _int, fill_value: Operand = -1) -> Tensor:
         """The first `size` rows of argwhere, filled up where there are fewer."""
 
+    def norm(
+        self,
+        p: _float | _str | None = None,
+        axis: Ints | None = None,
+        keepdims: _bool = False,
+        dtype: DTypeLike | None = None,
+        *,
+        dim: Ints | None = None,
+        keepdim: _bool = False,
+    ) -> Tensor:
+        """The p-norm of x over axes (all by default), seen as vectors."""
+
     def not_equal(self, y: Operand) -> Tensor:
         """x != y."""
 

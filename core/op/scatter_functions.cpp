@@ -201,13 +201,14 @@ Tensor segment_reduce(const Args& a) {
     const Tensor ends =
         a.has(2) ? cumsum(lengths, axis) : narrow(lengths, axis, 1, lengths.size(axis) - 1);
     const int64_t segments = ends.size(axis);
-    // Rows and the ends of segments meet in a comparison: a row's segment is how many ends it has
-    // passed.
+    // A row's segment is how many ends it has passed.
     const Tensor rows = arange(0, 1, n, DType::kI64, data.device());
-    const Tensor passed =
-        less_equal(unsqueeze(ends, -2), reshape(rows, Dims{n, 1}));  // (..., n, segments)
     const int64_t last[1] = {-1};
-    Tensor ids = sum(cast(passed, DType::kI64), last, false);
+    Tensor ids =
+        axis == 0
+            ? searchsorted(ends, rows, true)
+            : sum(cast(less_equal(unsqueeze(ends, -2), reshape(rows, Dims{n, 1})), DType::kI64),
+                  last, false);  // (..., n, segments) compared
     {
         const NoGrad off;
         const Tensor total = segments ? narrow(ends, axis, segments - 1, 1) : ends;
