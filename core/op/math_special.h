@@ -102,15 +102,8 @@ SN_HEAVY double digamma_f64(double x) {
                                 -691.0 / 32760, 1.0 / 12));
 }
 
-// Hurwitz's zeta function by Euler and Maclaurin's formula (DLMF 25.11.5).
-SN_HEAVY double zeta_f64(double s, double q) {
-    if (s != s || q != q) return kNotANumber;
-    if (s == 1) return kInfinity;
-    if (s < 1) return kNotANumber;
-    if (q <= 0) {
-        if (q == floor(q)) return kInfinity;
-        if (s != floor(s)) return kNotANumber;
-    }
+// Hurwitz's zeta function for s > 1, q > 0 by Euler and Maclaurin's formula (DLMF 25.11.5).
+SN_HEAVY double zeta_positive(double s, double q) {
     double sum = 0, w = q;
     for (int i = 0; i < 12 || w < 12; ++i) {
         const double term = pow(w, -s);
@@ -139,6 +132,18 @@ SN_HEAVY double zeta_f64(double s, double q) {
         power /= w * w;
     }
     return sum;
+}
+SN_HEAVY double zeta_f64(double s, double q) {
+    if (s != s || q != q) return kNotANumber;
+    if (s == 1) return kInfinity;
+    if (s < 1) return kNotANumber;
+    if (q > 0) return zeta_positive(s, q);
+    if (q == floor(q)) return kInfinity;
+    if (s != floor(s)) return kNotANumber;
+    // The terms below zero are those of the other direction: zeta(s, 1 - r) down to 1 - q.
+    const double r = q - floor(q);
+    const double below = zeta_positive(s, 1 - r) - zeta_positive(s, 1 - q);
+    return zeta_positive(s, r) + (s - 2 * floor(s / 2) == 0 ? below : -below);
 }
 
 SN_HEAVY double polygamma_f64(double x, double n) {
@@ -403,11 +408,13 @@ SN_HEAVY double airy_ai_f64(double x) {
 
 // ---- orthogonal polynomials (DLMF 18.9): p[k + 1] = (a(k) x + b(k)) p[k] - c(k) p[k - 1]
 
+// Degrees that are too high for `most` steps give NaN.
 template <class Step>
-SN_FN double recurrence(double n, double p0, double p1, Step step) {
+SN_FN double recurrence(double n, double most, double p0, double p1, Step step) {
     if (n != n) return n;
     if (n < 0) return 0;
-    const int64_t count = n < 1e6 ? static_cast<int64_t>(n) : 1000000;
+    if (n > most) return kNotANumber;
+    const int64_t count = static_cast<int64_t>(n);
     if (count == 0) return p0;
     double before = p0, now = p1;
     for (int64_t k = 1; k < count; ++k) {
@@ -418,57 +425,53 @@ SN_FN double recurrence(double n, double p0, double p1, Step step) {
     }
     return now;
 }
-SN_FN double chebyshev_step(double x, double now, double before) {
-    return fma(2 * x, now, -before);
-}
+inline constexpr double kLastRecurrence = 64;
 
-// Inside of [-1, 1] a polynomial of many terms is a quotient of sines, which costs no loop.
-SN_HEAVY double chebyshev_t_f64(double x, double n) {
+// Chebyshev polynomials of the four kinds. High degrees by their trigonometric forms (DLMF 18.5),
+// which cost no loop: cosines and sines of multiples of t = acos(x), or hyperbolic ones outside.
+SN_HEAVY double chebyshev_of_kind(int kind, double x, double n) {
     n = trunc(n);
-    if (n > 64 && magnitude(x) < 1) return cos(n * acos(x));
-    return recurrence(n, 1, x, [=](double, double p, double q) { return chebyshev_step(x, p, q); });
-}
-SN_HEAVY double chebyshev_u_f64(double x, double n) {
-    n = trunc(n);
-    if (n > 64 && magnitude(x) < 1) {
-        const double t = acos(x);
-        return sin((n + 1) * t) / sin(t);
+    if (n != n || x != x) return kNotANumber;
+    if (n <= kLastRecurrence) {
+        const double first[] = {x, 2 * x, 2 * x - 1, 2 * x + 1};
+        return recurrence(n, kLastRecurrence, 1, first[kind],
+                          [=](double, double p, double q) { return fma(2 * x, p, -q); });
     }
-    return recurrence(n, 1, 2 * x,
-                      [=](double, double p, double q) { return chebyshev_step(x, p, q); });
-}
-SN_HEAVY double chebyshev_v_f64(double x, double n) {
-    n = trunc(n);
-    if (n > 64 && magnitude(x) < 1) {
-        const double t = acos(x);
-        return cos((n + 0.5) * t) / cos(0.5 * t);
+    const double a = magnitude(x);
+    // p[n](-x) = (-1)^n p[n](x), where the third and the fourth kind change places.
+    const double sign = x < 0 && n - 2 * floor(n / 2) != 0 ? -1 : 1;
+    if (x < 0 && kind >= 2) kind = 5 - kind;
+    if (a == 1) {
+        const double at_one[] = {1, n + 1, 1, 2 * n + 1};
+        return sign * at_one[kind];
     }
-    return recurrence(n, 1, 2 * x - 1,
-                      [=](double, double p, double q) { return chebyshev_step(x, p, q); });
-}
-SN_HEAVY double chebyshev_w_f64(double x, double n) {
-    n = trunc(n);
-    if (n > 64 && magnitude(x) < 1) {
-        const double t = acos(x);
-        return sin((n + 0.5) * t) / sin(0.5 * t);
+    const double m = kind == 0 ? n : (kind == 1 ? n + 1 : n + 0.5);
+    if (a < 1) {
+        const double t = acos(a);
+        if (kind == 0) return sign * cos(m * t);
+        if (kind == 1) return sign * sin(m * t) / sin(t);
+        return sign * (kind == 2 ? cos(m * t) / cos(0.5 * t) : sin(m * t) / sin(0.5 * t));
     }
-    return recurrence(n, 1, 2 * x + 1,
-                      [=](double, double p, double q) { return chebyshev_step(x, p, q); });
+    const double t = acosh(a);
+    if (kind == 0) return sign * cosh(m * t);
+    if (kind == 1) return sign * sinh(m * t) / sinh(t);
+    return sign * (kind == 2 ? cosh(m * t) / cosh(0.5 * t) : sinh(m * t) / sinh(0.5 * t));
 }
 SN_HEAVY double hermite_h_f64(double x, double n) {
-    return recurrence(trunc(n), 1, 2 * x,
+    return recurrence(trunc(n), 512, 1, 2 * x,
                       [=](double k, double p, double q) { return 2 * (x * p - k * q); });
 }
 SN_HEAVY double hermite_he_f64(double x, double n) {
-    return recurrence(trunc(n), 1, x, [=](double k, double p, double q) { return x * p - k * q; });
+    return recurrence(trunc(n), 512, 1, x,
+                      [=](double k, double p, double q) { return x * p - k * q; });
 }
 SN_HEAVY double laguerre_f64(double x, double n) {
-    return recurrence(trunc(n), 1, 1 - x, [=](double k, double p, double q) {
+    return recurrence(trunc(n), 10000, 1, 1 - x, [=](double k, double p, double q) {
         return ((2 * k + 1 - x) * p - k * q) / (k + 1);
     });
 }
 SN_HEAVY double legendre_f64(double x, double n) {
-    return recurrence(trunc(n), 1, x, [=](double k, double p, double q) {
+    return recurrence(trunc(n), 10000, 1, x, [=](double k, double p, double q) {
         return ((2 * k + 1) * x * p - k * q) / (k + 1);
     });
 }
@@ -515,14 +518,14 @@ SN_SPECIAL2(zeta, zeta_f64(v, w))
 SN_SPECIAL2(polygamma, polygamma_f64(v, w))
 SN_SPECIAL2(igamma, igamma_f64(v, w, false))
 SN_SPECIAL2(igammac, igamma_f64(v, w, true))
-SN_SPECIAL2(chebyshev_t, chebyshev_t_f64(v, w))
-SN_SPECIAL2(chebyshev_u, chebyshev_u_f64(v, w))
-SN_SPECIAL2(chebyshev_v, chebyshev_v_f64(v, w))
-SN_SPECIAL2(chebyshev_w, chebyshev_w_f64(v, w))
-SN_SPECIAL2(shifted_chebyshev_t, chebyshev_t_f64(2 * v - 1, w))
-SN_SPECIAL2(shifted_chebyshev_u, chebyshev_u_f64(2 * v - 1, w))
-SN_SPECIAL2(shifted_chebyshev_v, chebyshev_v_f64(2 * v - 1, w))
-SN_SPECIAL2(shifted_chebyshev_w, chebyshev_w_f64(2 * v - 1, w))
+SN_SPECIAL2(chebyshev_t, chebyshev_of_kind(0, v, w))
+SN_SPECIAL2(chebyshev_u, chebyshev_of_kind(1, v, w))
+SN_SPECIAL2(chebyshev_v, chebyshev_of_kind(2, v, w))
+SN_SPECIAL2(chebyshev_w, chebyshev_of_kind(3, v, w))
+SN_SPECIAL2(shifted_chebyshev_t, chebyshev_of_kind(0, 2 * v - 1, w))
+SN_SPECIAL2(shifted_chebyshev_u, chebyshev_of_kind(1, 2 * v - 1, w))
+SN_SPECIAL2(shifted_chebyshev_v, chebyshev_of_kind(2, 2 * v - 1, w))
+SN_SPECIAL2(shifted_chebyshev_w, chebyshev_of_kind(3, 2 * v - 1, w))
 SN_SPECIAL2(hermite_h, hermite_h_f64(v, w))
 SN_SPECIAL2(hermite_he, hermite_he_f64(v, w))
 SN_SPECIAL2(laguerre, laguerre_f64(v, w))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -155,3 +156,41 @@ def test_errors_say_what_is_wrong(
     with pytest.raises(kind) as caught:
         call()
     assert text in str(caught.value)
+
+
+def f64(x: float) -> sn.Tensor:
+    return sn.tensor(x, dtype=sn.float64)
+
+
+SPECIAL_VALUES: list[tuple[Callable[[], sn.Tensor], float]] = [
+    (lambda: sn.special.zeta(f64(2.0), f64(-1e9 - 0.5)), math.pi**2),
+    (lambda: sn.special.zeta(f64(3.0), f64(-0.5)), 0.41439832211716),
+    (lambda: sn.special.zeta(f64(2.0), f64(-3.0)), math.inf),
+    (lambda: sn.special.chebyshev_polynomial_t(f64(0.5), f64(1000.0)), -0.5),
+    (lambda: sn.special.chebyshev_polynomial_t(f64(-0.5), f64(1001.0)), -0.5),
+    (lambda: sn.special.chebyshev_polynomial_u(f64(1.0), f64(1000.0)), 1001.0),
+    (lambda: sn.special.chebyshev_polynomial_v(f64(-1.0), f64(101.0)), -203.0),
+    (lambda: sn.special.chebyshev_polynomial_w(f64(1.0), f64(1e15)), 2e15 + 1),
+    (lambda: sn.special.chebyshev_polynomial_t(f64(1.5), f64(1e300)), math.inf),
+    (lambda: sn.special.hermite_polynomial_h(f64(0.5), f64(1e300)), math.nan),
+    (lambda: sn.special.legendre_polynomial_p(f64(0.5), f64(-3.0)), 0.0),
+    (lambda: sn.lgamma(f64(-1e-300)), 690.7755278982137),
+    (lambda: sn.lgamma(f64(-2.0)), math.inf),
+    (lambda: sn.digamma(f64(-0.0)), math.inf),
+    (lambda: sn.digamma(f64(-3.0)), math.nan),
+    (lambda: sn.special.erfcx(f64(1e10)), 5.641895835477563e-11),
+    (lambda: sn.special.erfcx(f64(-30.0)), math.inf),
+    (lambda: sn.erfinv(f64(1.0)), math.inf),
+    (lambda: sn.special.ndtri(f64(1e-300)), -37.0470962993612),
+    (lambda: sn.igamma(f64(1e12), f64(1e12)), 0.50000013298076013),
+    (lambda: sn.igammac(f64(0.0), f64(1.0)), 0.0),
+    (lambda: sn.special.bessel_j0(f64(2.404825557695773)), 0.0),
+    (lambda: sn.special.modified_bessel_k0(f64(0.0)), math.inf),
+    (lambda: sn.special.airy_ai(f64(-2.338107410459767)), 0.0),
+]
+
+
+@pytest.mark.parametrize(("call", "want"), SPECIAL_VALUES)
+def test_special_values(call: Callable[[], sn.Tensor], want: float) -> None:
+    """Poles, limits, zeros, and arguments for which a loop would never end."""
+    np.testing.assert_allclose(call().numpy(), want, rtol=1e-10, atol=1e-15)
