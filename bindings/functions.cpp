@@ -2,6 +2,7 @@
 #include <deque>
 
 #include "base/error.h"
+#include "op/movement.h"
 #include "op/op.h"
 #include "py.h"
 #include "record/recorder.h"
@@ -19,14 +20,15 @@ enum class ParamType : uint8_t {
     kBool,
     kStr,
     kInts,
+    kOrder,
     kDType,
     kDevice
 };
 
 struct Param {
     std::string name;
-    PyObject* key = nullptr;    // interned
-    PyObject* alias = nullptr;  // the other framework's name of it
+    PyObject* key = nullptr;         // interned
+    SmallVec<PyObject*, 2> aliases;  // other frameworks' names of it
     ParamType type = ParamType::kTensor;
     bool optional = false;  // None allowed
     bool required = true;
@@ -38,8 +40,11 @@ struct Function {
     const FunctionDef* def = nullptr;
     std::string name;
     std::vector<Param> params;
-    bool as_tuple = false;  // several results come as a tuple (else a list)
-    bool none = false;      // returns nothing
+    size_t gathers = SIZE_MAX;  // of "*tensors", which takes what positional arguments are left
+    bool as_tuple = false;      // several results come as a tuple (else a list)
+    bool bare = false;          // ... but a single one as itself
+    bool none = false;          // returns nothing
+    bool truth = false;         // returns a Python bool
 };
 
 struct PyFunction {
@@ -63,6 +68,7 @@ ParamType param_type(std::string_view text, const char* signature) {
     if (text == "bool") return ParamType::kBool;
     if (text == "str") return ParamType::kStr;
     if (text == "Ints") return ParamType::kInts;
+    if (text == "Order") return ParamType::kOrder;
     if (text == "DType") return ParamType::kDType;
     if (text == "Device") return ParamType::kDevice;
     fail(ErrorKind::kInternal, "register_function", "unknown parameter type '%.*s' in '%s'",
@@ -120,7 +126,6 @@ const char* alias_of(const std::string& name, size_t position) {
     if (name == "x" && position == 0) return "input";
     if (name == "y" && position == 1) return "other";
     if (name == "indices") return "index";
-    if (name == "low" || name == "high") return nullptr;
     return nullptr;
 }
 
@@ -132,8 +137,10 @@ Function* parse_signature(const FunctionDef& def) {
     SN_CHECK(open != std::string_view::npos && close != std::string_view::npos);
     f->name = std::string(text.substr(0, open));
     const std::string_view result = trim(text.substr(close + 4));
-    f->as_tuple = result.substr(0, 5) == "tuple";
+    f->bare = result.substr(0, 8) == "Tensor |";
+    f->as_tuple = f->bare || result.substr(0, 5) == "tuple";
     f->none = result == "None";
+    f->truth = result == "bool";
     std::string_view rest = text.substr(open + 1, close - open - 1);
     while (!trim(rest).empty()) {
         // A comma inside a default's parentheses does not separate.
@@ -145,7 +152,17 @@ Function* parse_signature(const FunctionDef& def) {
         if (item == "*" || item == "/") continue;
         Param p;
         const size_t colon = item.find(':'), equals = item.find('=');
-        p.name = std::string(trim(item.substr(0, colon)));
+        std::string_view name = trim(item.substr(0, colon));
+        if (name.front() == '*') {
+            f->gathers = f->params.size();
+            name.remove_prefix(1);
+        }
+        for (size_t bar; (bar = name.rfind('|')) != std::string_view::npos;) {
+            p.aliases.push_back(
+                PyUnicode_InternFromString(std::string(name.substr(bar + 1)).c_str()));
+            name = name.substr(0, bar);
+        }
+        p.name = std::string(name);
         std::string_view type = trim(
             item.substr(colon + 1, equals == std::string_view::npos ? equals : equals - colon - 1));
         if (!type.empty() && type.back() == '?') {
@@ -159,7 +176,7 @@ Function* parse_signature(const FunctionDef& def) {
             parse_default(p, "None", def.signature);
         p.key = PyUnicode_InternFromString(p.name.c_str());
         if (const char* alias = alias_of(p.name, f->params.size()))
-            p.alias = PyUnicode_InternFromString(alias);
+            p.aliases.push_back(PyUnicode_InternFromString(alias));
         f->params.push_back(std::move(p));
     }
     return f;
@@ -228,6 +245,14 @@ void read_argument(const Function& f, const Param& p, PyObject* o, ArgValue& out
                 out.scalar = Scalar::of_float(v);
             }
             return;
+        case ParamType::kOrder:
+            if (!PyUnicode_Check(o)) {
+                Param number;
+                number.name = p.name;
+                number.type = ParamType::kFloat;
+                return read_argument(f, number, o, out);
+            }
+            [[fallthrough]];
         case ParamType::kStr: {
             Py_ssize_t length = 0;
             const char* text = PyUnicode_Check(o) ? PyUnicode_AsUTF8AndSize(o, &length) : nullptr;
@@ -300,6 +325,17 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
             }
         }
     }
+    // sn.meshgrid(x, y): positional arguments that stand for a sequence of tensors.
+    const size_t at = f.gathers;
+    if (at < n_args && (is_tensor(args[at]) || !PySequence_Check(args[at]) || n_args > n_params)) {
+        gathered = PyTuple_New(static_cast<Py_ssize_t>(n_args - at));
+        for (size_t i = at; i < n_args; ++i)
+            PyTuple_SET_ITEM(gathered, static_cast<Py_ssize_t>(i - at), Py_NewRef(args[i]));
+        for (size_t i = 0; i < at; ++i) positional[i] = args[i];
+        positional[at] = gathered;
+        args = positional;
+        n_args = at + 1;
+    }
     if (n_args > n_params) {
         fail(ErrorKind::kType, f.name,
              "%zu positional arguments are given; at most %zu are taken: %s", n_args, n_params,
@@ -317,8 +353,10 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
             size_t at = n_params;
             for (size_t i = 0; i < n_params; ++i) {
                 const Param& p = f.params[i];
-                if (name == p.key || name == p.alias || PyUnicode_Compare(name, p.key) == 0 ||
-                    (p.alias && PyUnicode_Compare(name, p.alias) == 0)) {
+                bool meant = name == p.key || PyUnicode_Compare(name, p.key) == 0;
+                for (PyObject* alias : p.aliases)
+                    meant = meant || name == alias || PyUnicode_Compare(name, alias) == 0;
+                if (meant) {
                     at = i;
                     break;
                 }
@@ -348,6 +386,7 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
     if (f.def->call) {
         Tensor result = f.def->call(parsed);
         if (f.none) Py_RETURN_NONE;
+        if (f.truth) return PyBool_FromLong(read_number(f.name, result).as_int() != 0);
         PyObject* source = n_args > 0 && is_tensor(args[0]) ? args[0] : nullptr;
         if (source && result.value() == get(source).value() && result.node() == get(source).node())
             return Py_NewRef(source);  // an operation that had nothing to do
@@ -356,6 +395,7 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
     Results results = f.def->call_many(parsed);
     if (f.none) Py_RETURN_NONE;
     PyObject* source = n_args > 0 && is_tensor(args[0]) ? args[0] : nullptr;
+    if (f.bare && results.size() == 1) return wrap(std::move(results[0]), source);
     PyObject* list = f.as_tuple ? PyTuple_New(static_cast<Py_ssize_t>(results.size()))
                                 : PyList_New(static_cast<Py_ssize_t>(results.size()));
     for (size_t i = 0; i < results.size(); ++i) {

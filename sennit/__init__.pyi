@@ -2,10 +2,13 @@
 
 from . import autograd as autograd
 from . import data as data
+from . import masked as masked
 from . import models as models
 from . import nn as nn
 from . import optim as optim
 from . import random as random
+from . import signal as signal
+from . import special as special
 from . import train as train
 from . import viz as viz
 from ._api import DeviceError as DeviceError
@@ -35,13 +38,18 @@ from ._api import adaptive_max_pool2d_with_indices as adaptive_max_pool2d_with_i
 from ._api import adaptive_max_pool3d as adaptive_max_pool3d
 from ._api import adaptive_max_pool3d_with_indices as adaptive_max_pool3d_with_indices
 from ._api import add as add
+from ._api import addbmm as addbmm
 from ._api import addcdiv as addcdiv
 from ._api import addcmul as addcmul
 from ._api import addmm as addmm
+from ._api import addmv as addmv
+from ._api import addr as addr
 from ._api import adjoint as adjoint
 from ._api import all as all
+from ._api import allclose as allclose
 from ._api import amax as amax
 from ._api import amin as amin
+from ._api import aminmax as aminmax
 from ._api import any as any
 from ._api import arange as arange
 from ._api import arccos as arccos
@@ -54,6 +62,9 @@ from ._api import arctanh as arctanh
 from ._api import argmax as argmax
 from ._api import argmin as argmin
 from ._api import argsort as argsort
+from ._api import argwhere as argwhere
+from ._api import as_strided as as_strided
+from ._api import as_strided_scatter as as_strided_scatter
 from ._api import asarray as asarray
 from ._api import asin as asin
 from ._api import asinh as asinh
@@ -61,15 +72,20 @@ from ._api import astype as astype
 from ._api import atan as atan
 from ._api import atan2 as atan2
 from ._api import atanh as atanh
+from ._api import atleast_1d as atleast_1d
+from ._api import atleast_2d as atleast_2d
+from ._api import atleast_3d as atleast_3d
 from ._api import avg_pool1d as avg_pool1d
 from ._api import avg_pool2d as avg_pool2d
 from ._api import avg_pool3d as avg_pool3d
+from ._api import baddbmm as baddbmm
 from ._api import batch_norm_inference as batch_norm_inference
 from ._api import batch_norm_train as batch_norm_train
 from ._api import bce_with_logits as bce_with_logits
 from ._api import bfloat16 as bfloat16
 from ._api import binary_cross_entropy as binary_cross_entropy
 from ._api import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+from ._api import bincount as bincount
 from ._api import bitwise_and as bitwise_and
 from ._api import bitwise_invert as bitwise_invert
 from ._api import bitwise_left_shift as bitwise_left_shift
@@ -77,17 +93,26 @@ from ._api import bitwise_not as bitwise_not
 from ._api import bitwise_or as bitwise_or
 from ._api import bitwise_right_shift as bitwise_right_shift
 from ._api import bitwise_xor as bitwise_xor
+from ._api import block_diag as block_diag
 from ._api import bmm as bmm
 from ._api import bool as bool
 from ._api import broadcast_arrays as broadcast_arrays
+from ._api import broadcast_shapes as broadcast_shapes
 from ._api import broadcast_tensors as broadcast_tensors
 from ._api import broadcast_to as broadcast_to
+from ._api import bucketize as bucketize
+from ._api import cartesian_prod as cartesian_prod
 from ._api import cat as cat
+from ._api import cdist as cdist
 from ._api import ceil as ceil
 from ._api import chunk as chunk
 from ._api import clamp as clamp
+from ._api import clamp_max as clamp_max
+from ._api import clamp_min as clamp_min
 from ._api import clip as clip
 from ._api import clone as clone
+from ._api import column_stack as column_stack
+from ._api import combinations as combinations
 from ._api import concat as concat
 from ._api import concatenate as concatenate
 from ._api import contiguous as contiguous
@@ -99,25 +124,38 @@ from ._api import conv_transpose2d as conv_transpose2d
 from ._api import conv_transpose3d as conv_transpose3d
 from ._api import copy as copy
 from ._api import copysign as copysign
+from ._api import corrcoef as corrcoef
 from ._api import cos as cos
 from ._api import cosh as cosh
 from ._api import cosine_similarity as cosine_similarity
 from ._api import count_nonzero as count_nonzero
+from ._api import cov as cov
 from ._api import cross_entropy as cross_entropy
+from ._api import cummax as cummax
+from ._api import cummin as cummin
 from ._api import cumprod as cumprod
 from ._api import cumsum as cumsum
 from ._api import cumulative_prod as cumulative_prod
 from ._api import cumulative_sum as cumulative_sum
+from ._api import cumulative_trapezoid as cumulative_trapezoid
+from ._api import deg2rad as deg2rad
 from ._api import diag as diag
+from ._api import diag_embed as diag_embed
+from ._api import diagflat as diagflat
 from ._api import diagonal as diagonal
+from ._api import diagonal_scatter as diagonal_scatter
 from ._api import diff as diff
+from ._api import digamma as digamma
+from ._api import dist as dist
 from ._api import div as div
 from ._api import divide as divide
 from ._api import dot as dot
 from ._api import dropout as dropout
+from ._api import dsplit as dsplit
 from ._api import dstack as dstack
 from ._api import dtype as dtype
 from ._api import e as e
+from ._api import einsum as einsum
 from ._api import elu as elu
 from ._api import embedding as embedding
 from ._api import empty as empty
@@ -126,6 +164,7 @@ from ._api import eq as eq
 from ._api import equal as equal
 from ._api import erf as erf
 from ._api import erfc as erfc
+from ._api import erfinv as erfinv
 from ._api import exp as exp
 from ._api import exp2 as exp2
 from ._api import expand as expand
@@ -133,27 +172,35 @@ from ._api import expand_as as expand_as
 from ._api import expand_dims as expand_dims
 from ._api import expm1 as expm1
 from ._api import eye as eye
+from ._api import fill as fill
 from ._api import fix as fix
 from ._api import flatten as flatten
 from ._api import flip as flip
+from ._api import fliplr as fliplr
+from ._api import flipud as flipud
 from ._api import float16 as float16
 from ._api import float32 as float32
 from ._api import float64 as float64
+from ._api import float_power as float_power
 from ._api import floor as floor
 from ._api import floor_divide as floor_divide
 from ._api import fma as fma
 from ._api import fmax as fmax
 from ._api import fmin as fmin
 from ._api import fmod as fmod
+from ._api import frac as frac
+from ._api import frexp as frexp
 from ._api import from_dlpack as from_dlpack
 from ._api import from_numpy as from_numpy
 from ._api import full as full
 from ._api import full_like as full_like
 from ._api import gather as gather
 from ._api import gather_nd as gather_nd
+from ._api import gcd as gcd
 from ._api import ge as ge
 from ._api import gelu as gelu
 from ._api import gelu_tanh as gelu_tanh
+from ._api import gradient as gradient
 from ._api import greater as greater
 from ._api import greater_equal as greater_equal
 from ._api import group_norm as group_norm
@@ -161,13 +208,21 @@ from ._api import gru_sequence as gru_sequence
 from ._api import gt as gt
 from ._api import hardsigmoid as hardsigmoid
 from ._api import hardswish as hardswish
+from ._api import heaviside as heaviside
+from ._api import histc as histc
+from ._api import histogram as histogram
+from ._api import hsplit as hsplit
 from ._api import hstack as hstack
 from ._api import huber_loss as huber_loss
 from ._api import hypot as hypot
+from ._api import i0 as i0
+from ._api import igamma as igamma
+from ._api import igammac as igammac
 from ._api import index_add as index_add
 from ._api import index_copy as index_copy
 from ._api import index_fill as index_fill
 from ._api import index_put as index_put
+from ._api import index_reduce as index_reduce
 from ._api import index_select as index_select
 from ._api import inf as inf
 from ._api import inner as inner
@@ -176,17 +231,27 @@ from ._api import int16 as int16
 from ._api import int32 as int32
 from ._api import int64 as int64
 from ._api import is_tensor as is_tensor
+from ._api import isclose as isclose
 from ._api import isfinite as isfinite
+from ._api import isin as isin
 from ._api import isinf as isinf
 from ._api import isnan as isnan
+from ._api import isneginf as isneginf
+from ._api import isposinf as isposinf
+from ._api import isreal as isreal
 from ._api import kl_div as kl_div
+from ._api import kron as kron
+from ._api import kthvalue as kthvalue
 from ._api import l1_loss as l1_loss
 from ._api import layer_norm as layer_norm
+from ._api import lcm as lcm
+from ._api import ldexp as ldexp
 from ._api import le as le
 from ._api import leaky_relu as leaky_relu
 from ._api import lerp as lerp
 from ._api import less as less
 from ._api import less_equal as less_equal
+from ._api import lgamma as lgamma
 from ._api import linear as linear
 from ._api import linspace as linspace
 from ._api import log as log
@@ -196,15 +261,20 @@ from ._api import log10 as log10
 from ._api import log_sigmoid as log_sigmoid
 from ._api import log_softmax as log_softmax
 from ._api import logaddexp as logaddexp
+from ._api import logaddexp2 as logaddexp2
+from ._api import logcumsumexp as logcumsumexp
 from ._api import logical_and as logical_and
 from ._api import logical_not as logical_not
 from ._api import logical_or as logical_or
 from ._api import logical_xor as logical_xor
+from ._api import logit as logit
 from ._api import logsigmoid as logsigmoid
+from ._api import logspace as logspace
 from ._api import logsumexp as logsumexp
 from ._api import lstm_sequence as lstm_sequence
 from ._api import lt as lt
 from ._api import masked_fill as masked_fill
+from ._api import masked_scatter as masked_scatter
 from ._api import masked_select as masked_select
 from ._api import matmul as matmul
 from ._api import matrix_transpose as matrix_transpose
@@ -217,28 +287,41 @@ from ._api import max_pool3d as max_pool3d
 from ._api import max_pool3d_with_indices as max_pool3d_with_indices
 from ._api import maximum as maximum
 from ._api import mean as mean
+from ._api import median as median
 from ._api import meshgrid as meshgrid
 from ._api import min as min
 from ._api import minimum as minimum
 from ._api import mish as mish
 from ._api import mm as mm
+from ._api import mode as mode
 from ._api import moveaxis as moveaxis
 from ._api import movedim as movedim
 from ._api import mse_loss as mse_loss
+from ._api import msort as msort
 from ._api import mul as mul
 from ._api import multiply as multiply
+from ._api import mv as mv
+from ._api import mvlgamma as mvlgamma
 from ._api import nan as nan
+from ._api import nan_to_num as nan_to_num
 from ._api import nanmean as nanmean
+from ._api import nanmedian as nanmedian
+from ._api import nanquantile as nanquantile
 from ._api import nansum as nansum
 from ._api import narrow as narrow
 from ._api import ndtr as ndtr
 from ._api import ne as ne
 from ._api import neg as neg
 from ._api import negative as negative
+from ._api import new_full as new_full
+from ._api import new_ones as new_ones
+from ._api import new_zeros as new_zeros
 from ._api import newaxis as newaxis
 from ._api import nextafter as nextafter
 from ._api import nll_loss as nll_loss
 from ._api import nonzero as nonzero
+from ._api import nonzero_static as nonzero_static
+from ._api import norm as norm
 from ._api import normalize as normalize
 from ._api import not_equal as not_equal
 from ._api import one_hot as one_hot
@@ -246,13 +329,19 @@ from ._api import ones as ones
 from ._api import ones_like as ones_like
 from ._api import outer as outer
 from ._api import pad as pad
+from ._api import pdist as pdist
 from ._api import permute as permute
 from ._api import permute_dims as permute_dims
 from ._api import pi as pi
+from ._api import polygamma as polygamma
+from ._api import positive as positive
 from ._api import pow as pow
 from ._api import power as power
 from ._api import prod as prod
 from ._api import promote_types as promote_types
+from ._api import put as put
+from ._api import quantile as quantile
+from ._api import rad2deg as rad2deg
 from ._api import rand as rand
 from ._api import rand_like as rand_like
 from ._api import randn as randn
@@ -261,53 +350,73 @@ from ._api import ravel as ravel
 from ._api import reciprocal as reciprocal
 from ._api import relu as relu
 from ._api import remainder as remainder
+from ._api import renorm as renorm
 from ._api import repeat as repeat
 from ._api import repeat_interleave as repeat_interleave
 from ._api import reshape as reshape
+from ._api import reshape_as as reshape_as
 from ._api import rms_norm as rms_norm
 from ._api import rnn_sequence as rnn_sequence
 from ._api import roll as roll
+from ._api import rot90 as rot90
 from ._api import round as round
 from ._api import rsqrt as rsqrt
+from ._api import rsub as rsub
+from ._api import scalar_tensor as scalar_tensor
 from ._api import scaled_dot_product_attention as scaled_dot_product_attention
 from ._api import scatter as scatter
 from ._api import scatter_add as scatter_add
 from ._api import scatter_nd as scatter_nd
+from ._api import scatter_reduce as scatter_reduce
 from ._api import searchsorted as searchsorted
+from ._api import segment_reduce as segment_reduce
+from ._api import select as select
+from ._api import select_scatter as select_scatter
 from ._api import sgn as sgn
 from ._api import sigmoid as sigmoid
 from ._api import sign as sign
 from ._api import signbit as signbit
 from ._api import silu as silu
 from ._api import sin as sin
+from ._api import sinc as sinc
 from ._api import sinh as sinh
+from ._api import slice_scatter as slice_scatter
 from ._api import smooth_l1_loss as smooth_l1_loss
 from ._api import softmax as softmax
 from ._api import softplus as softplus
 from ._api import sort as sort
 from ._api import split as split
+from ._api import split_with_sizes as split_with_sizes
 from ._api import sqrt as sqrt
 from ._api import square as square
 from ._api import squeeze as squeeze
 from ._api import stack as stack
 from ._api import std as std
+from ._api import std_mean as std_mean
 from ._api import sub as sub
 from ._api import subtract as subtract
 from ._api import sum as sum
 from ._api import sum_to as sum_to
 from ._api import swapaxes as swapaxes
 from ._api import swapdims as swapdims
+from ._api import t as t
 from ._api import take as take
 from ._api import take_along_axis as take_along_axis
 from ._api import tan as tan
 from ._api import tanh as tanh
 from ._api import tensor as tensor
+from ._api import tensor_split as tensor_split
 from ._api import tensordot as tensordot
 from ._api import tile as tile
 from ._api import topk as topk
+from ._api import trace as trace
 from ._api import transpose as transpose
+from ._api import trapezoid as trapezoid
+from ._api import trapz as trapz
 from ._api import tril as tril
+from ._api import tril_indices as tril_indices
 from ._api import triu as triu
+from ._api import triu_indices as triu_indices
 from ._api import true_divide as true_divide
 from ._api import trunc as trunc
 from ._api import type as type
@@ -317,20 +426,28 @@ from ._api import uint32 as uint32
 from ._api import uint64 as uint64
 from ._api import unbind as unbind
 from ._api import unflatten as unflatten
+from ._api import unfold as unfold
 from ._api import unique as unique
 from ._api import unique_all as unique_all
+from ._api import unique_consecutive as unique_consecutive
 from ._api import unique_counts as unique_counts
 from ._api import unique_inverse as unique_inverse
 from ._api import unique_values as unique_values
+from ._api import unravel_index as unravel_index
 from ._api import unsqueeze as unsqueeze
 from ._api import unstack as unstack
+from ._api import vander as vander
 from ._api import var as var
 from ._api import var_mean as var_mean
+from ._api import vdot as vdot
 from ._api import vecdot as vecdot
 from ._api import vector_norm as vector_norm
 from ._api import view as view
+from ._api import view_as as view_as
+from ._api import vsplit as vsplit
 from ._api import vstack as vstack
 from ._api import where as where
+from ._api import xlogy as xlogy
 from ._api import zeros as zeros
 from ._api import zeros_like as zeros_like
 from ._checkpoint import checkpoint as checkpoint
@@ -400,13 +517,18 @@ __all__ = [
     "adaptive_max_pool3d",
     "adaptive_max_pool3d_with_indices",
     "add",
+    "addbmm",
     "addcdiv",
     "addcmul",
     "addmm",
+    "addmv",
+    "addr",
     "adjoint",
     "all",
+    "allclose",
     "amax",
     "amin",
+    "aminmax",
     "any",
     "arange",
     "arccos",
@@ -419,6 +541,9 @@ __all__ = [
     "argmax",
     "argmin",
     "argsort",
+    "argwhere",
+    "as_strided",
+    "as_strided_scatter",
     "asarray",
     "asin",
     "asinh",
@@ -426,16 +551,21 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
     "autograd",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "baddbmm",
     "batch_norm_inference",
     "batch_norm_train",
     "bce_with_logits",
     "bfloat16",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "bincount",
     "bitwise_and",
     "bitwise_invert",
     "bitwise_left_shift",
@@ -443,19 +573,28 @@ __all__ = [
     "bitwise_or",
     "bitwise_right_shift",
     "bitwise_xor",
+    "block_diag",
     "bmm",
     "bool",
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_tensors",
     "broadcast_to",
+    "bucketize",
+    "cartesian_prod",
     "cat",
+    "cdist",
     "ceil",
     "checkpoint",
     "checkpoint_sequential",
     "chunk",
     "clamp",
+    "clamp_max",
+    "clamp_min",
     "clip",
     "clone",
+    "column_stack",
+    "combinations",
     "concat",
     "concatenate",
     "config",
@@ -468,28 +607,41 @@ __all__ = [
     "conv_transpose3d",
     "copy",
     "copysign",
+    "corrcoef",
     "cos",
     "cosh",
     "cosine_similarity",
     "count_nonzero",
+    "cov",
     "cross_entropy",
+    "cummax",
+    "cummin",
     "cumprod",
     "cumsum",
     "cumulative_prod",
     "cumulative_sum",
+    "cumulative_trapezoid",
     "data",
+    "deg2rad",
     "device_count",
     "diag",
+    "diag_embed",
+    "diagflat",
     "diagonal",
+    "diagonal_scatter",
     "diff",
+    "digamma",
+    "dist",
     "div",
     "divide",
     "doctor",
     "dot",
     "dropout",
+    "dsplit",
     "dstack",
     "dtype",
     "e",
+    "einsum",
     "elu",
     "embedding",
     "empty",
@@ -499,6 +651,7 @@ __all__ = [
     "equal",
     "erf",
     "erfc",
+    "erfinv",
     "exp",
     "exp2",
     "expand",
@@ -507,18 +660,24 @@ __all__ = [
     "explain",
     "expm1",
     "eye",
+    "fill",
     "fix",
     "flatten",
     "flip",
+    "fliplr",
+    "flipud",
     "float16",
     "float32",
     "float64",
+    "float_power",
     "floor",
     "floor_divide",
     "fma",
     "fmax",
     "fmin",
     "fmod",
+    "frac",
+    "frexp",
     "from_dlpack",
     "from_numpy",
     "full",
@@ -526,11 +685,13 @@ __all__ = [
     "functional_call",
     "gather",
     "gather_nd",
+    "gcd",
     "ge",
     "gelu",
     "gelu_tanh",
     "grad",
     "grad_enabled",
+    "gradient",
     "gradients",
     "greater",
     "greater_equal",
@@ -539,14 +700,22 @@ __all__ = [
     "gt",
     "hardsigmoid",
     "hardswish",
+    "heaviside",
     "hessian",
+    "histc",
+    "histogram",
+    "hsplit",
     "hstack",
     "huber_loss",
     "hypot",
+    "i0",
+    "igamma",
+    "igammac",
     "index_add",
     "index_copy",
     "index_fill",
     "index_put",
+    "index_reduce",
     "index_select",
     "inf",
     "inner",
@@ -555,20 +724,30 @@ __all__ = [
     "int32",
     "int64",
     "is_tensor",
+    "isclose",
     "isfinite",
+    "isin",
     "isinf",
     "isnan",
+    "isneginf",
+    "isposinf",
+    "isreal",
     "jacfwd",
     "jacrev",
     "jvp",
     "kl_div",
+    "kron",
+    "kthvalue",
     "l1_loss",
     "layer_norm",
+    "lcm",
+    "ldexp",
     "le",
     "leaky_relu",
     "lerp",
     "less",
     "less_equal",
+    "lgamma",
     "linear",
     "linspace",
     "load",
@@ -579,15 +758,21 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logaddexp",
+    "logaddexp2",
+    "logcumsumexp",
     "logical_and",
     "logical_not",
     "logical_or",
     "logical_xor",
+    "logit",
     "logsigmoid",
+    "logspace",
     "logsumexp",
     "lstm_sequence",
     "lt",
+    "masked",
     "masked_fill",
+    "masked_scatter",
     "masked_select",
     "matmul",
     "matrix_transpose",
@@ -600,32 +785,45 @@ __all__ = [
     "max_pool3d_with_indices",
     "maximum",
     "mean",
+    "median",
     "memory",
     "meshgrid",
     "min",
     "minimum",
     "mish",
     "mm",
+    "mode",
     "models",
     "moveaxis",
     "movedim",
     "mse_loss",
+    "msort",
     "mul",
     "multiply",
+    "mv",
+    "mvlgamma",
     "nan",
+    "nan_to_num",
     "nanmean",
+    "nanmedian",
+    "nanquantile",
     "nansum",
     "narrow",
     "ndtr",
     "ne",
     "neg",
     "negative",
+    "new_full",
+    "new_ones",
+    "new_zeros",
     "newaxis",
     "nextafter",
     "nll_loss",
     "nn",
     "no_grad",
     "nonzero",
+    "nonzero_static",
+    "norm",
     "normalize",
     "not_equal",
     "num_threads",
@@ -635,14 +833,20 @@ __all__ = [
     "optim",
     "outer",
     "pad",
+    "pdist",
     "permute",
     "permute_dims",
     "pi",
+    "polygamma",
+    "positive",
     "pow",
     "power",
     "prod",
     "profile",
     "promote_types",
+    "put",
+    "quantile",
+    "rad2deg",
     "rand",
     "rand_like",
     "randn",
@@ -652,40 +856,55 @@ __all__ = [
     "reciprocal",
     "relu",
     "remainder",
+    "renorm",
     "repeat",
     "repeat_interleave",
     "reshape",
+    "reshape_as",
     "rms_norm",
     "rnn_sequence",
     "roll",
+    "rot90",
     "round",
     "rsqrt",
+    "rsub",
     "save",
+    "scalar_tensor",
     "scaled_dot_product_attention",
     "scatter",
     "scatter_add",
     "scatter_nd",
+    "scatter_reduce",
     "searchsorted",
+    "segment_reduce",
+    "select",
+    "select_scatter",
     "set_grad_enabled",
     "set_num_threads",
     "sgn",
     "sigmoid",
     "sign",
+    "signal",
     "signbit",
     "silu",
     "sin",
+    "sinc",
     "sinh",
+    "slice_scatter",
     "smooth_l1_loss",
     "softmax",
     "softplus",
     "sort",
+    "special",
     "split",
+    "split_with_sizes",
     "sqrt",
     "square",
     "squeeze",
     "stack",
     "stack_module_state",
     "std",
+    "std_mean",
     "sub",
     "subtract",
     "sum",
@@ -694,18 +913,25 @@ __all__ = [
     "swapaxes",
     "swapdims",
     "synchronize",
+    "t",
     "take",
     "take_along_axis",
     "tan",
     "tanh",
     "tensor",
+    "tensor_split",
     "tensordot",
     "tile",
     "topk",
+    "trace",
     "train",
     "transpose",
+    "trapezoid",
+    "trapz",
     "tril",
+    "tril_indices",
     "triu",
+    "triu_indices",
     "true_divide",
     "trunc",
     "type",
@@ -715,24 +941,32 @@ __all__ = [
     "uint64",
     "unbind",
     "unflatten",
+    "unfold",
     "unique",
     "unique_all",
+    "unique_consecutive",
     "unique_counts",
     "unique_inverse",
     "unique_values",
+    "unravel_index",
     "unsqueeze",
     "unstack",
     "value_and_grad",
+    "vander",
     "var",
     "var_mean",
+    "vdot",
     "vecdot",
     "vector_norm",
     "view",
+    "view_as",
     "viz",
     "vjp",
     "vmap",
+    "vsplit",
     "vstack",
     "where",
+    "xlogy",
     "zeros",
     "zeros_like",
 ]

@@ -149,6 +149,18 @@ def is_tensor(x: object) -> Any:
     return isinstance(x, Tensor)
 
 
+def broadcast_shapes(*shapes: Any) -> tuple[Any, ...]:
+    """The shape that tensors of these shapes broadcast to; an int is a shape of one dimension.
+
+    Examples
+    --------
+    >>> sn.broadcast_shapes((2, 1), 3)
+    (2, 3)
+    """
+    tensors = [_functions["zeros"](shape) for shape in shapes]
+    return _functions["broadcast_tensors"](tensors)[0].shape if shapes else ()
+
+
 def promote_types(a: Any, b: Any) -> dtype:
     """The dtype of an operation between two dtypes.
 
@@ -178,8 +190,8 @@ def _creator(name: str) -> Any:
     return create
 
 
-for _name in ("zeros", "ones", "empty", "full", "arange", "linspace", "eye", "full_like",
-              "zeros_like", "ones_like"):  # fmt: skip
+for _name in ("zeros", "ones", "empty", "full", "arange", "linspace", "logspace", "eye",
+              "full_like", "zeros_like", "ones_like", "scalar_tensor"):  # fmt: skip
     globals()[_name] = _creator(_name)
 for _name in ("rand", "randn"):
     globals()[_name] = _creator(f"random.{_name}")
@@ -187,7 +199,8 @@ for _name in ("rand", "randn"):
 __all__ = [  # noqa: PLE0604, F822 - some are set in globals() above
     "DTypeError", "DeviceError", "FileError", "GradError", "IndexOutOfRange", "InternalError",
     "InvalidType", "InvalidValue", "NumericError", "OutOfMemory", "SennitError", "ShapeError",
-    "Tensor", "asarray", "bfloat16", "bool", "dtype", "e", "float16", "float32", "float64",
+    "Tensor", "asarray", "bfloat16", "bool", "broadcast_shapes", "dtype", "e", "float16",
+    "float32", "float64",
     "from_dlpack", "from_numpy", "inf", "int8", "int16", "int32", "int64", "is_tensor", "nan",
     "newaxis", "pi", "promote_types", "rand", "randn", "tensor", "uint8", "uint16", "uint32",
     "uint64", *(name for name in _functions if "." not in name),

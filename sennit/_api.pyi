@@ -70,13 +70,18 @@ __all__ = [
     "adaptive_max_pool3d",
     "adaptive_max_pool3d_with_indices",
     "add",
+    "addbmm",
     "addcdiv",
     "addcmul",
     "addmm",
+    "addmv",
+    "addr",
     "adjoint",
     "all",
+    "allclose",
     "amax",
     "amin",
+    "aminmax",
     "any",
     "arange",
     "arccos",
@@ -89,6 +94,9 @@ __all__ = [
     "argmax",
     "argmin",
     "argsort",
+    "argwhere",
+    "as_strided",
+    "as_strided_scatter",
     "asarray",
     "asin",
     "asinh",
@@ -96,15 +104,20 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "baddbmm",
     "batch_norm_inference",
     "batch_norm_train",
     "bce_with_logits",
     "bfloat16",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "bincount",
     "bitwise_and",
     "bitwise_invert",
     "bitwise_left_shift",
@@ -112,17 +125,26 @@ __all__ = [
     "bitwise_or",
     "bitwise_right_shift",
     "bitwise_xor",
+    "block_diag",
     "bmm",
     "bool",
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_tensors",
     "broadcast_to",
+    "bucketize",
+    "cartesian_prod",
     "cat",
+    "cdist",
     "ceil",
     "chunk",
     "clamp",
+    "clamp_max",
+    "clamp_min",
     "clip",
     "clone",
+    "column_stack",
+    "combinations",
     "concat",
     "concatenate",
     "contiguous",
@@ -134,25 +156,38 @@ __all__ = [
     "conv_transpose3d",
     "copy",
     "copysign",
+    "corrcoef",
     "cos",
     "cosh",
     "cosine_similarity",
     "count_nonzero",
+    "cov",
     "cross_entropy",
+    "cummax",
+    "cummin",
     "cumprod",
     "cumsum",
     "cumulative_prod",
     "cumulative_sum",
+    "cumulative_trapezoid",
+    "deg2rad",
     "diag",
+    "diag_embed",
+    "diagflat",
     "diagonal",
+    "diagonal_scatter",
     "diff",
+    "digamma",
+    "dist",
     "div",
     "divide",
     "dot",
     "dropout",
+    "dsplit",
     "dstack",
     "dtype",
     "e",
+    "einsum",
     "elu",
     "embedding",
     "empty",
@@ -161,6 +196,7 @@ __all__ = [
     "equal",
     "erf",
     "erfc",
+    "erfinv",
     "exp",
     "exp2",
     "expand",
@@ -168,27 +204,35 @@ __all__ = [
     "expand_dims",
     "expm1",
     "eye",
+    "fill",
     "fix",
     "flatten",
     "flip",
+    "fliplr",
+    "flipud",
     "float16",
     "float32",
     "float64",
+    "float_power",
     "floor",
     "floor_divide",
     "fma",
     "fmax",
     "fmin",
     "fmod",
+    "frac",
+    "frexp",
     "from_dlpack",
     "from_numpy",
     "full",
     "full_like",
     "gather",
     "gather_nd",
+    "gcd",
     "ge",
     "gelu",
     "gelu_tanh",
+    "gradient",
     "greater",
     "greater_equal",
     "group_norm",
@@ -196,13 +240,21 @@ __all__ = [
     "gt",
     "hardsigmoid",
     "hardswish",
+    "heaviside",
+    "histc",
+    "histogram",
+    "hsplit",
     "hstack",
     "huber_loss",
     "hypot",
+    "i0",
+    "igamma",
+    "igammac",
     "index_add",
     "index_copy",
     "index_fill",
     "index_put",
+    "index_reduce",
     "index_select",
     "inf",
     "inner",
@@ -211,17 +263,27 @@ __all__ = [
     "int32",
     "int64",
     "is_tensor",
+    "isclose",
     "isfinite",
+    "isin",
     "isinf",
     "isnan",
+    "isneginf",
+    "isposinf",
+    "isreal",
     "kl_div",
+    "kron",
+    "kthvalue",
     "l1_loss",
     "layer_norm",
+    "lcm",
+    "ldexp",
     "le",
     "leaky_relu",
     "lerp",
     "less",
     "less_equal",
+    "lgamma",
     "linear",
     "linspace",
     "log",
@@ -231,15 +293,20 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logaddexp",
+    "logaddexp2",
+    "logcumsumexp",
     "logical_and",
     "logical_not",
     "logical_or",
     "logical_xor",
+    "logit",
     "logsigmoid",
+    "logspace",
     "logsumexp",
     "lstm_sequence",
     "lt",
     "masked_fill",
+    "masked_scatter",
     "masked_select",
     "matmul",
     "matrix_transpose",
@@ -252,28 +319,41 @@ __all__ = [
     "max_pool3d_with_indices",
     "maximum",
     "mean",
+    "median",
     "meshgrid",
     "min",
     "minimum",
     "mish",
     "mm",
+    "mode",
     "moveaxis",
     "movedim",
     "mse_loss",
+    "msort",
     "mul",
     "multiply",
+    "mv",
+    "mvlgamma",
     "nan",
+    "nan_to_num",
     "nanmean",
+    "nanmedian",
+    "nanquantile",
     "nansum",
     "narrow",
     "ndtr",
     "ne",
     "neg",
     "negative",
+    "new_full",
+    "new_ones",
+    "new_zeros",
     "newaxis",
     "nextafter",
     "nll_loss",
     "nonzero",
+    "nonzero_static",
+    "norm",
     "normalize",
     "not_equal",
     "one_hot",
@@ -281,13 +361,19 @@ __all__ = [
     "ones_like",
     "outer",
     "pad",
+    "pdist",
     "permute",
     "permute_dims",
     "pi",
+    "polygamma",
+    "positive",
     "pow",
     "power",
     "prod",
     "promote_types",
+    "put",
+    "quantile",
+    "rad2deg",
     "rand",
     "rand_like",
     "randn",
@@ -296,53 +382,73 @@ __all__ = [
     "reciprocal",
     "relu",
     "remainder",
+    "renorm",
     "repeat",
     "repeat_interleave",
     "reshape",
+    "reshape_as",
     "rms_norm",
     "rnn_sequence",
     "roll",
+    "rot90",
     "round",
     "rsqrt",
+    "rsub",
+    "scalar_tensor",
     "scaled_dot_product_attention",
     "scatter",
     "scatter_add",
     "scatter_nd",
+    "scatter_reduce",
     "searchsorted",
+    "segment_reduce",
+    "select",
+    "select_scatter",
     "sgn",
     "sigmoid",
     "sign",
     "signbit",
     "silu",
     "sin",
+    "sinc",
     "sinh",
+    "slice_scatter",
     "smooth_l1_loss",
     "softmax",
     "softplus",
     "sort",
     "split",
+    "split_with_sizes",
     "sqrt",
     "square",
     "squeeze",
     "stack",
     "std",
+    "std_mean",
     "sub",
     "subtract",
     "sum",
     "sum_to",
     "swapaxes",
     "swapdims",
+    "t",
     "take",
     "take_along_axis",
     "tan",
     "tanh",
     "tensor",
+    "tensor_split",
     "tensordot",
     "tile",
     "topk",
+    "trace",
     "transpose",
+    "trapezoid",
+    "trapz",
     "tril",
+    "tril_indices",
     "triu",
+    "triu_indices",
     "true_divide",
     "trunc",
     "type",
@@ -352,20 +458,28 @@ __all__ = [
     "uint64",
     "unbind",
     "unflatten",
+    "unfold",
     "unique",
     "unique_all",
+    "unique_consecutive",
     "unique_counts",
     "unique_inverse",
     "unique_values",
+    "unravel_index",
     "unsqueeze",
     "unstack",
+    "vander",
     "var",
     "var_mean",
+    "vdot",
     "vecdot",
     "vector_norm",
     "view",
+    "view_as",
+    "vsplit",
     "vstack",
     "where",
+    "xlogy",
     "zeros",
     "zeros_like",
 ]
@@ -400,6 +514,9 @@ def from_dlpack(x: Any, /, *, copy: _bool | None = None) -> Tensor:
 
 def is_tensor(x: object) -> TypeGuard[Tensor]:
     """Whether `x` is a tensor."""
+
+def broadcast_shapes(*shapes: Any) -> tuple[Any, ...]:
+    """The shape that tensors of these shapes broadcast to; an int is a shape of one dimension."""
 
 def promote_types(a: DTypeLike, b: DTypeLike) -> dtype:
     """The dtype of an operation between two dtypes."""
@@ -443,17 +560,55 @@ def adaptive_max_pool3d(x: Tensor, output_size: Ints) -> Tensor:
 def adaptive_max_pool3d_with_indices(x: Tensor, output_size: Ints) -> tuple[Tensor, Tensor]:
     """Adaptive max pooling that also returns where each result stood."""
 
-def add(x: Operand, y: Operand) -> Tensor:
-    """x + y; integers wrap."""
+def add(x: Operand, y: Operand, alpha: Operand = 1) -> Tensor:
+    """x + alpha * y; integers wrap. Operands broadcast and are promoted."""
 
-def addcdiv(x: Operand, y: Operand, z: Operand) -> Tensor:
-    """x + y / z."""
+def addbmm(
+    x: Tensor, batch1: Tensor, batch2: Tensor, beta: Operand = 1, alpha: Operand = 1
+) -> Tensor:
+    """beta * x + alpha * the sum of the products of two batches of matrices."""
 
-def addcmul(x: Operand, y: Operand, z: Operand) -> Tensor:
-    """x + y * z, rounded twice."""
+@overload
+def addcdiv(x: Operand, tensor1: Operand, tensor2: Operand, value: Operand = 1) -> Tensor:
+    """x + value * tensor1 / tensor2."""
 
-def addmm(x: Tensor, a: Tensor, b: Tensor, beta: _float = 1.0, alpha: _float = 1.0) -> Tensor:
-    """``beta * x + alpha * (a @ b)``."""
+@overload
+def addcdiv(x: Operand, *, y: Operand, z: Operand, value: Operand = 1) -> Tensor:
+    """x + value * tensor1 / tensor2."""
+
+@overload
+def addcdiv(x: Operand, tensor1: Operand, *, z: Operand, value: Operand = 1) -> Tensor:
+    """x + value * tensor1 / tensor2."""
+
+@overload
+def addcmul(x: Operand, tensor1: Operand, tensor2: Operand, value: Operand = 1) -> Tensor:
+    """x + value * tensor1 * tensor2."""
+
+@overload
+def addcmul(x: Operand, *, y: Operand, z: Operand, value: Operand = 1) -> Tensor:
+    """x + value * tensor1 * tensor2."""
+
+@overload
+def addcmul(x: Operand, tensor1: Operand, *, z: Operand, value: Operand = 1) -> Tensor:
+    """x + value * tensor1 * tensor2."""
+
+@overload
+def addmm(x: Tensor, mat1: Tensor, mat2: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Tensor:
+    """beta * x + alpha * (mat1 @ mat2)."""
+
+@overload
+def addmm(x: Tensor, *, a: Tensor, b: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Tensor:
+    """beta * x + alpha * (mat1 @ mat2)."""
+
+@overload
+def addmm(x: Tensor, mat1: Tensor, *, b: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Tensor:
+    """beta * x + alpha * (mat1 @ mat2)."""
+
+def addmv(x: Tensor, mat: Tensor, vec: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Tensor:
+    """beta * x + alpha * (mat @ vec)."""
+
+def addr(x: Tensor, vec1: Tensor, vec2: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Tensor:
+    """beta * x + alpha * outer(vec1, vec2)."""
 
 def adjoint(x: Tensor) -> Tensor:
     """A view with the last two dimensions exchanged."""
@@ -467,6 +622,11 @@ def all(
     keepdim: _bool = False,
 ) -> Tensor:
     """True where every element is non-zero; True over nothing."""
+
+def allclose(
+    x: Tensor, other: Tensor, rtol: _float = 1e-5, atol: _float = 1e-8, equal_nan: _bool = False
+) -> _bool:
+    """Whether isclose holds for all elements; waits for the values."""
 
 def amax(
     x: Tensor,
@@ -488,6 +648,16 @@ def amin(
 ) -> Tensor:
     """Smallest element over one, several or all axes. See `max`."""
 
+def aminmax(
+    x: Tensor,
+    axis: _int | None = None,
+    keepdims: _bool = False,
+    *,
+    dim: _int | None = None,
+    keepdim: _bool = False,
+) -> tuple[Tensor, Tensor]:
+    """The smallest and the largest element."""
+
 def any(
     x: Tensor,
     axis: Ints | None = None,
@@ -505,6 +675,7 @@ def arange(
     dtype: DTypeLike | None = None,
     device: DeviceLike | None = None,
     *,
+    end: Operand | None = None,
     requires_grad: _bool = False,
 ) -> Tensor:
     """start, start + step, ... up to but without stop; arange(n) starts at 0."""
@@ -555,6 +726,17 @@ def argsort(
 ) -> Tensor:
     """The int64 indices that sort x along an axis; equal elements keep their order."""
 
+def argwhere(x: Tensor) -> Tensor:
+    """Positions of the elements that are not zero, one row for each."""
+
+def as_strided(x: Tensor, size: Ints, stride: Ints, storage_offset: _int | None = None) -> Tensor:
+    """The elements at offset + sum of index * stride of x, counted in row-major order."""
+
+def as_strided_scatter(
+    x: Tensor, src: Tensor, size: Ints, stride: Ints, storage_offset: _int | None = None
+) -> Tensor:
+    """x with the elements that as_strided names replaced by src."""
+
 def asin(x: Operand) -> Tensor:
     """Inverse sine, in [-pi/2, pi/2]."""
 
@@ -572,6 +754,15 @@ def atan2(x: Operand, y: Operand) -> Tensor:
 
 def atanh(x: Operand) -> Tensor:
     """Inverse hyperbolic tangent; NaN outside [-1, 1]."""
+
+def atleast_1d(*tensors: Tensors | Operand) -> Tensor | tuple[Tensor, ...]:
+    """Each tensor with one dimension or more; a tuple for several."""
+
+def atleast_2d(*tensors: Tensors | Operand) -> Tensor | tuple[Tensor, ...]:
+    """Each tensor with two dimensions or more; a vector becomes a row."""
+
+def atleast_3d(*tensors: Tensors | Operand) -> Tensor | tuple[Tensor, ...]:
+    """Each tensor with three dimensions or more; a matrix gets a last dimension of 1."""
 
 def avg_pool1d(
     x: Tensor,
@@ -605,6 +796,11 @@ def avg_pool3d(
     divisor_override: _int | None = None,
 ) -> Tensor:
     """Mean of each window of a volume (N, C, D, H, W). See `avg_pool2d`."""
+
+def baddbmm(
+    x: Tensor, batch1: Tensor, batch2: Tensor, beta: Operand = 1, alpha: Operand = 1
+) -> Tensor:
+    """beta * x + alpha * the products of two batches of matrices."""
 
 def batch_norm_inference(
     x: Tensor,
@@ -644,6 +840,9 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor:
     """Binary cross-entropy of ``sigmoid(x)``, computed from the logits without overflow."""
 
+def bincount(x: Tensor, weights: Tensor | None = None, minlength: _int = 0) -> Tensor:
+    """How often each of 0, 1, 2 ... occurs in a vector, or the sum of their weights."""
+
 def bitwise_and(x: Operand, y: Operand) -> Tensor:
     """Bits set in both."""
 
@@ -665,13 +864,21 @@ def bitwise_right_shift(x: Operand, y: Operand) -> Tensor:
 def bitwise_xor(x: Operand, y: Operand) -> Tensor:
     """Bits set in one only."""
 
-def bmm(x: Tensor, other: Tensor) -> Tensor:
-    """Matrix product, the function behind ``x @ other``."""
+def block_diag(*tensors: Tensors | Operand) -> Tensor:
+    """A matrix with the given matrices (vectors as rows) along its diagonal."""
 
-def broadcast_arrays(tensors: Tensors) -> list[Tensor]:
+@overload
+def bmm(x: Tensor, mat2: Tensor) -> Tensor:
+    """Products of two batches of matrices: (b, m, k) and (b, k, n) to (b, m, n)."""
+
+@overload
+def bmm(x: Tensor, *, other: Tensor) -> Tensor:
+    """Products of two batches of matrices: (b, m, k) and (b, k, n) to (b, m, n)."""
+
+def broadcast_arrays(*tensors: Tensors | Operand) -> list[Tensor]:
     """All tensors broadcast to their common shape, without copies."""
 
-def broadcast_tensors(tensors: Tensors) -> list[Tensor]:
+def broadcast_tensors(*tensors: Tensors | Operand) -> list[Tensor]:
     """All tensors broadcast to their common shape, without copies."""
 
 @overload
@@ -679,11 +886,31 @@ def broadcast_to(x: Tensor, shape: Ints) -> Tensor:
     """x repeated along dimensions of size 1 and new ones in front, without a copy."""
 
 @overload
+def broadcast_to(x: Tensor, *, size: Ints) -> Tensor:
+    """x repeated along dimensions of size 1 and new ones in front, without a copy."""
+
+@overload
 def broadcast_to(x: Tensor, *shape: _int) -> Tensor:
     """x repeated along dimensions of size 1 and new ones in front, without a copy."""
 
+def bucketize(
+    x: Operand, boundaries: Tensor, out_int32: _bool = False, right: _bool = False
+) -> Tensor:
+    """The number of boundaries below each element: its bucket."""
+
+def cartesian_prod(*tensors: Tensors | Operand) -> Tensor:
+    """Every choice of one element from each vector, as the rows of a matrix."""
+
 def cat(tensors: Tensors, axis: _int | None = 0, *, dim: _int | None = 0) -> Tensor:
     """Tensors joined along an axis that exists; None joins them flattened."""
+
+@overload
+def cdist(x1: Tensor, x2: Tensor, p: _float = 2.0, compute_mode: _str | None = None) -> Tensor:
+    """Distances in the p-norm between all pairs of rows: (..., m, k), (..., n, k) to (..., ..."""
+
+@overload
+def cdist(*, x: Tensor, x2: Tensor, p: _float = 2.0, compute_mode: _str | None = None) -> Tensor:
+    """Distances in the p-norm between all pairs of rows: (..., m, k), (..., n, k) to (..., ..."""
 
 def ceil(x: Operand) -> Tensor:
     """Smallest integer not below x."""
@@ -694,11 +921,23 @@ def chunk(x: Tensor, chunks: _int, axis: _int = 0, *, dim: _int = 0) -> list[Ten
 def clamp(x: Operand, min: Operand | None = None, max: Operand | None = None) -> Tensor:
     """x limited to [min, max]; max where min > max; NaN propagates."""
 
+def clamp_max(x: Operand, max: Operand) -> Tensor:
+    """x where it is at most max, max elsewhere."""
+
+def clamp_min(x: Operand, min: Operand) -> Tensor:
+    """x where it is at least min, min elsewhere."""
+
 def clip(x: Operand, min: Operand | None = None, max: Operand | None = None) -> Tensor:
     """x limited to [min, max]; max where min > max; NaN propagates."""
 
 def clone(x: Tensor) -> Tensor:
     """A tensor of its own with the same elements: writes to one do not show in the other."""
+
+def column_stack(tensors: Tensors) -> Tensor:
+    """Tensors joined along the second dimension; a vector counts as a column."""
+
+def combinations(x: Tensor, r: _int = 2, with_replacement: _bool = False) -> Tensor:
+    """Every choice of r elements of a vector, in order, as the rows of a matrix."""
 
 def concat(tensors: Tensors, axis: _int | None = 0, *, dim: _int | None = 0) -> Tensor:
     """Tensors joined along an axis that exists; None joins them flattened."""
@@ -787,6 +1026,9 @@ def copy(x: Tensor) -> Tensor:
 def copysign(x: Operand, y: Operand) -> Tensor:
     """The magnitude of x with the sign of y."""
 
+def corrcoef(x: Tensor) -> Tensor:
+    """Pearson's correlations of variables (rows) from observations (columns)."""
+
 def cos(x: Operand) -> Tensor:
     """Cosine of x in radians."""
 
@@ -808,6 +1050,14 @@ def count_nonzero(
 ) -> Tensor:
     """How many elements are not zero."""
 
+def cov(
+    x: Tensor,
+    correction: _float = 1.0,
+    fweights: Tensor | None = None,
+    aweights: Tensor | None = None,
+) -> Tensor:
+    """Covariances of variables (rows) from observations (columns)."""
+
 def cross_entropy(
     x: Tensor,
     target: Tensor,
@@ -817,6 +1067,22 @@ def cross_entropy(
     label_smoothing: _float = 0.0,
 ) -> Tensor:
     """Cross-entropy between logits and labels, or probabilities, of classes."""
+
+@overload
+def cummax(x: Tensor, axis: _int) -> tuple[Tensor, Tensor]:
+    """The largest element up to each along an axis, and the latest position of it."""
+
+@overload
+def cummax(x: Tensor, *, dim: _int) -> tuple[Tensor, Tensor]:
+    """The largest element up to each along an axis, and the latest position of it."""
+
+@overload
+def cummin(x: Tensor, axis: _int) -> tuple[Tensor, Tensor]:
+    """The smallest element up to each along an axis, and the latest position of it."""
+
+@overload
+def cummin(x: Tensor, *, dim: _int) -> tuple[Tensor, Tensor]:
+    """The smallest element up to each along an axis, and the latest position of it."""
 
 @overload
 def cumprod(x: Tensor, axis: _int, dtype: DTypeLike | None = None) -> Tensor:
@@ -854,20 +1120,55 @@ def cumulative_sum(
 ) -> Tensor:
     """Sums of all elements up to each, along an axis (needed for more than one dimension)."""
 
-def diag(x: Tensor, k: _int = 0) -> Tensor:
+def cumulative_trapezoid(
+    y: Tensor, x: Tensor | None = None, dx: Operand = 1, axis: _int = -1, *, dim: _int = -1
+) -> Tensor:
+    """Running integrals along an axis by the trapezoidal rule."""
+
+def deg2rad(x: Tensor) -> Tensor:
+    """Degrees to radians."""
+
+def diag(x: Tensor, k: _int = 0, *, diagonal: _int = 0) -> Tensor:
     """The k-th diagonal of a matrix, or the matrix with a vector on its k-th diagonal."""
 
-def diagonal(x: Tensor, offset: _int = 0, axis1: _int = 0, axis2: _int = 1) -> Tensor:
+def diag_embed(x: Tensor, offset: _int = 0, dim1: _int = -2, dim2: _int = -1) -> Tensor:
+    """Matrices with the rows of x on a diagonal and zeros elsewhere."""
+
+def diagflat(x: Tensor, offset: _int = 0) -> Tensor:
+    """The matrix with the flattened x on a diagonal."""
+
+def diagonal(
+    x: Tensor, offset: _int = 0, axis1: _int = 0, axis2: _int = 1, *, dim1: _int = 0, dim2: _int = 1
+) -> Tensor:
     """The diagonals of two dimensions, along a new last dimension."""
 
-def diff(x: Tensor, axis: _int = -1, *, dim: _int = -1) -> Tensor:
-    """Differences of neighbours along an axis."""
+def diagonal_scatter(
+    x: Tensor, src: Tensor, offset: _int = 0, dim1: _int = 0, dim2: _int = 1
+) -> Tensor:
+    """x with a diagonal of two dimensions replaced by src."""
 
-def div(x: Operand, y: Operand) -> Tensor:
-    """True division."""
+def diff(
+    x: Tensor,
+    n: _int = 1,
+    axis: _int = -1,
+    prepend: Operand | None = None,
+    append: Operand | None = None,
+    *,
+    dim: _int = -1,
+) -> Tensor:
+    """Differences of neighbours along an axis, taken n times."""
 
-def divide(x: Operand, y: Operand) -> Tensor:
-    """True division."""
+def digamma(x: Operand) -> Tensor:
+    """Derivative of log(gamma(x)); NaN at negative integers."""
+
+def dist(x: Tensor, other: Tensor, p: _float = 2.0) -> Tensor:
+    """The p-norm of x - other, over all elements."""
+
+def div(x: Operand, y: Operand, rounding_mode: _str | None = None) -> Tensor:
+    """x / y; integers are computed in float32."""
+
+def divide(x: Operand, y: Operand, rounding_mode: _str | None = None) -> Tensor:
+    """x / y; integers are computed in float32."""
 
 def dot(x: Tensor, other: Tensor) -> Tensor:
     """Dot product of two vectors. Use `matmul` or `vecdot` for more dimensions."""
@@ -875,8 +1176,14 @@ def dot(x: Tensor, other: Tensor) -> Tensor:
 def dropout(x: Tensor, p: _float = 0.5, training: _bool = True) -> Tensor:
     """Zero with probability p, else x / (1 - p); x itself when not training."""
 
+def dsplit(x: Tensor, indices_or_sections: Ints) -> tuple[Tensor, ...]:
+    """Views of parts along the third dimension."""
+
 def dstack(tensors: Tensors) -> Tensor:
     """Tensors joined along the third axis."""
+
+def einsum(equation: _str, *operands: Tensors | Operand) -> Tensor:
+    """Sums of products by Einstein's convention."""
 
 def elu(x: Operand, y: Operand) -> Tensor:
     """x above zero, y * expm1(x) below."""
@@ -925,6 +1232,9 @@ def erf(x: Operand) -> Tensor:
 def erfc(x: Operand) -> Tensor:
     """Complementary error function 1 - erf(x), accurate in the tail."""
 
+def erfinv(x: Operand) -> Tensor:
+    """Inverse of the error function; infinite at -1 and 1, NaN outside."""
+
 def exp(x: Operand) -> Tensor:
     """e to the power x."""
 
@@ -933,6 +1243,10 @@ def exp2(x: Operand) -> Tensor:
 
 @overload
 def expand(x: Tensor, shape: Ints) -> Tensor:
+    """x repeated along dimensions of size 1 and new ones in front, without a copy."""
+
+@overload
+def expand(x: Tensor, *, size: Ints) -> Tensor:
     """x repeated along dimensions of size 1 and new ones in front, without a copy."""
 
 @overload
@@ -959,14 +1273,28 @@ def eye(
 ) -> Tensor:
     """Ones on the k-th diagonal, zeros elsewhere."""
 
+def fill(x: Tensor, value: Operand) -> Tensor:
+    """A tensor like x with every element replaced by one number."""
+
 def fix(x: Operand) -> Tensor:
     """Nearest integer towards zero."""
 
 def flatten(x: Tensor, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
     """Dimensions start_dim to end_dim (included) merged into one."""
 
-def flip(x: Tensor, axis: Ints | None = None, *, dim: Ints | None = None) -> Tensor:
+def flip(
+    x: Tensor, axis: Ints | None = None, *, dim: Ints | None = None, dims: Ints | None = None
+) -> Tensor:
     """A view with the order along the axes (all by default) reversed."""
+
+def fliplr(x: Tensor) -> Tensor:
+    """A view with the order of the second dimension reversed."""
+
+def flipud(x: Tensor) -> Tensor:
+    """A view with the order of the first dimension reversed."""
+
+def float_power(x: Operand, exponent: Operand) -> Tensor:
+    """x ** exponent, computed in float64."""
 
 def floor(x: Operand) -> Tensor:
     """Largest integer not above x."""
@@ -985,6 +1313,12 @@ def fmin(x: Operand, y: Operand) -> Tensor:
 
 def fmod(x: Operand, y: Operand) -> Tensor:
     """x - trunc(x / y) * y, with the sign of x as in C; integer remainder by zero gives 0."""
+
+def frac(x: Tensor) -> Tensor:
+    """The fractional part x - trunc(x), with the sign of x."""
+
+def frexp(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mantissas in [1/2, 1) and int32 exponents: x = mantissa * 2**exponent."""
 
 @overload
 def full(
@@ -1036,6 +1370,9 @@ def gather_nd(x: Tensor, indices: Tensors) -> Tensor:
 def gather_nd(x: Tensor, *, index: Tensors) -> Tensor:
     """x[i0, i1, ...] with index tensors (which broadcast) over the leading dimensions."""
 
+def gcd(x: Tensor, other: Operand) -> Tensor:
+    """Greatest common divisors of integers, never negative; gcd(0, 0) is 0."""
+
 def ge(x: Operand, y: Operand) -> Tensor:
     """x >= y."""
 
@@ -1044,6 +1381,16 @@ def gelu(x: Operand) -> Tensor:
 
 def gelu_tanh(x: Operand) -> Tensor:
     """The tanh approximation of gelu."""
+
+def gradient(
+    x: Tensor,
+    spacing: Tensors | None = None,
+    axis: Ints | None = None,
+    edge_order: _int = 1,
+    *,
+    dim: Ints | None = None,
+) -> tuple[Tensor, ...]:
+    """Numerical derivatives along axes: central differences inside, one-sided at the ends."""
 
 def greater(x: Operand, y: Operand) -> Tensor:
     """x > y."""
@@ -1081,6 +1428,24 @@ def hardsigmoid(x: Operand) -> Tensor:
 def hardswish(x: Operand) -> Tensor:
     """x * min(max(x + 3, 0), 6) / 6."""
 
+def heaviside(x: Tensor, values: Tensor) -> Tensor:
+    """The step function: 0 below zero, 1 above, `values` at zero."""
+
+def histc(x: Tensor, bins: _int = 100, min: _float = 0, max: _float = 0) -> Tensor:
+    """Counts of the elements in bins of equal width between min and max."""
+
+def histogram(
+    x: Tensor,
+    bins: Operand,
+    range: Tensors | None = None,
+    weight: Tensor | None = None,
+    density: _bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Counts between edges, and the edges."""
+
+def hsplit(x: Tensor, indices_or_sections: Ints) -> tuple[Tensor, ...]:
+    """Views of parts along the second dimension, of a vector along the first."""
+
 def hstack(tensors: Tensors) -> Tensor:
     """Tensors joined along the second axis, vectors along the first."""
 
@@ -1090,17 +1455,32 @@ def huber_loss(x: Tensor, target: Tensor, reduction: _str = "mean", delta: _floa
 def hypot(x: Operand, y: Operand) -> Tensor:
     """sqrt(x * x + y * y), without overflow on the way."""
 
-@overload
-def index_add(x: Tensor, axis: _int, indices: Tensor, source: Operand) -> Tensor:
-    """x with the rows of source added at indices along an axis, in source order."""
+def i0(x: Operand) -> Tensor:
+    """Modified Bessel function of the first kind, order 0."""
+
+def igamma(x: Operand, y: Operand) -> Tensor:
+    """Regularised lower incomplete gamma function P(x, y); differentiable in y."""
+
+def igammac(x: Operand, y: Operand) -> Tensor:
+    """Regularised upper incomplete gamma function Q(x, y) = 1 - P(x, y); differentiable in y."""
 
 @overload
-def index_add(x: Tensor, *, dim: _int, index: Tensor, source: Operand) -> Tensor:
-    """x with the rows of source added at indices along an axis, in source order."""
+def index_add(
+    x: Tensor, axis: _int, indices: Tensor, source: Operand, alpha: Operand = 1
+) -> Tensor:
+    """x with alpha times the rows of source added at indices along an axis, in order."""
 
 @overload
-def index_add(x: Tensor, axis: _int, *, index: Tensor, source: Operand) -> Tensor:
-    """x with the rows of source added at indices along an axis, in source order."""
+def index_add(
+    x: Tensor, *, dim: _int, index: Tensor, source: Operand, alpha: Operand = 1
+) -> Tensor:
+    """x with alpha times the rows of source added at indices along an axis, in order."""
+
+@overload
+def index_add(
+    x: Tensor, axis: _int, *, index: Tensor, source: Operand, alpha: Operand = 1
+) -> Tensor:
+    """x with alpha times the rows of source added at indices along an axis, in order."""
 
 @overload
 def index_copy(x: Tensor, axis: _int, indices: Tensor, source: Operand) -> Tensor:
@@ -1115,16 +1495,16 @@ def index_copy(x: Tensor, axis: _int, *, index: Tensor, source: Operand) -> Tens
     """x with the rows at indices along an axis replaced; of several the last wins."""
 
 @overload
-def index_fill(x: Tensor, axis: _int, indices: Tensor, source: Operand) -> Tensor:
-    """x with the rows at indices along an axis replaced; of several the last wins."""
+def index_fill(x: Tensor, axis: _int, indices: Tensor, value: Operand) -> Tensor:
+    """x with the rows at indices along an axis set to one number."""
 
 @overload
-def index_fill(x: Tensor, *, dim: _int, index: Tensor, source: Operand) -> Tensor:
-    """x with the rows at indices along an axis replaced; of several the last wins."""
+def index_fill(x: Tensor, *, dim: _int, index: Tensor, value: Operand) -> Tensor:
+    """x with the rows at indices along an axis set to one number."""
 
 @overload
-def index_fill(x: Tensor, axis: _int, *, index: Tensor, source: Operand) -> Tensor:
-    """x with the rows at indices along an axis replaced; of several the last wins."""
+def index_fill(x: Tensor, axis: _int, *, index: Tensor, value: Operand) -> Tensor:
+    """x with the rows at indices along an axis set to one number."""
 
 @overload
 def index_put(x: Tensor, indices: Tensors, values: Operand, accumulate: _bool = False) -> Tensor:
@@ -1133,6 +1513,30 @@ def index_put(x: Tensor, indices: Tensors, values: Operand, accumulate: _bool = 
 @overload
 def index_put(x: Tensor, *, index: Tensors, values: Operand, accumulate: _bool = False) -> Tensor:
     """x with values written (or added, in source order) at x[i0, i1, ...]."""
+
+@overload
+def index_reduce(
+    x: Tensor, axis: _int, indices: Tensor, source: Tensor, reduce: _str, include_self: _bool = True
+) -> Tensor:
+    """x with the rows of source that go to one index along an axis reduced."""
+
+@overload
+def index_reduce(
+    x: Tensor, *, dim: _int, index: Tensor, source: Tensor, reduce: _str, include_self: _bool = True
+) -> Tensor:
+    """x with the rows of source that go to one index along an axis reduced."""
+
+@overload
+def index_reduce(
+    x: Tensor,
+    axis: _int,
+    *,
+    index: Tensor,
+    source: Tensor,
+    reduce: _str,
+    include_self: _bool = True,
+) -> Tensor:
+    """x with the rows of source that go to one index along an axis reduced."""
 
 @overload
 def index_select(x: Tensor, axis: _int, indices: Tensor) -> Tensor:
@@ -1147,10 +1551,27 @@ def index_select(x: Tensor, axis: _int, *, index: Tensor) -> Tensor:
     """The elements of x at a vector of indices along an axis."""
 
 def inner(x: Tensor, other: Tensor) -> Tensor:
-    """Dot product of two vectors. Use `matmul` or `vecdot` for more dimensions."""
+    """Sums of products over the last dimension of both; the other dimensions stay."""
+
+def isclose(
+    x: Tensor, other: Operand, rtol: _float = 1e-5, atol: _float = 1e-8, equal_nan: _bool = False
+) -> Tensor:
+    """True where abs(x - other) <= atol + rtol * abs(other), or both are equal."""
 
 def isfinite(x: Operand) -> Tensor:
     """True where x is neither infinite nor NaN."""
+
+@overload
+def isin(
+    elements: Operand, test_elements: Operand, assume_unique: _bool = False, invert: _bool = False
+) -> Tensor:
+    """True where an element is among the test elements (invert: where it is not)."""
+
+@overload
+def isin(
+    *, x: Operand, test_elements: Operand, assume_unique: _bool = False, invert: _bool = False
+) -> Tensor:
+    """True where an element is among the test elements (invert: where it is not)."""
 
 def isinf(x: Operand) -> Tensor:
     """True where x is +inf or -inf."""
@@ -1158,10 +1579,33 @@ def isinf(x: Operand) -> Tensor:
 def isnan(x: Operand) -> Tensor:
     """True where x is NaN."""
 
+def isneginf(x: Tensor) -> Tensor:
+    """True where x is -inf."""
+
+def isposinf(x: Tensor) -> Tensor:
+    """True where x is +inf."""
+
+def isreal(x: Tensor) -> Tensor:
+    """True where the imaginary part is zero: everywhere, for real dtypes."""
+
 def kl_div(
     x: Tensor, target: Tensor, reduction: _str = "mean", log_target: _bool = False
 ) -> Tensor:
     """Kullback-Leibler divergence ``target * (log(target) - x)`` with log-probabilities `x`."""
+
+def kron(x: Tensor, other: Tensor) -> Tensor:
+    """Kronecker product: `other` times every element of x, laid out as blocks."""
+
+def kthvalue(
+    x: Tensor,
+    k: _int,
+    axis: _int = -1,
+    keepdims: _bool = False,
+    *,
+    dim: _int = -1,
+    keepdim: _bool = False,
+) -> tuple[Tensor, Tensor]:
+    """The k-th smallest element (counted from 1) along an axis, and its position."""
 
 def l1_loss(x: Tensor, target: Tensor, reduction: _str = "mean") -> Tensor:
     """Absolute error ``abs(x - target)``; otherwise like `mse_loss`."""
@@ -1186,6 +1630,12 @@ def layer_norm(
 ) -> Tensor:
     """Layer normalisation (Ba, Kiros, Hinton 2016) over the trailing dimensions."""
 
+def lcm(x: Tensor, other: Operand) -> Tensor:
+    """Least common multiples of integers, never negative; 0 where one is 0."""
+
+def ldexp(x: Tensor, other: Tensor) -> Tensor:
+    """x * 2**other."""
+
 def le(x: Operand, y: Operand) -> Tensor:
     """x <= y."""
 
@@ -1200,6 +1650,9 @@ def less(x: Operand, y: Operand) -> Tensor:
 
 def less_equal(x: Operand, y: Operand) -> Tensor:
     """x <= y."""
+
+def lgamma(x: Operand) -> Tensor:
+    """log(abs(gamma(x))); +inf at 0 and at negative integers."""
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Affine map ``x @ weight.T + bias``."""
@@ -1231,11 +1684,24 @@ def log2(x: Operand) -> Tensor:
 def log_sigmoid(x: Operand) -> Tensor:
     """log(sigmoid(x)), without overflow."""
 
-def log_softmax(x: Tensor, axis: _int = -1, *, dim: _int = -1) -> Tensor:
+def log_softmax(
+    x: Tensor, axis: _int = -1, dtype: DTypeLike | None = None, *, dim: _int = -1
+) -> Tensor:
     """Logarithm of `softmax`, computed without leaving the logarithmic scale."""
 
 def logaddexp(x: Operand, y: Operand) -> Tensor:
     """log(exp(x) + exp(y)), without overflow."""
+
+def logaddexp2(x: Operand, other: Operand) -> Tensor:
+    """log2(2**x + 2**other), without overflow."""
+
+@overload
+def logcumsumexp(x: Tensor, axis: _int) -> Tensor:
+    """Logarithms of the running sums of exponentials along an axis, without overflow."""
+
+@overload
+def logcumsumexp(x: Tensor, *, dim: _int) -> Tensor:
+    """Logarithms of the running sums of exponentials along an axis, without overflow."""
 
 def logical_and(x: Operand, y: Operand) -> Tensor:
     """True where both are non-zero."""
@@ -1249,8 +1715,50 @@ def logical_or(x: Operand, y: Operand) -> Tensor:
 def logical_xor(x: Operand, y: Operand) -> Tensor:
     """True where exactly one is non-zero."""
 
+def logit(x: Tensor, eps: _float | None = None) -> Tensor:
+    """log(x / (1 - x)), the inverse of sigmoid."""
+
 def logsigmoid(x: Operand) -> Tensor:
     """log(sigmoid(x)), without overflow."""
+
+@overload
+def logspace(
+    start: Operand,
+    end: Operand,
+    steps: _int,
+    base: _float = 10.0,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    *,
+    requires_grad: _bool = False,
+) -> Tensor:
+    """base to the power of evenly spaced exponents, both ends included."""
+
+@overload
+def logspace(
+    start: Operand,
+    *,
+    stop: Operand,
+    num: _int,
+    base: _float = 10.0,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    requires_grad: _bool = False,
+) -> Tensor:
+    """base to the power of evenly spaced exponents, both ends included."""
+
+@overload
+def logspace(
+    start: Operand,
+    end: Operand,
+    *,
+    num: _int,
+    base: _float = 10.0,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    requires_grad: _bool = False,
+) -> Tensor:
+    """base to the power of evenly spaced exponents, both ends included."""
 
 def logsumexp(
     x: Tensor,
@@ -1281,6 +1789,9 @@ def lt(x: Operand, y: Operand) -> Tensor:
 
 def masked_fill(x: Tensor, mask: Tensor, value: Operand) -> Tensor:
     """x with value where mask is true."""
+
+def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """x with the elements where mask is true replaced by those of source, in order."""
 
 def masked_select(x: Tensor, mask: Tensor) -> Tensor:
     """The elements of x where mask is true, as a vector; waits for the mask's values."""
@@ -1375,7 +1886,17 @@ def mean(
 ) -> Tensor:
     """Arithmetic mean over one, several or all axes."""
 
-def meshgrid(tensors: Tensors, indexing: _str = "xy") -> list[Tensor]:
+def median(
+    x: Tensor,
+    axis: _int | None = None,
+    keepdims: _bool = False,
+    *,
+    dim: _int | None = None,
+    keepdim: _bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """The median; of an even number of elements the lower one of the middle two."""
+
+def meshgrid(*tensors: Tensors | Operand, indexing: _str = "xy") -> list[Tensor]:
     """Coordinate tensors of the grid that vectors span; views."""
 
 def min(
@@ -1394,8 +1915,18 @@ def minimum(x: Operand, y: Operand) -> Tensor:
 def mish(x: Operand) -> Tensor:
     """x * tanh(softplus(x))."""
 
-def mm(x: Tensor, other: Tensor) -> Tensor:
-    """Matrix product, the function behind ``x @ other``."""
+@overload
+def mm(x: Tensor, mat2: Tensor) -> Tensor:
+    """Product of two matrices: (m, k) and (k, n) to (m, n)."""
+
+@overload
+def mm(x: Tensor, *, other: Tensor) -> Tensor:
+    """Product of two matrices: (m, k) and (k, n) to (m, n)."""
+
+def mode(
+    x: Tensor, axis: _int = -1, keepdims: _bool = False, *, dim: _int = -1, keepdim: _bool = False
+) -> tuple[Tensor, Tensor]:
+    """The most frequent value along an axis (of several the smallest) and its last position."""
 
 def moveaxis(x: Tensor, source: Ints, destination: Ints) -> Tensor:
     """A view with dimensions moved to other places; the rest keep their order."""
@@ -1406,11 +1937,25 @@ def movedim(x: Tensor, source: Ints, destination: Ints) -> Tensor:
 def mse_loss(x: Tensor, target: Tensor, reduction: _str = "mean") -> Tensor:
     """Squared error ``(x - target)**2``, averaged ("mean"), summed ("sum") or as it is ("none")."""
 
+def msort(x: Tensor) -> Tensor:
+    """Sorted along the first axis."""
+
 def mul(x: Operand, y: Operand) -> Tensor:
     """x * y; integers wrap."""
 
 def multiply(x: Operand, y: Operand) -> Tensor:
     """x * y; integers wrap."""
+
+def mv(x: Tensor, vec: Tensor) -> Tensor:
+    """Product of a matrix and a vector: (m, k) and (k,) to (m,)."""
+
+def mvlgamma(x: Tensor, p: _int) -> Tensor:
+    """Logarithm of the multivariate gamma function of dimension p."""
+
+def nan_to_num(
+    x: Tensor, nan: _float | None = None, posinf: _float | None = None, neginf: _float | None = None
+) -> Tensor:
+    """x with NaN and infinities replaced."""
 
 def nanmean(
     x: Tensor,
@@ -1421,6 +1966,28 @@ def nanmean(
     keepdim: _bool = False,
 ) -> Tensor:
     """Mean of the elements that are not NaN."""
+
+def nanmedian(
+    x: Tensor,
+    axis: _int | None = None,
+    keepdims: _bool = False,
+    *,
+    dim: _int | None = None,
+    keepdim: _bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """The median of the elements that are not NaN, as `median`."""
+
+def nanquantile(
+    x: Tensor,
+    q: Operand,
+    axis: _int | None = None,
+    keepdims: _bool = False,
+    interpolation: _str = "linear",
+    *,
+    dim: _int | None = None,
+    keepdim: _bool = False,
+) -> Tensor:
+    """Quantiles of the elements that are not NaN, as `quantile`."""
 
 def nansum(
     x: Tensor,
@@ -1452,6 +2019,51 @@ def neg(x: Operand) -> Tensor:
 def negative(x: Operand) -> Tensor:
     """Numerical negative."""
 
+@overload
+def new_full(
+    x: Tensor,
+    size: Ints,
+    fill_value: Operand,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+) -> Tensor:
+    """A tensor of one number, with a given shape and the dtype and device of x."""
+
+@overload
+def new_full(
+    x: Tensor,
+    *,
+    shape: Ints,
+    fill_value: Operand,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+) -> Tensor:
+    """A tensor of one number, with a given shape and the dtype and device of x."""
+
+@overload
+def new_ones(
+    x: Tensor, size: Ints, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+) -> Tensor:
+    """Ones of a given shape with the dtype and device of x."""
+
+@overload
+def new_ones(
+    x: Tensor, *, shape: Ints, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+) -> Tensor:
+    """Ones of a given shape with the dtype and device of x."""
+
+@overload
+def new_zeros(
+    x: Tensor, size: Ints, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+) -> Tensor:
+    """Zeros of a given shape with the dtype and device of x."""
+
+@overload
+def new_zeros(
+    x: Tensor, *, shape: Ints, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+) -> Tensor:
+    """Zeros of a given shape with the dtype and device of x."""
+
 def nextafter(x: Operand, y: Operand) -> Tensor:
     """The next representable value from x towards y."""
 
@@ -1466,6 +2078,21 @@ def nll_loss(
 
 def nonzero(x: Tensor) -> list[Tensor]:
     """One int64 tensor per dimension with the positions of elements that are not zero."""
+
+def nonzero_static(x: Tensor, size: _int, fill_value: Operand = -1) -> Tensor:
+    """The first `size` rows of argwhere, filled up where there are fewer."""
+
+def norm(
+    x: Tensor,
+    p: _float | _str | None = None,
+    axis: Ints | None = None,
+    keepdims: _bool = False,
+    dtype: DTypeLike | None = None,
+    *,
+    dim: Ints | None = None,
+    keepdim: _bool = False,
+) -> Tensor:
+    """The p-norm of x over axes (all by default), seen as vectors."""
 
 def normalize(
     x: Tensor, p: _float = 2.0, axis: _int = 1, eps: _float = 1e-12, *, dim: _int = 1
@@ -1511,14 +2138,26 @@ def ones_like(
 ) -> Tensor:
     """Ones of the shape, dtype and device of x."""
 
+@overload
 def outer(x: Tensor, other: Tensor) -> Tensor:
+    """Every product of an element of one vector with an element of another: (m,), (n,) to ..."""
+
+@overload
+def outer(x: Tensor, *, vec2: Tensor) -> Tensor:
     """Every product of an element of one vector with an element of another: (m,), (n,) to ..."""
 
 def pad(x: Tensor, pad: Ints, mode: _str = "constant", value: Operand | None = None) -> Tensor:
     """x with elements added around it (or cropped, where a width is negative)."""
 
+def pdist(x: Tensor, p: _float = 2.0) -> Tensor:
+    """Distances in the p-norm between all pairs of different rows of a matrix, as a vector."""
+
 @overload
 def permute(x: Tensor, axes: Ints) -> Tensor:
+    """A view whose dimension i is dimension axes[i] of x."""
+
+@overload
+def permute(x: Tensor, *, dims: Ints) -> Tensor:
     """A view whose dimension i is dimension axes[i] of x."""
 
 @overload
@@ -1530,8 +2169,18 @@ def permute_dims(x: Tensor, axes: Ints) -> Tensor:
     """A view whose dimension i is dimension axes[i] of x."""
 
 @overload
+def permute_dims(x: Tensor, *, dims: Ints) -> Tensor:
+    """A view whose dimension i is dimension axes[i] of x."""
+
+@overload
 def permute_dims(x: Tensor, *axes: _int) -> Tensor:
     """A view whose dimension i is dimension axes[i] of x."""
+
+def polygamma(n: _int, x: Tensor) -> Tensor:
+    """The n-th derivative of digamma."""
+
+def positive(x: Tensor) -> Tensor:
+    """+x: x itself. Not defined on bool."""
 
 def pow(x: Operand, y: Operand) -> Tensor:
     """x to the power y, special values as in C99; integers by squaring, wrapping."""
@@ -1549,6 +2198,29 @@ def prod(
     keepdim: _bool = False,
 ) -> Tensor:
     """Product of the elements over one, several or all axes."""
+
+@overload
+def put(x: Tensor, indices: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor:
+    """x with source written (or added) at indices of the flattened x."""
+
+@overload
+def put(x: Tensor, *, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor:
+    """x with source written (or added) at indices of the flattened x."""
+
+def quantile(
+    x: Tensor,
+    q: Operand,
+    axis: _int | None = None,
+    keepdims: _bool = False,
+    interpolation: _str = "linear",
+    *,
+    dim: _int | None = None,
+    keepdim: _bool = False,
+) -> Tensor:
+    """Quantiles: the values at rank q * (n - 1) of the sorted elements."""
+
+def rad2deg(x: Tensor) -> Tensor:
+    """Radians to degrees."""
 
 @overload
 def rand(
@@ -1606,13 +2278,31 @@ def relu(x: Operand) -> Tensor:
 def remainder(x: Operand, y: Operand) -> Tensor:
     """x - floor(x / y) * y, with the sign of y as in Python; integer remainder by zero gives 0."""
 
+@overload
+def renorm(x: Tensor, p: _float, axis: _int, maxnorm: _float) -> Tensor:
+    """x with the p-norm of each slice along an axis limited to maxnorm."""
+
+@overload
+def renorm(x: Tensor, p: _float, *, dim: _int, maxnorm: _float) -> Tensor:
+    """x with the p-norm of each slice along an axis limited to maxnorm."""
+
 def repeat(
-    x: Tensor, repeats: Operand, axis: _int | None = None, *, dim: _int | None = None
+    x: Tensor,
+    repeats: Operand,
+    axis: _int | None = None,
+    output_size: _int | None = None,
+    *,
+    dim: _int | None = None,
 ) -> Tensor:
     """Each element repeated, as in the Array API (PyTorch calls this repeat_interleave)."""
 
 def repeat_interleave(
-    x: Tensor, repeats: Operand, axis: _int | None = None, *, dim: _int | None = None
+    x: Tensor,
+    repeats: Operand,
+    axis: _int | None = None,
+    output_size: _int | None = None,
+    *,
+    dim: _int | None = None,
 ) -> Tensor:
     """Each element repeated, as in the Array API (PyTorch calls this repeat_interleave)."""
 
@@ -1623,6 +2313,9 @@ def reshape(x: Tensor, shape: Ints, copy: _bool | None = None) -> Tensor:
 @overload
 def reshape(x: Tensor, *shape: _int, copy: _bool | None = None) -> Tensor:
     """The elements of x, in row-major order, under another shape."""
+
+def reshape_as(x: Tensor, other: Tensor) -> Tensor:
+    """x in the shape of other."""
 
 @overload
 def rms_norm(
@@ -1649,14 +2342,41 @@ def rnn_sequence(
 ) -> tuple[Tensor, Tensor]:
     """One layer of plain recurrent cells in one direction over whole sequences: ``h[t] = ..."""
 
-def roll(x: Tensor, shift: Ints, axis: Ints | None = None, *, dim: Ints | None = None) -> Tensor:
+@overload
+def roll(
+    x: Tensor,
+    shift: Ints,
+    axis: Ints | None = None,
+    *,
+    dim: Ints | None = None,
+    dims: Ints | None = None,
+) -> Tensor:
     """Elements moved by `shift` along axes; what leaves at the end comes in at the start."""
 
-def round(x: Operand) -> Tensor:
-    """Nearest integer, halves to even."""
+@overload
+def roll(x: Tensor, *, shifts: Ints, dim: Ints | None = None) -> Tensor:
+    """Elements moved by `shift` along axes; what leaves at the end comes in at the start."""
+
+def rot90(x: Tensor, k: _int = 1, axes: Ints = (0, 1), *, dims: Ints = (0, 1)) -> Tensor:
+    """x turned k times by a quarter, from the first axis towards the second."""
+
+def round(x: Operand, decimals: _int = 0) -> Tensor:
+    """The nearest number with so many decimals (negative: of tens, hundreds ...)."""
 
 def rsqrt(x: Operand) -> Tensor:
     """1 / sqrt(x)."""
+
+def rsub(x: Operand, y: Operand, alpha: Operand = 1) -> Tensor:
+    """y - alpha * x: subtraction with the operands exchanged."""
+
+def scalar_tensor(
+    value: Operand,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    *,
+    requires_grad: _bool = False,
+) -> Tensor:
+    """A tensor without dimensions, float32 by default."""
 
 def scaled_dot_product_attention(
     query: Tensor,
@@ -1672,15 +2392,21 @@ def scaled_dot_product_attention(
     """Attention (Vaswani et al. 2017): ``softmax(query @ key.T * scale + mask) @ value``."""
 
 @overload
-def scatter(x: Tensor, axis: _int, indices: Tensor, src: Operand) -> Tensor:
+def scatter(
+    x: Tensor, axis: _int, indices: Tensor, src: Operand, reduce: _str | None = None
+) -> Tensor:
     """x with x[indices[i, j], j] = src[i, j] for axis 0, and so on."""
 
 @overload
-def scatter(x: Tensor, *, dim: _int, index: Tensor, src: Operand) -> Tensor:
+def scatter(
+    x: Tensor, *, dim: _int, index: Tensor, value: Operand, reduce: _str | None = None
+) -> Tensor:
     """x with x[indices[i, j], j] = src[i, j] for axis 0, and so on."""
 
 @overload
-def scatter(x: Tensor, axis: _int, *, index: Tensor, src: Operand) -> Tensor:
+def scatter(
+    x: Tensor, axis: _int, *, index: Tensor, value: Operand, reduce: _str | None = None
+) -> Tensor:
     """x with x[indices[i, j], j] = src[i, j] for axis 0, and so on."""
 
 @overload
@@ -1703,14 +2429,76 @@ def scatter_nd(x: Tensor, indices: Tensors, values: Operand, accumulate: _bool =
 def scatter_nd(x: Tensor, *, index: Tensors, values: Operand, accumulate: _bool = False) -> Tensor:
     """x with values written (or added, in source order) at x[i0, i1, ...]."""
 
+@overload
+def scatter_reduce(
+    x: Tensor, axis: _int, indices: Tensor, src: Tensor, reduce: _str, include_self: _bool = True
+) -> Tensor:
+    """x with all of src that goes to one place reduced, in source order."""
+
+@overload
+def scatter_reduce(
+    x: Tensor, *, dim: _int, index: Tensor, src: Tensor, reduce: _str, include_self: _bool = True
+) -> Tensor:
+    """x with all of src that goes to one place reduced, in source order."""
+
+@overload
+def scatter_reduce(
+    x: Tensor, axis: _int, *, index: Tensor, src: Tensor, reduce: _str, include_self: _bool = True
+) -> Tensor:
+    """x with all of src that goes to one place reduced, in source order."""
+
 def searchsorted(
     sorted: Tensor,
     values: Operand,
-    side: _str = "left",
+    side: _str | None = None,
     sorter: Tensor | None = None,
     right: _bool = False,
+    out_int32: _bool = False,
 ) -> Tensor:
-    """Positions (int64) at which values go into a sorted vector to keep it sorted."""
+    """Positions (int64) at which values go into sorted numbers to keep them sorted."""
+
+@overload
+def segment_reduce(
+    data: Tensor,
+    reduce: _str,
+    lengths: Tensor | None = None,
+    offsets: Tensor | None = None,
+    axis: _int = 0,
+    unsafe: _bool = False,
+    initial: Operand | None = None,
+    *,
+    dim: _int = 0,
+) -> Tensor:
+    """Consecutive rows along an axis reduced, segment by segment."""
+
+@overload
+def segment_reduce(
+    *,
+    x: Tensor,
+    reduce: _str,
+    lengths: Tensor | None = None,
+    offsets: Tensor | None = None,
+    dim: _int = 0,
+    unsafe: _bool = False,
+    initial: Operand | None = None,
+) -> Tensor:
+    """Consecutive rows along an axis reduced, segment by segment."""
+
+@overload
+def select(x: Tensor, axis: _int, index: _int) -> Tensor:
+    """A view of x at one index along an axis, without that axis."""
+
+@overload
+def select(x: Tensor, *, dim: _int, index: _int) -> Tensor:
+    """A view of x at one index along an axis, without that axis."""
+
+@overload
+def select_scatter(x: Tensor, src: Tensor, axis: _int, index: _int) -> Tensor:
+    """x with x[..., index, ...] along an axis replaced by src."""
+
+@overload
+def select_scatter(x: Tensor, src: Tensor, *, dim: _int, index: _int) -> Tensor:
+    """x with x[..., index, ...] along an axis replaced by src."""
 
 def sgn(x: Operand) -> Tensor:
     """-1, 0 or 1 by the sign of each element; NaN stays NaN."""
@@ -1730,15 +2518,32 @@ def silu(x: Operand) -> Tensor:
 def sin(x: Operand) -> Tensor:
     """Sine of x in radians."""
 
+def sinc(x: Tensor) -> Tensor:
+    """sin(pi x) / (pi x), and 1 at 0."""
+
 def sinh(x: Operand) -> Tensor:
     """Hyperbolic sine."""
+
+def slice_scatter(
+    x: Tensor,
+    src: Tensor,
+    axis: _int = 0,
+    start: _int | None = None,
+    end: _int | None = None,
+    step: _int = 1,
+    *,
+    dim: _int = 0,
+) -> Tensor:
+    """x with x[..., start:end:step, ...] along an axis replaced by src."""
 
 def smooth_l1_loss(
     x: Tensor, target: Tensor, reduction: _str = "mean", beta: _float = 1.0
 ) -> Tensor:
     """Squared error below `beta` (divided by 2 beta), absolute error above (Girshick 2015)."""
 
-def softmax(x: Tensor, axis: _int = -1, *, dim: _int = -1) -> Tensor:
+def softmax(
+    x: Tensor, axis: _int = -1, dtype: DTypeLike | None = None, *, dim: _int = -1
+) -> Tensor:
     """Exponentials that sum to one along an axis: ``exp(x) / sum(exp(x))``, without overflow."""
 
 def softplus(x: Operand) -> Tensor:
@@ -1753,6 +2558,11 @@ def split(
     x: Tensor, split_size_or_sections: Ints, axis: _int = 0, *, dim: _int = 0
 ) -> list[Tensor]:
     """Views of consecutive parts: an int gives their size, a list the size of each."""
+
+def split_with_sizes(
+    x: Tensor, split_sizes: Ints, axis: _int = 0, *, dim: _int = 0
+) -> tuple[Tensor, ...]:
+    """Views of consecutive parts of the given sizes, which must add up."""
 
 def sqrt(x: Operand) -> Tensor:
     """Square root; NaN below zero."""
@@ -1777,11 +2587,22 @@ def std(
 ) -> Tensor:
     """Standard deviation: the square root of `var`, with its parameters."""
 
-def sub(x: Operand, y: Operand) -> Tensor:
-    """x - y; integers wrap."""
+def std_mean(
+    x: Tensor,
+    axis: Ints | None = None,
+    correction: _float = 0.0,
+    keepdims: _bool = False,
+    *,
+    dim: Ints | None = None,
+    keepdim: _bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Standard deviation and mean, as `std` and `mean` give them."""
 
-def subtract(x: Operand, y: Operand) -> Tensor:
-    """x - y; integers wrap."""
+def sub(x: Operand, y: Operand, alpha: Operand = 1) -> Tensor:
+    """x - alpha * y; integers wrap. Operands broadcast and are promoted."""
+
+def subtract(x: Operand, y: Operand, alpha: Operand = 1) -> Tensor:
+    """x - alpha * y; integers wrap. Operands broadcast and are promoted."""
 
 def sum(
     x: Tensor,
@@ -1802,11 +2623,32 @@ def sum_to(x: Tensor, shape: Ints) -> Tensor:
 def sum_to(x: Tensor, *shape: _int) -> Tensor:
     """Sums away what broadcasting from `shape` to the shape of `x` has added."""
 
+@overload
 def swapaxes(x: Tensor, axis1: _int, axis2: _int) -> Tensor:
     """A view with two dimensions exchanged."""
 
+@overload
+def swapaxes(x: Tensor, *, axis0: _int, dim1: _int) -> Tensor:
+    """A view with two dimensions exchanged."""
+
+@overload
+def swapaxes(x: Tensor, axis1: _int, *, dim1: _int) -> Tensor:
+    """A view with two dimensions exchanged."""
+
+@overload
 def swapdims(x: Tensor, axis1: _int, axis2: _int) -> Tensor:
     """A view with two dimensions exchanged."""
+
+@overload
+def swapdims(x: Tensor, *, axis0: _int, dim1: _int) -> Tensor:
+    """A view with two dimensions exchanged."""
+
+@overload
+def swapdims(x: Tensor, axis1: _int, *, dim1: _int) -> Tensor:
+    """A view with two dimensions exchanged."""
+
+def t(x: Tensor) -> Tensor:
+    """The transpose of a matrix; vectors and numbers as they are. A view."""
 
 @overload
 def take(
@@ -1832,11 +2674,27 @@ def tan(x: Operand) -> Tensor:
 def tanh(x: Operand) -> Tensor:
     """Hyperbolic tangent."""
 
-def tensordot(x: Tensor, other: Tensor, axes: Ints = 2, other_axes: Ints | None = None) -> Tensor:
+@overload
+def tensor_split(
+    x: Tensor, indices_or_sections: Ints, axis: _int = 0, *, dim: _int = 0
+) -> tuple[Tensor, ...]:
+    """Views of consecutive parts by NumPy's rule."""
+
+@overload
+def tensor_split(x: Tensor, *, sections: Ints, dim: _int = 0) -> tuple[Tensor, ...]:
+    """Views of consecutive parts by NumPy's rule."""
+
+def tensordot(
+    x: Tensor, other: Tensor, axes: Ints = 2, other_axes: Ints | None = None, *, dims: Ints = 2
+) -> Tensor:
     """Sum of products over axes of both tensors."""
 
 @overload
 def tile(x: Tensor, repetitions: Ints) -> Tensor:
+    """x laid side by side, repetitions[d] times along each dimension."""
+
+@overload
+def tile(x: Tensor, *, dims: Ints) -> Tensor:
     """x laid side by side, repetitions[d] times along each dimension."""
 
 @overload
@@ -1854,17 +2712,48 @@ def topk(
 ) -> tuple[Tensor, Tensor]:
     """Values and int64 indices of the k largest (or smallest) elements, best first."""
 
+def trace(x: Tensor) -> Tensor:
+    """Sum of the diagonal of a matrix."""
+
 def transpose(x: Tensor, dim0: _int | None = None, dim1: _int | None = None) -> Tensor:
     """A view with two dimensions exchanged; without dimensions, all in reverse order."""
 
-def tril(x: Tensor, k: _int = 0) -> Tensor:
+def trapezoid(
+    y: Tensor, x: Tensor | None = None, dx: Operand = 1, axis: _int = -1, *, dim: _int = -1
+) -> Tensor:
+    """Integral along an axis by the trapezoidal rule."""
+
+def trapz(
+    y: Tensor, x: Tensor | None = None, dx: Operand = 1, axis: _int = -1, *, dim: _int = -1
+) -> Tensor:
+    """Integral along an axis by the trapezoidal rule."""
+
+def tril(x: Tensor, k: _int = 0, *, diagonal: _int = 0) -> Tensor:
     """x with zeros above the k-th diagonal of the last two dimensions."""
 
-def triu(x: Tensor, k: _int = 0) -> Tensor:
+def tril_indices(
+    row: _int,
+    col: _int,
+    offset: _int = 0,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+) -> Tensor:
+    """Rows and columns of the elements on and below a diagonal, as a (2, n) tensor."""
+
+def triu(x: Tensor, k: _int = 0, *, diagonal: _int = 0) -> Tensor:
     """x with zeros below the k-th diagonal of the last two dimensions."""
 
-def true_divide(x: Operand, y: Operand) -> Tensor:
-    """True division."""
+def triu_indices(
+    row: _int,
+    col: _int,
+    offset: _int = 0,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+) -> Tensor:
+    """Rows and columns of the elements on and above a diagonal, as a (2, n) tensor."""
+
+def true_divide(x: Operand, y: Operand, rounding_mode: _str | None = None) -> Tensor:
+    """x / y; integers are computed in float32."""
 
 def trunc(x: Operand) -> Tensor:
     """Nearest integer towards zero."""
@@ -1883,11 +2772,32 @@ def unflatten(x: Tensor, axis: _int, sizes: Ints) -> Tensor:
 def unflatten(x: Tensor, *, dim: _int, sizes: Ints) -> Tensor:
     """One dimension split into several; one of the sizes may be -1."""
 
-def unique(x: Tensor) -> Tensor:
-    """The distinct elements, ascending; every NaN counts as distinct."""
+def unfold(x: Tensor, dimension: _int, size: _int, step: _int) -> Tensor:
+    """Windows of `size` elements along a dimension, every `step`-th, in a new last one."""
+
+def unique(
+    x: Tensor,
+    sorted: _bool = True,
+    return_inverse: _bool = False,
+    return_counts: _bool = False,
+    axis: _int | None = None,
+    *,
+    dim: _int | None = None,
+) -> Tensor | tuple[Tensor, ...]:
+    """The distinct elements, or the distinct parts along an axis, ascending."""
 
 def unique_all(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Distinct elements, their first positions, for each element of x the position of its ..."""
+
+def unique_consecutive(
+    x: Tensor,
+    return_inverse: _bool = False,
+    return_counts: _bool = False,
+    axis: _int | None = None,
+    *,
+    dim: _int | None = None,
+) -> Tensor | tuple[Tensor, ...]:
+    """The first of each run of equal elements (or equal parts along an axis), in order."""
 
 def unique_counts(x: Tensor) -> tuple[Tensor, Tensor]:
     """Distinct elements and how often each occurs."""
@@ -1898,11 +2808,26 @@ def unique_inverse(x: Tensor) -> tuple[Tensor, Tensor]:
 def unique_values(x: Tensor) -> Tensor:
     """The distinct elements, ascending; every NaN counts as distinct."""
 
+@overload
+def unravel_index(indices: Tensor, shape: Ints) -> tuple[Tensor, ...]:
+    """Coordinates in a shape of positions in its row-major order."""
+
+@overload
+def unravel_index(*, index: Tensor, shape: Ints) -> tuple[Tensor, ...]:
+    """Coordinates in a shape of positions in its row-major order."""
+
+@overload
+def unravel_index(indices: Tensor, *shape: _int) -> tuple[Tensor, ...]:
+    """Coordinates in a shape of positions in its row-major order."""
+
 def unsqueeze(x: Tensor, axis: Ints = 0, *, dim: Ints = 0) -> Tensor:
     """With new dimensions of size 1 at the given places of the result; a view."""
 
 def unstack(x: Tensor, axis: _int = 0, *, dim: _int = 0) -> list[Tensor]:
     """Views of the elements of an axis, without that axis."""
+
+def vander(x: Tensor, N: _int | None = None, increasing: _bool = False) -> Tensor:
+    """Vandermonde matrix: the powers of each element of a vector, as rows."""
 
 def var(
     x: Tensor,
@@ -1926,6 +2851,9 @@ def var_mean(
 ) -> tuple[Tensor, Tensor]:
     """Variance and mean, as `var` and `mean` give them."""
 
+def vdot(x: Tensor, other: Tensor) -> Tensor:
+    """Dot product of two vectors, the first conjugated if it were complex."""
+
 def vecdot(x: Tensor, other: Tensor, axis: _int = -1, *, dim: _int = -1) -> Tensor:
     """Dot products of vectors along an axis; the other dimensions broadcast."""
 
@@ -1945,14 +2873,27 @@ def view(x: Tensor, shape: Ints) -> Tensor:
     """reshape under its PyTorch name; copies where the strides ask for it."""
 
 @overload
+def view(x: Tensor, *, size: Ints) -> Tensor:
+    """reshape under its PyTorch name; copies where the strides ask for it."""
+
+@overload
 def view(x: Tensor, *shape: _int) -> Tensor:
     """reshape under its PyTorch name; copies where the strides ask for it."""
+
+def view_as(x: Tensor, other: Tensor) -> Tensor:
+    """x in the shape of other."""
+
+def vsplit(x: Tensor, indices_or_sections: Ints) -> tuple[Tensor, ...]:
+    """Views of parts along the first dimension."""
 
 def vstack(tensors: Tensors) -> Tensor:
     """Tensors joined along the first axis; a vector counts as a row."""
 
 def where(x: Operand, y: Operand, z: Operand) -> Tensor:
     """y where x is true, z elsewhere."""
+
+def xlogy(x: Operand, y: Operand) -> Tensor:
+    """x * log(y), and 0 where x is 0 (NaN where y is)."""
 
 @overload
 def zeros(

@@ -231,17 +231,55 @@ class Tensor:
     def acosh(self) -> Tensor:
         """Inverse hyperbolic cosine; NaN below 1."""
 
-    def add(self, y: Operand) -> Tensor:
-        """x + y; integers wrap."""
+    def add(self, y: Operand, alpha: Operand = 1) -> Tensor:
+        """x + alpha * y; integers wrap. Operands broadcast and are promoted."""
 
-    def addcdiv(self, y: Operand, z: Operand) -> Tensor:
-        """x + y / z."""
+    def addbmm(
+        self, batch1: Tensor, batch2: Tensor, beta: Operand = 1, alpha: Operand = 1
+    ) -> Tensor:
+        """beta * x + alpha * the sum of the products of two batches of matrices."""
 
-    def addcmul(self, y: Operand, z: Operand) -> Tensor:
-        """x + y * z, rounded twice."""
+    @overload
+    def addcdiv(self, tensor1: Operand, tensor2: Operand, value: Operand = 1) -> Tensor:
+        """x + value * tensor1 / tensor2."""
 
-    def addmm(self, a: Tensor, b: Tensor, beta: _float = 1.0, alpha: _float = 1.0) -> Tensor:
-        """``beta * x + alpha * (a @ b)``."""
+    @overload
+    def addcdiv(self, *, y: Operand, z: Operand, value: Operand = 1) -> Tensor:
+        """x + value * tensor1 / tensor2."""
+
+    @overload
+    def addcdiv(self, tensor1: Operand, *, z: Operand, value: Operand = 1) -> Tensor:
+        """x + value * tensor1 / tensor2."""
+
+    @overload
+    def addcmul(self, tensor1: Operand, tensor2: Operand, value: Operand = 1) -> Tensor:
+        """x + value * tensor1 * tensor2."""
+
+    @overload
+    def addcmul(self, *, y: Operand, z: Operand, value: Operand = 1) -> Tensor:
+        """x + value * tensor1 * tensor2."""
+
+    @overload
+    def addcmul(self, tensor1: Operand, *, z: Operand, value: Operand = 1) -> Tensor:
+        """x + value * tensor1 * tensor2."""
+
+    @overload
+    def addmm(self, mat1: Tensor, mat2: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Tensor:
+        """beta * x + alpha * (mat1 @ mat2)."""
+
+    @overload
+    def addmm(self, *, a: Tensor, b: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Tensor:
+        """beta * x + alpha * (mat1 @ mat2)."""
+
+    @overload
+    def addmm(self, mat1: Tensor, *, b: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Tensor:
+        """beta * x + alpha * (mat1 @ mat2)."""
+
+    def addmv(self, mat: Tensor, vec: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Tensor:
+        """beta * x + alpha * (mat @ vec)."""
+
+    def addr(self, vec1: Tensor, vec2: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Tensor:
+        """beta * x + alpha * outer(vec1, vec2)."""
 
     def adjoint(self) -> Tensor:
         """A view with the last two dimensions exchanged."""
@@ -255,6 +293,11 @@ class Tensor:
         keepdim: _bool = False,
     ) -> Tensor:
         """True where every element is non-zero; True over nothing."""
+
+    def allclose(
+        self, other: Tensor, rtol: _float = 1e-5, atol: _float = 1e-8, equal_nan: _bool = False
+    ) -> _bool:
+        """Whether isclose holds for all elements; waits for the values."""
 
     def amax(
         self,
@@ -275,6 +318,16 @@ class Tensor:
         keepdim: _bool = False,
     ) -> Tensor:
         """Smallest element over one, several or all axes. See `max`."""
+
+    def aminmax(
+        self,
+        axis: _int | None = None,
+        keepdims: _bool = False,
+        *,
+        dim: _int | None = None,
+        keepdim: _bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """The smallest and the largest element."""
 
     def any(
         self,
@@ -332,6 +385,17 @@ class Tensor:
     ) -> Tensor:
         """The int64 indices that sort x along an axis; equal elements keep their order."""
 
+    def argwhere(self) -> Tensor:
+        """Positions of the elements that are not zero, one row for each."""
+
+    def as_strided(self, size: Ints, stride: Ints, storage_offset: _int | None = None) -> Tensor:
+        """The elements at offset + sum of index * stride of x, counted in row-major order."""
+
+    def as_strided_scatter(
+        self, src: Tensor, size: Ints, stride: Ints, storage_offset: _int | None = None
+    ) -> Tensor:
+        """x with the elements that as_strided names replaced by src."""
+
     def asin(self) -> Tensor:
         """Inverse sine, in [-pi/2, pi/2]."""
 
@@ -349,6 +413,14 @@ class Tensor:
 
     def atanh(self) -> Tensor:
         """Inverse hyperbolic tangent; NaN outside [-1, 1]."""
+
+    def baddbmm(
+        self, batch1: Tensor, batch2: Tensor, beta: Operand = 1, alpha: Operand = 1
+    ) -> Tensor:
+        """beta * x + alpha * the products of two batches of matrices."""
+
+    def bincount(self, weights: Tensor | None = None, minlength: _int = 0) -> Tensor:
+        """How often each of 0, 1, 2 ... occurs in a vector, or the sum of their weights."""
 
     def bitwise_and(self, y: Operand) -> Tensor:
         """Bits set in both."""
@@ -371,16 +443,30 @@ class Tensor:
     def bitwise_xor(self, y: Operand) -> Tensor:
         """Bits set in one only."""
 
-    def bmm(self, other: Tensor) -> Tensor:
-        """Matrix product, the function behind ``x @ other``."""
+    @overload
+    def bmm(self, mat2: Tensor) -> Tensor:
+        """Products of two batches of matrices: (b, m, k) and (b, k, n) to (b, m, n)."""
+
+    @overload
+    def bmm(self, *, other: Tensor) -> Tensor:
+        """Products of two batches of matrices: (b, m, k) and (b, k, n) to (b, m, n)."""
 
     @overload
     def broadcast_to(self, shape: Ints) -> Tensor:
         """x repeated along dimensions of size 1 and new ones in front, without a copy."""
 
     @overload
+    def broadcast_to(self, *, size: Ints) -> Tensor:
+        """x repeated along dimensions of size 1 and new ones in front, without a copy."""
+
+    @overload
     def broadcast_to(self, *shape: _int) -> Tensor:
         """x repeated along dimensions of size 1 and new ones in front, without a copy."""
+
+    def bucketize(
+        self, boundaries: Tensor, out_int32: _bool = False, right: _bool = False
+    ) -> Tensor:
+        """The number of boundaries below each element: its bucket."""
 
     def ceil(self) -> Tensor:
         """Smallest integer not below x."""
@@ -390,6 +476,12 @@ class Tensor:
 
     def clamp(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
         """x limited to [min, max]; max where min > max; NaN propagates."""
+
+    def clamp_max(self, max: Operand) -> Tensor:
+        """x where it is at most max, max elsewhere."""
+
+    def clamp_min(self, min: Operand) -> Tensor:
+        """x where it is at least min, min elsewhere."""
 
     def clip(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
         """x limited to [min, max]; max where min > max; NaN propagates."""
@@ -406,6 +498,9 @@ class Tensor:
     def copysign(self, y: Operand) -> Tensor:
         """The magnitude of x with the sign of y."""
 
+    def corrcoef(self) -> Tensor:
+        """Pearson's correlations of variables (rows) from observations (columns)."""
+
     def cos(self) -> Tensor:
         """Cosine of x in radians."""
 
@@ -421,6 +516,30 @@ class Tensor:
         keepdim: _bool = False,
     ) -> Tensor:
         """How many elements are not zero."""
+
+    def cov(
+        self,
+        correction: _float = 1.0,
+        fweights: Tensor | None = None,
+        aweights: Tensor | None = None,
+    ) -> Tensor:
+        """Covariances of variables (rows) from observations (columns)."""
+
+    @overload
+    def cummax(self, axis: _int) -> tuple[Tensor, Tensor]:
+        """The largest element up to each along an axis, and the latest position of it."""
+
+    @overload
+    def cummax(self, *, dim: _int) -> tuple[Tensor, Tensor]:
+        """The largest element up to each along an axis, and the latest position of it."""
+
+    @overload
+    def cummin(self, axis: _int) -> tuple[Tensor, Tensor]:
+        """The smallest element up to each along an axis, and the latest position of it."""
+
+    @overload
+    def cummin(self, *, dim: _int) -> tuple[Tensor, Tensor]:
+        """The smallest element up to each along an axis, and the latest position of it."""
 
     @overload
     def cumprod(self, axis: _int, dtype: DTypeLike | None = None) -> Tensor:
@@ -458,23 +577,56 @@ class Tensor:
     ) -> Tensor:
         """Sums of all elements up to each, along an axis (needed for more than one dimension)."""
 
-    def diag(self, k: _int = 0) -> Tensor:
+    def deg2rad(self) -> Tensor:
+        """Degrees to radians."""
+
+    def diag(self, k: _int = 0, *, diagonal: _int = 0) -> Tensor:
         """The k-th diagonal of a matrix, or the matrix with a vector on its k-th diagonal."""
 
-    def diagonal(self, offset: _int = 0, axis1: _int = 0, axis2: _int = 1) -> Tensor:
+    def diag_embed(self, offset: _int = 0, dim1: _int = -2, dim2: _int = -1) -> Tensor:
+        """Matrices with the rows of x on a diagonal and zeros elsewhere."""
+
+    def diagflat(self, offset: _int = 0) -> Tensor:
+        """The matrix with the flattened x on a diagonal."""
+
+    def diagonal(
+        self, offset: _int = 0, axis1: _int = 0, axis2: _int = 1, *, dim1: _int = 0, dim2: _int = 1
+    ) -> Tensor:
         """The diagonals of two dimensions, along a new last dimension."""
 
-    def diff(self, axis: _int = -1, *, dim: _int = -1) -> Tensor:
-        """Differences of neighbours along an axis."""
+    def diagonal_scatter(
+        self, src: Tensor, offset: _int = 0, dim1: _int = 0, dim2: _int = 1
+    ) -> Tensor:
+        """x with a diagonal of two dimensions replaced by src."""
 
-    def div(self, y: Operand) -> Tensor:
-        """True division."""
+    def diff(
+        self,
+        n: _int = 1,
+        axis: _int = -1,
+        prepend: Operand | None = None,
+        append: Operand | None = None,
+        *,
+        dim: _int = -1,
+    ) -> Tensor:
+        """Differences of neighbours along an axis, taken n times."""
 
-    def divide(self, y: Operand) -> Tensor:
-        """True division."""
+    def digamma(self) -> Tensor:
+        """Derivative of log(gamma(x)); NaN at negative integers."""
+
+    def dist(self, other: Tensor, p: _float = 2.0) -> Tensor:
+        """The p-norm of x - other, over all elements."""
+
+    def div(self, y: Operand, rounding_mode: _str | None = None) -> Tensor:
+        """x / y; integers are computed in float32."""
+
+    def divide(self, y: Operand, rounding_mode: _str | None = None) -> Tensor:
+        """x / y; integers are computed in float32."""
 
     def dot(self, other: Tensor) -> Tensor:
         """Dot product of two vectors. Use `matmul` or `vecdot` for more dimensions."""
+
+    def dsplit(self, indices_or_sections: Ints) -> tuple[Tensor, ...]:
+        """Views of parts along the third dimension."""
 
     def elu(self, y: Operand) -> Tensor:
         """x above zero, y * expm1(x) below."""
@@ -491,6 +643,9 @@ class Tensor:
     def erfc(self) -> Tensor:
         """Complementary error function 1 - erf(x), accurate in the tail."""
 
+    def erfinv(self) -> Tensor:
+        """Inverse of the error function; infinite at -1 and 1, NaN outside."""
+
     def exp(self) -> Tensor:
         """e to the power x."""
 
@@ -499,6 +654,10 @@ class Tensor:
 
     @overload
     def expand(self, shape: Ints) -> Tensor:
+        """x repeated along dimensions of size 1 and new ones in front, without a copy."""
+
+    @overload
+    def expand(self, *, size: Ints) -> Tensor:
         """x repeated along dimensions of size 1 and new ones in front, without a copy."""
 
     @overload
@@ -514,14 +673,28 @@ class Tensor:
     def expm1(self) -> Tensor:
         """exp(x) - 1, accurate near zero."""
 
+    def fill(self, value: Operand) -> Tensor:
+        """A tensor like x with every element replaced by one number."""
+
     def fix(self) -> Tensor:
         """Nearest integer towards zero."""
 
     def flatten(self, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
         """Dimensions start_dim to end_dim (included) merged into one."""
 
-    def flip(self, axis: Ints | None = None, *, dim: Ints | None = None) -> Tensor:
+    def flip(
+        self, axis: Ints | None = None, *, dim: Ints | None = None, dims: Ints | None = None
+    ) -> Tensor:
         """A view with the order along the axes (all by default) reversed."""
+
+    def fliplr(self) -> Tensor:
+        """A view with the order of the second dimension reversed."""
+
+    def flipud(self) -> Tensor:
+        """A view with the order of the first dimension reversed."""
+
+    def float_power(self, exponent: Operand) -> Tensor:
+        """x ** exponent, computed in float64."""
 
     def floor(self) -> Tensor:
         """Largest integer not above x."""
@@ -540,6 +713,12 @@ class Tensor:
 
     def fmod(self, y: Operand) -> Tensor:
         """x - trunc(x / y) * y, with the sign of x as in C; integer remainder by zero gives 0."""
+
+    def frac(self) -> Tensor:
+        """The fractional part x - trunc(x), with the sign of x."""
+
+    def frexp(self) -> tuple[Tensor, Tensor]:
+        """Mantissas in [1/2, 1) and int32 exponents: x = mantissa * 2**exponent."""
 
     @overload
     def gather(self, axis: _int, indices: Tensor) -> Tensor:
@@ -560,6 +739,9 @@ class Tensor:
     @overload
     def gather_nd(self, *, index: Tensors) -> Tensor:
         """x[i0, i1, ...] with index tensors (which broadcast) over the leading dimensions."""
+
+    def gcd(self, other: Operand) -> Tensor:
+        """Greatest common divisors of integers, never negative; gcd(0, 0) is 0."""
 
     def ge(self, y: Operand) -> Tensor:
         """x >= y."""
@@ -585,20 +767,49 @@ class Tensor:
     def hardswish(self) -> Tensor:
         """x * min(max(x + 3, 0), 6) / 6."""
 
+    def heaviside(self, values: Tensor) -> Tensor:
+        """The step function: 0 below zero, 1 above, `values` at zero."""
+
+    def histc(self, bins: _int = 100, min: _float = 0, max: _float = 0) -> Tensor:
+        """Counts of the elements in bins of equal width between min and max."""
+
+    def histogram(
+        self,
+        bins: Operand,
+        range: Tensors | None = None,
+        weight: Tensor | None = None,
+        density: _bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Counts between edges, and the edges."""
+
+    def hsplit(self, indices_or_sections: Ints) -> tuple[Tensor, ...]:
+        """Views of parts along the second dimension, of a vector along the first."""
+
     def hypot(self, y: Operand) -> Tensor:
         """sqrt(x * x + y * y), without overflow on the way."""
 
-    @overload
-    def index_add(self, axis: _int, indices: Tensor, source: Operand) -> Tensor:
-        """x with the rows of source added at indices along an axis, in source order."""
+    def i0(self) -> Tensor:
+        """Modified Bessel function of the first kind, order 0."""
+
+    def igamma(self, y: Operand) -> Tensor:
+        """Regularised lower incomplete gamma function P(x, y); differentiable in y."""
+
+    def igammac(self, y: Operand) -> Tensor:
+        """Regularised upper incomplete gamma function Q(x, y) = 1 - P(x, y); differentiable ..."""
 
     @overload
-    def index_add(self, *, dim: _int, index: Tensor, source: Operand) -> Tensor:
-        """x with the rows of source added at indices along an axis, in source order."""
+    def index_add(self, axis: _int, indices: Tensor, source: Operand, alpha: Operand = 1) -> Tensor:
+        """x with alpha times the rows of source added at indices along an axis, in order."""
 
     @overload
-    def index_add(self, axis: _int, *, index: Tensor, source: Operand) -> Tensor:
-        """x with the rows of source added at indices along an axis, in source order."""
+    def index_add(self, *, dim: _int, index: Tensor, source: Operand, alpha: Operand = 1) -> Tensor:
+        """x with alpha times the rows of source added at indices along an axis, in order."""
+
+    @overload
+    def index_add(
+        self, axis: _int, *, index: Tensor, source: Operand, alpha: Operand = 1
+    ) -> Tensor:
+        """x with alpha times the rows of source added at indices along an axis, in order."""
 
     @overload
     def index_copy(self, axis: _int, indices: Tensor, source: Operand) -> Tensor:
@@ -613,16 +824,16 @@ class Tensor:
         """x with the rows at indices along an axis replaced; of several the last wins."""
 
     @overload
-    def index_fill(self, axis: _int, indices: Tensor, source: Operand) -> Tensor:
-        """x with the rows at indices along an axis replaced; of several the last wins."""
+    def index_fill(self, axis: _int, indices: Tensor, value: Operand) -> Tensor:
+        """x with the rows at indices along an axis set to one number."""
 
     @overload
-    def index_fill(self, *, dim: _int, index: Tensor, source: Operand) -> Tensor:
-        """x with the rows at indices along an axis replaced; of several the last wins."""
+    def index_fill(self, *, dim: _int, index: Tensor, value: Operand) -> Tensor:
+        """x with the rows at indices along an axis set to one number."""
 
     @overload
-    def index_fill(self, axis: _int, *, index: Tensor, source: Operand) -> Tensor:
-        """x with the rows at indices along an axis replaced; of several the last wins."""
+    def index_fill(self, axis: _int, *, index: Tensor, value: Operand) -> Tensor:
+        """x with the rows at indices along an axis set to one number."""
 
     @overload
     def index_put(self, indices: Tensors, values: Operand, accumulate: _bool = False) -> Tensor:
@@ -631,6 +842,24 @@ class Tensor:
     @overload
     def index_put(self, *, index: Tensors, values: Operand, accumulate: _bool = False) -> Tensor:
         """x with values written (or added, in source order) at x[i0, i1, ...]."""
+
+    @overload
+    def index_reduce(
+        self, axis: _int, indices: Tensor, source: Tensor, reduce: _str, include_self: _bool = True
+    ) -> Tensor:
+        """x with the rows of source that go to one index along an axis reduced."""
+
+    @overload
+    def index_reduce(
+        self, *, dim: _int, index: Tensor, source: Tensor, reduce: _str, include_self: _bool = True
+    ) -> Tensor:
+        """x with the rows of source that go to one index along an axis reduced."""
+
+    @overload
+    def index_reduce(
+        self, axis: _int, *, index: Tensor, source: Tensor, reduce: _str, include_self: _bool = True
+    ) -> Tensor:
+        """x with the rows of source that go to one index along an axis reduced."""
 
     @overload
     def index_select(self, axis: _int, indices: Tensor) -> Tensor:
@@ -645,7 +874,12 @@ class Tensor:
         """The elements of x at a vector of indices along an axis."""
 
     def inner(self, other: Tensor) -> Tensor:
-        """Dot product of two vectors. Use `matmul` or `vecdot` for more dimensions."""
+        """Sums of products over the last dimension of both; the other dimensions stay."""
+
+    def isclose(
+        self, other: Operand, rtol: _float = 1e-5, atol: _float = 1e-8, equal_nan: _bool = False
+    ) -> Tensor:
+        """True where abs(x - other) <= atol + rtol * abs(other), or both are equal."""
 
     def isfinite(self) -> Tensor:
         """True where x is neither infinite nor NaN."""
@@ -655,6 +889,35 @@ class Tensor:
 
     def isnan(self) -> Tensor:
         """True where x is NaN."""
+
+    def isneginf(self) -> Tensor:
+        """True where x is -inf."""
+
+    def isposinf(self) -> Tensor:
+        """True where x is +inf."""
+
+    def isreal(self) -> Tensor:
+        """True where the imaginary part is zero: everywhere, for real dtypes."""
+
+    def kron(self, other: Tensor) -> Tensor:
+        """Kronecker product: `other` times every element of x, laid out as blocks."""
+
+    def kthvalue(
+        self,
+        k: _int,
+        axis: _int = -1,
+        keepdims: _bool = False,
+        *,
+        dim: _int = -1,
+        keepdim: _bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """The k-th smallest element (counted from 1) along an axis, and its position."""
+
+    def lcm(self, other: Operand) -> Tensor:
+        """Least common multiples of integers, never negative; 0 where one is 0."""
+
+    def ldexp(self, other: Tensor) -> Tensor:
+        """x * 2**other."""
 
     def le(self, y: Operand) -> Tensor:
         """x <= y."""
@@ -671,6 +934,9 @@ class Tensor:
     def less_equal(self, y: Operand) -> Tensor:
         """x <= y."""
 
+    def lgamma(self) -> Tensor:
+        """log(abs(gamma(x))); +inf at 0 and at negative integers."""
+
     def log(self) -> Tensor:
         """Natural logarithm; -inf at 0, NaN below."""
 
@@ -686,11 +952,24 @@ class Tensor:
     def log_sigmoid(self) -> Tensor:
         """log(sigmoid(x)), without overflow."""
 
-    def log_softmax(self, axis: _int = -1, *, dim: _int = -1) -> Tensor:
+    def log_softmax(
+        self, axis: _int = -1, dtype: DTypeLike | None = None, *, dim: _int = -1
+    ) -> Tensor:
         """Logarithm of `softmax`, computed without leaving the logarithmic scale."""
 
     def logaddexp(self, y: Operand) -> Tensor:
         """log(exp(x) + exp(y)), without overflow."""
+
+    def logaddexp2(self, other: Operand) -> Tensor:
+        """log2(2**x + 2**other), without overflow."""
+
+    @overload
+    def logcumsumexp(self, axis: _int) -> Tensor:
+        """Logarithms of the running sums of exponentials along an axis, without overflow."""
+
+    @overload
+    def logcumsumexp(self, *, dim: _int) -> Tensor:
+        """Logarithms of the running sums of exponentials along an axis, without overflow."""
 
     def logical_and(self, y: Operand) -> Tensor:
         """True where both are non-zero."""
@@ -703,6 +982,9 @@ class Tensor:
 
     def logical_xor(self, y: Operand) -> Tensor:
         """True where exactly one is non-zero."""
+
+    def logit(self, eps: _float | None = None) -> Tensor:
+        """log(x / (1 - x)), the inverse of sigmoid."""
 
     def logsigmoid(self) -> Tensor:
         """log(sigmoid(x)), without overflow."""
@@ -722,6 +1004,9 @@ class Tensor:
 
     def masked_fill(self, mask: Tensor, value: Operand) -> Tensor:
         """x with value where mask is true."""
+
+    def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
+        """x with the elements where mask is true replaced by those of source, in order."""
 
     def masked_select(self, mask: Tensor) -> Tensor:
         """The elements of x where mask is true, as a vector; waits for the mask's values."""
@@ -756,6 +1041,16 @@ class Tensor:
     ) -> Tensor:
         """Arithmetic mean over one, several or all axes."""
 
+    def median(
+        self,
+        axis: _int | None = None,
+        keepdims: _bool = False,
+        *,
+        dim: _int | None = None,
+        keepdim: _bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """The median; of an even number of elements the lower one of the middle two."""
+
     def min(
         self,
         axis: Ints | None = None,
@@ -772,8 +1067,18 @@ class Tensor:
     def mish(self) -> Tensor:
         """x * tanh(softplus(x))."""
 
-    def mm(self, other: Tensor) -> Tensor:
-        """Matrix product, the function behind ``x @ other``."""
+    @overload
+    def mm(self, mat2: Tensor) -> Tensor:
+        """Product of two matrices: (m, k) and (k, n) to (m, n)."""
+
+    @overload
+    def mm(self, *, other: Tensor) -> Tensor:
+        """Product of two matrices: (m, k) and (k, n) to (m, n)."""
+
+    def mode(
+        self, axis: _int = -1, keepdims: _bool = False, *, dim: _int = -1, keepdim: _bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """The most frequent value along an axis (of several the smallest) and its last position."""
 
     def moveaxis(self, source: Ints, destination: Ints) -> Tensor:
         """A view with dimensions moved to other places; the rest keep their order."""
@@ -781,11 +1086,25 @@ class Tensor:
     def movedim(self, source: Ints, destination: Ints) -> Tensor:
         """A view with dimensions moved to other places; the rest keep their order."""
 
+    def msort(self) -> Tensor:
+        """Sorted along the first axis."""
+
     def mul(self, y: Operand) -> Tensor:
         """x * y; integers wrap."""
 
     def multiply(self, y: Operand) -> Tensor:
         """x * y; integers wrap."""
+
+    def mv(self, vec: Tensor) -> Tensor:
+        """Product of a matrix and a vector: (m, k) and (k,) to (m,)."""
+
+    def mvlgamma(self, p: _int) -> Tensor:
+        """Logarithm of the multivariate gamma function of dimension p."""
+
+    def nan_to_num(
+        self, nan: _float | None = None, posinf: _float | None = None, neginf: _float | None = None
+    ) -> Tensor:
+        """x with NaN and infinities replaced."""
 
     def nanmean(
         self,
@@ -796,6 +1115,28 @@ class Tensor:
         keepdim: _bool = False,
     ) -> Tensor:
         """Mean of the elements that are not NaN."""
+
+    def nanmedian(
+        self,
+        axis: _int | None = None,
+        keepdims: _bool = False,
+        *,
+        dim: _int | None = None,
+        keepdim: _bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """The median of the elements that are not NaN, as `median`."""
+
+    def nanquantile(
+        self,
+        q: Operand,
+        axis: _int | None = None,
+        keepdims: _bool = False,
+        interpolation: _str = "linear",
+        *,
+        dim: _int | None = None,
+        keepdim: _bool = False,
+    ) -> Tensor:
+        """Quantiles of the elements that are not NaN, as `quantile`."""
 
     def nansum(
         self,
@@ -827,16 +1168,81 @@ class Tensor:
     def negative(self) -> Tensor:
         """Numerical negative."""
 
+    @overload
+    def new_full(
+        self,
+        size: Ints,
+        fill_value: Operand,
+        dtype: DTypeLike | None = None,
+        device: DeviceLike | None = None,
+    ) -> Tensor:
+        """A tensor of one number, with a given shape and the dtype and device of x."""
+
+    @overload
+    def new_full(
+        self,
+        *,
+        shape: Ints,
+        fill_value: Operand,
+        dtype: DTypeLike | None = None,
+        device: DeviceLike | None = None,
+    ) -> Tensor:
+        """A tensor of one number, with a given shape and the dtype and device of x."""
+
+    @overload
+    def new_ones(
+        self, size: Ints, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+    ) -> Tensor:
+        """Ones of a given shape with the dtype and device of x."""
+
+    @overload
+    def new_ones(
+        self, *, shape: Ints, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+    ) -> Tensor:
+        """Ones of a given shape with the dtype and device of x."""
+
+    @overload
+    def new_zeros(
+        self, size: Ints, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+    ) -> Tensor:
+        """Zeros of a given shape with the dtype and device of x."""
+
+    @overload
+    def new_zeros(
+        self, *, shape: Ints, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+    ) -> Tensor:
+        """Zeros of a given shape with the dtype and device of x."""
+
     def nextafter(self, y: Operand) -> Tensor:
         """The next representable value from x towards y."""
 
     def nonzero(self) -> list[Tensor]:
         """One int64 tensor per dimension with the positions of elements that are not zero."""
 
+    def nonzero_static(self, size: _int, fill_value: Operand = -1) -> Tensor:
+        """The first `size` rows of argwhere, filled up where there are fewer."""
+
+    def norm(
+        self,
+        p: _float | _str | None = None,
+        axis: Ints | None = None,
+        keepdims: _bool = False,
+        dtype: DTypeLike | None = None,
+        *,
+        dim: Ints | None = None,
+        keepdim: _bool = False,
+    ) -> Tensor:
+        """The p-norm of x over axes (all by default), seen as vectors."""
+
     def not_equal(self, y: Operand) -> Tensor:
         """x != y."""
 
+    @overload
     def outer(self, other: Tensor) -> Tensor:
+        """Every product of an element of one vector with an element of another: (m,), (n,) ..."""
+
+    @overload
+    def outer(self, *, vec2: Tensor) -> Tensor:
         """Every product of an element of one vector with an element of another: (m,), (n,) ..."""
 
     def pad(self, pad: Ints, mode: _str = "constant", value: Operand | None = None) -> Tensor:
@@ -844,6 +1250,10 @@ class Tensor:
 
     @overload
     def permute(self, axes: Ints) -> Tensor:
+        """A view whose dimension i is dimension axes[i] of x."""
+
+    @overload
+    def permute(self, *, dims: Ints) -> Tensor:
         """A view whose dimension i is dimension axes[i] of x."""
 
     @overload
@@ -855,8 +1265,15 @@ class Tensor:
         """A view whose dimension i is dimension axes[i] of x."""
 
     @overload
+    def permute_dims(self, *, dims: Ints) -> Tensor:
+        """A view whose dimension i is dimension axes[i] of x."""
+
+    @overload
     def permute_dims(self, *axes: _int) -> Tensor:
         """A view whose dimension i is dimension axes[i] of x."""
+
+    def positive(self) -> Tensor:
+        """+x: x itself. Not defined on bool."""
 
     def pow(self, y: Operand) -> Tensor:
         """x to the power y, special values as in C99; integers by squaring, wrapping."""
@@ -875,6 +1292,29 @@ class Tensor:
     ) -> Tensor:
         """Product of the elements over one, several or all axes."""
 
+    @overload
+    def put(self, indices: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor:
+        """x with source written (or added) at indices of the flattened x."""
+
+    @overload
+    def put(self, *, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor:
+        """x with source written (or added) at indices of the flattened x."""
+
+    def quantile(
+        self,
+        q: Operand,
+        axis: _int | None = None,
+        keepdims: _bool = False,
+        interpolation: _str = "linear",
+        *,
+        dim: _int | None = None,
+        keepdim: _bool = False,
+    ) -> Tensor:
+        """Quantiles: the values at rank q * (n - 1) of the sorted elements."""
+
+    def rad2deg(self) -> Tensor:
+        """Radians to degrees."""
+
     def ravel(self, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
         """Dimensions start_dim to end_dim (included) merged into one."""
 
@@ -887,13 +1327,31 @@ class Tensor:
     def remainder(self, y: Operand) -> Tensor:
         """x - floor(x / y) * y, with the sign of y as in Python; integer remainder by zero ..."""
 
+    @overload
+    def renorm(self, p: _float, axis: _int, maxnorm: _float) -> Tensor:
+        """x with the p-norm of each slice along an axis limited to maxnorm."""
+
+    @overload
+    def renorm(self, p: _float, *, dim: _int, maxnorm: _float) -> Tensor:
+        """x with the p-norm of each slice along an axis limited to maxnorm."""
+
     def repeat(
-        self, repeats: Operand, axis: _int | None = None, *, dim: _int | None = None
+        self,
+        repeats: Operand,
+        axis: _int | None = None,
+        output_size: _int | None = None,
+        *,
+        dim: _int | None = None,
     ) -> Tensor:
         """Each element repeated, as in the Array API (PyTorch calls this repeat_interleave)."""
 
     def repeat_interleave(
-        self, repeats: Operand, axis: _int | None = None, *, dim: _int | None = None
+        self,
+        repeats: Operand,
+        axis: _int | None = None,
+        output_size: _int | None = None,
+        *,
+        dim: _int | None = None,
     ) -> Tensor:
         """Each element repeated, as in the Array API (PyTorch calls this repeat_interleave)."""
 
@@ -905,25 +1363,52 @@ class Tensor:
     def reshape(self, *shape: _int, copy: _bool | None = None) -> Tensor:
         """The elements of x, in row-major order, under another shape."""
 
-    def roll(self, shift: Ints, axis: Ints | None = None, *, dim: Ints | None = None) -> Tensor:
+    def reshape_as(self, other: Tensor) -> Tensor:
+        """x in the shape of other."""
+
+    @overload
+    def roll(
+        self,
+        shift: Ints,
+        axis: Ints | None = None,
+        *,
+        dim: Ints | None = None,
+        dims: Ints | None = None,
+    ) -> Tensor:
         """Elements moved by `shift` along axes; what leaves at the end comes in at the start."""
 
-    def round(self) -> Tensor:
-        """Nearest integer, halves to even."""
+    @overload
+    def roll(self, *, shifts: Ints, dim: Ints | None = None) -> Tensor:
+        """Elements moved by `shift` along axes; what leaves at the end comes in at the start."""
+
+    def rot90(self, k: _int = 1, axes: Ints = (0, 1), *, dims: Ints = (0, 1)) -> Tensor:
+        """x turned k times by a quarter, from the first axis towards the second."""
+
+    def round(self, decimals: _int = 0) -> Tensor:
+        """The nearest number with so many decimals (negative: of tens, hundreds ...)."""
 
     def rsqrt(self) -> Tensor:
         """1 / sqrt(x)."""
 
+    def rsub(self, y: Operand, alpha: Operand = 1) -> Tensor:
+        """y - alpha * x: subtraction with the operands exchanged."""
+
     @overload
-    def scatter(self, axis: _int, indices: Tensor, src: Operand) -> Tensor:
+    def scatter(
+        self, axis: _int, indices: Tensor, src: Operand, reduce: _str | None = None
+    ) -> Tensor:
         """x with x[indices[i, j], j] = src[i, j] for axis 0, and so on."""
 
     @overload
-    def scatter(self, *, dim: _int, index: Tensor, src: Operand) -> Tensor:
+    def scatter(
+        self, *, dim: _int, index: Tensor, value: Operand, reduce: _str | None = None
+    ) -> Tensor:
         """x with x[indices[i, j], j] = src[i, j] for axis 0, and so on."""
 
     @overload
-    def scatter(self, axis: _int, *, index: Tensor, src: Operand) -> Tensor:
+    def scatter(
+        self, axis: _int, *, index: Tensor, value: Operand, reduce: _str | None = None
+    ) -> Tensor:
         """x with x[indices[i, j], j] = src[i, j] for axis 0, and so on."""
 
     @overload
@@ -946,14 +1431,49 @@ class Tensor:
     def scatter_nd(self, *, index: Tensors, values: Operand, accumulate: _bool = False) -> Tensor:
         """x with values written (or added, in source order) at x[i0, i1, ...]."""
 
+    @overload
+    def scatter_reduce(
+        self, axis: _int, indices: Tensor, src: Tensor, reduce: _str, include_self: _bool = True
+    ) -> Tensor:
+        """x with all of src that goes to one place reduced, in source order."""
+
+    @overload
+    def scatter_reduce(
+        self, *, dim: _int, index: Tensor, src: Tensor, reduce: _str, include_self: _bool = True
+    ) -> Tensor:
+        """x with all of src that goes to one place reduced, in source order."""
+
+    @overload
+    def scatter_reduce(
+        self, axis: _int, *, index: Tensor, src: Tensor, reduce: _str, include_self: _bool = True
+    ) -> Tensor:
+        """x with all of src that goes to one place reduced, in source order."""
+
     def searchsorted(
         self,
         values: Operand,
-        side: _str = "left",
+        side: _str | None = None,
         sorter: Tensor | None = None,
         right: _bool = False,
+        out_int32: _bool = False,
     ) -> Tensor:
-        """Positions (int64) at which values go into a sorted vector to keep it sorted."""
+        """Positions (int64) at which values go into sorted numbers to keep them sorted."""
+
+    @overload
+    def select(self, axis: _int, index: _int) -> Tensor:
+        """A view of x at one index along an axis, without that axis."""
+
+    @overload
+    def select(self, *, dim: _int, index: _int) -> Tensor:
+        """A view of x at one index along an axis, without that axis."""
+
+    @overload
+    def select_scatter(self, src: Tensor, axis: _int, index: _int) -> Tensor:
+        """x with x[..., index, ...] along an axis replaced by src."""
+
+    @overload
+    def select_scatter(self, src: Tensor, *, dim: _int, index: _int) -> Tensor:
+        """x with x[..., index, ...] along an axis replaced by src."""
 
     def sgn(self) -> Tensor:
         """-1, 0 or 1 by the sign of each element; NaN stays NaN."""
@@ -973,10 +1493,25 @@ class Tensor:
     def sin(self) -> Tensor:
         """Sine of x in radians."""
 
+    def sinc(self) -> Tensor:
+        """sin(pi x) / (pi x), and 1 at 0."""
+
     def sinh(self) -> Tensor:
         """Hyperbolic sine."""
 
-    def softmax(self, axis: _int = -1, *, dim: _int = -1) -> Tensor:
+    def slice_scatter(
+        self,
+        src: Tensor,
+        axis: _int = 0,
+        start: _int | None = None,
+        end: _int | None = None,
+        step: _int = 1,
+        *,
+        dim: _int = 0,
+    ) -> Tensor:
+        """x with x[..., start:end:step, ...] along an axis replaced by src."""
+
+    def softmax(self, axis: _int = -1, dtype: DTypeLike | None = None, *, dim: _int = -1) -> Tensor:
         """Exponentials that sum to one along an axis: ``exp(x) / sum(exp(x))``, without ..."""
 
     def softplus(self) -> Tensor:
@@ -989,6 +1524,11 @@ class Tensor:
 
     def split(self, split_size_or_sections: Ints, axis: _int = 0, *, dim: _int = 0) -> list[Tensor]:
         """Views of consecutive parts: an int gives their size, a list the size of each."""
+
+    def split_with_sizes(
+        self, split_sizes: Ints, axis: _int = 0, *, dim: _int = 0
+    ) -> tuple[Tensor, ...]:
+        """Views of consecutive parts of the given sizes, which must add up."""
 
     def sqrt(self) -> Tensor:
         """Square root; NaN below zero."""
@@ -1010,11 +1550,22 @@ class Tensor:
     ) -> Tensor:
         """Standard deviation: the square root of `var`, with its parameters."""
 
-    def sub(self, y: Operand) -> Tensor:
-        """x - y; integers wrap."""
+    def std_mean(
+        self,
+        axis: Ints | None = None,
+        correction: _float = 0.0,
+        keepdims: _bool = False,
+        *,
+        dim: Ints | None = None,
+        keepdim: _bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Standard deviation and mean, as `std` and `mean` give them."""
 
-    def subtract(self, y: Operand) -> Tensor:
-        """x - y; integers wrap."""
+    def sub(self, y: Operand, alpha: Operand = 1) -> Tensor:
+        """x - alpha * y; integers wrap. Operands broadcast and are promoted."""
+
+    def subtract(self, y: Operand, alpha: Operand = 1) -> Tensor:
+        """x - alpha * y; integers wrap. Operands broadcast and are promoted."""
 
     def sum(
         self,
@@ -1035,11 +1586,32 @@ class Tensor:
     def sum_to(self, *shape: _int) -> Tensor:
         """Sums away what broadcasting from `shape` to the shape of `x` has added."""
 
+    @overload
     def swapaxes(self, axis1: _int, axis2: _int) -> Tensor:
         """A view with two dimensions exchanged."""
 
+    @overload
+    def swapaxes(self, *, axis0: _int, dim1: _int) -> Tensor:
+        """A view with two dimensions exchanged."""
+
+    @overload
+    def swapaxes(self, axis1: _int, *, dim1: _int) -> Tensor:
+        """A view with two dimensions exchanged."""
+
+    @overload
     def swapdims(self, axis1: _int, axis2: _int) -> Tensor:
         """A view with two dimensions exchanged."""
+
+    @overload
+    def swapdims(self, *, axis0: _int, dim1: _int) -> Tensor:
+        """A view with two dimensions exchanged."""
+
+    @overload
+    def swapdims(self, axis1: _int, *, dim1: _int) -> Tensor:
+        """A view with two dimensions exchanged."""
+
+    def t(self) -> Tensor:
+        """The transpose of a matrix; vectors and numbers as they are. A view."""
 
     @overload
     def take(self, indices: Tensor, axis: _int | None = None, *, dim: _int | None = None) -> Tensor:
@@ -1063,11 +1635,27 @@ class Tensor:
     def tanh(self) -> Tensor:
         """Hyperbolic tangent."""
 
-    def tensordot(self, other: Tensor, axes: Ints = 2, other_axes: Ints | None = None) -> Tensor:
+    @overload
+    def tensor_split(
+        self, indices_or_sections: Ints, axis: _int = 0, *, dim: _int = 0
+    ) -> tuple[Tensor, ...]:
+        """Views of consecutive parts by NumPy's rule."""
+
+    @overload
+    def tensor_split(self, *, sections: Ints, dim: _int = 0) -> tuple[Tensor, ...]:
+        """Views of consecutive parts by NumPy's rule."""
+
+    def tensordot(
+        self, other: Tensor, axes: Ints = 2, other_axes: Ints | None = None, *, dims: Ints = 2
+    ) -> Tensor:
         """Sum of products over axes of both tensors."""
 
     @overload
     def tile(self, repetitions: Ints) -> Tensor:
+        """x laid side by side, repetitions[d] times along each dimension."""
+
+    @overload
+    def tile(self, *, dims: Ints) -> Tensor:
         """x laid side by side, repetitions[d] times along each dimension."""
 
     @overload
@@ -1085,17 +1673,20 @@ class Tensor:
     ) -> tuple[Tensor, Tensor]:
         """Values and int64 indices of the k largest (or smallest) elements, best first."""
 
+    def trace(self) -> Tensor:
+        """Sum of the diagonal of a matrix."""
+
     def transpose(self, dim0: _int | None = None, dim1: _int | None = None) -> Tensor:
         """A view with two dimensions exchanged; without dimensions, all in reverse order."""
 
-    def tril(self, k: _int = 0) -> Tensor:
+    def tril(self, k: _int = 0, *, diagonal: _int = 0) -> Tensor:
         """x with zeros above the k-th diagonal of the last two dimensions."""
 
-    def triu(self, k: _int = 0) -> Tensor:
+    def triu(self, k: _int = 0, *, diagonal: _int = 0) -> Tensor:
         """x with zeros below the k-th diagonal of the last two dimensions."""
 
-    def true_divide(self, y: Operand) -> Tensor:
-        """True division."""
+    def true_divide(self, y: Operand, rounding_mode: _str | None = None) -> Tensor:
+        """x / y; integers are computed in float32."""
 
     def trunc(self) -> Tensor:
         """Nearest integer towards zero."""
@@ -1114,11 +1705,32 @@ class Tensor:
     def unflatten(self, *, dim: _int, sizes: Ints) -> Tensor:
         """One dimension split into several; one of the sizes may be -1."""
 
-    def unique(self) -> Tensor:
-        """The distinct elements, ascending; every NaN counts as distinct."""
+    def unfold(self, dimension: _int, size: _int, step: _int) -> Tensor:
+        """Windows of `size` elements along a dimension, every `step`-th, in a new last one."""
+
+    def unique(
+        self,
+        sorted: _bool = True,
+        return_inverse: _bool = False,
+        return_counts: _bool = False,
+        axis: _int | None = None,
+        *,
+        dim: _int | None = None,
+    ) -> Tensor | tuple[Tensor, ...]:
+        """The distinct elements, or the distinct parts along an axis, ascending."""
 
     def unique_all(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Distinct elements, their first positions, for each element of x the position of ..."""
+
+    def unique_consecutive(
+        self,
+        return_inverse: _bool = False,
+        return_counts: _bool = False,
+        axis: _int | None = None,
+        *,
+        dim: _int | None = None,
+    ) -> Tensor | tuple[Tensor, ...]:
+        """The first of each run of equal elements (or equal parts along an axis), in order."""
 
     def unique_counts(self) -> tuple[Tensor, Tensor]:
         """Distinct elements and how often each occurs."""
@@ -1157,6 +1769,9 @@ class Tensor:
     ) -> tuple[Tensor, Tensor]:
         """Variance and mean, as `var` and `mean` give them."""
 
+    def vdot(self, other: Tensor) -> Tensor:
+        """Dot product of two vectors, the first conjugated if it were complex."""
+
     def vecdot(self, other: Tensor, axis: _int = -1, *, dim: _int = -1) -> Tensor:
         """Dot products of vectors along an axis; the other dimensions broadcast."""
 
@@ -1176,11 +1791,24 @@ class Tensor:
         """reshape under its PyTorch name; copies where the strides ask for it."""
 
     @overload
+    def view(self, *, size: Ints) -> Tensor:
+        """reshape under its PyTorch name; copies where the strides ask for it."""
+
+    @overload
     def view(self, *shape: _int) -> Tensor:
         """reshape under its PyTorch name; copies where the strides ask for it."""
 
+    def view_as(self, other: Tensor) -> Tensor:
+        """x in the shape of other."""
+
+    def vsplit(self, indices_or_sections: Ints) -> tuple[Tensor, ...]:
+        """Views of parts along the first dimension."""
+
     def where(self, y: Operand, z: Operand) -> Tensor:
         """y where x is true, z elsewhere."""
+
+    def xlogy(self, y: Operand) -> Tensor:
+        """x * log(y), and 0 where x is 0 (NaN where y is)."""
 
 class SennitError(Exception):
     """Base of every error that Sennit raises. `code` is stable, `op` names the operation, ..."""

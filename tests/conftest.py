@@ -27,6 +27,12 @@ else:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the slow tests and more examples too")
+    parser.addoption(
+        "--op-db",
+        choices=("even", "odd", "all"),
+        default="even",
+        help="which half of PyTorch's operators to compare with, by the hash of the name",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -26,16 +26,22 @@ if str(ROOT) not in sys.path:
 FAMILIES = {
     "creation_functions": "Creation",
     "elementwise": "Elementwise",
+    "arithmetic_functions": "Arithmetic",
     "reduce": "Reductions",
+    "statistics_functions": "Statistics, histograms, differences",
     "linalg": "Products",
+    "product_functions": "Sums of products",
     "movement_functions": "Shape and movement",
+    "shape_functions": "Splitting, joining, diagonals, windows",
     "indexing_functions": "Indexing",
+    "scatter_functions": "Scattering and positions",
     "sorting": "Sorting, searching and scans",
     "nn": "Normalisation and softmax",
     "losses": "Losses",
     "conv": "Convolution",
     "pool": "Pooling",
     "random": "Random tensors",
+    "special_functions": "Special functions (sn.special)",
 }
 MODULES = {
     "autograd": "Gradients",
@@ -51,6 +57,8 @@ MODULES = {
     "optim": "Optimisers (sn.optim)",
     "optim.schedule": "Schedules (sn.optim.schedule)",
     "optim.lr_scheduler": "Schedulers (sn.optim.lr_scheduler)",
+    "masked": "Masked reductions (sn.masked)",
+    "signal.windows": "Windows (sn.signal.windows)",
     "data": "Data (sn.data)",
     "train": "Training (sn.train)",
     "viz": "Pictures (sn.viz)",
@@ -88,7 +96,7 @@ def family_files() -> dict[str, str]:
     """The file of core/op/ that registers each function; elementwise ones come from lists."""
     found = {}
     for path in sorted((ROOT / "core" / "op").glob("*.cpp")):
-        for name in re.findall(r'"([\w.]+)\(\w+: ', path.read_text()):
+        for name in re.findall(r'"([\w.]+)\(\*?[\w|]+: ', path.read_text()):
             found[name] = path.stem
     # Names that are put together (conv1d, conv2d ...) stand where their neighbours do.
     import sennit as sn
@@ -121,8 +129,9 @@ def public_entries() -> list[Entry]:
 
     def of_registry(name: str, function: Any, prefix: str) -> None:
         canonical = function.registry_signature.split("(")[0]
-        page = files.get(canonical, "elementwise")
-        own = canonical.removeprefix("random.")
+        special = canonical.startswith("special.")
+        page = "special_functions" if special else files.get(canonical, "elementwise")
+        own = canonical.removeprefix(prefix)
         alias = "" if own == name else canonical
         entries.append(Entry(page, prefix + name, function, alias))
 
@@ -138,8 +147,10 @@ def public_entries() -> list[Entry]:
             entries.append(Entry(module, f"{module}.{name}", member))
             if not isinstance(member, float | int | str | None):
                 seen.add(id(member))
-    for name in sn.random.__all__:
-        of_registry(name, getattr(sn.random, name), "random.")
+    for namespace in (sn.random, sn.special):
+        for name in namespace.__all__:
+            prefix = namespace.__name__.removeprefix("sennit.") + "."
+            of_registry(name, getattr(namespace, name), prefix)
     for name in sn.__all__:
         try:
             value = getattr(sn, name)

@@ -33,6 +33,7 @@ TYPES = {
     "Operand": "Operand",
     "Tensors": "Tensors",
     "Ints": "Ints",
+    "Order": "_float | _str",
     "DType": "DTypeLike",
     "Device": "DeviceLike",
     "int": "_int",
@@ -256,8 +257,11 @@ class Parameter:
     name: str
     type: str
     default: str | None
+    other_names: tuple[str, ...] = ()
 
     def text(self, name: str | None = None) -> str:
+        if self.name[0] == "*":  # one sequence, or its items
+            return f"{self.name}: Tensors | Operand"
         base = f"{name or self.name}: {self.type}"
         return base if self.default is None else f"{base} = {self.default}"
 
@@ -286,14 +290,18 @@ def parse(signature: str) -> tuple[list[Parameter], str]:
         kind, equals, default = (part.strip() for part in rest.partition("="))
         optional = kind.endswith("?")
         kind = TYPES[kind.removesuffix("?")]
+        name, *others = name.strip().split("|")
+        if name in KEYWORD_ALIASES:
+            others.insert(0, KEYWORD_ALIASES[name])
         parameters.append(
             Parameter(
-                name.strip(),
+                name,
                 f"{kind} | None" if optional else kind,
                 default if equals else "None" if optional else None,
+                tuple(others),
             )
         )
-    return parameters, found[2]
+    return parameters, TYPES.get(found[2], found[2])
 
 
 def signatures(registry: str, method: bool, extra: str = "") -> list[str]:
@@ -302,7 +310,11 @@ def signatures(registry: str, method: bool, extra: str = "") -> list[str]:
     shown = parameters[1:] if method else parameters
     lead = ["self"] if method else []
     more = [extra] if extra else []
-    aliased = [p for p in shown if p.name in KEYWORD_ALIASES]
+    aliased = [p for p in shown if p.other_names]
+
+    def renamed(p: Parameter) -> str:
+        return p.text(p.other_names[0] if p.other_names else None)
+
     out = []
 
     def add(items: list[str], keywords: list[str]) -> None:
@@ -310,14 +322,14 @@ def signatures(registry: str, method: bool, extra: str = "") -> list[str]:
         out.append(f"({', '.join([*lead, *items, *star, *keywords])}) -> {result}")
 
     # Optional ones get their second name beside the first; required ones need an overload.
-    optional = [p.text(KEYWORD_ALIASES[p.name]) for p in aliased if p.default is not None]
+    optional = [p.text(n) for p in aliased if p.default is not None for n in p.other_names]
     add([p.text() for p in shown], [*optional, *more])
     if any(p.default is None for p in aliased):
         first = next(i for i, p in enumerate(shown) if p in aliased and p.default is None)
-        keywords = [p.text(KEYWORD_ALIASES.get(p.name, p.name)) for p in shown[first:]]
+        keywords = [renamed(p) for p in shown[first:]]
         add([p.text() for p in shown[:first]], [*keywords, *more])
         if sum(p.default is None for p in aliased) > 1:  # x.gather(0, index=i)
-            keywords = [p.text(KEYWORD_ALIASES.get(p.name, p.name)) for p in shown[first + 1 :]]
+            keywords = [renamed(p) for p in shown[first + 1 :]]
             add([p.text() for p in shown[: first + 1]], [*keywords, *more])
     at = next((i for i, p in enumerate(parameters) if p.type == "Ints"), None)
     if at is not None and at <= 1 and parameters[at].name in SPREAD:
@@ -527,14 +539,14 @@ def api_stub(core: Any, api: Any) -> str:
     )
 
 
-def random_stub(random: Any) -> str:
-    """sennit/random.pyi."""
-    registry = {n: getattr(random, n) for n in random.__all__
-                if hasattr(getattr(random, n), "registry_signature")}  # fmt: skip
-    rest = set(random.__all__) - set(registry)
+def namespace_stub(module: Any) -> str:
+    """The stub of a module that holds functions of the registry only."""
+    registry = {n: getattr(module, n) for n in module.__all__
+                if hasattr(getattr(module, n), "registry_signature")}  # fmt: skip
+    rest = set(module.__all__) - set(registry)
     if rest:
-        raise SystemExit(f"gen_stubs: names of sennit.random without a type: {sorted(rest)}")
-    body = registry_stub(random, registry)
+        raise SystemExit(f"gen_stubs: names of {module.__name__} without a type: {sorted(rest)}")
+    body = registry_stub(module, registry)
     head = typing_line(body, ("Any", "overload"))
     return tidy(
         [HEADER, "\n", head, used_imports(body), "\n", all_line(list(registry)), "\n", body]
@@ -579,12 +591,13 @@ def tidy(parts: list[str]) -> str:
 def stubs() -> dict[str, str]:
     """Every generated file, by its path in the checkout."""
     import sennit
-    from sennit import _api, _core, random
+    from sennit import _api, _core, random, special
 
     return {
         "sennit/_core.pyi": core_stub(_core),
         "sennit/_api.pyi": api_stub(_core, _api),
-        "sennit/random.pyi": random_stub(random),
+        "sennit/random.pyi": namespace_stub(random),
+        "sennit/special.pyi": namespace_stub(special),
         "sennit/__init__.pyi": package_stub(sennit),
     }
 

@@ -208,7 +208,7 @@ void register_creation_functions() {
         .method = false,
     });
     register_function({
-        .signature = "arange(start: Operand, stop: Operand? = None, step: Operand = 1, "
+        .signature = "arange(start: Operand, stop|end: Operand? = None, step: Operand = 1, "
                      "dtype: DType? = None, device: Device? = None) -> Tensor",
         .doc = R"(start, start + step, ... up to but without stop; arange(n) starts at 0.
 
@@ -248,7 +248,7 @@ ValueError : step is 0, or a number is not finite.
         .method = false,
     });
     register_function({
-        .signature = "meshgrid(tensors: Tensors, indexing: str = \"xy\") -> list[Tensor]",
+        .signature = "meshgrid(*tensors: Tensors, indexing: str = \"xy\") -> list[Tensor]",
         .doc = R"(Coordinate tensors of the grid that vectors span; views.
 
 indexing : "xy" (as in NumPy: the first vector runs along the columns) or "ij".

@@ -23,6 +23,15 @@ namespace {
 #define SAVE_OUT save_out(0)
 #define ZERO_GRAD (Tensor())
 #define NO_GRAD (Tensor())
+// For `saved`: the result is not on the tape. For a gradient: asking for it is an error.
+#define NOT_DIFFERENTIABLE (~0u)
+#define NOT_KNOWN (fail_gradient(c))
+
+[[noreturn]] Tensor fail_gradient(const GradCall& c) {
+    fail(ErrorKind::kGrad, op_def(c.node.op).name,
+         "the gradient of the first operand is not known; only the second may require one; use "
+         "x.detach()");
+}
 
 // The saved operands are fetched only when the rule declares them: `saved` is a constant.
 template <uint32_t saved>
@@ -93,10 +102,17 @@ const char* aliases_of(const std::string& name) {
     return keep(text);
 }
 
+// Functions of a namespace have its name in front: special_erfcx is special.erfcx.
+std::string public_name(std::string_view name) {
+    constexpr std::string_view prefix = "special_";
+    if (!name.starts_with(prefix)) return std::string(name);
+    return "special." + std::string(name.substr(prefix.size()));
+}
+
 // The docstring that every elementwise function shares, around its own sentence.
 const char* function_doc(const char* name, const char* sentence, int arity,
                          const TileOpInfo& info) {
-    std::string call = "sn." + std::string(name) + "(";
+    std::string call = "sn." + public_name(name) + "(";
     const bool ints = info.dtypes == TileClass::INT || info.dtypes == TileClass::INTBOOL;
     const bool select = info.result == TileResult::SELECT;
     for (int i = 0; i < arity; ++i) {
@@ -142,14 +158,14 @@ void register_elementwise(const char* name, int tile_op, GradFn grad, uint32_t s
     def.result_rule = static_cast<uint8_t>(info.result);
     def.dtype_operand = info.result == TileResult::SELECT ? 1 : 0;
     def.layout = Layout::kAny;
-    if (info.result != TileResult::BOOL) {
+    if (info.result != TileResult::BOOL && saves != NOT_DIFFERENTIABLE) {
         def.grad = grad;
         def.saves = saves;
     }
     register_op(def);
     if (!call) return;  // its public function is written by hand
     const char* operand[] = {"x", "y", "z"};
-    std::string signature = std::string(name) + "(";
+    std::string signature = public_name(name) + "(";
     for (int i = 0; i < arity; ++i)
         signature += std::string(i ? ", " : "") + operand[i] + ": Operand";
     register_function({.signature = keep(signature + ") -> Tensor"),

@@ -3,6 +3,7 @@
 namespace sn {
 
 // One function per family file of this folder; register_families() calls them all, in this order.
+// Files of functions that are made of ops of several families come last.
 void register_elementwise_ops();
 void register_movement_ops();
 void register_reduce_ops();
@@ -14,6 +15,12 @@ void register_sorting_ops();
 void register_random_ops();
 void register_recurrent_ops();
 void register_attention_ops();
+void register_arithmetic_functions();
+void register_product_functions();
+void register_shape_functions();
+void register_scatter_functions();
+void register_statistics_functions();
+void register_special_functions();
 
 inline void register_families() {
     register_elementwise_ops();
@@ -27,6 +34,12 @@ inline void register_families() {
     register_random_ops();
     register_recurrent_ops();
     register_attention_ops();
+    register_arithmetic_functions();
+    register_product_functions();
+    register_shape_functions();
+    register_scatter_functions();
+    register_statistics_functions();
+    register_special_functions();
 }
 
 }  // namespace sn

@@ -15,9 +15,13 @@ namespace sn {
 //   Tensors     a sequence of tensors         int, float, bool, str
 //   Ints        an int or a sequence of ints  Ints?     ... or None (axes, shapes, strides)
 //   DType       a dtype                       Device    a device or its name
+//   Order       a float or str
 // "sum(x: Tensor, axis: Ints? = None, dtype: DType? = None, keepdims: bool = False) -> Tensor"
 // `dim` and `keepdim` are accepted for `axis` and `keepdims` everywhere, `input` for `x`, `other`
-// for the second operand.
+// for the second operand; "axis|dims" adds a name by hand. "*tensors: Tensors", as the last
+// parameter, takes the positional arguments that are left, or one sequence. The result
+// "Tensor | tuple[Tensor, ...]" is a tuple unless it is one tensor; "bool" waits for the one
+// element.
 struct ArgValue {
     bool given = false;  // false: None, or left out without a default
     Tensor tensor;
@@ -60,6 +64,8 @@ struct FunctionDef {
     bool method = true;  // also a method of Tensor (when the first parameter is a tensor)
 };
 
+// A later definition of a name replaces an earlier one: functions that the elementwise lists derive
+// are redefined by hand where there are more arguments.
 void register_function(FunctionDef def);
 const std::vector<FunctionDef>& functions();
 

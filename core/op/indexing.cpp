@@ -47,6 +47,8 @@ void check_values_shape(InferCall& c, const Dims& values, const Dims& wanted) {
 // gather and scatter: as many dimensions as x, and no larger than x but along `axis`.
 void check_along_axis(InferCall& c, int64_t axis) {
     const Dims &x = c.in[0]->shape, &indices = c.in[1]->shape;
+    // Nothing is read or written without indices, whatever the other sizes.
+    if (numel(indices) == 0) return;
     bool fits = x.size() == indices.size();
     for (size_t d = 0; fits && d < x.size(); ++d)
         fits = static_cast<int64_t>(d) == axis || indices[d] <= x[d];
@@ -199,24 +201,75 @@ Tensor index_add(const Tensor& x, const Tensor& indices, const Tensor& values, i
 
 namespace {
 
-Tensor record_scatter(const char* op, const Tensor& x, const Tensor& indices, const Tensor& values,
-                      int64_t axis, bool accumulate) {
-    static const OpId id = find_op("scatter");
+// Indices and values of a scatter. PyTorch reads a corner of values that are larger.
+struct ScatterOperands {
+    Tensor indices, values;
+};
+ScatterOperands scatter_operands(const char* op, const Tensor& x, const Tensor& indices,
+                                 const Tensor& values) {
     const Tensor i = index_tensor(op, indices);
     Tensor v = values;
-    if (v.rank() == i.rank() &&
-        !(v.shape() == i.shape())) {  // PyTorch reads a corner of a larger one
+    if (v.rank() == i.rank() && !(v.shape() == i.shape())) {
         bool larger = true;
         for (int d = 0; d < v.rank(); ++d) larger = larger && v.size(d) >= i.size(d);
         if (larger) {
             v = slice(v, Dims(i.shape().size(), 0), i.shape(), Dims(i.shape().size(), 1));
         }
     }
-    return record(id, {x, i, values_for(op, x, v, i.shape())},
+    return {i, values_for(op, x, v, i.shape())};
+}
+
+Tensor record_scatter(const char* op, const Tensor& x, const Tensor& indices, const Tensor& values,
+                      int64_t axis, bool accumulate) {
+    static const OpId id = find_op("scatter");
+    const ScatterOperands s = scatter_operands(op, x, indices, values);
+    return record(id, {x, s.indices, s.values},
                   Attrs().i(normalize_axis(op, axis, x.rank())).b(accumulate));
 }
 
+// The product of values that meet gives each the product of the others. Where just one of them is
+// zero, that product is taken without it; with more zeros every gradient is zero.
+void grad_scatter_prod(GradCall& c) {
+    const Tensor x = c.in(0), i = c.in(1), v = c.in(2), g = c.grad();
+    const int64_t axis = c.attrs.i(0);
+    const auto product = [&](const Tensor& a, const Tensor& b) {
+        return scatter_reduce(a, i, b, axis, ScatterKind::kProd);
+    };
+    if (c.needs(0)) {
+        const Tensor safe = where(equal(x, 0), 1, x);
+        c.set(0, g * product(safe, v) / safe);
+    }
+    if (!c.needs(2)) return;
+    const Tensor zero = equal(v, 0);
+    const Tensor zeros =
+        take_along_axis(scatter_add(zeros_like(x), i, cast(zero, v.dtype()), axis), i, axis);
+    const Tensor lone = logical_and(zero, equal(zeros, 1));
+    const Tensor rest = product(x, where(lone, 1, v));
+    c.set(2, where(lone, take_along_axis(g * rest, i, axis),
+                   take_along_axis(g * c.out(), i, axis) / where(zero, 1, v)));
+}
+
+// Equal extremes share the gradient.
+void grad_scatter_extreme(GradCall& c) {
+    const Tensor x = c.in(0), i = c.in(1), v = c.in(2), out = c.out();
+    const int64_t axis = c.attrs.i(0);
+    const Tensor x_is = cast(equal(x, out), out.dtype());
+    const Tensor v_is = cast(equal(v, take_along_axis(out, i, axis)), out.dtype());
+    const Tensor share = c.grad() / scatter_add(x_is, i, v_is, axis);
+    if (c.needs(0)) c.set(0, where(equal(x, out), share, 0));
+    if (c.needs(2)) c.set(2, v_is * take_along_axis(share, i, axis));
+}
+
 }  // namespace
+
+Tensor scatter_reduce(const Tensor& x, const Tensor& indices, const Tensor& values, int64_t axis,
+                      ScatterKind kind) {
+    static const OpId id = find_op("scatter_reduce");
+    const ScatterOperands s = scatter_operands("scatter_reduce", x, indices, values);
+    return record(
+        id, {x, s.indices, s.values},
+        Attrs().i(normalize_axis("scatter_reduce", axis, x.rank())).i(static_cast<int64_t>(kind)));
+}
 
 Tensor scatter_add(const Tensor& x, const Tensor& indices, const Tensor& values, int64_t axis) {
     return record_scatter("scatter_add", x, indices, values, axis, true);
@@ -391,6 +444,30 @@ void register_indexing_ops() {
             },
         .saves = save_in(1),
         .batch = batch_axis<0>,
+        .checks_values = true,
+        .inplace_in = 0,
+    });
+    register_op({
+        .name = "scatter_reduce",
+        .n_in = 3,
+        .schema = "axis:int kind:int",
+        .doc = "x with the product, the largest or the smallest of itself and the values at "
+               "indices along an axis, in source order; NaN wins.",
+        .infer =
+            [](InferCall& c) {
+                check_along_axis(c, c.attrs.i(0));
+                check_values_shape(c, c.in[2]->shape, c.in[1]->shape);
+                c.out[0].shape = c.in[0]->shape;
+                c.out[0].dtype = c.in[0]->dtype;
+            },
+        .grad =
+            [](GradCall& c) {
+                if (static_cast<ScatterKind>(c.attrs.i(1)) == ScatterKind::kProd)
+                    grad_scatter_prod(c);
+                else
+                    grad_scatter_extreme(c);
+            },
+        .saves = save_in(0) | save_in(1) | save_in(2) | save_out(0),
         .checks_values = true,
         .inplace_in = 0,
     });

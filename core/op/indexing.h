@@ -1,6 +1,7 @@
 #pragma once
 #include <vector>
 
+#include "op/scatter_kind.h"
 #include "record/tensor.h"
 
 namespace sn {
@@ -28,6 +29,9 @@ Tensor index_add(const Tensor& x, const Tensor& indices, const Tensor& values, i
 // The same for gather: values has the shape of indices.
 Tensor scatter_add(const Tensor& x, const Tensor& indices, const Tensor& values, int64_t axis);
 Tensor scatter(const Tensor& x, const Tensor& indices, const Tensor& values, int64_t axis);
+// x with the values at its indices reduced to a product, the largest or the smallest, x included.
+Tensor scatter_reduce(const Tensor& x, const Tensor& indices, const Tensor& values, int64_t axis,
+                      ScatterKind kind);
 // NumPy advanced indexing over leading dims: x[i0, i1, ...] with broadcast integer index tensors.
 Tensor gather_nd(const Tensor& x, std::span<const Tensor> indices);
 // accumulate: add at the destinations in source order; else the last writer wins.

@@ -42,7 +42,9 @@ Tensor index_select_function(const Args& a) {
              "take for more dimensions",
              format_shape(a.tensor(2).shape()).c_str());
     }
-    return take(a.tensor(0), reshape(a.tensor(2), Dims{-1}), a.integer(1));
+    const Tensor out =
+        take(vector_of(a.tensor(0)), reshape(a.tensor(2), Dims{a.tensor(2).numel()}), a.integer(1));
+    return like(out, a.tensor(0));
 }
 
 // An IndexItem for `axis` behind whole slices.
@@ -54,10 +56,11 @@ std::vector<IndexItem> items_at(int axis, const Tensor& indices) {
 }
 
 Tensor index_copy_function(const Args& a) {
-    const Tensor& x = a.tensor(0);
+    const Tensor x = vector_of(a.tensor(0));
     const std::vector<IndexItem> items =
-        items_at(normalize_axis("index_copy", a.integer(1), x.rank()), a.tensor(2));
-    return index_update(x, items.data(), static_cast<int>(items.size()), a.tensor(3));
+        items_at(normalize_axis("index_copy", a.integer(1), x.rank()), vector_of(a.tensor(2)));
+    return like(index_update(x, items.data(), static_cast<int>(items.size()), a.tensor(3)),
+                a.tensor(0));
 }
 
 Tensor masked_fill_function(const Args& a) {
@@ -161,21 +164,9 @@ The indices may be smaller than x along the other dimensions.
 [[0], [2]]
 )",
         .call =
-            [](const Args& a) { return take_along_axis(a.tensor(0), a.tensor(2), a.integer(1)); },
-    });
-    register_function({
-        .signature = "scatter(x: Tensor, axis: int, indices: Tensor, src: Operand) -> Tensor",
-        .doc =
-            R"(x with x[indices[i, j], j] = src[i, j] for axis 0, and so on.
-
-Of several values for one place the last wins.
-
->>> sn.scatter(sn.zeros((3,)), 0, sn.arange(2), 5.0).tolist()
-[5.0, 5.0, 0.0]
-)",
-        .call =
             [](const Args& a) {
-                return scatter(a.tensor(0), a.tensor(2), a.tensor(3), a.integer(1));
+                const Tensor x = vector_of(a.tensor(0)), i = vector_of(a.tensor(2));
+                return like(take_along_axis(x, i, a.integer(1)), a.tensor(2));
             },
     });
     register_function({
@@ -188,19 +179,9 @@ Of several values for one place the last wins.
 )",
         .call =
             [](const Args& a) {
-                return scatter_add(a.tensor(0), a.tensor(2), a.tensor(3), a.integer(1));
-            },
-    });
-    register_function({
-        .signature = "index_add(x: Tensor, axis: int, indices: Tensor, source: Operand) -> Tensor",
-        .doc = R"(x with the rows of source added at indices along an axis, in source order.
-
->>> sn.index_add(sn.zeros((2, 2)), 0, sn.arange(1), sn.ones((1, 2))).tolist()
-[[1.0, 1.0], [0.0, 0.0]]
-)",
-        .call =
-            [](const Args& a) {
-                return index_add(a.tensor(0), a.tensor(2), a.tensor(3), a.integer(1));
+                const Tensor x = vector_of(a.tensor(0)), i = vector_of(a.tensor(2));
+                const Tensor v = a.tensor(3).is_scalar() ? a.tensor(3) : vector_of(a.tensor(3));
+                return like(scatter_add(x, i, v, a.integer(1)), a.tensor(0));
             },
     });
     register_function({
@@ -211,7 +192,6 @@ Of several values for one place the last wins.
 [[1.0, 1.0], [0.0, 0.0]]
 )",
         .call = index_copy_function,
-        .aliases = "index_fill",
     });
     register_function({
         .signature = "gather_nd(x: Tensor, indices: Tensors) -> Tensor",
@@ -232,7 +212,16 @@ Of several values for one place the last wins.
 )",
         .call =
             [](const Args& a) {
-                return scatter_nd(a.tensor(0), a.tensors(1), a.tensor(2), a.flag(3));
+                // A mask stands for the indices of its true elements, one tensor per dimension.
+                std::vector<Tensor> indices;
+                for (const Tensor& t : a.tensors(1)) {
+                    if (!is_bool(t.dtype())) {
+                        indices.push_back(t);
+                        continue;
+                    }
+                    for (const Tensor& i : nonzero(t)) indices.push_back(i);
+                }
+                return scatter_nd(a.tensor(0), indices, a.tensor(2), a.flag(3));
             },
         .aliases = "scatter_nd",
     });
@@ -288,7 +277,10 @@ Waits for the values, since the result's size depends on them.
         .call =
             [](const Args& a) {
                 const Tensor mask = not_equal(a.tensor(0), 0);
-                return sum(cast(mask, DType::kI64), a.has(1) ? a.ints(1) : DimSpan(), a.flag(2));
+                const bool number = mask.rank() == 0 && a.has(1) && !a.ints(1).empty();
+                if (number) normalize_axes("count_nonzero", a.ints(1), 1);
+                return sum(cast(mask, DType::kI64), a.has(1) && !number ? a.ints(1) : DimSpan(),
+                           a.flag(2));
             },
     });
     register_function({

@@ -46,7 +46,8 @@ Tensor matrices(const Tensor& x, const Tensor& y) {
 Tensor turned(const Tensor& x) { return transpose(x, -1, -2); }
 // All leading dimensions as one.
 Tensor as_rows(const Tensor& x) {
-    const int64_t shape[] = {-1, x.size(-1)};
+    Dims shape{1, x.size(-1)};  // not -1, which no elements cannot fix
+    for (int i = 0; i + 1 < x.rank(); ++i) shape[0] *= x.size(i);
     return x.rank() == 2 ? x : reshape(x, shape);
 }
 
@@ -169,7 +170,8 @@ Tensor outer(const Tensor& x, const Tensor& y) {
     return unsqueeze(x, 1) * y;
 }
 
-Tensor tensordot(const Tensor& x, const Tensor& y, DimSpan x_axes, DimSpan y_axes) {
+Tensor tensordot(const Tensor& left, const Tensor& right, DimSpan x_axes, DimSpan y_axes) {
+    Tensor x = left, y = right;
     if (x_axes.size() != y_axes.size()) {
         fail(ErrorKind::kValue, "tensordot",
              "%zu axes of the first operand and %zu of the second; "
@@ -181,7 +183,13 @@ Tensor tensordot(const Tensor& x, const Tensor& y, DimSpan x_axes, DimSpan y_axe
     for (size_t i = 0; i < x_axes.size(); ++i) {
         x_sum.push_back(normalize_axis("tensordot", x_axes[i], x.rank()));
         y_sum.push_back(normalize_axis("tensordot", y_axes[i], y.rank()));
-        if (x.size(x_sum[i]) != y.size(y_sum[i])) {
+        // A size of 1 broadcasts, as in PyTorch: the sum of products is a product with the sum.
+        const int64_t n = x.size(x_sum[i]), m = y.size(y_sum[i]);
+        if (n == 1 && m != 1)
+            y = cast(sum(y, DimSpan(y_sum).subspan(i, 1), true), y.dtype());
+        else if (m == 1 && n != 1)
+            x = cast(sum(x, DimSpan(x_sum).subspan(i, 1), true), x.dtype());
+        else if (n != m) {
             fail(ErrorKind::kShape, "tensordot",
                  "axis %lld of shape %s and axis %lld of shape %s have different sizes",
                  ll(x_axes[i]), format_shape(x.shape()).c_str(), ll(y_axes[i]),
@@ -252,8 +260,7 @@ Examples
 >>> sn.matmul(sn.tensor([[1.0, 2.0]]), sn.tensor([[3.0], [4.0]])).tolist()
 [[11.0]]
 )",
-                       .call = [](const Args& a) { return matmul(a.tensor(0), a.tensor(1)); },
-                       .aliases = "mm bmm"});
+                       .call = [](const Args& a) { return matmul(a.tensor(0), a.tensor(1)); }});
     register_function(
         {.signature = "linear(x: Tensor, weight: Tensor, bias: Tensor? = None) -> Tensor",
          .doc = R"(Affine map ``x @ weight.T + bias``.
@@ -279,20 +286,6 @@ Examples
 )",
          .call = [](const Args& a) { return linear(a.tensor(0), a.tensor(1), a.tensor(2)); },
          .method = false});
-    register_function({.signature = "addmm(x: Tensor, a: Tensor, b: Tensor, beta: float = 1.0, "
-                                    "alpha: float = 1.0) -> Tensor",
-                       .doc = R"(``beta * x + alpha * (a @ b)``.
-
-Examples
---------
->>> sn.addmm(sn.tensor([1.0]), sn.tensor([[2.0]]), sn.tensor([[3.0]])).tolist()
-[[7.0]]
-)",
-                       .call = [](const Args& a) {
-                           Tensor y = matmul(a.tensor(1), a.tensor(2));
-                           if (a.real(4) != 1.0) y = y * a.real(4);
-                           return y + (a.real(3) == 1.0 ? a.tensor(0) : a.tensor(0) * a.real(3));
-                       }});
     register_function(
         {.signature = "vecdot(x: Tensor, other: Tensor, axis: int = -1) -> Tensor",
          .doc = R"(Dot products of vectors along an axis; the other dimensions broadcast.
@@ -303,29 +296,29 @@ Examples
 [3.0, 7.0]
 )",
          .call = [](const Args& a) { return vecdot(a.tensor(0), a.tensor(1), a.integer(2)); }});
-    register_function(
-        {.signature = "dot(x: Tensor, other: Tensor) -> Tensor",
-         .doc = R"(Dot product of two vectors. Use `matmul` or `vecdot` for more dimensions.
+    register_function({
+        .signature = "dot(x: Tensor, other: Tensor) -> Tensor",
+        .doc = R"(Dot product of two vectors. Use `matmul` or `vecdot` for more dimensions.
 
 Examples
 --------
 >>> sn.dot(sn.tensor([1.0, 2.0]), sn.tensor([3.0, 4.0])).item()
 11.0
 )",
-         .call =
-             [](const Args& a) {
-                 if (a.tensor(0).rank() != 1 || a.tensor(1).rank() != 1) {
-                     fail(ErrorKind::kShape, "dot",
-                          "operands have shapes %s and %s; both must be "
-                          "vectors; use matmul for matrices and vecdot for batches",
-                          format_shape(a.tensor(0).shape()).c_str(),
-                          format_shape(a.tensor(1).shape()).c_str());
-                 }
-                 return vecdot(a.tensor(0), a.tensor(1), -1);
-             },
-         .aliases = "inner"});
+        .call =
+            [](const Args& a) {
+                if (a.tensor(0).rank() != 1 || a.tensor(1).rank() != 1) {
+                    fail(ErrorKind::kShape, "dot",
+                         "operands have shapes %s and %s; both must be "
+                         "vectors; use matmul for matrices and vecdot for batches",
+                         format_shape(a.tensor(0).shape()).c_str(),
+                         format_shape(a.tensor(1).shape()).c_str());
+                }
+                return vecdot(a.tensor(0), a.tensor(1), -1);
+            },
+    });
     register_function(
-        {.signature = "outer(x: Tensor, other: Tensor) -> Tensor",
+        {.signature = "outer(x: Tensor, other|vec2: Tensor) -> Tensor",
          .doc = R"(Every product of an element of one vector with an element of another: (m,),
 (n,) to (m, n).
 
@@ -335,7 +328,7 @@ Examples
 [[3, 4], [6, 8]]
 )",
          .call = [](const Args& a) { return outer(a.tensor(0), a.tensor(1)); }});
-    register_function({.signature = "tensordot(x: Tensor, other: Tensor, axes: Ints = 2, "
+    register_function({.signature = "tensordot(x: Tensor, other: Tensor, axes|dims: Ints = 2, "
                                     "other_axes: Ints? = None) -> Tensor",
                        .doc = R"(Sum of products over axes of both tensors.
 

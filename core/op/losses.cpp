@@ -340,7 +340,10 @@ Tensor call_kl_div(const Args& a) {
 
 Tensor call_cosine_similarity(const Args& a) {
     const int64_t axis[] = {a.integer(2)};
-    const Tensor x = to_compute(a.tensor(0)), y = to_compute(a.tensor(1));
+    const Tensor p = to_compute(vector_of(a.tensor(0))), q = to_compute(vector_of(a.tensor(1)));
+    // The axis is one of the broadcast shape.
+    const Dims shape = broadcast_shapes("cosine_similarity", p.shape(), q.shape());
+    const Tensor x = expand(p, shape), y = expand(q, shape);
     const Tensor dot = sum(x * y, axis, false);
     const Tensor scale = maximum(vector_norm(x, 2.0, axis, false), a.real(3)) *
                          maximum(vector_norm(y, 2.0, axis, false), a.real(3));

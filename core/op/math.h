@@ -323,3 +323,5 @@ SN_FN V shift_right(V x, V y) {
 }
 
 SN_MATH_END
+
+#include "op/math_special.h"

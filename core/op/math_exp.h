@@ -394,16 +394,20 @@ SN_FN V logaddexp(V x, V y) {
 // (1 + 2t) exp(t^2) erfc(t) for t >= 1/2 as a polynomial in q = (t - k) / (t + k), then
 // erfc(t) = exp(-s) ... with s = t^2 given as a sum.
 template <class V>
-SN_FN V erfc_tail_f64(V t, V s, V s_lo) {
+SN_FN V erfc_tail_scaled(V t) {
     const V q = (t - 4.0) / (t + 4.0);
-    const V p = horner(q, 0x1.3ba5916e9fd7fp+0, -0x1.1df1ad154a28ep-3, 0x1.f7f5df66fd766p-7,
-                       0x1.16ecefcfa52c4p-4, -0x1.9ddb23c3e8dbfp-4, 0x1.7fee004e149c9p-4,
-                       -0x1.0fb06dfe4ec8ep-4, 0x1.3079edf624304p-5, -0x1.09623883d38e1p-6,
-                       0x1.49c672a831e93p-8, -0x1.8d4a9b33a838ap-11, -0x1.a1df4366a2ba7p-13,
-                       0x1.3be057cc389e8p-13, -0x1.9955074f81f98p-16, -0x1.788a0503e859ep-17,
-                       0x1.7ef67bbc70d7ap-18, 0x1.3aec677ce468fp-22, -0x1.b80bf7a1f4987p-21,
-                       0x1.42df02f54ccacp-24, 0x1.bbfd8daf90babp-24, -0x1.3913f77f648c2p-26,
-                       -0x1.4d15019e29fbap-27, 0x1.065fac288658dp-29);
+    return horner(q, 0x1.3ba5916e9fd7fp+0, -0x1.1df1ad154a28ep-3, 0x1.f7f5df66fd766p-7,
+                  0x1.16ecefcfa52c4p-4, -0x1.9ddb23c3e8dbfp-4, 0x1.7fee004e149c9p-4,
+                  -0x1.0fb06dfe4ec8ep-4, 0x1.3079edf624304p-5, -0x1.09623883d38e1p-6,
+                  0x1.49c672a831e93p-8, -0x1.8d4a9b33a838ap-11, -0x1.a1df4366a2ba7p-13,
+                  0x1.3be057cc389e8p-13, -0x1.9955074f81f98p-16, -0x1.788a0503e859ep-17,
+                  0x1.7ef67bbc70d7ap-18, 0x1.3aec677ce468fp-22, -0x1.b80bf7a1f4987p-21,
+                  0x1.42df02f54ccacp-24, 0x1.bbfd8daf90babp-24, -0x1.3913f77f648c2p-26,
+                  -0x1.4d15019e29fbap-27, 0x1.065fac288658dp-29);
+}
+template <class V>
+SN_FN V erfc_tail_f64(V t, V s, V s_lo) {
+    const V p = erfc_tail_scaled(t);
     return exp_with(-s, -s_lo, 0.0) * p / fma(t, all<V>(2.0), all<V>(1.0));
 }
 template <class V>

@@ -254,10 +254,19 @@ Tensor concat(std::span<const Tensor> xs, int64_t axis) {
     }
     if (xs.size() == 1) return xs[0];
     DType dtype = xs[0].dtype();
-    for (const Tensor& x : xs) dtype = promote(dtype, x.dtype());
+    int rank = 0;
+    for (const Tensor& x : xs) {
+        dtype = promote(dtype, x.dtype());
+        rank = std::max(rank, x.rank());
+    }
     std::vector<Tensor> in;
-    for (const Tensor& x : xs) in.push_back(cast(x, dtype));
-    return record(id, in, Attrs().i(normalize_axis("concat", axis, xs[0].rank())));
+    for (const Tensor& x : xs) {
+        // A vector without elements joins anything, as in PyTorch: the start of many a loop.
+        const bool nothing = x.rank() == 1 && x.numel() == 0 && rank > 1;
+        if (!nothing) in.push_back(cast(x, dtype));
+    }
+    if (in.size() == 1) return clone(in[0]);
+    return record(id, in, Attrs().i(normalize_axis("concat", axis, in[0].rank())));
 }
 
 Tensor stack(std::span<const Tensor> xs, int64_t axis) {

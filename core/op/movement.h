@@ -41,6 +41,8 @@ Tensor barrier(const Tensor& x, std::span<const Tensor> after);
 Tensor alias(const Tensor& x);               // a view of all of x
 Tensor flip(const Tensor& x, DimSpan axes);  // axes empty: none
 Tensor roll(const Tensor& x, int64_t shift, int64_t axis);
+Tensor diagonal(const Tensor& x, int64_t offset, int64_t axis1, int64_t axis2);  // a view
+Tensor diag(const Tensor& x, int64_t k);  // of a matrix; or the matrix with this diagonal
 // True on and below (lower) or above the k-th diagonal of the last two dimensions.
 Tensor triangle_mask(int64_t rows, int64_t columns, int64_t k, bool lower, Device device);
 

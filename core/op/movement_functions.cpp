@@ -18,6 +18,14 @@ int64_t axis_or(const Args& a, int i, int64_t otherwise) {
     return a.has(i) ? a.integer(i) : otherwise;
 }
 
+// A number has one dimension to exchange with itself, as in PyTorch.
+Tensor exchange(const Tensor& x, int64_t a, int64_t b) {
+    if (x.rank() > 0) return transpose(x, a, b);
+    normalize_axis("transpose", a, 1);
+    normalize_axis("transpose", b, 1);
+    return alias(x);
+}
+
 Tensor flatten_all(const Tensor& x) { return reshape(x, Dims{-1}); }
 
 Tensor flatten(const Tensor& x, int64_t first, int64_t last) {
@@ -188,12 +196,15 @@ Tensor roll_function(const Args& a) {
     const Tensor& x = a.tensor(0);
     const DimSpan shifts = a.ints(1);
     if (!a.has(2)) {
+        if (shifts.empty()) {
+            fail(ErrorKind::kValue, "roll", "no shift is given; one number is required");
+        }
         int64_t total = 0;
         for (int64_t s : shifts) total += s;
         return reshape(roll(flatten_all(x), total, 0), x.shape());
     }
     const DimSpan axes = a.ints(2);
-    if (shifts.size() != axes.size() && shifts.size() != 1) {
+    if ((shifts.size() != axes.size() && shifts.size() != 1) || shifts.empty()) {
         fail(ErrorKind::kValue, "roll",
              "%zu shifts are given for %zu axes; one for each axis, or "
              "one for all, is required",
@@ -231,6 +242,8 @@ Tensor pad_function(const Args& a) {
 }
 
 // Diagonals as a slice of the flattened last two dimensions, so that they are views of x.
+}  // namespace
+
 Tensor diagonal(const Tensor& x, int64_t offset, int64_t axis1, int64_t axis2) {
     const int a = normalize_axis("diagonal", axis1, x.rank());
     const int b = normalize_axis("diagonal", axis2, x.rank());
@@ -269,6 +282,8 @@ Tensor diag(const Tensor& x, int64_t k) {
     const int64_t sizes[1] = {n}, steps[1] = {side + 1};
     return reshape(slice_update(zero, x, start, sizes, steps), Dims{side, side});
 }
+
+namespace {
 
 Tensor triangle(const char* op, const Tensor& x, int64_t k, bool lower) {
     if (x.rank() < 2) {
@@ -323,7 +338,7 @@ ShapeError : the numbers of elements differ.
             },
     });
     register_function({
-        .signature = "view(x: Tensor, shape: Ints) -> Tensor",
+        .signature = "view(x: Tensor, shape|size: Ints) -> Tensor",
         .doc = R"(reshape under its PyTorch name; copies where the strides ask for it.
 
 >>> sn.arange(4).view((2, 2)).tolist()
@@ -351,7 +366,7 @@ ShapeError : the numbers of elements differ.
         .call = [](const Args& a) { return unflatten(a.tensor(0), a.integer(1), a.ints(2)); },
     });
     register_function({
-        .signature = "permute_dims(x: Tensor, axes: Ints) -> Tensor",
+        .signature = "permute_dims(x: Tensor, axes|dims: Ints) -> Tensor",
         .doc = R"(A view whose dimension i is dimension axes[i] of x.
 
 Raises
@@ -376,20 +391,20 @@ ValueError : an axis is missing or given twice.
         .call =
             [](const Args& a) {
                 const Tensor& x = a.tensor(0);
-                if (a.has(1)) return transpose(x, a.integer(1), axis_or(a, 2, -1));
+                if (a.has(1)) return exchange(x, a.integer(1), axis_or(a, 2, -1));
                 Dims order = all_axes(x.rank());
                 std::ranges::reverse(order);
                 return permute(x, order);
             },
     });
     register_function({
-        .signature = "swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor",
+        .signature = "swapaxes(x: Tensor, axis1|axis0|dim0: int, axis2|dim1: int) -> Tensor",
         .doc = R"(A view with two dimensions exchanged.
 
 >>> sn.swapaxes(sn.zeros((2, 3, 4)), 0, 2).shape
 (4, 3, 2)
 )",
-        .call = [](const Args& a) { return transpose(a.tensor(0), a.integer(1), a.integer(2)); },
+        .call = [](const Args& a) { return exchange(a.tensor(0), a.integer(1), a.integer(2)); },
         .aliases = "swapdims",
     });
     register_function({
@@ -448,7 +463,7 @@ ValueError : a given dimension has another size.
         .aliases = "unsqueeze",
     });
     register_function({
-        .signature = "broadcast_to(x: Tensor, shape: Ints) -> Tensor",
+        .signature = "broadcast_to(x: Tensor, shape|size: Ints) -> Tensor",
         .doc = R"(x repeated along dimensions of size 1 and new ones in front, without a copy.
 
 A size of -1 keeps the size of x.
@@ -473,7 +488,7 @@ ShapeError : a size of x is neither equal nor 1.
         .call = [](const Args& a) { return expand(a.tensor(0), a.tensor(1).shape()); },
     });
     register_function({
-        .signature = "broadcast_tensors(tensors: Tensors) -> list[Tensor]",
+        .signature = "broadcast_tensors(*tensors: Tensors) -> list[Tensor]",
         .doc = R"(All tensors broadcast to their common shape, without copies.
 
 >>> [t.shape for t in sn.broadcast_tensors([sn.zeros((3, 1)), sn.zeros((2,))])]
@@ -596,7 +611,7 @@ ShapeError : sizes other than that of `axis` differ.
             },
     });
     register_function({
-        .signature = "tile(x: Tensor, repetitions: Ints) -> Tensor",
+        .signature = "tile(x: Tensor, repetitions|dims: Ints) -> Tensor",
         .doc = R"(x laid side by side, repetitions[d] times along each dimension.
 
 >>> sn.tile(sn.arange(2), (2, 2)).tolist()
@@ -605,25 +620,36 @@ ShapeError : sizes other than that of `axis` differ.
         .call = [](const Args& a) { return tile(a.tensor(0), a.ints(1)); },
     });
     register_function({
-        .signature = "repeat(x: Tensor, repeats: Operand, axis: int? = None) -> Tensor",
+        .signature =
+            "repeat(x: Tensor, repeats: Operand, axis: int? = None, output_size: int? = None) -> "
+            "Tensor",
         .doc = R"(Each element repeated, as in the Array API (PyTorch calls this repeat_interleave).
 
 Parameters
 ----------
 repeats : a number, or one number per element of the axis.
 axis : None repeats the elements of the flattened tensor.
+output_size : the size that the axis will have; a check of what `repeats` adds up to.
 
 >>> sn.repeat(sn.arange(3), 2).tolist()
 [0, 0, 1, 1, 2, 2]
 )",
         .call =
             [](const Args& a) {
-                return repeat(a.tensor(0), a.tensor(1), !a.has(2), axis_or(a, 2, 0));
+                const bool flat = !a.has(2) || a.tensor(0).rank() == 0;
+                const Tensor out = repeat(a.tensor(0), a.tensor(1), flat, axis_or(a, 2, 0));
+                const int64_t size = out.size(flat ? 0 : static_cast<int>(axis_or(a, 2, 0)));
+                if (a.has(3) && a.integer(3) != size) {
+                    fail(ErrorKind::kValue, "repeat",
+                         "output_size is %lld and the repeats add up to %lld; they must be equal",
+                         ll(a.integer(3)), ll(size));
+                }
+                return out;
             },
         .aliases = "repeat_interleave",
     });
     register_function({
-        .signature = "roll(x: Tensor, shift: Ints, axis: Ints? = None) -> Tensor",
+        .signature = "roll(x: Tensor, shift|shifts: Ints, axis|dims: Ints? = None) -> Tensor",
         .doc =
             R"(Elements moved by `shift` along axes; what leaves at the end comes in at the start.
 
@@ -633,7 +659,7 @@ axis : None repeats the elements of the flattened tensor.
         .call = roll_function,
     });
     register_function({
-        .signature = "flip(x: Tensor, axis: Ints? = None) -> Tensor",
+        .signature = "flip(x: Tensor, axis|dims: Ints? = None) -> Tensor",
         .doc = R"(A view with the order along the axes (all by default) reversed.
 
 >>> sn.flip(sn.arange(3)).tolist()
@@ -664,7 +690,7 @@ value : what to fill with, in mode "constant"; None: zero.
         .call = pad_function,
     });
     register_function({
-        .signature = "tril(x: Tensor, k: int = 0) -> Tensor",
+        .signature = "tril(x: Tensor, k|diagonal: int = 0) -> Tensor",
         .doc = R"(x with zeros above the k-th diagonal of the last two dimensions.
 
 >>> sn.tril(sn.ones((2, 2))).tolist()
@@ -673,7 +699,7 @@ value : what to fill with, in mode "constant"; None: zero.
         .call = [](const Args& a) { return triangle("tril", a.tensor(0), a.integer(1), true); },
     });
     register_function({
-        .signature = "triu(x: Tensor, k: int = 0) -> Tensor",
+        .signature = "triu(x: Tensor, k|diagonal: int = 0) -> Tensor",
         .doc = R"(x with zeros below the k-th diagonal of the last two dimensions.
 
 >>> sn.triu(sn.ones((2, 2))).tolist()
@@ -683,7 +709,8 @@ value : what to fill with, in mode "constant"; None: zero.
     });
     register_function({
         .signature =
-            "diagonal(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor",
+            "diagonal(x: Tensor, offset: int = 0, axis1|dim1: int = 0, axis2|dim2: int = 1) -> "
+            "Tensor",
         .doc = R"(The diagonals of two dimensions, along a new last dimension.
 
 >>> sn.diagonal(sn.arange(6).reshape((2, 3)), 1).tolist()
@@ -695,7 +722,7 @@ value : what to fill with, in mode "constant"; None: zero.
             },
     });
     register_function({
-        .signature = "diag(x: Tensor, k: int = 0) -> Tensor",
+        .signature = "diag(x: Tensor, k|diagonal: int = 0) -> Tensor",
         .doc = R"(The k-th diagonal of a matrix, or the matrix with a vector on its k-th diagonal.
 
 >>> sn.diag(sn.arange(2)).tolist()

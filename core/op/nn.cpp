@@ -391,7 +391,7 @@ int64_t normalized_rank(const char* op, const Tensor& x, DimSpan shape) {
 
 void register_softmax_functions() {
     register_function(
-        {.signature = "softmax(x: Tensor, axis: int = -1) -> Tensor",
+        {.signature = "softmax(x: Tensor, axis: int = -1, dtype: DType? = None) -> Tensor",
          .doc = R"(Exponentials that sum to one along an axis: ``exp(x) / sum(exp(x))``, without
 overflow.
 
@@ -413,9 +413,11 @@ Examples
 >>> sn.softmax(sn.tensor([1.0, 1.0])).tolist()
 [0.5, 0.5]
 )",
-         .call = [](const Args& a) { return softmax(a.tensor(0), a.integer(1)); }});
+         .call = [](const Args& a) {
+             return softmax(a.has(2) ? cast(a.tensor(0), a.dtype(2)) : a.tensor(0), a.integer(1));
+         }});
     register_function(
-        {.signature = "log_softmax(x: Tensor, axis: int = -1) -> Tensor",
+        {.signature = "log_softmax(x: Tensor, axis: int = -1, dtype: DType? = None) -> Tensor",
          .doc = R"(Logarithm of `softmax`, computed without leaving the logarithmic scale.
 
 Examples
@@ -423,7 +425,10 @@ Examples
 >>> round(sn.log_softmax(sn.tensor([1.0, 1.0]))[0].item(), 4)
 -0.6931
 )",
-         .call = [](const Args& a) { return log_softmax(a.tensor(0), a.integer(1)); }});
+         .call = [](const Args& a) {
+             return log_softmax(a.has(2) ? cast(a.tensor(0), a.dtype(2)) : a.tensor(0),
+                                a.integer(1));
+         }});
 }
 
 void register_norm_functions() {
@@ -576,8 +581,9 @@ Examples
          .call =
              [](const Args& a) {
                  const int64_t axis[] = {a.integer(2)};
-                 return a.tensor(0) /
-                        maximum(vector_norm(a.tensor(0), a.real(1), axis, true), a.real(3));
+                 const Tensor x = vector_of(a.tensor(0));
+                 const Tensor length = maximum(vector_norm(x, a.real(1), axis, true), a.real(3));
+                 return like(x / length, a.tensor(0));
              },
          .method = false});
 }

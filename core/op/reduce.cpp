@@ -333,6 +333,12 @@ using ReduceFn = Tensor (*)(const Tensor&, DimSpan, bool);
 // one more axis, of size 1.
 template <class F>
 Tensor over_axes(const Tensor& x, const Args& a, int axis, bool keepdims, F reduce) {
+    if (x.rank() == 0 && a.has(axis) && !a.ints(axis).empty()) {
+        // A number with an axis counts as a vector of one, as in PyTorch.
+        const int64_t only[] = {0};
+        normalize_axes("axis", a.ints(axis), 1);
+        return reduce(reshape(x, Dims{1}), DimSpan(only), false);
+    }
     if (a.has(axis) && a.ints(axis).empty()) {
         const int64_t last[] = {x.rank()};
         return reduce(unsqueeze(x, x.rank()), DimSpan(last), false);
@@ -361,7 +367,8 @@ Tensor call_spread(const Args& a) {  // (x, axis, correction, keepdims)
 template <Tensor (*find)(const Tensor&, int64_t, bool)>
 Tensor call_arg(const Args& a) {  // (x, axis, keepdims)
     const Tensor& x = a.tensor(0);
-    if (a.has(1)) return find(x, a.integer(1), a.flag(2));
+    if (a.has(1))
+        return find(x.rank() ? x : reshape(x, Dims{1}), a.integer(1), a.flag(2) && x.rank());
     const int64_t flat[] = {-1};
     const Tensor y = find(reshape(x, flat), 0, false);
     return a.flag(2) ? reshape(y, Dims(x.rank(), 1)) : y;

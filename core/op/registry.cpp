@@ -15,6 +15,7 @@ struct Registry {
     std::deque<OpDef> ops;  // a deque: references stay valid while families register
     std::unordered_map<std::string_view, OpId> by_name;
     std::vector<FunctionDef> functions;
+    std::unordered_map<std::string_view, size_t> function_by_name;
     std::deque<std::string> names;  // what attr_names point into
 };
 
@@ -84,7 +85,16 @@ OpId find_op(std::string_view name) {
     return it->second;
 }
 
-void register_function(FunctionDef def) { raw_registry().functions.push_back(def); }
+void register_function(FunctionDef def) {
+    Registry& r = raw_registry();
+    const std::string_view signature = def.signature;
+    const auto [at, fresh] =
+        r.function_by_name.emplace(signature.substr(0, signature.find('(')), r.functions.size());
+    if (fresh)
+        r.functions.push_back(def);
+    else
+        r.functions[at->second] = def;
+}
 const std::vector<FunctionDef>& functions() { return registry().functions; }
 
 }  // namespace sn

@@ -49,6 +49,11 @@ Tensor axis_from_last(const Tensor& x, int axis) {
     return permute(x, order);
 }
 
+Tensor vector_of(const Tensor& x) { return x.rank() == 0 ? reshape(x, Dims{1}) : x; }
+Tensor like(const Tensor& out, const Tensor& x) {
+    return x.rank() == 0 && out.numel() == 1 ? reshape(out, Dims{}) : out;
+}
+
 void require_float(const char* op, const char* what, DType dtype) {
     if (is_float(dtype)) return;
     fail(ErrorKind::kDType, op,

@@ -16,6 +16,11 @@ Tensor to_compute(const Tensor& x);
 Tensor axis_to_last(const Tensor& x, int axis);
 Tensor axis_from_last(const Tensor& x, int axis);
 
+// A number with an axis counts as a vector of one, as in PyTorch: x as such a vector, and a result
+// with one element as a number again where x was one.
+Tensor vector_of(const Tensor& x);
+Tensor like(const Tensor& out, const Tensor& x);
+
 inline bool given(const Tensor& t) { return static_cast<bool>(t); }
 // The operands that are given, for ops with optional ones.
 class Given {

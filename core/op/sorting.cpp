@@ -57,7 +57,7 @@ Tensor scan(const char* op, const Tensor& x, int64_t axis, OpId id) {
 
 Results topk_function(const Args& a) {
     auto [values, indices] = topk(a.tensor(0), a.integer(1), a.integer(2), a.flag(3));
-    return {values, indices};
+    return {like(values, a.tensor(0)), like(indices, a.tensor(0))};
 }
 
 // Sorted values, where each run of equal ones starts, and what sorted them.
@@ -127,6 +127,23 @@ Tensor cumsum(const Tensor& x, int64_t axis) {
 Tensor cumprod(const Tensor& x, int64_t axis) {
     static const OpId id = find_op("cumprod");
     return scan("cumprod", x, axis, id);
+}
+
+Tensor running_max(const Tensor& x, int64_t axis) {
+    static const OpId id = find_op("running_max");
+    if (x.rank() == 0) return clone(x);
+    return record(id, {x}, Attrs().i(normalize_axis("cummax", axis, x.rank())));
+}
+Tensor running_min(const Tensor& x, int64_t axis) {
+    static const OpId id = find_op("running_min");
+    if (x.rank() == 0) return clone(x);
+    return record(id, {x}, Attrs().i(normalize_axis("cummin", axis, x.rank())));
+}
+Tensor logcumsumexp(const Tensor& x, int64_t axis) {
+    static const OpId id = find_op("logcumsumexp");
+    require_float("logcumsumexp", "x", x.dtype());
+    if (x.rank() == 0) return clone(x);
+    return record(id, {x}, Attrs().i(normalize_axis("logcumsumexp", axis, x.rank())));
 }
 
 Tensor searchsorted(const Tensor& sorted, const Tensor& values, bool right) {
@@ -266,44 +283,6 @@ Integers are summed in int64 (uint64 for unsigned ones), float16 and bfloat16 in
             },
     });
     register_function({
-        .signature = "diff(x: Tensor, axis: int = -1) -> Tensor",
-        .doc = R"(Differences of neighbours along an axis.
-
->>> sn.diff(sn.cumsum(sn.arange(4), 0)).tolist()
-[1, 2, 3]
-)",
-        .call =
-            [](const Args& a) {
-                const Tensor& x = a.tensor(0);
-                const int at = normalize_axis("diff", a.integer(1), x.rank());
-                const int64_t n = x.size(at);
-                if (n == 0) return x;
-                return narrow(x, at, 1, n - 1) - narrow(x, at, 0, n - 1);
-            },
-    });
-    register_function({
-        .signature = "searchsorted(sorted: Tensor, values: Operand, side: str = \"left\", "
-                     "sorter: Tensor? = None, right: bool = False) -> Tensor",
-        .doc = R"(Positions (int64) at which values go into a sorted vector to keep it sorted.
-
-side : "left" for the place before equal elements, "right" (or right=True) for that behind.
-sorter : indices that sort the vector, such as argsort gives.
-
->>> sn.searchsorted(sn.arange(4), sn.arange(1, 3)).tolist()
-[1, 2]
-)",
-        .call =
-            [](const Args& a) {
-                if (a.text(2) != "left" && a.text(2) != "right") {
-                    fail(ErrorKind::kValue, "searchsorted",
-                         "side is '%.*s'; it must be 'left' or 'right'",
-                         static_cast<int>(a.text(2).size()), a.text(2).data());
-                }
-                const Tensor sorted = a.has(3) ? take(a.tensor(0), a.tensor(3), 0) : a.tensor(0);
-                return searchsorted(sorted, a.tensor(1), a.text(2) == "right" || a.flag(4));
-            },
-    });
-    register_function({
         .signature = "unique_values(x: Tensor) -> Tensor",
         .doc = R"(The distinct elements, ascending; every NaN counts as distinct.
 
@@ -316,7 +295,6 @@ sorter : indices that sort the vector, such as argsort gives.
                 const Runs r = find_runs(a.tensor(0));
                 return take(r.sorted, nonzero(r.first)[0], 0);
             },
-        .aliases = "unique",
     });
     register_function({
         .signature = "unique_all(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]",
@@ -441,6 +419,38 @@ void register_sorting_ops() {
             },
         .saves = save_in(0) | save_out(0),
         .batch = batch_axis<0>,
+    });
+    register_op({
+        .name = "running_max",
+        .schema = "axis:int",
+        .doc = "The largest element up to each along an axis; NaN stays.",
+        .infer = same_as_input,
+    });
+    register_op({
+        .name = "running_min",
+        .schema = "axis:int",
+        .doc = "The smallest element up to each along an axis; NaN stays.",
+        .infer = same_as_input,
+    });
+    register_op({
+        .name = "logcumsumexp",
+        .schema = "axis:int",
+        .doc = "Logarithms of the running sums of exponentials along an axis, in blocks of fixed "
+               "length.",
+        .infer = same_as_input,
+        // exp(x[j]) * sum over i >= j of g[i] exp(-out[i]): positive and negative parts of g
+        // apart, so that all stays on the scale of logarithms.
+        .grad =
+            [](GradCall& c) {
+                const int64_t axis = c.attrs.i(0);
+                const Tensor x = c.in(0), out = c.out(), g = c.grad();
+                const auto part = [&](const Tensor& weight) {  // of weights that are not negative
+                    const Tensor back = flip_axis(log(weight) - out, axis);
+                    return exp(flip_axis(logcumsumexp(back, axis), axis) + x);
+                };
+                c.set(0, part(relu(g)) - part(relu(negative(g))));
+            },
+        .saves = save_in(0) | save_out(0),
     });
     register_op({
         .name = "linear_scan",

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import references as ref
+import table_special
 from engine import (
     ANY,
     BOOL,
@@ -32,6 +33,7 @@ from engine import (
     case,
     ulps,
 )
+from tensor_functions import COMPOSITES
 
 import sennit as sn
 
@@ -717,7 +719,11 @@ recurrent("gru_sequence", ref.gru_sequence, 3, states=1)
 
 # ---------------------------------------------------------------- functions without a row
 
+table_special.add_scans(row)
+table_special.add_rows(row)
+
 ELSEWHERE = {
+    **({} if table_special.sc else dict.fromkeys(table_special.names(), "table_special.py")),
     **dict.fromkeys(
         ("arange", "linspace", "eye", "full", "full_like", "ones", "ones_like", "zeros",
          "zeros_like", "empty", "empty_like"),
@@ -730,6 +736,8 @@ ELSEWHERE = {
         "test_random.py",  # their reference is the generator's definition and statistics
     ),
     "scaled_dot_product_attention": "../nn/test_attention.py",  # masks, heads, windows, dropout
+    # Made of ops that have rows: compared with NumPy there, with PyTorch in tests/oracle.
+    **dict.fromkeys(COMPOSITES, "tensor_functions.py"),
 }
 
 BY_NAME = {r.name: r for r in ROWS}

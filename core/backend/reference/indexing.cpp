@@ -5,6 +5,7 @@
 #include "backend/cpu/index_error.h"
 #include "backend/reference/reference.h"
 #include "base/error.h"
+#include "op/scatter_kind.h"
 
 namespace sn::reference {
 namespace {
@@ -118,6 +119,32 @@ void scatter_along(const KernelCall& c) {  // attributes: axis, accumulate
     scatter(c, c.in[2], places_along("scatter", c.in[0], c.in[1], c.attrs[0]), c.attrs[1] != 0);
 }
 
+// Products, largest or smallest in source order; NaN wins. Attributes: axis, kind.
+void scatter_reduce(const KernelCall& c) {
+    const std::vector<int64_t> places =
+        places_along("scatter_reduce", c.in[0], c.in[1], c.attrs[0]);
+    with_type(c.out[0].dtype, [&](auto zero) {
+        using T = decltype(zero);
+        std::vector<T> out = read<T>(c.in[0]);
+        const std::vector<T> from = read<T>(c.in[2]);
+        for (size_t e = 0; e < places.size(); ++e) {
+            T& to = out[places[e]];
+            const T v = from[e];
+            switch (static_cast<ScatterKind>(c.attrs[1])) {
+                case ScatterKind::kProd:
+                    if constexpr (std::is_floating_point_v<T>)
+                        to *= v;
+                    else
+                        to = static_cast<T>(static_cast<uint64_t>(to) * static_cast<uint64_t>(v));
+                    break;
+                case ScatterKind::kMax: to = v > to || v != v ? v : to; break;
+                case ScatterKind::kMin: to = v < to || v != v ? v : to; break;
+            }
+        }
+        write(c.out[0], out);
+    });
+}
+
 void gather_nd(const KernelCall& c) {
     gather(c, places_nd("gather_nd", c.in[0], c.in + 1, c.n_in - 1));
 }
@@ -163,6 +190,7 @@ void register_indexing(KernelTable& table) {
     table.add("index_add", index_add);
     table.add("take_along_axis", take_along_axis);
     table.add("scatter", scatter_along);
+    table.add("scatter_reduce", scatter_reduce);
     table.add("gather_nd", gather_nd);
     table.add("scatter_nd", scatter_nd);
     table.add("one_hot", one_hot);

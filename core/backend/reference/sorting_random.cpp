@@ -81,17 +81,24 @@ void searchsorted(const KernelCall& c) {  // attribute: right
 
 // ---- scans: anew in each block, then added to what all blocks before it came to
 
-template <bool product>
+enum class Scan { kSum, kProduct, kMax, kMin, kLogAddExp };
+
+template <Scan kind>
 void scan(const KernelCall& c) {  // attribute: axis
     const Axis a(c.in[0], c.attrs[0]);
     with_type(c.in[0].dtype, [&](auto zero) {
         using T = decltype(zero);
         const auto of = [](T p, T q) {
-            if constexpr (std::is_floating_point_v<T>) {
-                return product ? p * q : p + q;
+            if constexpr (kind == Scan::kMax) {
+                return p >= q || p != p ? p : q;
+            } else if constexpr (kind == Scan::kMin) {
+                return p <= q || p != p ? p : q;
+            } else if constexpr (std::is_floating_point_v<T>) {
+                if constexpr (kind == Scan::kLogAddExp) return math::logaddexp(p, q);
+                return kind == Scan::kProduct ? p * q : p + q;
             } else {  // integers wrap
                 const uint64_t u = static_cast<uint64_t>(p), v = static_cast<uint64_t>(q);
-                return static_cast<T>(product ? u * v : u + v);
+                return static_cast<T>(kind == Scan::kProduct ? u * v : u + v);
             }
         };
         const std::vector<T> x = read<T>(c.in[0]);
@@ -233,8 +240,11 @@ void register_sorting_random(KernelTable& table) {
     table.add("argsort", argsort);
     table.add("topk", topk);
     table.add("searchsorted", searchsorted);
-    table.add("cumsum", scan<false>);
-    table.add("cumprod", scan<true>);
+    table.add("cumsum", scan<Scan::kSum>);
+    table.add("cumprod", scan<Scan::kProduct>);
+    table.add("running_max", scan<Scan::kMax>);
+    table.add("running_min", scan<Scan::kMin>);
+    table.add("logcumsumexp", scan<Scan::kLogAddExp>);
     table.add("linear_scan", linear_scan);
     table.add("random_uniform", uniform);
     table.add("random_normal", normal);

@@ -6,6 +6,7 @@
 #include "backend/cpu/tile_kernels.h"
 #include "base/error.h"
 #include "engine/pool.h"
+#include "op/scatter_kind.h"
 
 namespace sn::cpu::SN_ISA {
 
@@ -116,6 +117,24 @@ struct Or {
     template <class T>
     SN_INLINE static void apply(T& to, T v) {
         to = static_cast<T>(to | v);
+    }
+};
+struct Multiply {
+    template <class T>
+    SN_INLINE static void apply(T& to, T v) {
+        to = static_cast<T>(to * v);
+    }
+};
+struct Largest {  // NaN wins
+    template <class T>
+    SN_INLINE static void apply(T& to, T v) {
+        to = v > to || v != v ? v : to;
+    }
+};
+struct Smallest {
+    template <class T>
+    SN_INLINE static void apply(T& to, T v) {
+        to = v < to || v != v ? v : to;
     }
 };
 
@@ -338,6 +357,40 @@ void dispatch_scatter(const TensorView& x, const TensorView& out, const TensorVi
     }
 }
 
+// The same for other reductions than sums, which look at the sign of integers.
+template <class Op, class Run>
+void dispatch_combine(const TensorView& x, const TensorView& out, const TensorView& values,
+                      char* scratch, Run run) {
+    if (is_half(out.dtype)) {
+        const int64_t count = count_elements(out), given = count_elements(values);
+        const bool bf16 = out.dtype == DType::kBF16;
+        float* results = reinterpret_cast<float*>(scratch);
+        float* wide = results + count;
+        halves_to_f32(x.as<uint16_t>(), results, count, bf16);
+        halves_to_f32(values.as<uint16_t>(), wide, given, bf16);
+        run(results, static_cast<const float*>(wide), Op());
+        f32_to_halves(results, out.as<uint16_t>(), count, bf16);
+        return;
+    }
+    if (out.data != x.data) strided_copy(out, x);
+    const auto typed = [&](auto zero) {
+        using T = decltype(zero);
+        run(out.as<T>(), static_cast<const T*>(values.as<T>()), Op());
+    };
+    switch (out.dtype) {
+        case DType::kF32: typed(float()); break;
+        case DType::kF64: typed(double()); break;
+        case DType::kI8: typed(int8_t()); break;
+        case DType::kI16: typed(int16_t()); break;
+        case DType::kI32: typed(int32_t()); break;
+        case DType::kI64: typed(int64_t()); break;
+        case DType::kU16: typed(uint16_t()); break;
+        case DType::kU32: typed(uint32_t()); break;
+        case DType::kU64: typed(uint64_t()); break;
+        default: typed(uint8_t());
+    }
+}
+
 // Positions first, 64-byte aligned; then f32 sums where they are needed.
 size_t positions_bytes(int64_t count) { return (static_cast<size_t>(count) * 8 + 63) / 64 * 64; }
 char* scratch_behind(const KernelCall& c, int64_t count) {
@@ -469,6 +522,32 @@ size_t scatter_workspace(const KernelCall& c) {
     return scatter_bytes(count_elements(c.in[1]), c.out[0], c.in[2], c.attrs[1] != 0);
 }
 
+void scatter_reduce(const KernelCall& c) {  // attributes: axis, kind
+    const TensorView &x = c.in[0], &indices = c.in[1], &values = c.in[2], &out = c.out[0];
+    const int axis = static_cast<int>(c.attrs[0]);
+    const int64_t count = count_elements(indices);
+    int64_t* places = static_cast<int64_t*>(c.workspace);
+    resolve_lines("scatter_reduce", indices, x.shape, axis, places);
+    const int64_t outer = product(indices.shape, 0, axis);
+    const int64_t inner = product(indices.shape, axis + 1, indices.rank);
+    const auto run = [&](auto* to, auto* from, auto op) {
+        using T = __typeof__(*to);
+        if (count > 0) {
+            scatter_places<T, decltype(op)>(to, from, places, outer, indices.shape[axis], inner,
+                                            count_elements(out));
+        }
+    };
+    char* scratch = scratch_behind(c, count);
+    switch (static_cast<ScatterKind>(c.attrs[1])) {
+        case ScatterKind::kProd: dispatch_combine<Multiply>(x, out, values, scratch, run); break;
+        case ScatterKind::kMax: dispatch_combine<Largest>(x, out, values, scratch, run); break;
+        case ScatterKind::kMin: dispatch_combine<Smallest>(x, out, values, scratch, run); break;
+    }
+}
+size_t scatter_reduce_workspace(const KernelCall& c) {
+    return scatter_bytes(count_elements(c.in[1]), c.out[0], c.in[2], true);
+}
+
 // Row numbers of x seen as [product of the indexed dimensions, rest].
 void resolve_nd(const char* op, const TensorView& x, const TensorView* indices, int count,
                 int64_t* rows) {
@@ -583,6 +662,7 @@ void register_indexing(KernelTable& table) {
     table.add("index_add", index_add, index_add_workspace);
     table.add("take_along_axis", take_along_axis, take_workspace);
     table.add("scatter", scatter, scatter_workspace);
+    table.add("scatter_reduce", scatter_reduce, scatter_reduce_workspace);
     table.add("gather_nd", gather_nd, take_workspace);
     table.add("scatter_nd", scatter_nd, scatter_nd_workspace);
     table.add("one_hot", one_hot);

@@ -5,6 +5,7 @@
 // to. So the bits depend on the length only, and a long line can be shared by threads.
 #include "backend/cpu/copy.h"
 #include "engine/pool.h"
+#include "op/math.h"
 
 namespace sn::cpu::SN_ISA {
 
@@ -23,6 +24,25 @@ struct Product {
     template <class T>
     SN_INLINE static T of(T a, T b) {
         return static_cast<T>(a * b);
+    }
+};
+
+struct Largest {  // NaN stays
+    template <class T>
+    SN_INLINE static T of(T a, T b) {
+        return a >= b || a != a ? a : b;
+    }
+};
+struct Smallest {
+    template <class T>
+    SN_INLINE static T of(T a, T b) {
+        return a <= b || a != a ? a : b;
+    }
+};
+struct LogAddExp {
+    template <class T>
+    SN_INLINE static T of(T a, T b) {
+        return math::logaddexp(a, b);
     }
 };
 
@@ -153,6 +173,36 @@ void scan_kernel(const KernelCall& c) {
         default: typed(uint64_t());
     }
 }
+// Orders look at the sign of integers.
+template <class Op>
+void order_kernel(const KernelCall& c) {
+    const TensorView &x = c.in[0], &out = c.out[0];
+    const Axis axis(x, c.attrs[0]);
+    switch (x.dtype) {
+        case DType::kI8: scan<Op>(x.as<int8_t>(), out.as<int8_t>(), axis); break;
+        case DType::kI16: scan<Op>(x.as<int16_t>(), out.as<int16_t>(), axis); break;
+        case DType::kI32: scan<Op>(x.as<int32_t>(), out.as<int32_t>(), axis); break;
+        case DType::kI64: scan<Op>(x.as<int64_t>(), out.as<int64_t>(), axis); break;
+        default: scan_kernel<Op>(c);
+    }
+}
+
+void logcumsumexp(const KernelCall& c) {
+    const TensorView &x = c.in[0], &out = c.out[0];
+    const Axis axis(x, c.attrs[0]);
+    if (x.dtype == DType::kF64) {
+        scan<LogAddExp>(x.as<double>(), out.as<double>(), axis);
+    } else if (x.dtype == DType::kF32) {
+        scan<LogAddExp>(x.as<float>(), out.as<float>(), axis);
+    } else {
+        float* wide = static_cast<float*>(c.workspace);
+        const int64_t n = count_elements(x);
+        halves_to_f32(x.as<uint16_t>(), wide, n, x.dtype == DType::kBF16);
+        scan<LogAddExp>(static_cast<const float*>(wide), wide, axis);
+        f32_to_halves(wide, out.as<uint16_t>(), n, x.dtype == DType::kBF16);
+    }
+}
+
 size_t scan_workspace(const KernelCall& c) {
     return is_half(c.in[0].dtype) ? static_cast<size_t>(count_elements(c.in[0])) * sizeof(float)
                                   : 0;
@@ -205,6 +255,9 @@ size_t linear_workspace(const KernelCall& c) { return 2 * scan_workspace(c); }
 void register_scan(KernelTable& table) {
     table.add("cumsum", scan_kernel<Sum>, scan_workspace);
     table.add("cumprod", scan_kernel<Product>, scan_workspace);
+    table.add("running_max", order_kernel<Largest>, scan_workspace);
+    table.add("running_min", order_kernel<Smallest>, scan_workspace);
+    table.add("logcumsumexp", logcumsumexp, scan_workspace);
     table.add("linear_scan", linear_scan, linear_workspace);
 }
 

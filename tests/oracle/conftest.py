@@ -1,0 +1,8 @@
+"""The oracle tests share modules that lie beside them: op_db, adapters."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
