@@ -15,6 +15,10 @@ from .linear import *  # noqa: F403
 from .linear import __all__ as _linear
 from .loss import *  # noqa: F403
 from .loss import __all__ as _loss
+from .loss_extra import *  # noqa: F403
+from .loss_extra import __all__ as _loss_extra
+from .loss_margin import *  # noqa: F403
+from .loss_margin import __all__ as _loss_margin
 from .module import Module
 from .normalization import *  # noqa: F403
 from .normalization import __all__ as _normalization
@@ -38,6 +42,8 @@ __all__ = [  # noqa: PLE0604
     *_conv,
     *_linear,
     *_loss,
+    *_loss_extra,
+    *_loss_margin,
     *_normalization,
     *_pooling,
     *_recurrent,

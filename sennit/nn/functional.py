@@ -12,6 +12,10 @@ from .._errors import error
 from ..autograd import Function, no_grad
 from ._activations import *  # noqa: F403
 from ._activations import __all__ as _activations
+from ._losses import *  # noqa: F403
+from ._losses import __all__ as _losses
+from ._losses_extra import *  # noqa: F403
+from ._losses_extra import __all__ as _losses_extra
 
 _f = _core.functions
 _where = _f["where"]
@@ -25,13 +29,9 @@ layer_norm = _f["layer_norm"]
 group_norm = _f["group_norm"]
 cross_entropy = _f["cross_entropy"]
 nll_loss = _f["nll_loss"]
-mse_loss = _f["mse_loss"]
-l1_loss = _f["l1_loss"]
 smooth_l1_loss = _f["smooth_l1_loss"]
-huber_loss = _f["huber_loss"]
 binary_cross_entropy = _f["binary_cross_entropy"]
 binary_cross_entropy_with_logits = _f["binary_cross_entropy_with_logits"]
-cosine_similarity = _f["cosine_similarity"]
 normalize = _f["normalize"]
 one_hot = _f["one_hot"]
 pad = _f["pad"]
@@ -51,7 +51,11 @@ adaptive_max_pool1d = _f["adaptive_max_pool1d"]
 adaptive_max_pool2d = _f["adaptive_max_pool2d"]
 adaptive_max_pool3d = _f["adaptive_max_pool3d"]
 
-_REEXPORTED = [name for name in list(globals()) if name in _f and name not in _activations]
+_REEXPORTED = [
+    name
+    for name in list(globals())
+    if name in _f and name not in _activations and name not in _losses
+]
 
 
 def softmax(input: Any, dim: int = -1, dtype: Any = None) -> Any:
@@ -546,6 +550,8 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
 
 __all__ = [  # noqa: PLE0604
     *_activations,
+    *_losses,
+    *_losses_extra,
     *_REEXPORTED,
     "batch_norm",
     "conv1d",
