@@ -11,6 +11,8 @@ from .containers import *  # noqa: F403
 from .containers import __all__ as _containers
 from .conv import *  # noqa: F403
 from .conv import __all__ as _conv
+from .embedding_bag import *  # noqa: F403
+from .embedding_bag import __all__ as _embedding_bag
 from .linear import *  # noqa: F403
 from .linear import __all__ as _linear
 from .loss import *  # noqa: F403
@@ -25,6 +27,8 @@ from .normalization import __all__ as _normalization
 from .parameter import Parameter
 from .pooling import *  # noqa: F403
 from .pooling import __all__ as _pooling
+from .positions import *  # noqa: F403
+from .positions import __all__ as _positions
 from .recurrent import *  # noqa: F403
 from .recurrent import __all__ as _recurrent
 from .transformer import *  # noqa: F403
@@ -40,12 +44,14 @@ __all__ = [  # noqa: PLE0604
     *_attention,
     *_containers,
     *_conv,
+    *_embedding_bag,
     *_linear,
     *_loss,
     *_loss_extra,
     *_loss_margin,
     *_normalization,
     *_pooling,
+    *_positions,
     *_recurrent,
     *_transformer,
 ]

@@ -181,9 +181,9 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
     Examples
     --------
-    >>> layer = sn.nn.AdaptiveLogSoftmaxWithLoss(8, 20, [5, 10])
-    >>> output, loss = layer(sn.random.normal(shape=(4, 8)), sn.tensor([0, 6, 19, 3]))
-    >>> output.shape, loss.shape, layer.log_prob(sn.ones((2, 8))).shape
+    >>> layer = sn.nn.AdaptiveLogSoftmaxWithLoss(16, 20, [5, 10])
+    >>> output, loss = layer(sn.random.normal(shape=(4, 16)), sn.tensor([0, 6, 19, 3]))
+    >>> output.shape, loss.shape, layer.log_prob(sn.ones((2, 16))).shape
     ((4,), (), (2, 20))
     """
 
@@ -221,6 +221,13 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         tail = []
         for i in range(self.n_clusters):
             hidden = int(in_features // div_value ** (i + 1))
+            if hidden < 1:
+                raise error(
+                    _core.InvalidValue,
+                    "AdaptiveLogSoftmaxWithLoss",
+                    f"cluster {i} would project {in_features} features to none; take fewer "
+                    f"cutoffs or a div_value below {div_value}",
+                )
             classes = self.cutoffs[i + 1] - self.cutoffs[i]
             tail.append(
                 Sequential(
@@ -288,8 +295,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
         Examples
         --------
-        >>> layer = sn.nn.AdaptiveLogSoftmaxWithLoss(8, 20, [5, 10])
-        >>> round(layer.log_prob(sn.ones((1, 8))).exp().sum().item(), 4)
+        >>> layer = sn.nn.AdaptiveLogSoftmaxWithLoss(16, 20, [5, 10])
+        >>> round(layer.log_prob(sn.ones((1, 16))).exp().sum().item(), 4)
         1.0
         """
         head = F.log_softmax(self.head(input), -1)
@@ -304,8 +311,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
         Examples
         --------
-        >>> layer = sn.nn.AdaptiveLogSoftmaxWithLoss(8, 20, [5, 10])
-        >>> layer.predict(sn.ones((3, 8))).shape
+        >>> layer = sn.nn.AdaptiveLogSoftmaxWithLoss(16, 20, [5, 10])
+        >>> layer.predict(sn.ones((3, 16))).shape
         (3,)
         """
         return _f["argmax"](self.log_prob(input), -1)
