@@ -14,6 +14,7 @@ void register_sorting_ops();
 void register_random_ops();
 void register_recurrent_ops();
 void register_attention_ops();
+void register_ctc_ops();
 
 inline void register_families() {
     register_elementwise_ops();
@@ -27,6 +28,7 @@ inline void register_families() {
     register_random_ops();
     register_recurrent_ops();
     register_attention_ops();
+    register_ctc_ops();
 }
 
 }  // namespace sn

@@ -13,6 +13,8 @@ from .conv import *  # noqa: F403
 from .conv import __all__ as _conv
 from .embedding_bag import *  # noqa: F403
 from .embedding_bag import __all__ as _embedding_bag
+from .kv_cache import *  # noqa: F403
+from .kv_cache import __all__ as _kv_cache
 from .linear import *  # noqa: F403
 from .linear import __all__ as _linear
 from .loss import *  # noqa: F403
@@ -45,6 +47,7 @@ __all__ = [  # noqa: PLE0604
     *_containers,
     *_conv,
     *_embedding_bag,
+    *_kv_cache,
     *_linear,
     *_loss,
     *_loss_extra,

@@ -23,6 +23,7 @@ __all__ = [
     "bilinear",
     "cosine_embedding_loss",
     "cosine_similarity",
+    "ctc_loss",
     "gaussian_nll_loss",
     "hinge_embedding_loss",
     "huber_loss",
@@ -649,6 +650,30 @@ def _triplet(
     if swap:
         far = _f["minimum"](far, distance(positive, negative))
     return reduce_loss(op, _hinge(margin + near - far), reduction, dtype)
+
+
+def ctc_loss(
+    log_probs: Any,
+    targets: Any,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+) -> Any:
+    """Connectionist temporal classification (Graves et al. 2006): `sennit.ctc_loss`, whose lengths
+    may also be tuples or lists of int.
+
+    Examples
+    --------
+    >>> x = sn.log_softmax(sn.zeros((2, 1, 3)), -1)
+    >>> round(sn.nn.functional.ctc_loss(x, sn.tensor([[1]]), (2,), (1,)).item(), 4)
+    1.0986
+    """
+    lengths = [
+        n if isinstance(n, _core.Tensor) else asarray(n) for n in (input_lengths, target_lengths)
+    ]
+    return _f["ctc_loss"](log_probs, targets, *lengths, blank, reduction, zero_infinity)
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:

@@ -12,6 +12,8 @@ from .._errors import error
 from ..autograd import Function, no_grad
 from ._activations import *  # noqa: F403
 from ._activations import __all__ as _activations
+from ._attention import *  # noqa: F403
+from ._attention import __all__ as _attention
 from ._embedding_bag import *  # noqa: F403
 from ._embedding_bag import __all__ as _embedding_bag
 from ._losses import *  # noqa: F403
@@ -552,6 +554,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
 
 __all__ = [  # noqa: PLE0604
     *_activations,
+    *_attention,
     *_embedding_bag,
     *_losses,
     *_losses_extra,

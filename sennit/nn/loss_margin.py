@@ -12,6 +12,7 @@ from .linear import Linear
 from .module import Module
 
 __all__ = [
+    "CTCLoss",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "GaussianNLLLoss",
@@ -27,6 +28,47 @@ __all__ = [
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
 ]
+
+
+class CTCLoss(Module):
+    """Connectionist temporal classification: the negative log-likelihood of target sequences,
+    whatever their alignment with the steps (Graves et al. 2006); see `sennit.ctc_loss`.
+
+    Parameters
+    ----------
+    blank : int
+        The class that stands for no class.
+    reduction : str
+        "mean", "sum" or "none".
+    zero_infinity : bool
+        Whether targets that are too long for their steps have loss and gradient zero.
+
+    Examples
+    --------
+    >>> x = sn.log_softmax(sn.zeros((2, 1, 3)), -1)
+    >>> round(sn.nn.CTCLoss()(x, sn.tensor([[1]]), (2,), (1,)).item(), 4)
+    1.0986
+    """
+
+    def __init__(
+        self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False
+    ) -> None:
+        self.blank = blank
+        self.reduction = reduction
+        self.zero_infinity = zero_infinity
+
+    def forward(
+        self, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any
+    ) -> Any:
+        return F.ctc_loss(
+            log_probs,
+            targets,
+            input_lengths,
+            target_lengths,
+            self.blank,
+            self.reduction,
+            self.zero_infinity,
+        )
 
 
 class PoissonNLLLoss(Module):

@@ -41,7 +41,7 @@ def test_activation(torch: Any, name: str, options: dict, dtype: str) -> None:
     a, b = theirs(x), ours(z)
     rtol, atol = (1e-5, 2e-6) if dtype == "float32" else (1e-9, 1e-12)
     if name in ("CELU", "Hardsigmoid"):
-        rtol = max(rtol, 1e-7)  # PyTorch keeps 1 / alpha and 1 / 6 in float32
+        rtol = max(rtol, 1e-6)  # PyTorch keeps 1 / alpha and 1 / 6 in float32
     np.testing.assert_allclose(b.detach().numpy(), a.detach().numpy(), rtol, atol)
     w = rng.standard_normal(b.shape).astype(dtype)
     a.backward(torch.tensor(w))
