@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import functional, init, utils
+from . import functional, graph, init, utils
 from .activation import *  # noqa: F403
 from .activation import __all__ as _activation
 from .attention import *  # noqa: F403
@@ -11,12 +11,16 @@ from .containers import *  # noqa: F403
 from .containers import __all__ as _containers
 from .conv import *  # noqa: F403
 from .conv import __all__ as _conv
+from .conv_recurrent import *  # noqa: F403
+from .conv_recurrent import __all__ as _conv_recurrent
 from .embedding_bag import *  # noqa: F403
 from .embedding_bag import __all__ as _embedding_bag
 from .kv_cache import *  # noqa: F403
 from .kv_cache import __all__ as _kv_cache
 from .linear import *  # noqa: F403
 from .linear import __all__ as _linear
+from .lora import *  # noqa: F403
+from .lora import __all__ as _lora
 from .loss import *  # noqa: F403
 from .loss import __all__ as _loss
 from .loss_extra import *  # noqa: F403
@@ -24,6 +28,8 @@ from .loss_extra import __all__ as _loss_extra
 from .loss_margin import *  # noqa: F403
 from .loss_margin import __all__ as _loss_margin
 from .module import Module
+from .moe import *  # noqa: F403
+from .moe import __all__ as _moe
 from .normalization import *  # noqa: F403
 from .normalization import __all__ as _normalization
 from .parameter import Parameter
@@ -40,18 +46,22 @@ __all__ = [  # noqa: PLE0604
     "Module",
     "Parameter",
     "functional",
+    "graph",
     "init",
     "utils",
     *_activation,
     *_attention,
     *_containers,
     *_conv,
+    *_conv_recurrent,
     *_embedding_bag,
     *_kv_cache,
     *_linear,
+    *_lora,
     *_loss,
     *_loss_extra,
     *_loss_margin,
+    *_moe,
     *_normalization,
     *_pooling,
     *_positions,
