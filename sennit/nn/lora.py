@@ -261,8 +261,10 @@ class LoRAConv2d(_LoRA, Conv2d):
         # The same convolution with another weight: padding and its mode are the layer's.
         low = self.__dict__["_low"]
         low.__dict__["weight"] = self.lora_A.reshape(self.r, *self.weight.shape[1:])
+        narrow = low.forward(self._dropped(x))
+        low.__dict__["weight"] = None
         up = self.lora_B.reshape(*self.lora_B.shape, 1, 1)
-        return y + _f["conv2d"](low.forward(self._dropped(x)), up) * self.scaling
+        return y + _f["conv2d"](narrow, up) * self.scaling
 
 
 _KINDS: dict[type, Any] = {Linear: LoRALinear, Embedding: LoRAEmbedding, Conv2d: LoRAConv2d}
