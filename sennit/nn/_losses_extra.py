@@ -59,6 +59,8 @@ def sigmoid_focal_loss(
     x, t = in_compute(dtype, inputs, targets)
     p = _sigmoid(x)
     miss = p * (1.0 - t) + (1.0 - p) * t  # 1 - p of the target, without cancellation near 1
+    # A certain and right answer has no loss; its power might have an infinite slope.
+    miss = _where(miss > 0, miss, 1.0)
     loss = _f["binary_cross_entropy_with_logits"](x, t, None, "none") * miss**gamma
     if alpha >= 0:
         loss = loss * (alpha * t + (1.0 - alpha) * (1.0 - t))
@@ -102,7 +104,8 @@ def softmax_focal_loss(
     (x,) = in_compute(dtype, input)
     each = _f["cross_entropy"](x, target, None, ignore_index, "none")
     # p = exp(-loss), so 1 - p = -expm1(-loss): exact where the row is nearly right.
-    loss = (-_f["expm1"](-each)) ** gamma * each
+    # Where the loss is zero (or ignored), the power might have an infinite slope.
+    loss = _where(each > 0, -_f["expm1"](-each), 1.0) ** gamma * each
     counted = target != ignore_index
     own = None
     if weight is not None:
