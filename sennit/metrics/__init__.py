@@ -12,11 +12,12 @@ from .classification import (
     Recall,
 )
 from .metric import Metric
-from .ranking import AveragePrecision, ROCAUC
+from .ranking import ROCAUC, AveragePrecision
 from .regression import MeanAbsoluteError, MeanSquaredError, R2Score, RootMeanSquaredError
 from .text import BLEUScore, Perplexity
 
 __all__ = [
+    "ROCAUC",
     "Accuracy",
     "AveragePrecision",
     "BLEUScore",
@@ -30,7 +31,6 @@ __all__ = [
     "Perplexity",
     "Precision",
     "R2Score",
-    "ROCAUC",
     "Recall",
     "RootMeanSquaredError",
 ]

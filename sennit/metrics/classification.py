@@ -165,8 +165,8 @@ def decided(metric: str, pred: Any, target: Any, classes: int, top_k: int) -> tu
 
 
 def slots(labels: Any, classes: int, ignore_index: int | None) -> Any:
-    """Labels as places of ``classes + 1`` counts, the last one for what is ignored; a number that is
-    no class becomes a place that is not there."""
+    """Labels as places of ``classes + 1`` counts, the last one for what is ignored; a number that
+    is no class becomes a place that is not there."""
     labels = labels.astype(_core.int64)
     bad = (labels < 0) | (labels >= classes)
     place = _where(bad, classes + 1, labels)
@@ -238,7 +238,9 @@ class Accuracy(_Counts):
         if self.ignore_index is not None:
             same = same | (target == self.ignore_index)
         every = same.all(1)
-        self._add(right=every.astype(_core.int64).sum(), count=_f["full"]((), every.size, _core.int64))
+        self._add(
+            right=every.astype(_core.int64).sum(), count=_f["full"]((), every.size, _core.int64)
+        )
 
     def compute(self) -> Any:
         """The accuracy so far; NaN before any batch."""
@@ -250,9 +252,7 @@ class Accuracy(_Counts):
                 ratio(tp + tn, tp + fp + fn + tn, float("nan")),
                 ratio((tp + tn).sum(), (tp + fp + fn + tn).sum(), float("nan")),
             )
-        return self._average(
-            ratio(tp, tp + fn), ratio(tp.sum(), (tp + fn).sum(), float("nan"))
-        )
+        return self._average(ratio(tp, tp + fn), ratio(tp.sum(), (tp + fn).sum(), float("nan")))
 
 
 class Precision(_Counts):
@@ -394,7 +394,11 @@ class ConfusionMatrix(Metric):
         ignore_index: int | None = None,
     ) -> None:
         binary = task == "binary"
-        if (task != "multiclass" and not binary) or num_classes < 1 or (binary and num_classes != 2):
+        if (
+            (task != "multiclass" and not binary)
+            or num_classes < 1
+            or (binary and num_classes != 2)
+        ):
             raise error(
                 _core.InvalidValue,
                 "ConfusionMatrix",

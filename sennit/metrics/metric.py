@@ -18,9 +18,9 @@ _M = TypeVar("_M", bound="Metric")
 class Metric:
     """A number (or several) over all batches since the last reset.
 
-    `update` takes a batch and waits for nothing; `compute` gives the value so far. States are sums,
-    or lists of what came, so two metrics that saw different parts of the data merge into one that saw
-    all of it. Sums of counts are exact, so they merge in any order to the same bits.
+    `update` takes a batch and waits for nothing; `compute` gives the value so far. States are
+    sums, or lists of what came, so two metrics that saw different parts of the data merge into one
+    that saw all of it. Sums of counts are exact, so they merge in any order to the same bits.
 
     Subclasses give their states in ``_initial()``, add to ``self._state`` in ``_update(pred,
     target)`` and read it in ``compute()``.

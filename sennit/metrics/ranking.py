@@ -129,8 +129,8 @@ class ROCAUC(_Ranking):
 
 
 class AveragePrecision(_Ranking):
-    """The mean over positives of the precision among all that score as high or higher; the arguments
-    are those of `ROCAUC`.
+    """The mean over positives of the precision among all that score as high or higher; the
+    arguments are those of `ROCAUC`.
 
     Examples
     --------

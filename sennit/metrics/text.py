@@ -80,7 +80,8 @@ class BLEUScore(Metric):
     Examples
     --------
     >>> metric = sn.metrics.BLEUScore()
-    >>> metric.update(["the cat is on the mat"], [["there is a cat on the mat", "a cat is on the mat"]])
+    >>> references = ["there is a cat on the mat", "a cat is on the mat"]
+    >>> metric.update(["the cat is on the mat"], [references])
     >>> round(metric.compute().item(), 4)
     0.7598
     """

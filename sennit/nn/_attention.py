@@ -68,13 +68,12 @@ def with_extra_keys(k: Any, v: Any, bias_k: Any, bias_v: Any, zero: bool) -> tup
     extra = 0
     if bias_k is not None and bias_v is not None:
         k, v = (
-            _concat([x, b.expand((x.shape[0], 1, x.shape[2]))], 1) for x, b in ((k, bias_k), (v, bias_v))
+            _concat([x, b.expand((x.shape[0], 1, x.shape[2]))], 1)
+            for x, b in ((k, bias_k), (v, bias_v))
         )
         extra += 1
     if zero:
-        k, v = (
-            _concat([x, _zeros((x.shape[0], 1, x.shape[2]), dtype=x.dtype)], 1) for x in (k, v)
-        )
+        k, v = (_concat([x, _zeros((x.shape[0], 1, x.shape[2]), dtype=x.dtype)], 1) for x in (k, v))
         extra += 1
     return k, v, extra
 

@@ -413,7 +413,8 @@ class GLU(_Activation):
 
 
 class SwiGLU(_Activation):
-    """First half times `silu` of the second half (Shazeer, "GLU variants improve transformer", 2020).
+    """First half times `silu` of the second half (Shazeer, "GLU variants improve
+    transformer", 2020).
 
     Parameters
     ----------
@@ -434,7 +435,8 @@ class SwiGLU(_Activation):
 
 
 class GeGLU(_Activation):
-    """First half times `gelu` of the second half (Shazeer, "GLU variants improve transformer", 2020).
+    """First half times `gelu` of the second half (Shazeer, "GLU variants improve
+    transformer", 2020).
 
     Parameters
     ----------
@@ -455,7 +457,8 @@ class GeGLU(_Activation):
 
 
 class ReGLU(_Activation):
-    """First half times `relu` of the second half (Shazeer, "GLU variants improve transformer", 2020).
+    """First half times `relu` of the second half (Shazeer, "GLU variants improve
+    transformer", 2020).
 
     Parameters
     ----------

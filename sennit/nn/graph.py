@@ -340,9 +340,7 @@ def global_max_pool(x: Any, batch: Any = None, size: int | None = None) -> Any:
 
 def _check_features(layer: str, x: Any, size: int) -> None:
     if x.ndim != 2 or x.shape[1] != size:
-        raise error(
-            _core.ShapeError, layer, f"x has shape {x.shape}; (nodes, {size}) is required"
-        )
+        raise error(_core.ShapeError, layer, f"x has shape {x.shape}; (nodes, {size}) is required")
 
 
 def _pair_of(channels: int | tuple[int, int]) -> tuple[int, int]:
@@ -503,7 +501,7 @@ class SAGEConv(Module):
     def reset_parameters(self) -> None:
         """Draws the parameters anew."""
         for layer in self.children():
-            layer.reset_parameters()  # type: ignore[attr-defined]
+            layer.reset_parameters()
 
     def forward(self, x: Any, edge_index: Any, size: int | None = None) -> Any:
         """x: (nodes, in_channels), or a pair for sources and targets, whose second may be None when
@@ -626,7 +624,7 @@ class GATConv(Module):
     def reset_parameters(self) -> None:
         """Draws the parameters anew."""
         for layer in self.children():
-            init.xavier_uniform_(layer.weight)  # type: ignore[arg-type]
+            init.xavier_uniform_(layer.weight)
         bound = math.sqrt(6.0 / (self.heads + self.out_channels))
         for name in ("att_src", "att_dst", "att_edge"):
             if name in self._roles:
@@ -643,8 +641,8 @@ class GATConv(Module):
     ) -> Any:
         """x: (nodes, in_channels), or a pair for sources and targets; edge_attr: (E, edge_dim).
 
-        With `return_attention_weights` also the edges with self-loops and their weights, (E, heads);
-        self-loops that were in the list stay there with weight zero.
+        With `return_attention_weights` also the edges with self-loops and their weights, (E,
+        heads); self-loops that were in the list stay there with weight zero.
         """
         _check_edges("GATConv", edge_index)
         pair = isinstance(x, (tuple, list))

@@ -241,7 +241,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         """Draws the parameters anew."""
         self.head.reset_parameters()
         for cluster in self.tail:
-            for layer in cluster:
+            for layer in cluster.children():
                 layer.reset_parameters()
 
     def forward(self, input: Any, target: Any) -> AdaptiveLogSoftmaxResult:

@@ -17,8 +17,8 @@ __all__ = ["MixtureOfExperts", "Routing", "load_balancing_loss", "router_z_loss"
 
 _f = _core.functions
 _where, _arange = _f["where"], _f["arange"]
-_PLAIN = {"relu": A.relu, "gelu": A.gelu, "silu": A.silu}
-_GATED = {"swiglu": A.silu, "geglu": A.gelu, "reglu": A.relu}
+_PLAIN: dict[str, Any] = {"relu": A.relu, "gelu": A.gelu, "silu": A.silu}
+_GATED: dict[str, Any] = {"swiglu": A.silu, "geglu": A.gelu, "reglu": A.relu}
 
 
 class Routing(NamedTuple):

@@ -158,8 +158,8 @@ def apply_rotary(x: Any, cos: Any, sin: Any, interleaved: bool = False) -> Any:
     cos, sin : Tensor
         (length, pairs), or what broadcasts to (..., length, pairs).
     interleaved : bool
-        Which features make a pair: neighbours (RoFormer, GPT-J), or number i and i + pairs (GPT-NeoX,
-        Llama).
+        Which features make a pair: neighbours (RoFormer, GPT-J), or number i and i + pairs
+        (GPT-NeoX, Llama).
 
     Examples
     --------

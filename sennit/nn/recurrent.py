@@ -338,7 +338,7 @@ class LSTM(_Recurrent):
     ----------
     proj_size : int
         When not 0, the state is a linear projection of the cell's output to this many numbers
-        (Sak et al., 2014); such layers run at the speed of separate ops.
+        (Sak et al., 2014); above 768 units such layers run at the speed of separate ops.
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype
         See `RNN`.
 

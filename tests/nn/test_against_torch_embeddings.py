@@ -17,14 +17,16 @@ rng = np.random.default_rng(0)
 F = nn.functional
 
 ACTIVATIONS: list[tuple[str, dict[str, Any]]] = [
-    ("CELU", {"alpha": 0.7}), ("ELU", {"alpha": 1.3}), ("GELU", {}), ("GELU", {"approximate": "tanh"}),
+    ("CELU", {"alpha": 0.7}), ("ELU", {"alpha": 1.3}), ("GELU", {}),
+    ("GELU", {"approximate": "tanh"}),
     ("GLU", {"dim": -1}), ("GLU", {"dim": 1}), ("Hardshrink", {"lambd": 0.3}), ("Hardsigmoid", {}),
     ("Hardswish", {}), ("Hardtanh", {"min_val": -0.4, "max_val": 0.9}), ("LeakyReLU", {}),
     ("LogSigmoid", {}), ("LogSoftmax", {"dim": 1}), ("Mish", {}), ("ReLU", {}), ("ReLU6", {}),
     ("SELU", {}), ("SiLU", {}), ("Sigmoid", {}), ("Softmax", {"dim": 0}), ("Softmax2d", {}),
     ("Softmin", {"dim": 2}), ("Softplus", {}), ("Softplus", {"beta": 3.0, "threshold": 2.0}),
     ("Softshrink", {"lambd": 0.3}), ("Softsign", {}), ("Tanh", {}), ("Tanhshrink", {}),
-    ("Threshold", {"threshold": 0.2, "value": -1.5}), ("PReLU", {}), ("PReLU", {"num_parameters": 4}),
+    ("Threshold", {"threshold": 0.2, "value": -1.5}), ("PReLU", {}),
+    ("PReLU", {"num_parameters": 4}),
 ]  # fmt: skip
 
 
@@ -125,7 +127,8 @@ BAGS = [
 def test_embedding_bag(torch: Any, case: tuple) -> None:
     mode, kind, padding, weighted, freq, norm = case
     options = {
-        "mode": mode, "padding_idx": padding, "max_norm": norm, "include_last_offset": kind == "last",
+        "mode": mode, "padding_idx": padding, "max_norm": norm,
+        "include_last_offset": kind == "last",
     }  # fmt: skip
     # PyTorch's scale_grad_by_freq divides by the wrong counts: a row that is looked up once gets a
     # third of its gradient when others come before it. So gradients are divided here.

@@ -66,7 +66,9 @@ def operands(name: str, blank: int, seed: int = 0) -> tuple[np.ndarray, ...]:
 @pytest.mark.parametrize("form", ["padded", "joined"])
 @pytest.mark.parametrize("blank", [0, 1])
 @pytest.mark.parametrize("name", CASES)
-def test_as_pytorch(torch: Any, name: str, blank: int, form: str, reduction: str, dtype: str) -> None:
+def test_as_pytorch(
+    torch: Any, name: str, blank: int, form: str, reduction: str, dtype: str
+) -> None:
     x, y, inputs, lengths = operands(name, blank)
     x = x.astype(dtype)
     if form == "joined":

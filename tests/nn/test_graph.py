@@ -82,7 +82,9 @@ def test_loops_and_degrees() -> None:
     np.testing.assert_array_equal(array(both)[:, 12:], np.stack([np.arange(N)] * 2))
     assert attr[12:].tolist() == [5.0] * N
     _, attr = G.add_self_loops(e, w, "mean", N)
-    means = [np.arange(12.0)[EDGES[1] == i].mean() if (EDGES[1] == i).any() else 0 for i in range(N)]
+    means = [
+        np.arange(12.0)[EDGES[1] == i].mean() if (EDGES[1] == i).any() else 0 for i in range(N)
+    ]
     np.testing.assert_allclose(array(attr)[12:], means)
     both, attr = G.add_remaining_self_loops(e, w, 9.0, N)
     assert both.shape == (2, there.sum() + N)
@@ -126,7 +128,9 @@ def test_gcn_plain_and_cached() -> None:
 
 
 @pytest.mark.parametrize("aggr", ["mean", "max", "sum"])
-@pytest.mark.parametrize("options", [{}, {"normalize": True}, {"root_weight": False}, {"project": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"normalize": True}, {"root_weight": False}, {"project": True}]
+)
 def test_sage(aggr: str, options: dict[str, Any]) -> None:
     layer = G.SAGEConv(4, 3, aggr=aggr, dtype=sn.float64, **options)
     x = rng.normal(size=(N, 4))
@@ -179,7 +183,9 @@ def test_gat(options: dict[str, Any], fill: Any) -> None:
             loops = np.stack(mean) if fill == "mean" else np.full((N, 2), fill)
             attr = np.concatenate([attr, loops])
     h = (x @ array(layer.lin.weight).T).reshape(N, heads, size)
-    score = (h * array(layer.att_src)).sum(-1)[edges[0]] + (h * array(layer.att_dst)).sum(-1)[edges[1]]
+    score = (h * array(layer.att_src)).sum(-1)[edges[0]] + (h * array(layer.att_dst)).sum(-1)[
+        edges[1]
+    ]
     if attr is not None:
         e = (attr @ array(layer.lin_edge.weight).T).reshape(-1, heads, size)
         score = score + (e * array(layer.att_edge)).sum(-1)

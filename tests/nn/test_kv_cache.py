@@ -89,7 +89,9 @@ def test_multihead_attention_with_a_cache(batch_first: bool) -> None:
         cache, found, begin = nn.KVCache(9), [], 0
         for n in (3, 1, 1, 4):
             part = x[:, begin : begin + n] if batch_first else x[begin : begin + n]
-            found.append(layer(part, part, part, need_weights=False, is_causal=True, cache=cache)[0])
+            found.append(
+                layer(part, part, part, need_weights=False, is_causal=True, cache=cache)[0]
+            )
             begin += n
         assert (sn.concat(found, axis) == whole).all().item()
         _, weights = layer(x, x, x, is_causal=True)
