@@ -2,6 +2,7 @@
 
 from . import autograd as autograd
 from . import data as data
+from . import metrics as metrics
 from . import models as models
 from . import nn as nn
 from . import optim as optim
@@ -101,6 +102,7 @@ from ._api import cosh as cosh
 from ._api import cosine_similarity as cosine_similarity
 from ._api import count_nonzero as count_nonzero
 from ._api import cross_entropy as cross_entropy
+from ._api import ctc_loss as ctc_loss
 from ._api import cumprod as cumprod
 from ._api import cumsum as cumsum
 from ._api import cumulative_prod as cumulative_prod
@@ -455,6 +457,7 @@ __all__ = [
     "cosine_similarity",
     "count_nonzero",
     "cross_entropy",
+    "ctc_loss",
     "cumprod",
     "cumsum",
     "cumulative_prod",
@@ -579,6 +582,7 @@ __all__ = [
     "mean",
     "memory",
     "meshgrid",
+    "metrics",
     "min",
     "minimum",
     "mish",

@@ -136,6 +136,7 @@ __all__ = [
     "cosine_similarity",
     "count_nonzero",
     "cross_entropy",
+    "ctc_loss",
     "cumprod",
     "cumsum",
     "cumulative_prod",
@@ -805,6 +806,17 @@ def cross_entropy(
     label_smoothing: _float = 0.0,
 ) -> Tensor:
     """Cross-entropy between logits and labels, or probabilities, of classes."""
+
+def ctc_loss(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Tensor,
+    target_lengths: Tensor,
+    blank: _int = 0,
+    reduction: _str = "mean",
+    zero_infinity: _bool = False,
+) -> Tensor:
+    """Connectionist temporal classification: the negative log-likelihood of sequences of ..."""
 
 @overload
 def cumprod(x: Tensor, axis: _int, dtype: DTypeLike | None = None) -> Tensor:

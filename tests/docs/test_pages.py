@@ -14,6 +14,7 @@ PAGES = [
     "README.md",
     "docs/tour.md",
     "docs/optim.md",
+    "docs/losses_and_metrics.md",
     "docs/differences.md",
     "docs/design/000-overview.md",
 ]
