@@ -24,7 +24,8 @@ Device common_device(const OpDef& def, std::span<const Tensor> in) {
     Device device;
     bool found = false;
     for (const Tensor& t : in) {
-        if (t.weak()) continue;
+        // What was computed from numbers and a mask alone is weak too, but has a place.
+        if (t.weak() && t.is_scalar()) continue;
         if (found && !(t.device() == device)) fail_device(def, device, t.device());
         device = t.device();
         found = true;

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import _core
 from .._errors import error
-from .metric import Metric, ratio, zeros
+from .metric import Metric, count_of, ratio, zeros
 
 _f = _core.functions
 _where, _index_add = _f["where"], _f["index_add"]
@@ -106,16 +106,24 @@ class _Counts(Metric):
         chosen, labels = decided(type(self).__name__, pred, target, n, self.top_k)
         # Counts by class, in slot n what does not count; a number that is no class is an error.
         own = slots(labels, n, self.ignore_index)
-        total = _index_add(zeros(n + 1), 0, own, _f["ones"](own.shape, dtype=_core.int64))[:n]
+        total = _index_add(
+            zeros(n + 1, device=own.device),
+            0,
+            own,
+            _f["ones"](own.shape, dtype=_core.int64, device=own.device),
+        )[:n]
         counted = own != n
-        tp, said = zeros(n), zeros(n)
+        tp, said = zeros(n, device=own.device), zeros(n, device=own.device)
         for k in range(self.top_k):
             guess = slots(chosen[:, k], n, None)
             guess = _where(counted, guess, n)
-            one = _f["ones"](guess.shape, dtype=_core.int64)
-            said = said + _index_add(zeros(n + 1), 0, guess, one)[:n]
+            one = _f["ones"](guess.shape, dtype=_core.int64, device=guess.device)
+            said = said + _index_add(zeros(n + 1, device=own.device), 0, guess, one)[:n]
             hit = (guess == own) & counted
-            tp = tp + _index_add(zeros(n + 1), 0, own, hit.astype(_core.int64))[:n]
+            tp = (
+                tp
+                + _index_add(zeros(n + 1, device=own.device), 0, own, hit.astype(_core.int64))[:n]
+            )
         fp, fn = said - tp, total - tp
         self._add(tp=tp, fp=fp, fn=fn, tn=counted.astype(_core.int64).sum() - tp - fp - fn)
 
@@ -238,9 +246,7 @@ class Accuracy(_Counts):
         if self.ignore_index is not None:
             same = same | (target == self.ignore_index)
         every = same.all(1)
-        self._add(
-            right=every.astype(_core.int64).sum(), count=_f["full"]((), every.size, _core.int64)
-        )
+        self._add(right=every.astype(_core.int64).sum(), count=count_of(every, every.size))
 
     def compute(self) -> Any:
         """The accuracy so far; NaN before any batch."""
@@ -432,8 +438,8 @@ class ConfusionMatrix(Metric):
         own, guess = slots(labels, n, self.ignore_index), slots(chosen[:, 0], n, None)
         # Places that are not there stay so in the flat matrix.
         place = _where(guess > n, (n + 1) * (n + 1), own * (n + 1) + guess)
-        one = _f["ones"](place.shape, dtype=_core.int64)
-        flat = _index_add(zeros((n + 1) * (n + 1)), 0, place, one)
+        one = _f["ones"](place.shape, dtype=_core.int64, device=place.device)
+        flat = _index_add(zeros((n + 1) * (n + 1), device=place.device), 0, place, one)
         self._add(counts=flat.reshape(n + 1, n + 1)[:n, :n])
 
     def compute(self) -> Any:

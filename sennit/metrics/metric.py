@@ -65,8 +65,9 @@ class Metric:
             held = self._state[name]
             if isinstance(held, list):
                 held.append(part.detach())
-            else:
-                self._state[name] = held + part.detach().to(held.dtype, held.device)
+            else:  # states move to where the batches are
+                part = part.detach()
+                self._state[name] = held.to(part.device) + part.to(held.dtype)
 
     def reset(self) -> None:
         """Starts again from nothing.
@@ -124,7 +125,7 @@ class Metric:
         for name, part in other._state.items():
             held = self._state[name]
             if isinstance(held, list):
-                held.extend(part)
+                held.extend(p.to(held[0].device) if held else p for p in part)
             else:
                 self._state[name] = held + part.to(held.device)
         return self
@@ -187,9 +188,14 @@ class Metric:
         return f"{type(self).__name__}({shown})"
 
 
-def zeros(*shape: int, dtype: Any = _core.int64) -> Any:
+def zeros(*shape: int, dtype: Any = _core.int64, device: Any = None) -> Any:
     """A state that begins at zero."""
-    return _f["zeros"](shape, dtype=dtype)
+    return _f["zeros"](shape, dtype=dtype, device=device)
+
+
+def count_of(like: Any, n: int) -> Any:
+    """A number of things as a tensor, where `like` is."""
+    return _f["full"]((), n, dtype=_core.int64, device=like.device)
 
 
 def ratio(numerator: Any, denominator: Any, empty: float = 0.0) -> Any:

@@ -67,7 +67,7 @@ class _Ranking(Metric):
         pick = _f["masked_select"]
         above, below = pick(scores, positive), pick(scores, ~positive)
         if above.size == 0 or (below.size == 0 and self._needs_negatives()):
-            return _f["full"]((), float("nan"), dtype=_core.float64)
+            return _f["full"]((), float("nan"), dtype=_core.float64, device=scores.device)
         return self._of(_f["sort"](above), _f["sort"](below))
 
     def compute(self) -> Any:
@@ -84,7 +84,7 @@ class _Ranking(Metric):
         n = self.num_classes or 1
         own = targets == 1
         if self.task == "multiclass":
-            own = targets[:, None] == _f["arange"](n)
+            own = targets[:, None] == _f["arange"](n, device=targets.device)
         values = _f["stack"]([self._one(scores[:, k], own[:, k]) for k in range(n)])
         if self.average == "none":
             return values

@@ -7,7 +7,7 @@ from typing import Any
 from .. import _core
 from .._errors import error
 from .classification import _shape_error
-from .metric import Metric, ratio, zeros
+from .metric import Metric, count_of, ratio, zeros
 
 _f = _core.functions
 
@@ -25,7 +25,7 @@ class _MeanOfErrors(Metric):
         difference = pred.astype(_core.float64) - target.astype(_core.float64)
         self._add(
             total=self._error(difference).sum(),
-            count=_f["full"]((), difference.size, dtype=_core.int64),
+            count=count_of(difference, difference.size),
         )
 
     def compute(self) -> Any:
@@ -133,18 +133,20 @@ class R2Score(Metric):
         p, t = pred.astype(_core.float64), target.astype(_core.float64)
         mean = t.mean(0)
         batch = {
-            "count": _f["full"]((), t.shape[0], dtype=_core.int64),
+            "count": count_of(t, t.shape[0]),
             "mean": mean,
             "spread": ((t - mean) ** 2).sum(0),
             "residual": ((t - p) ** 2).sum(0),
         }
-        self._state = _joined(self._state, batch)
+        self._state = _joined({k: v.to(t.device) for k, v in self._state.items()}, batch)
 
     def merge(self, other: Any) -> Any:
         """Adds what another metric of the same kind has seen; returns this one."""
         if type(other) is not type(self) or other._config() != self._config():
             super().merge(other)
-        self._state = _joined(self._state, other._state)
+        device = self._state["mean"].device
+        theirs = {k: v.to(device) for k, v in other._state.items()}
+        self._state = _joined(self._state, theirs)
         return self
 
     def compute(self) -> Any:
@@ -152,7 +154,7 @@ class R2Score(Metric):
         spread, residual = self._state["spread"], self._state["residual"]
         where, exact = _f["where"], residual == 0
         # Targets that are all equal: 1 when they are met, 0 otherwise.
-        flat = where(exact, 1.0, 0.0).astype(_core.float64)
+        flat = exact.astype(_core.float64)
         score = where(spread == 0, flat, 1.0 - ratio(residual, spread))
         score = where(self._state["count"] < 2, float("nan"), score)
         if self.multioutput == "raw_values":

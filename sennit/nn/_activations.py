@@ -351,7 +351,7 @@ def rrelu(
         )
     if not training:
         return _leaky_relu(input, (lower + upper) / 2)
-    slope = _f["random.uniform"](float(lower), float(upper), input.shape, input.dtype)
+    slope = _f["random.uniform"](float(lower), float(upper), input.shape, input.dtype, input.device)
     return _where(input > 0, input, input * slope)
 
 
@@ -380,12 +380,13 @@ def gumbel_softmax(
     if not tau > 0:
         raise error(_core.InvalidValue, "gumbel_softmax", f"tau is {tau}; it must be positive")
     # -log(uniform) is exponential. Uniform numbers may be 0, whose noise is -inf: never chosen.
-    noise = -_f["log"](-_f["log"](_f["random.uniform"](0.0, 1.0, logits.shape, logits.dtype)))
+    draw = _f["random.uniform"](0.0, 1.0, logits.shape, logits.dtype, logits.device)
+    noise = -_f["log"](-_f["log"](draw))
     soft = _f["softmax"]((logits + noise) / tau, dim)
     if not hard:
         return soft
     axis = dim % logits.ndim
     shape = (-1,) + (1,) * (logits.ndim - 1 - axis)
-    place = _f["arange"](logits.shape[axis]).reshape(shape)
+    place = _f["arange"](logits.shape[axis], device=logits.device).reshape(shape)
     one = (place == _f["argmax"](soft.detach(), dim, True)).astype(soft.dtype)
     return one - soft.detach() + soft

@@ -20,7 +20,7 @@ def additive_mask(mask: Any, dtype: Any) -> Any:
     """PyTorch's layer masks (True: do not look) as numbers that are added to scores."""
     if mask is None or mask.dtype != _core.bool:
         return mask
-    return _where(mask, _zeros((), dtype=dtype) - float("inf"), 0.0)
+    return _where(mask, _zeros((), dtype=dtype, device=mask.device) - float("inf"), 0.0)
 
 
 def joined_mask(
@@ -56,7 +56,10 @@ def joined_mask(
     if len(masks) == 2 and all(m.dtype == _core.bool for m in masks):
         masks = [masks[0] | masks[1]]
     if extra:
-        masks = [_concat([m, _zeros((*m.shape[:-1], extra), dtype=m.dtype)], -1) for m in masks]
+        masks = [
+            _concat([m, _zeros((*m.shape[:-1], extra), dtype=m.dtype, device=m.device)], -1)
+            for m in masks
+        ]
     if len(masks) == 1 and masks[0].dtype == _core.bool:
         return ~masks[0]
     added = [additive_mask(m, dtype) for m in masks]
@@ -73,7 +76,10 @@ def with_extra_keys(k: Any, v: Any, bias_k: Any, bias_v: Any, zero: bool) -> tup
         )
         extra += 1
     if zero:
-        k, v = (_concat([x, _zeros((x.shape[0], 1, x.shape[2]), dtype=x.dtype)], 1) for x in (k, v))
+        k, v = (
+            _concat([x, _zeros((x.shape[0], 1, x.shape[2]), dtype=x.dtype, device=x.device)], 1)
+            for x in (k, v)
+        )
         extra += 1
     return k, v, extra
 
@@ -87,7 +93,7 @@ def attend(
     scores = (q * q.shape[-1] ** -0.5) @ k.permute_dims((0, 1, 3, 2))
     inf = float("inf")
     if causal:
-        inside = _f["tril"](_f["ones"](scores.shape[-2:], dtype=_core.bool))
+        inside = _f["tril"](_f["ones"](scores.shape[-2:], dtype=_core.bool, device=scores.device))
         scores = _where(inside, scores, -inf)
     if mask is not None:
         scores = _where(mask, scores, -inf) if mask.dtype == _core.bool else scores + mask

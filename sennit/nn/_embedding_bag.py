@@ -85,17 +85,19 @@ def embedding_bag(
     if mode == "max":
         return _over_axis(*_padded(rows, counted, offsets, include_last_offset), mode)
     # Each row's bag is the last one that begins at or before it.
-    place = _f["arange"](input.shape[0], dtype=begins.dtype)
+    place = _f["arange"](input.shape[0], dtype=begins.dtype, device=begins.device)
     bag = _f["searchsorted"](begins, place, side="right") - 1
     if counted is not None:
         rows = _where(counted[:, None], rows, 0.0)
-    total = _f["index_add"](_f["zeros"]((bags, weight.shape[1]), dtype=rows.dtype), 0, bag, rows)
+    total = _f["index_add"](
+        _f["zeros"]((bags, weight.shape[1]), dtype=rows.dtype, device=rows.device), 0, bag, rows
+    )
     if mode == "sum":
         return total
-    one = _f["ones"](bag.shape, dtype=rows.dtype)
+    one = _f["ones"](bag.shape, dtype=rows.dtype, device=rows.device)
     if counted is not None:
         one = counted.astype(rows.dtype)
-    count = _f["index_add"](_f["zeros"]((bags,), dtype=rows.dtype), 0, bag, one)
+    count = _f["index_add"](_f["zeros"]((bags,), dtype=rows.dtype, device=rows.device), 0, bag, one)
     return total / _f["maximum"](count, 1.0)[:, None]
 
 
@@ -153,7 +155,7 @@ def _over_axis(rows: Any, counted: Any, mode: str) -> Any:
     """Of rows (bags, length, features) along the length; `counted` (bags, length) or None."""
     there = None if counted is None else counted[..., None]
     if rows.shape[1] == 0:
-        return _f["zeros"]((rows.shape[0], rows.shape[2]), dtype=rows.dtype)
+        return _f["zeros"]((rows.shape[0], rows.shape[2]), dtype=rows.dtype, device=rows.device)
     if mode == "max":
         if there is None:
             return rows.max(1)
@@ -180,10 +182,12 @@ def _padded(rows: Any, counted: Any, offsets: Any, last: bool) -> tuple[Any, Any
     there = step < lengths[:, None]
     if rows.shape[0] == 0:
         shape = (len(begins), longest, rows.shape[1])
-        return _f["zeros"](shape, dtype=rows.dtype), asarray(there)
-    place = asarray(np.where(there, begins[:, None] + step, 0).reshape(-1))
+        return _f["zeros"](shape, dtype=rows.dtype, device=rows.device), asarray(
+            there, device=rows.device
+        )
+    place = asarray(np.where(there, begins[:, None] + step, 0).reshape(-1), device=rows.device)
     wide = _f["take"](rows, place, 0).reshape(len(begins), longest, rows.shape[1])
-    inside = asarray(there)
+    inside = asarray(there, device=rows.device)
     if counted is not None:
         inside = inside & _f["take"](counted, place, 0).reshape(len(begins), longest)
     return wide, inside

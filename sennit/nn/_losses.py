@@ -242,7 +242,7 @@ def gaussian_nll_loss(
     op = "gaussian_nll_loss"
     same_shape(op, input=input, target=target)
     if not isinstance(var, _core.Tensor):
-        var = _f["full"](input.shape, float(var), dtype=result_dtype(input))
+        var = _f["full"](input.shape, float(var), dtype=result_dtype(input), device=input.device)
     shape = input.shape
     if var.shape != shape:
         if var.shape == shape[:-1]:
@@ -437,7 +437,7 @@ def multi_margin_loss(
     loss = _hinge(margin - _gather(x, 1, index) + x)
     if p == 2:
         loss = loss * loss
-    others = _arange(count, dtype=index.dtype) != index
+    others = _arange(count, dtype=index.dtype, device=index.device) != index
     loss = _where(others, loss, 0.0).sum(-1) / count
     if weight is not None:
         loss = loss * weight.astype(x.dtype)[index[:, 0]]
@@ -470,7 +470,9 @@ def multilabel_margin_loss(input: Any, target: Any, reduction: str = "mean") -> 
     classes = classes.astype(_core.int64)
     there = _f["cumprod"]((classes != -1).astype(_core.int64), -1) > 0
     index = _where(there, _where(classes < 0, count, classes), 0)
-    own = (index[..., None] == _arange(count, dtype=index.dtype)) & there[..., None]
+    own = (index[..., None] == _arange(count, dtype=index.dtype, device=index.device)) & there[
+        ..., None
+    ]
     outside = ~own.any(-2)
     pairs = there[..., None] & outside[:, None, :]
     hinge = _hinge(1.0 - (_gather(x, 1, index)[..., None] - x[:, None, :]))
@@ -514,7 +516,7 @@ def pdist(input: Any, p: float = 2.0) -> Any:
     second = [j for i in range(n) for j in range(i + 1, n)]
     if not first:
         return input.reshape(-1)[:0]
-    rows = [_f["take"](input, asarray(k), 0) for k in (first, second)]
+    rows = [_f["take"](input, asarray(k, device=input.device), 0) for k in (first, second)]
     return _norm(rows[0] - rows[1], axis=-1, ord=float(p))
 
 
@@ -671,7 +673,8 @@ def ctc_loss(
     1.0986
     """
     lengths = [
-        n if isinstance(n, _core.Tensor) else asarray(n) for n in (input_lengths, target_lengths)
+        n if isinstance(n, _core.Tensor) else asarray(n, device=log_probs.device)
+        for n in (input_lengths, target_lengths)
     ]
     return _f["ctc_loss"](log_probs, targets, *lengths, blank, reduction, zero_infinity)
 

@@ -230,7 +230,7 @@ def info_nce_loss(
     cross_entropy = _f["cross_entropy"]
     if negative_keys is None:
         logits = (q @ k.T) / temperature
-        labels = _f["arange"](n)
+        labels = _f["arange"](n, device=q.device)
         loss = cross_entropy(logits, labels, reduction="none")
         if symmetric:
             loss = (loss + cross_entropy(logits.T, labels, reduction="none")) * 0.5
@@ -243,7 +243,9 @@ def info_nce_loss(
         else:
             rest = (negative @ q[..., None])[..., 0]
         logits = _f["concat"]([positive, rest], 1) / temperature
-        loss = cross_entropy(logits, _f["zeros"]((n,), dtype=_core.int64), reduction="none")
+        loss = cross_entropy(
+            logits, _f["zeros"]((n,), dtype=_core.int64, device=q.device), reduction="none"
+        )
     return reduce_loss(op, loss, reduction, dtype)
 
 

@@ -208,7 +208,7 @@ class MultiheadAttention(Module):
             k, v = cache.update(k, v)
             if causal and begin:
                 causal = False
-                seen = cached_mask(length, begin + length)
+                seen = cached_mask(length, begin + length, q.device)
                 attn_mask = None if seen is None else ~seen
         lengths = (length, k.shape[2] - extra, extra)
         mask = joined_mask(key_padding_mask, attn_mask, batch, self.num_heads, lengths, q.dtype)

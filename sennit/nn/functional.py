@@ -147,10 +147,10 @@ def embedding(
     if scale_grad_by_freq and weight.requires_grad:
         flat = input.reshape(-1)
         count = _f["index_add"](
-            _f["zeros"]((weight.shape[0],), dtype=weight.dtype),
+            _f["zeros"]((weight.shape[0],), dtype=weight.dtype, device=weight.device),
             0,
             flat,
-            _f["ones"](flat.shape, dtype=weight.dtype),
+            _f["ones"](flat.shape, dtype=weight.dtype, device=weight.device),
         )
         share = (1.0 / count[input])[..., None]
         rows = _embedding(input, weight, padding_idx)
@@ -167,10 +167,10 @@ def _renormalize(weight: Any, rows: Any, max_norm: float, norm_type: float) -> N
         norm = (weight.abs() ** norm_type).sum(-1) ** (1.0 / norm_type)
     flat = rows.reshape(-1)
     named = _f["index_add"](
-        _f["zeros"]((weight.shape[0],), dtype=_core.int64),
+        _f["zeros"]((weight.shape[0],), dtype=_core.int64, device=weight.device),
         0,
         flat,
-        _f["ones"](flat.shape, dtype=_core.int64),
+        _f["ones"](flat.shape, dtype=_core.int64, device=weight.device),
     )
     scale = _where((named > 0) & (norm > max_norm), max_norm / (norm + 1e-7), 1.0)
     weight.assign_(weight.detach() * scale[:, None])

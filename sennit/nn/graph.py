@@ -104,22 +104,25 @@ def scatter(
         dim_size = _nodes(index, None)
     shape = (*src.shape[:dim], dim_size, *src.shape[dim + 1 :])
     if reduce in ("sum", "add", "mean"):
-        total = _index_add(_zeros(shape, dtype=src.dtype), dim, index, src)
+        total = _index_add(_zeros(shape, dtype=src.dtype, device=src.device), dim, index, src)
         if reduce != "mean":
             return total
         count = _index_add(
-            _zeros((dim_size,), dtype=src.dtype), 0, index, _f["ones"](index.shape, dtype=src.dtype)
+            _zeros((dim_size,), dtype=src.dtype, device=src.device),
+            0,
+            index,
+            _f["ones"](index.shape, dtype=src.dtype, device=src.device),
         )
         count = _f["maximum"](count, 1.0)
         return total / count.reshape(-1, *(1,) * (src.ndim - 1 - dim))
     if src.size == 0:
-        return _zeros(shape, dtype=src.dtype)
+        return _zeros(shape, dtype=src.dtype, device=src.device)
     # Written in ascending (for a minimum descending) order, the last one stays.
     order = _f["argsort"](src.detach(), dim, reduce == "min")
     wide = index.reshape(-1, *(1,) * (src.ndim - 1 - dim)).expand(src.shape)
     places = _f["take_along_axis"](wide, order, dim)
     values = _f["take_along_axis"](src, order, dim)
-    return _f["scatter"](_zeros(shape, dtype=src.dtype), dim, places, values)
+    return _f["scatter"](_zeros(shape, dtype=src.dtype, device=src.device), dim, places, values)
 
 
 def softmax(src: Any, index: Any, num_nodes: int | None = None) -> Any:
@@ -158,7 +161,12 @@ def degree(index: Any, num_nodes: int | None = None, dtype: Any = None) -> Any:
     """
     n = _nodes(index, num_nodes)
     dtype = dtype or _core.float32
-    return _index_add(_zeros((n,), dtype=dtype), 0, index, _f["ones"](index.shape, dtype=dtype))
+    return _index_add(
+        _zeros((n,), dtype=dtype, device=index.device),
+        0,
+        index,
+        _f["ones"](index.shape, dtype=dtype, device=index.device),
+    )
 
 
 def remove_self_loops(edge_index: Any, edge_attr: Any = None) -> tuple[Any, Any]:
@@ -199,13 +207,18 @@ def add_self_loops(
     """
     _check_edges("graph.add_self_loops", edge_index)
     n = _nodes(edge_index, num_nodes)
-    loops = _arange(n, dtype=edge_index.dtype)[None].expand((2, n))
+    loops = _arange(n, dtype=edge_index.dtype, device=edge_index.device)[None].expand((2, n))
     attr = None
     if edge_attr is not None:
         if isinstance(fill_value, str):
             new = scatter(edge_attr, edge_index[1], 0, n, fill_value)
         else:
-            new = _full((n, *edge_attr.shape[1:]), float(fill_value), dtype=edge_attr.dtype)
+            new = _full(
+                (n, *edge_attr.shape[1:]),
+                float(fill_value),
+                dtype=edge_attr.dtype,
+                device=edge_attr.device,
+            )
         attr = _concat([edge_attr, new], 0)
     return _concat([edge_index, loops], 1), attr
 
@@ -269,7 +282,7 @@ def gcn_norm(
     n = _nodes(edge_index, num_nodes)
     row, col = edge_index[0], edge_index[1]
     if edge_weight is None:
-        edge_weight = _f["ones"](row.shape, dtype=dtype or _core.float32)
+        edge_weight = _f["ones"](row.shape, dtype=dtype or _core.float32, device=row.device)
     elif edge_weight.shape != row.shape:
         raise error(
             _core.ShapeError,
@@ -279,10 +292,12 @@ def gcn_norm(
         )
     if add_self_loops:
         loop = row == col
-        own = _full((n + 1,), 2.0 if improved else 1.0, dtype=edge_weight.dtype)
+        own = _full(
+            (n + 1,), 2.0 if improved else 1.0, dtype=edge_weight.dtype, device=edge_weight.device
+        )
         own = _f["scatter"](own, 0, _where(loop, row, n), edge_weight)[:n]
         edge_weight = _concat([_where(loop, 0.0, edge_weight), own], 0)
-        place = _arange(n, dtype=edge_index.dtype)
+        place = _arange(n, dtype=edge_index.dtype, device=edge_index.device)
         row, col = _concat([row, place], 0), _concat([col, place], 0)
         edge_index = _f["stack"]([row, col], 0)
     deg = scatter(edge_weight, col, 0, n)
@@ -292,7 +307,7 @@ def gcn_norm(
 
 def _pool(reduce: str, x: Any, batch: Any, size: int | None) -> Any:
     if batch is None:
-        batch, size = _zeros((x.shape[0],), dtype=_core.int64), 1
+        batch, size = _zeros((x.shape[0],), dtype=_core.int64, device=x.device), 1
     return scatter(x, batch, 0, size, reduce)
 
 
@@ -673,7 +688,9 @@ class GATConv(Module):
                 attr = self._with_loops(edge_index, attr, inside, loops)
             edge_attr = attr
             edge_index, _ = add_self_loops(edge_index, None, num_nodes=loops)
-            inside = _concat([inside, _f["ones"]((loops,), dtype=_core.bool)], 0)
+            inside = _concat(
+                [inside, _f["ones"]((loops,), dtype=_core.bool, device=inside.device)], 0
+            )
         row, col = edge_index[0], edge_index[1]
         score = _take((h * self.att_src).sum(-1), row, 0) + _take(
             (to * self.att_dst).sum(-1), col, 0
@@ -699,7 +716,9 @@ class GATConv(Module):
     def _with_loops(self, edge_index: Any, attr: Any, inside: Any, n: int) -> Any:
         """Features of the edges and of self-loops behind them, by those that are no self-loops."""
         if not isinstance(self.fill_value, str):
-            new = _full((n, attr.shape[1]), float(self.fill_value), dtype=attr.dtype)
+            new = _full(
+                (n, attr.shape[1]), float(self.fill_value), dtype=attr.dtype, device=attr.device
+            )
         else:
             # Self-loops that are there go to a node of their own, which is dropped.
             to = _where(inside, edge_index[1], n)

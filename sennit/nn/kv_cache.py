@@ -99,7 +99,7 @@ class KVCache:
             )
         if self._keys is None:
             self._keys, self._values = (
-                _zeros((*x.shape[:2], self.max_len, x.shape[3]), dtype=x.dtype)
+                _zeros((*x.shape[:2], self.max_len, x.shape[3]), dtype=x.dtype, device=x.device)
                 for x in (key, value)
             )
         begin, self.length = self.length, end
@@ -152,15 +152,15 @@ class KVCache:
         return None if self._values is None else self._values[:, :, : self.length]
 
 
-def cached_mask(queries: int, keys: int, window: int | None = None) -> Any:
+def cached_mask(queries: int, keys: int, device: Any, window: int | None = None) -> Any:
     """Which keys the last `queries` of `keys` steps may look at: (queries, keys), or None: all.
 
     One query without a window needs no mask, and the first steps none but ``is_causal``.
     """
     if queries == 1 and (window is None or keys <= window + 1):
         return None
-    position = _f["arange"](keys - queries, keys)[:, None]
-    place = _f["arange"](keys)[None, :]
+    position = _f["arange"](keys - queries, keys, device=device)[:, None]
+    place = _f["arange"](keys, device=device)[None, :]
     mask = place <= position
     return mask if window is None else mask & (place >= position - window)
 
@@ -264,7 +264,7 @@ class CausalSelfAttention(Module):
             q, k = self.rotary(q, begin), self.rotary(k, begin)
         if cache is not None:
             k, v = cache.update(k, v)
-        mask = cached_mask(steps, begin + steps, self.window) if begin else None
+        mask = cached_mask(steps, begin + steps, x.device, self.window) if begin else None
         y = _attention(
             q,
             k,

@@ -68,9 +68,9 @@ class _LoRA:
         self.lora_alpha = lora_alpha
         self.lora_dropout = lora_dropout
         self.scaling = lora_alpha / r
-        dtype = base.weight.dtype
-        own.lora_A = Parameter(_f["empty"](a, dtype=dtype))
-        own.lora_B = Parameter(_f["empty"](b, dtype=dtype))
+        like = {"dtype": base.weight.dtype, "device": base.weight.device}
+        own.lora_A = Parameter(_f["empty"](a, **like))
+        own.lora_B = Parameter(_f["empty"](b, **like))
         own.__dict__["_unmerged"] = None
         self.reset_lora()
 
@@ -201,7 +201,7 @@ class LoRAEmbedding(_LoRA, Embedding):
         update = (self.lora_B @ self.lora_A).T * self.scaling
         if self.padding_idx is None:
             return update
-        row = _f["arange"](self.num_embeddings)[:, None]
+        row = _f["arange"](self.num_embeddings, device=update.device)[:, None]
         return _f["where"](row == self.padding_idx, 0.0, update)
 
     def forward(self, x: Any) -> Any:

@@ -283,7 +283,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             logp = F.log_softmax(self.tail[i](_f["take"](x, rows, 0)), 1)
             place = _f["take"](labels, rows, 0)[:, None] - low
             if output is None:
-                output = _f["zeros"](labels.shape, dtype=logp.dtype)
+                output = _f["zeros"](labels.shape, dtype=logp.dtype, device=logp.device)
             output = _f["index_add"](output, 0, rows, _f["gather"](logp, 1, place)[:, 0])
         head = F.log_softmax(self.head(x), 1)
         chosen = _f["gather"](head, 1, own[:, None])[:, 0]

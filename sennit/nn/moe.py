@@ -92,7 +92,9 @@ def top_k_routing(
         weights = weights / weights.sum(-1, keepdims=True)
     # Choice by choice, then token by token: the order in which places are given.
     order = experts.T.reshape(-1)
-    own = (order[:, None] == _arange(count, dtype=order.dtype)).astype(_core.int64)
+    own = (order[:, None] == _arange(count, dtype=order.dtype, device=order.device)).astype(
+        _core.int64
+    )
     before = _f["cumsum"](own, 0) - own
     places = (before * own).sum(-1).reshape(k, tokens).T
     if capacity is None:
@@ -125,7 +127,9 @@ def load_balancing_loss(probabilities: Any, experts: Any) -> Any:
     1.0
     """
     count = probabilities.shape[-1]
-    chosen = (experts[..., None] == _arange(count, dtype=experts.dtype)).astype(probabilities.dtype)
+    chosen = (
+        experts[..., None] == _arange(count, dtype=experts.dtype, device=experts.device)
+    ).astype(probabilities.dtype)
     part = chosen.mean((0, 1))
     return (part * probabilities.mean(0)).sum() * count
 
@@ -270,7 +274,7 @@ class MixtureOfExperts(Module):
         tokens, routed = flat.shape[0], flat
         if self.jitter and self.training:
             low, high = 1.0 - self.jitter, 1.0 + self.jitter
-            routed = flat * _f["random.uniform"](low, high, flat.shape, flat.dtype)
+            routed = flat * _f["random.uniform"](low, high, flat.shape, flat.dtype, flat.device)
         logits = self.router(routed)
         capacity = None
         if self.capacity_factor is not None:
@@ -283,8 +287,10 @@ class MixtureOfExperts(Module):
         size, places = self.num_experts * routing.capacity, routing.places
         row = _where(places < routing.capacity, routing.experts * routing.capacity + places, size)
         row = row.reshape(-1)
-        token = _arange(tokens)[:, None].expand((tokens, self.top_k)).reshape(-1)
-        held = _f["zeros"]((size + 1, self.d_model), dtype=flat.dtype)
+        token = (
+            _arange(tokens, device=flat.device)[:, None].expand((tokens, self.top_k)).reshape(-1)
+        )
+        held = _f["zeros"]((size + 1, self.d_model), dtype=flat.dtype, device=flat.device)
         held = _f["index_add"](held, 0, row, _f["take"](flat, token, 0))
         held = held[:size].reshape(self.num_experts, routing.capacity, self.d_model)
         y = self._experts(held).reshape(size, self.d_model)

@@ -66,7 +66,7 @@ class SinusoidalPositionalEncoding(Module):
         self.base = base
         self.batch_first = batch_first
 
-    def encoding(self, length: int, offset: int = 0, dtype: Any = None) -> Any:
+    def encoding(self, length: int, offset: int = 0, dtype: Any = None, device: Any = None) -> Any:
         """The numbers that are added: (length, d_model).
 
         Examples
@@ -75,7 +75,9 @@ class SinusoidalPositionalEncoding(Module):
         [[0.0, 1.0]]
         """
         pairs = (self.d_model + 1) // 2
-        angle = _angles(_arange(offset, offset + length), 2 * pairs, self.base, self.d_model)
+        angle = _angles(
+            _arange(offset, offset + length, device=device), 2 * pairs, self.base, self.d_model
+        )
         both = _f["stack"]([_f["sin"](angle), _f["cos"](angle)], -1).reshape(length, 2 * pairs)
         both = both[:, : self.d_model]
         return both if dtype is None else both.astype(dtype)
@@ -84,9 +86,9 @@ class SinusoidalPositionalEncoding(Module):
         """x: (..., length, d_model) at positions from `offset` on."""
         if not self.batch_first and x.ndim == 3:
             _check_length("SinusoidalPositionalEncoding", x, offset, self.d_model, None)
-            return x + self.encoding(x.shape[0], offset, x.dtype)[:, None]
+            return x + self.encoding(x.shape[0], offset, x.dtype, x.device)[:, None]
         _check_length("SinusoidalPositionalEncoding", x, offset, self.d_model, None)
-        return x + self.encoding(x.shape[-2], offset, x.dtype)
+        return x + self.encoding(x.shape[-2], offset, x.dtype, x.device)
 
     def extra_repr(self) -> str:
         return f"{self.d_model}"
@@ -97,7 +99,7 @@ def _angles(positions: Any, dim: int, base: float, of: int | None = None) -> Any
 
     Computed in float64 and rounded once, so that far positions lose no digits.
     """
-    pair = _arange(dim // 2, dtype=_core.float64)
+    pair = _arange(dim // 2, dtype=_core.float64, device=positions.device)
     rate = _exp(pair * (-2.0 * math.log(base) / (of or dim)))
     return (positions.astype(_core.float64)[..., None] * rate).astype(_core.float32)
 
@@ -249,7 +251,7 @@ class RotaryEmbedding(Module):
         """Turns x, (..., length, features), at positions from `offset` on, or at those given:
         (length,), or what broadcasts to (..., length)."""
         if positions is None:
-            positions = _arange(offset, offset + x.shape[-2])
+            positions = _arange(offset, offset + x.shape[-2], device=x.device)
         cos, sin = self.angles(positions)
         if x.dtype == _core.float64:
             cos, sin = cos.astype(x.dtype), sin.astype(x.dtype)
@@ -257,6 +259,12 @@ class RotaryEmbedding(Module):
 
     def extra_repr(self) -> str:
         return f"{self.dim}, base={self.base}, interleaved={self.interleaved}"
+
+
+def _distances(queries: int, keys: int, offset: int, device: Any) -> Any:
+    """Position of each key minus that of each query, (queries, keys)."""
+    place = _arange(offset, offset + queries, device=device)
+    return _arange(keys, device=device)[None, :] - place[:, None]
 
 
 class ALiBi(Module):
@@ -301,7 +309,7 @@ class ALiBi(Module):
     def forward(self, query_length: int, key_length: int | None = None, offset: int = 0) -> Any:
         """(num_heads, query_length, key_length); the first query stands at `offset`."""
         keys = offset + query_length if key_length is None else key_length
-        distance = _arange(keys)[None, :] - _arange(offset, offset + query_length)[:, None]
+        distance = _distances(query_length, keys, offset, self.slopes.device)
         near = (-_f["abs"](distance)).astype(self.slopes.dtype)
         bias = self.slopes[:, None, None] * near
         if not self.causal:
@@ -394,7 +402,9 @@ class RelativePositionBias(Module):
     def forward(self, query_length: int, key_length: int | None = None, offset: int = 0) -> Any:
         """(num_heads, query_length, key_length); the first query stands at `offset`."""
         keys = offset + query_length if key_length is None else key_length
-        distance = _arange(keys)[None, :] - _arange(offset, offset + query_length)[:, None]
+        distance = _distances(
+            query_length, keys, offset, self.relative_attention_bias.weight.device
+        )
         return self.relative_attention_bias(self.buckets(distance)).permute_dims((2, 0, 1))
 
     def extra_repr(self) -> str:
