@@ -186,6 +186,28 @@ def test_infinite_losses() -> None:
     assert none.tolist() == [0.0, np.inf]
 
 
+@pytest.mark.parametrize("sizes", [(0, 2, 0), (0, 2, 1), (3, 0, 2), (0, 0, 0)])
+def test_nothing_to_align(sizes: tuple[int, int, int]) -> None:
+    steps, batch, longest = sizes
+    x = sn.zeros((steps, batch, 4), requires_grad=True)
+    n, s = (sn.full((batch,), k, dtype=sn.int64) for k in (steps, longest))
+    y = sn.ones((batch, longest), dtype=sn.int64)
+    loss = sn.ctc_loss(x, y, n, s, reduction="none")
+    expected = np.inf if longest > steps else 0.0
+    assert loss.tolist() == [expected] * batch
+    loss.sum().backward()
+    assert x.grad.shape == x.shape
+
+
+def test_strides_do_not_matter() -> None:
+    x, y, inputs, lengths = operands("small", 0)
+    logp = log_softmax(x)
+    rest = [sn.tensor(v) for v in (inputs, lengths)]
+    plain = sn.ctc_loss(sn.tensor(logp), sn.tensor(y), *rest)
+    turned = sn.tensor(np.ascontiguousarray(logp.transpose(1, 2, 0))).permute_dims((2, 0, 1))
+    assert sn.ctc_loss(turned, sn.tensor(y.T.copy()).T, *rest).item() == plain.item()
+
+
 def test_errors() -> None:
     x = sn.log_softmax(sn.zeros((4, 2, 3)), -1)
     y, n, s = sn.tensor([[1, 2], [2, 1]]), sn.tensor([4, 4]), sn.tensor([2, 1])
