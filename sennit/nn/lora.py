@@ -90,7 +90,7 @@ class _LoRA:
 
     def merge(self) -> None:
         """Adds the update to the weight, so that the layer costs what it did without; twice does
-        nothing."""
+        nothing. A state that is saved now holds the sum, and `lora_A` and `lora_B` too."""
         if not self.merged:
             before = self.weight.detach()
             self.__dict__["_unmerged"] = before

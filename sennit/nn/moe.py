@@ -250,6 +250,10 @@ class MixtureOfExperts(Module):
             if bias is not None:
                 init.uniform_(bias, -bound, bound)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Losses of the last pass have a history, which no copy can have.
+        return {**self.__dict__, "aux_loss": None, "z_loss": None}
+
     def _experts(self, x: Any) -> Any:
         """x: (experts, places, d_model)."""
         h = x @ self.w1

@@ -69,6 +69,15 @@ def test_mixture(options: dict[str, Any]) -> None:
     assert np.abs(layer.router.weight.grad.numpy()).sum() > 0
 
 
+def test_mixture_is_copied_after_a_pass() -> None:
+    layer, x = nn.MixtureOfExperts(4, 8, 3), sn.ones((5, 4))
+    y = layer(x)
+    twin = copy.deepcopy(layer)
+    assert twin.aux_loss is None
+    assert layer.aux_loss is not None
+    assert (twin(x) == y).all().item()
+
+
 def test_mixture_gradients() -> None:
     layer = nn.MixtureOfExperts(3, 4, 3, top_k=2, dtype=sn.float64)
     x = sn.tensor(rng.normal(size=(5, 3)), requires_grad=True)
