@@ -84,15 +84,15 @@ def log_softmax(input: Any, dim: int = -1, dtype: Any = None) -> Any:
     return _log_softmax(input if dtype is None else input.astype(dtype), dim)
 
 
-def softmin(input: Any, dim: int = -1) -> Any:
-    """`softmax` of ``-x``.
+def softmin(input: Any, dim: int = -1, dtype: Any = None) -> Any:
+    """`softmax` of ``-x``; `dtype` converts the input first.
 
     Examples
     --------
     >>> sn.nn.functional.softmin(sn.tensor([1.0, 1.0])).tolist()
     [0.5, 0.5]
     """
-    return _softmax(-input, dim)
+    return _softmax(-(input if dtype is None else input.astype(dtype)), dim)
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
