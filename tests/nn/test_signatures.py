@@ -12,6 +12,11 @@ from sennit import nn
 
 pytestmark = pytest.mark.oracle
 
+
+def names(text: str) -> list[str]:
+    return text.split()
+
+
 # Gone: deprecated, or of no meaning here. Layers here take no device, and weights by themselves.
 LEFT_OUT = {
     "size_average", "reduce", "device", "_weight", "_freeze", "_stacklevel", "generator",
@@ -24,18 +29,18 @@ OTHERWISE = {
     ("softmax", "dim"), ("log_softmax", "dim"), ("softmin", "dim"),
 }  # fmt: skip
 CLASSES = [
-    *("AdaptiveLogSoftmaxWithLoss BCELoss BCEWithLogitsLoss CTCLoss CosineEmbeddingLoss "
+    *names("AdaptiveLogSoftmaxWithLoss BCELoss BCEWithLogitsLoss CTCLoss CosineEmbeddingLoss "
       "CrossEntropyLoss GaussianNLLLoss HingeEmbeddingLoss HuberLoss KLDivLoss L1Loss "
       "LinearCrossEntropyLoss MSELoss MarginRankingLoss MultiLabelMarginLoss "
       "MultiLabelSoftMarginLoss MultiMarginLoss NLLLoss PoissonNLLLoss SmoothL1Loss SoftMarginLoss "
-      "TripletMarginLoss TripletMarginWithDistanceLoss CosineSimilarity PairwiseDistance").split(),
-    *("CELU ELU GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid LogSoftmax "
+      "TripletMarginLoss TripletMarginWithDistanceLoss CosineSimilarity PairwiseDistance"),
+    *names("CELU ELU GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid LogSoftmax "
       "Mish PReLU RReLU ReLU ReLU6 SELU SiLU Sigmoid Softmax Softmax2d Softmin Softplus Softshrink "
-      "Softsign Tanh Tanhshrink Threshold").split(),
-    *("Embedding EmbeddingBag MultiheadAttention Transformer TransformerDecoder "
-      "TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer").split(),
+      "Softsign Tanh Tanhshrink Threshold"),
+    *names("Embedding EmbeddingBag MultiheadAttention Transformer TransformerDecoder "
+      "TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer"),
 ]  # fmt: skip
-FUNCTIONS = (
+FUNCTIONS = names(
     "bilinear celu cosine_embedding_loss cosine_similarity ctc_loss elu embedding embedding_bag "
     "gaussian_nll_loss gelu glu gumbel_softmax hardshrink hardsigmoid hardswish hardtanh "
     "hinge_embedding_loss huber_loss kl_div l1_loss leaky_relu linear_cross_entropy log_softmax "
@@ -44,11 +49,11 @@ FUNCTIONS = (
     "relu relu6 rrelu selu silu soft_margin_loss softmax softmin softplus "
     "softshrink softsign tanhshrink threshold triplet_margin_loss "
     "triplet_margin_with_distance_loss"
-).split()
-INITIALISERS = (
+)
+INITIALISERS = names(
     "calculate_gain constant_ dirac_ eye_ kaiming_normal_ kaiming_uniform_ normal_ ones_ "
     "orthogonal_ sparse_ trunc_normal_ uniform_ xavier_normal_ xavier_uniform_ zeros_"
-).split()
+)
 
 
 def arguments(function: Any) -> dict[str, Any]:
