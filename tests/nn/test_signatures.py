@@ -28,18 +28,17 @@ OTHERWISE = {
     ("Softmax", "dim"), ("LogSoftmax", "dim"), ("Softmin", "dim"),
     ("softmax", "dim"), ("log_softmax", "dim"), ("softmin", "dim"),
 }  # fmt: skip
-CLASSES = [
-    *names("AdaptiveLogSoftmaxWithLoss BCELoss BCEWithLogitsLoss CTCLoss CosineEmbeddingLoss "
-      "CrossEntropyLoss GaussianNLLLoss HingeEmbeddingLoss HuberLoss KLDivLoss L1Loss "
-      "LinearCrossEntropyLoss MSELoss MarginRankingLoss MultiLabelMarginLoss "
-      "MultiLabelSoftMarginLoss MultiMarginLoss NLLLoss PoissonNLLLoss SmoothL1Loss SoftMarginLoss "
-      "TripletMarginLoss TripletMarginWithDistanceLoss CosineSimilarity PairwiseDistance"),
-    *names("CELU ELU GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid LogSoftmax "
-      "Mish PReLU RReLU ReLU ReLU6 SELU SiLU Sigmoid Softmax Softmax2d Softmin Softplus Softshrink "
-      "Softsign Tanh Tanhshrink Threshold"),
-    *names("Embedding EmbeddingBag MultiheadAttention Transformer TransformerDecoder "
-      "TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer"),
-]  # fmt: skip
+CLASSES = names(
+    "AdaptiveLogSoftmaxWithLoss BCELoss BCEWithLogitsLoss CTCLoss CosineEmbeddingLoss "
+    "CrossEntropyLoss GaussianNLLLoss HingeEmbeddingLoss HuberLoss KLDivLoss L1Loss "
+    "LinearCrossEntropyLoss MSELoss MarginRankingLoss MultiLabelMarginLoss "
+    "MultiLabelSoftMarginLoss MultiMarginLoss NLLLoss PoissonNLLLoss SmoothL1Loss SoftMarginLoss "
+    "TripletMarginLoss TripletMarginWithDistanceLoss CosineSimilarity PairwiseDistance CELU ELU "
+    "GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid LogSoftmax Mish "
+    "PReLU RReLU ReLU ReLU6 SELU SiLU Sigmoid Softmax Softmax2d Softmin Softplus Softshrink "
+    "Softsign Tanh Tanhshrink Threshold Embedding EmbeddingBag MultiheadAttention Transformer "
+    "TransformerDecoder TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer"
+)
 FUNCTIONS = names(
     "bilinear celu cosine_embedding_loss cosine_similarity ctc_loss elu embedding embedding_bag "
     "gaussian_nll_loss gelu glu gumbel_softmax hardshrink hardsigmoid hardswish hardtanh "
