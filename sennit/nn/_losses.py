@@ -13,16 +13,15 @@ from typing import Any
 from .. import _core
 from .._api import asarray
 from .._errors import error
+from ._distance import pairwise_distance
 
 _f = _core.functions
 _where, _maximum, _log, _exp = _f["where"], _f["maximum"], _f["log"], _f["exp"]
-_softplus, _logsigmoid, _norm = _f["softplus"], _f["logsigmoid"], _f["vector_norm"]
+_softplus, _logsigmoid = _f["softplus"], _f["logsigmoid"]
 _arange, _gather = _f["arange"], _f["gather"]
 
 __all__ = [
-    "bilinear",
     "cosine_embedding_loss",
-    "cosine_similarity",
     "ctc_loss",
     "gaussian_nll_loss",
     "hinge_embedding_loss",
@@ -33,8 +32,6 @@ __all__ = [
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
-    "pairwise_distance",
-    "pdist",
     "poisson_nll_loss",
     "soft_margin_loss",
     "triplet_margin_loss",
@@ -480,58 +477,6 @@ def multilabel_margin_loss(input: Any, target: Any, reduction: str = "mean") -> 
     return reduce_loss(op, loss if input.ndim == 2 else loss[0], reduction, dtype)
 
 
-def pairwise_distance(
-    x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
-) -> Any:
-    """The p-norm of ``x1 - x2 + eps`` along the last dimension.
-
-    Examples
-    --------
-    >>> a, b = sn.tensor([[3.0, 4.0]]), sn.zeros((1, 2))
-    >>> sn.nn.functional.pairwise_distance(a, b, eps=0.0).tolist()
-    [5.0]
-    """
-    dtype = result_dtype(x1, x2)
-    a, b = in_compute(dtype, x1, x2)
-    return _norm(a - b + eps, axis=-1, keepdims=keepdim, ord=float(p)).astype(dtype)
-
-
-def pdist(input: Any, p: float = 2.0) -> Any:
-    """The p-norms of the differences of all pairs of rows, (0, 1), (0, 2) … (1, 2) ….
-
-    Examples
-    --------
-    >>> sn.nn.functional.pdist(sn.tensor([[0.0], [1.0], [3.0]])).tolist()
-    [1.0, 3.0, 2.0]
-    """
-    if input.ndim != 2 or not p >= 0:
-        raise error(
-            _core.ShapeError if input.ndim != 2 else _core.InvalidValue,
-            "pdist",
-            f"input has shape {input.shape} and p is {p}; required are (rows, features) and a p "
-            "of 0 or more",
-        )
-    n = input.shape[0]
-    first = [i for i in range(n) for _ in range(i + 1, n)]
-    second = [j for i in range(n) for j in range(i + 1, n)]
-    if not first:
-        return input.reshape(-1)[:0]
-    rows = [_f["take"](input, asarray(k, device=input.device), 0) for k in (first, second)]
-    return _norm(rows[0] - rows[1], axis=-1, ord=float(p))
-
-
-def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
-    """Cosine of the angle between vectors along `dim`; norms below `eps` count as `eps`.
-
-    Examples
-    --------
-    >>> a, b = sn.tensor([[1.0, 0.0]]), sn.tensor([[0.0, 2.0]])
-    >>> sn.nn.functional.cosine_similarity(a, b).tolist()
-    [0.0]
-    """
-    return _f["cosine_similarity"](x1, x2, dim, eps)
-
-
 def cosine_embedding_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean"
 ) -> Any:
@@ -677,39 +622,3 @@ def ctc_loss(
         for n in (input_lengths, target_lengths)
     ]
     return _f["ctc_loss"](log_probs, targets, *lengths, blank, reduction, zero_infinity)
-
-
-def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
-    """``input1 @ weight[k] @ input2 + bias[k]`` for each output feature k.
-
-    Parameters
-    ----------
-    input1, input2 : Tensor
-        (..., in1) and (..., in2) with the same leading dimensions.
-    weight : Tensor
-        (out, in1, in2).
-    bias : Tensor, optional
-        (out,).
-
-    Examples
-    --------
-    >>> x, w = sn.ones((5, 3)), sn.ones((2, 3, 4))
-    >>> sn.nn.functional.bilinear(x, sn.ones((5, 4)), w).shape
-    (5, 2)
-    """
-    if (
-        weight.ndim != 3
-        or input1.shape[:-1] != input2.shape[:-1]
-        or (input1.shape[-1], input2.shape[-1]) != weight.shape[1:]
-    ):
-        raise error(
-            _core.ShapeError,
-            "bilinear",
-            f"input1 has shape {input1.shape}, input2 {input2.shape} and weight {weight.shape}; "
-            "required are (..., in1), (..., in2) and (out, in1, in2)",
-        )
-    out, one, two = weight.shape
-    left = _f["linear"](input1, weight.permute_dims((0, 2, 1)).reshape(-1, one))
-    left = left.reshape(*input1.shape[:-1], out, two)
-    y = (left * input2[..., None, :]).sum(-1)
-    return y if bias is None else y + bias

@@ -14,7 +14,6 @@ from .module import Module
 __all__ = [
     "CTCLoss",
     "CosineEmbeddingLoss",
-    "CosineSimilarity",
     "GaussianNLLLoss",
     "HingeEmbeddingLoss",
     "LinearCrossEntropyLoss",
@@ -22,7 +21,6 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
-    "PairwiseDistance",
     "PoissonNLLLoss",
     "SoftMarginLoss",
     "TripletMarginLoss",
@@ -381,41 +379,6 @@ class TripletMarginWithDistanceLoss(Module):
             swap=self.swap,
             reduction=self.reduction,
         )
-
-
-class CosineSimilarity(Module):
-    """Cosine of the angle between vectors along `dim`.
-
-    Examples
-    --------
-    >>> sn.nn.CosineSimilarity()(sn.tensor([[1.0, 0.0]]), sn.tensor([[0.0, 2.0]])).tolist()
-    [0.0]
-    """
-
-    def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
-        self.dim = dim
-        self.eps = eps
-
-    def forward(self, x1: Any, x2: Any) -> Any:
-        return F.cosine_similarity(x1, x2, self.dim, self.eps)
-
-
-class PairwiseDistance(Module):
-    """The p-norm of ``x1 - x2 + eps`` along the last dimension.
-
-    Examples
-    --------
-    >>> sn.nn.PairwiseDistance(eps=0.0)(sn.tensor([[3.0, 4.0]]), sn.zeros((1, 2))).tolist()
-    [5.0]
-    """
-
-    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
-        self.norm = p
-        self.eps = eps
-        self.keepdim = keepdim
-
-    def forward(self, x1: Any, x2: Any) -> Any:
-        return F.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)
 
 
 class LinearCrossEntropyLoss(Module):
