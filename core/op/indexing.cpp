@@ -101,6 +101,8 @@ Tensor writer_numbers(const Tensor& values) {
 }
 
 Tensor zeros_of(const Meta& m) { return full(m.shape, 0, m.dtype, m.device); }
+// The same as one element, repeated by strides of 0: for index_add, which takes them as they are.
+Tensor one_zero_of(const Meta& m) { return expand(full({}, 0, m.dtype, m.device), m.shape); }
 Tensor unwritten(const Tensor& x) { return full(x.shape(), -1, DType::kI64, x.device()); }
 
 }  // namespace
@@ -214,7 +216,7 @@ void register_indexing_ops() {
             },
         .grad =
             [](GradCall& c) {
-                c.set(0, index_add(zeros_of(c.in_meta(0)), c.in(1), c.grad(), c.attrs.i(0)));
+                c.set(0, index_add(one_zero_of(c.in_meta(0)), c.in(1), c.grad(), c.attrs.i(0)));
             },
         .saves = save_in(1),
         .checks_values = true,
@@ -241,7 +243,7 @@ void register_indexing_ops() {
                 Tensor g = c.grad();
                 const int64_t padding = c.attrs.i(0);
                 if (padding >= 0) g = where(unsqueeze(equal(indices, padding), -1), 0.0, g);
-                c.set(0, index_add(zeros_of(c.in_meta(0)), indices, g, 0));
+                c.set(0, index_add(one_zero_of(c.in_meta(0)), indices, g, 0));
             },
         .saves = save_in(1),
         .checks_values = true,
@@ -282,6 +284,7 @@ void register_indexing_ops() {
                 if (c.needs(2)) c.set(2, take(c.grad(), c.in(1), c.attrs.i(0)));
             },
         .saves = save_in(1),
+        .any_layout_in = 1,
         .checks_values = true,
         .inplace_in = 0,
     });

@@ -544,8 +544,14 @@ void register_movement_ops() {
             },
         .grad =
             [](GradCall& c) {
-                c.set(0, slice_update(zeros_of(c.in_meta(0)), c.grad(), scalar_inputs(c, 1),
-                                      c.attrs.ints(0), c.attrs.ints(1)));
+                const std::vector<Tensor> starts = scalar_inputs(c, 1);
+                const DimSpan sizes = c.attrs.ints(0), steps = c.attrs.ints(1);
+                Tensor all = c.arrived(0), part = c.grad();
+                if (all)
+                    part = slice(all, starts, sizes, steps) + part;
+                else
+                    all = zeros_of(c.in_meta(0));
+                c.set_total(0, slice_update(all, part, starts, sizes, steps));
             },
         .view =
             [](ViewCall& c) {

@@ -203,6 +203,51 @@ void grad_batch_norm(GradCall& c) {
     if (gx && c.needs(0)) c.set(0, gx);
 }
 
+// With given statistics. Attributes as above; inputs: x, mean, variance, weight, bias.
+void infer_batch_norm_inference(InferCall& c) {
+    const Dims& x = c.in[0]->shape;
+    const char* const names[] = {"the running mean", "the running variance",
+                                 c.attrs.b(1) ? "weight" : "bias", "bias"};
+    for (size_t i = 1; i < c.in.size(); ++i)
+        check_channels("batch_norm", names[i - 1], c.in[i]->shape, x);
+    c.out[0].shape = x;
+    c.out[0].dtype = c.in[0]->dtype;
+}
+
+void lower_batch_norm_inference(LowerCall& c) {
+    const Tensor x = to_compute(c.in[0]);
+    const int rank = x.rank();
+    size_t next = 3;
+    Tensor scale = rsqrt(cast(c.in[2], x.dtype()) + c.attrs.f(0));
+    if (c.attrs.b(1)) scale = scale * cast(c.in[next++], x.dtype());
+    Tensor y = (x - per_channel(cast(c.in[1], x.dtype()), rank)) * per_channel(scale, rank);
+    if (c.attrs.b(2)) y = y + per_channel(cast(c.in[next], x.dtype()), rank);
+    c.out[0] = cast(y, c.in[0].dtype());
+}
+
+void grad_batch_norm_inference(GradCall& c) {
+    const Tensor x = to_compute(c.in(0)), g = to_compute(c.grad());
+    const int rank = x.rank();
+    const Dims axes = axes_but_channels(rank);
+    const bool weight = c.attrs.b(1);
+    const Tensor deviation = rsqrt(cast(c.in(2), x.dtype()) + c.attrs.f(0));
+    const Tensor factor = weight ? deviation * cast(c.in(3), x.dtype()) : deviation;
+    if (c.needs(0)) c.set(0, g * per_channel(factor, rank));
+    const int bias = weight ? 4 : 3;
+    const bool needs_bias = c.attrs.b(2) && c.needs(bias);
+    if (c.needs(1) || needs_bias) {
+        const Tensor sum_g = sum(g, axes, false);
+        if (c.needs(1)) c.set(1, negative(factor * sum_g));
+        if (needs_bias) c.set(bias, sum_g);
+    }
+    if (c.needs(2) || (weight && c.needs(3))) {
+        const Tensor centred = x - per_channel(cast(c.in(1), x.dtype()), rank);
+        const Tensor sum_gn = sum(g * (centred * per_channel(deviation, rank)), axes, false);
+        if (weight && c.needs(3)) c.set(3, sum_gn);
+        if (c.needs(2)) c.set(2, -0.5 * (factor * deviation * sum_gn));
+    }
+}
+
 // Used inside lowered graphs only: both moments in one pass over x. Outputs: variance, mean.
 void infer_var_mean(InferCall& c) {
     for (int k : {0, 1}) {
@@ -280,17 +325,10 @@ BatchNormResult batch_norm_train(const Tensor& x, const Tensor& weight, const Te
 Tensor batch_norm_inference(const Tensor& x, const Tensor& mean, const Tensor& var,
                             const Tensor& weight, const Tensor& bias, double eps) {
     check_batched("batch_norm", x);
-    check_channels("batch_norm", "the running mean", mean.shape(), x.shape());
-    check_channels("batch_norm", "the running variance", var.shape(), x.shape());
-    if (weight) check_channels("batch_norm", "weight", weight.shape(), x.shape());
-    if (bias) check_channels("batch_norm", "bias", bias.shape(), x.shape());
-    const DType dtype = compute_dtype(x.dtype());
-    Tensor scale = rsqrt(cast(var, dtype) + eps);
-    if (weight) scale = scale * cast(weight, dtype);
-    Tensor y =
-        (to_compute(x) - per_channel(cast(mean, dtype), x.rank())) * per_channel(scale, x.rank());
-    if (bias) y = y + per_channel(cast(bias, dtype), x.rank());
-    return cast(y, x.dtype());
+    static const OpId id = find_op("batch_norm_inference");
+    const Tensor all[] = {x, mean, var, weight ? weight : bias, bias};
+    const size_t count = 3 + size_t{given(weight)} + size_t{given(bias)};
+    return record(id, {all, count}, Attrs().f(eps).b(given(weight)).b(given(bias)));
 }
 
 // ---- public functions ---------------------------------------------------------------------------
@@ -540,6 +578,14 @@ void register_nn_ops() {
                  .grad = grad_batch_norm,
                  .saves = save_in(0) | save_in(1) | save_out(1) | save_out(2),
                  .lower = lower_batch_norm});
+    register_op({.name = "batch_norm_inference",
+                 .n_in = -1,
+                 .schema = "eps:float weight:bool bias:bool",
+                 .doc = "Batch normalisation with given statistics.",
+                 .infer = infer_batch_norm_inference,
+                 .grad = grad_batch_norm_inference,
+                 .saves = save_in(0) | save_in(1) | save_in(2) | save_in(3),
+                 .lower = lower_batch_norm_inference});
     register_op({.name = "var_mean",
                  .n_out = 2,
                  .schema = "axes:ints keepdims:bool",

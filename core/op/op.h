@@ -101,6 +101,7 @@ struct OpDef {
     bool cast = false;        // elementwise conversion to the output's dtype
     Layout layout = Layout::kContiguous;
     OutStridesFn out_strides = nullptr;  // kAny: the results' layout; without, row-major
+    uint32_t any_layout_in = 0;  // mask of inputs that a kContiguous kernel takes in any layout
     uint32_t channels_last_in =
         0;  // mask of inputs that a kChannelsLast kernel wants channels last
     uint32_t channels_last_out = ~0u;  // mask of outputs that it makes channels last

@@ -12,6 +12,9 @@ namespace {
 // memory, and a search for a path that leaves it and returns ends after so many groups.
 constexpr size_t kMaxGroup = 256;
 constexpr size_t kMaxSearch = 512;
+// A reduction of so many elements that nothing joined is a kernel of its own: it streams its operand
+// without an interpreter's pauses. Below, a program costs less to start.
+constexpr int64_t kLoneReduction = 64 * 1024;
 
 // Grows groups along the graph's order: a node joins the groups that make its operands where their
 // loop spaces agree and no path leads out of the merged group and back in.
@@ -54,6 +57,7 @@ private:
     bool compatible(const Draft& a, const Draft& b) const;
     void join(NodeId id, const std::vector<uint32_t>& members);
     int trailing_reduction(const Node& n) const;
+    bool is_lone_reduction(const Group& group) const;
 
     const Program& p_;
     const Graph& g_;
@@ -405,6 +409,12 @@ void Fuser::place_reduce(NodeId id) {
     start(id, std::move(draft));
 }
 
+bool Fuser::is_lone_reduction(const Group& group) const {
+    if (group.nodes.size() != 1 || group.anchor != kNone) return false;
+    const Node& n = g_.nodes[group.nodes[0]];
+    return op_def(n.op).reduce_kind >= 0 && numel(g_.meta(g_.in(n)[0]).shape) >= kLoneReduction;
+}
+
 std::vector<Group> Fuser::run() {
     for (NodeId id = 0; id < g_.nodes.size(); ++id) {
         if (p_.view[id]) continue;
@@ -448,6 +458,7 @@ std::vector<Group> Fuser::run() {
         ready.pop();
         std::sort(drafts_[d].group.nodes.begin(), drafts_[d].group.nodes.end());
         order.push_back(std::move(drafts_[d].group));
+        if (is_lone_reduction(order.back())) order.back().fused = false;
         for (uint32_t u : users[d])
             if (--waiting[u] == 0) ready.emplace(drafts_[u].first, u);
     }

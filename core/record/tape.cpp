@@ -114,6 +114,14 @@ Tensor GradCall::out(int i) const {
 }
 
 bool GradCall::needs(int i) const { return static_cast<bool>(node.inputs[i].node); }
+Tensor GradCall::arrived(int i) const {
+    const GradInput& slot = node.inputs[i];
+    if (!slot.node) return {};
+    const Tensor& pending = slot.node->outputs[slot.output].pending;
+    const bool fits =
+        pending && pending.shape() == slot.meta.shape && pending.dtype() == slot.meta.dtype;
+    return fits ? pending : Tensor();
+}
 const Meta& GradCall::in_meta(int i) const { return node.inputs[i].meta; }
 const Meta& GradCall::out_meta(int i) const { return node.outputs[i].meta; }
 
@@ -233,6 +241,9 @@ void Walk::visit(GradNode* node) {
     for (int i = 0; i < node->n_in; ++i) {
         GradInput& slot = node->inputs[i];
         if (!slot.node || !in_grads[i]) continue;
+        if (call.totals >> i & 1) {  // what had arrived is in it
+            slot.node->outputs[slot.output].pending = Tensor();
+        }
         arrive(slot.node.get(), slot.output, fit(std::move(in_grads[i]), slot.meta));
     }
 }

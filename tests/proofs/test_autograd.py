@@ -428,3 +428,53 @@ def test_tapes_that_no_backward_used_survive_a_step() -> None:
     optimizer.step()
     other.backward()
     assert x.grad.tolist() == [2.0, 4.0]
+
+
+def test_gradient_of_many_slices_adds_to_the_parts():
+    """Overlapping, strided and repeated parts of one tensor, beside a use of all of it: what
+    arrives is added to the part, and no other pass over the whole is made."""
+    rng = np.random.default_rng(0)
+    values = rng.integers(-8, 8, (6, 12, 5)).astype(np.float32)
+    weights = [rng.integers(-8, 8, (6, 3, 5)).astype(np.float32) for _ in range(4)]
+    x = sn.asarray(values).requires_grad_()
+    parts = [np.s_[:, 0:3], np.s_[:, 2:5], np.s_[:, 11:5:-2], np.s_[:, 0:3]]
+    with sn.explain() as e:
+        loss = sum((x[p] * sn.asarray(w)).sum() for p, w in zip(parts, weights)) + (x * 2).sum()
+        loss.backward()
+        sn.synchronize()
+    wanted = np.full_like(values, 2)
+    for p, w in zip(parts, weights):
+        wanted[p] += w
+    assert np.array_equal(x.grad.numpy(), wanted)
+    # The first gradient may need a zero to stand on; none of the others does.
+    names = [op for window in e.windows for step in window["steps"] for op in step["ops"]]
+    assert names.count("full") <= 2
+
+    y = sn.asarray(values).requires_grad_()
+    total = y[0] * 1
+    for row in range(1, 6):
+        total = total + y[row] * y[row - 1]
+    total.sum().backward()
+    grad = np.zeros_like(values)
+    grad[0] += 1
+    for row in range(1, 6):
+        grad[row] += values[row - 1]
+        grad[row - 1] += values[row]
+    assert np.array_equal(y.grad.numpy(), grad)
+
+
+def test_second_gradient_of_several_slices():
+    x = sn.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+    y = (x[:2] * x[1:3] * x[2:]).sum()
+    y.backward(create_graph=True)
+    first = x.grad
+    x.grad = None
+    (first * sn.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
+    a, b, c, d = 1.0, 2.0, 3.0, 4.0
+    # y = a b c + b c d; its gradient is (bc, ac + cd, ab + bd, bc).
+    assert np.array_equal(
+        first.detach().numpy(), np.float32([b * c, a * c + c * d, a * b + b * d, b * c])
+    )
+    weights = np.float32([1, 2, 3, 4])
+    hessian = np.float32([[0, c, b, 0], [c, 0, a + d, c], [b, a + d, 0, b], [0, c, b, 0]])
+    assert np.array_equal(x.grad.numpy(), weights @ hessian)
