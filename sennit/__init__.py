@@ -30,7 +30,10 @@ __version__ = "0.1.0"
 numerics_version = 1
 
 # Loaded when first asked for: training needs them, importing does not.
-_LAZY = ("data", "masked", "models", "nn", "optim", "random", "signal", "special", "train", "viz")
+_LAZY = (
+    "data", "masked", "metrics", "models", "nn", "optim", "random", "signal", "special", "train",
+    "viz",
+)  # fmt: skip
 _LAZY_NAMES = {
     "save": "_files",
     "load": "_files",

@@ -3,6 +3,7 @@
 from . import autograd as autograd
 from . import data as data
 from . import masked as masked
+from . import metrics as metrics
 from . import models as models
 from . import nn as nn
 from . import optim as optim
@@ -131,6 +132,7 @@ from ._api import cosine_similarity as cosine_similarity
 from ._api import count_nonzero as count_nonzero
 from ._api import cov as cov
 from ._api import cross_entropy as cross_entropy
+from ._api import ctc_loss as ctc_loss
 from ._api import cummax as cummax
 from ._api import cummin as cummin
 from ._api import cumprod as cumprod
@@ -614,6 +616,7 @@ __all__ = [
     "count_nonzero",
     "cov",
     "cross_entropy",
+    "ctc_loss",
     "cummax",
     "cummin",
     "cumprod",
@@ -788,6 +791,7 @@ __all__ = [
     "median",
     "memory",
     "meshgrid",
+    "metrics",
     "min",
     "minimum",
     "mish",

@@ -163,6 +163,7 @@ __all__ = [
     "count_nonzero",
     "cov",
     "cross_entropy",
+    "ctc_loss",
     "cummax",
     "cummin",
     "cumprod",
@@ -1067,6 +1068,17 @@ def cross_entropy(
     label_smoothing: _float = 0.0,
 ) -> Tensor:
     """Cross-entropy between logits and labels, or probabilities, of classes."""
+
+def ctc_loss(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Tensor,
+    target_lengths: Tensor,
+    blank: _int = 0,
+    reduction: _str = "mean",
+    zero_infinity: _bool = False,
+) -> Tensor:
+    """Connectionist temporal classification: the negative log-likelihood of sequences of ..."""
 
 @overload
 def cummax(x: Tensor, axis: _int) -> tuple[Tensor, Tensor]:

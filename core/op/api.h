@@ -3,6 +3,7 @@
 // with, and the C++ API. Each family header stands beside the file that holds its op records.
 #include "op/attention.h"
 #include "op/conv.h"
+#include "op/ctc.h"
 #include "op/elementwise_api.h"
 #include "op/indexing.h"
 #include "op/linalg.h"

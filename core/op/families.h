@@ -21,6 +21,7 @@ void register_shape_functions();
 void register_scatter_functions();
 void register_statistics_functions();
 void register_special_functions();
+void register_ctc_ops();
 
 inline void register_families() {
     register_elementwise_ops();
@@ -40,6 +41,7 @@ inline void register_families() {
     register_scatter_functions();
     register_statistics_functions();
     register_special_functions();
+    register_ctc_ops();
 }
 
 }  // namespace sn

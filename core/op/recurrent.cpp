@@ -365,7 +365,8 @@ Tensor at_lengths(const Tensor& states, const Tensor& lengths, int64_t shift) {
     return squeeze(take_along_axis(states, slots, 0), first);
 }
 
-RecurrentResult run_layer(const Layer& l, bool reverse) {
+// input: what x adds to the gates.
+RecurrentResult run_layer(const Layer& l, const Tensor& input, bool reverse) {
     static const OpId ids[] = {find_op("rnn_sequence"), find_op("rnn_sequence"),
                                find_op("lstm_sequence"), find_op("gru_sequence")};
     const int64_t steps = l.x.size(0), batch = l.x.size(1);
@@ -374,7 +375,7 @@ RecurrentResult run_layer(const Layer& l, bool reverse) {
     const auto or_zeros = [&](const Tensor& t) {
         return t ? t : full(shape, Tensor(0.0), l.x.dtype(), l.x.device());
     };
-    std::vector<Tensor> in{input_part(l), l.w.hh};
+    std::vector<Tensor> in{input, l.w.hh};
     if (l.cell == kGru) {
         const int64_t size[] = {l.hidden};
         in.push_back(l.w.bias_hh ? narrow(l.w.bias_hh, 0, 2 * l.hidden, l.hidden)
@@ -397,8 +398,37 @@ RecurrentResult run_layer(const Layer& l, bool reverse) {
     return result;
 }
 
-// An LSTM whose state is projected to fewer numbers: ordinary ops, step by step.
+// Units up to which a projected LSTM runs with the product of its two weights: beyond, that product
+// does not stay in cache. Part of the numerics.
+constexpr int64_t kJoinedUnits = 768;
+
+// The state of a projected LSTM is h = R y with what the cell gives out, so its gates see W h =
+// (W R) y: an ordinary layer with the weight W R, whose outputs are projected all at once.
+RecurrentResult run_joined(const Layer& l, bool reverse) {
+    const int64_t steps = l.x.size(0);
+    Tensor input = input_part(l);
+    if (l.h0) {  // a given state is no R y: it enters the first step's gates by itself
+        const int64_t first = reverse ? steps - 1 : 0;
+        const Tensor own = narrow(input, 0, first, 1) + unsqueeze(linear(l.h0, l.w.hh, {}), 0);
+        const Tensor rest = narrow(input, 0, reverse ? 0 : 1, steps - 1);
+        const Tensor parts[] = {reverse ? rest : own, reverse ? own : rest};
+        input = steps == 1 ? own : concat(parts, 0);
+    }
+    Layer joined = l;
+    joined.w.hh = matmul(l.w.hh, l.w.hr);
+    joined.w.hr = joined.h0 = {};
+    RecurrentResult r = run_layer(joined, input, reverse);
+    r.y = linear(r.y, l.w.hr, {});
+    r.h = linear(r.h, l.w.hr, {});
+    if (l.lengths && l.h0)
+        r.h = where(unsqueeze(equal(l.lengths, Tensor(int64_t{0})), -1), l.h0, r.h);
+    return r;
+}
+
+// An LSTM whose state is projected to fewer numbers; when it is large, by ordinary ops, step by
+// step.
 RecurrentResult run_projected(const Layer& l, bool reverse) {
+    if (l.hidden <= kJoinedUnits) return run_joined(l, reverse);
     const int64_t steps = l.x.size(0), n = l.hidden;
     const Tensor input = input_part(l), weight = turned(l.w.hh), project = turned(l.w.hr);
     const int64_t h_shape[] = {l.x.size(1), l.w.hr.size(0)}, c_shape[] = {l.x.size(1), n};
@@ -417,7 +447,12 @@ RecurrentResult run_projected(const Layer& l, bool reverse) {
     }
     const Tensor states = stack(y, 0);
     if (!l.lengths) return {states, h, c};
-    return {states, at_lengths(states, l.lengths, 1), at_lengths(stack(cells, 0), l.lengths, 1)};
+    const auto after_first = [&](const Tensor& all, const Tensor& start) {
+        const Tensor parts[] = {unsqueeze(start, 0), all};
+        return at_lengths(concat(parts, 0), l.lengths, 0);
+    };
+    return {states, after_first(states, l.h0 ? l.h0 : zeros(h_shape)),
+            after_first(stack(cells, 0), l.c0 ? l.c0 : zeros(c_shape))};
 }
 
 RecurrentResult rounded(RecurrentResult r, DType dtype) {
@@ -435,19 +470,20 @@ RecurrentResult rnn_sequence(const Tensor& x, const RecurrentWeights& weights, c
     }
     const Layer l = make_layer("rnn_sequence", nonlinearity == "tanh" ? kTanh : kRelu, x, weights,
                                h0, {}, lengths, reverse);
-    return rounded(run_layer(l, reverse), l.dtype);
+    return rounded(run_layer(l, input_part(l), reverse), l.dtype);
 }
 
 RecurrentResult lstm_sequence(const Tensor& x, const RecurrentWeights& weights, const Tensor& h0,
                               const Tensor& c0, bool reverse, const Tensor& lengths) {
     const Layer l = make_layer("lstm_sequence", kLstm, x, weights, h0, c0, lengths, reverse);
-    return rounded(weights.hr ? run_projected(l, reverse) : run_layer(l, reverse), l.dtype);
+    return rounded(weights.hr ? run_projected(l, reverse) : run_layer(l, input_part(l), reverse),
+                   l.dtype);
 }
 
 RecurrentResult gru_sequence(const Tensor& x, const RecurrentWeights& weights, const Tensor& h0,
                              bool reverse, const Tensor& lengths) {
     const Layer l = make_layer("gru_sequence", kGru, x, weights, h0, {}, lengths, reverse);
-    return rounded(run_layer(l, reverse), l.dtype);
+    return rounded(run_layer(l, input_part(l), reverse), l.dtype);
 }
 
 namespace {
@@ -596,7 +632,8 @@ h0, c0 : Tensor or None
     (batch, hidden); zeros by default.
 weight_hr : Tensor or None
     (projected, hidden): the state is this times what the cell gives out (Sak et al., 2014);
-    weight_hh is then (4 hidden, projected). Runs step by step, at the speed of separate ops.
+    weight_hh is then (4 hidden, projected). Above 768 units it runs step by step, at the speed of
+    separate ops.
 reverse : bool
     From the last step to the first; results stand where their inputs do.
 lengths : Tensor or None

@@ -27,7 +27,8 @@ Device common_device(const OpDef& def, std::span<const Tensor> in) {
     for (const Tensor& t : in)  // made of numbers alone: decides where nothing else does
         if (t.weak() && !t.is_scalar()) device = t.device();
     for (const Tensor& t : in) {
-        if (t.weak()) continue;
+        // A choice between numbers by a mask is weak too, but lies where the mask does.
+        if (t.weak() && t.rank() == 0) continue;
         if (found && !(t.device() == device)) fail_device(def, device, t.device());
         device = t.device();
         found = true;

@@ -10,7 +10,7 @@ from .._errors import error
 _f = _core.functions
 _linear = _f["linear"]
 
-__all__ = ["bilinear", "pairwise_distance", "pdist"]
+__all__ = ["bilinear", "cosine_similarity", "pairwise_distance", "pdist"]
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
@@ -59,6 +59,25 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     left = left.reshape(*input1.shape[:-1], outputs, second)
     y = (left * input2[..., None, :]).sum(-1)
     return y if bias is None else y + bias
+
+
+def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+    """Cosine of the angle between vectors along `dim`; norms below `eps` count as `eps`.
+
+    Parameters
+    ----------
+    x1, x2 : Tensor
+        Of one shape, or what broadcasts to one another.
+    dim : int
+    eps : float
+
+    Examples
+    --------
+    >>> a, b = sn.tensor([[1.0, 0.0]]), sn.tensor([[0.0, 2.0]])
+    >>> sn.nn.functional.cosine_similarity(a, b).tolist()
+    [0.0]
+    """
+    return _f["cosine_similarity"](x1, x2, dim, eps)
 
 
 def _p_norm(x: Any, p: float, keepdim: bool) -> Any:

@@ -12,12 +12,20 @@ from .._errors import error
 from ..autograd import Function, no_grad
 from ._activations import *  # noqa: F403
 from ._activations import __all__ as _activations
+from ._attention import *  # noqa: F403
+from ._attention import __all__ as _attention
 from ._distance import *  # noqa: F403
 from ._distance import __all__ as _distance
 from ._dropout import *  # noqa: F403
 from ._dropout import __all__ as _noise
+from ._embedding_bag import *  # noqa: F403
+from ._embedding_bag import __all__ as _embedding_bag
 from ._folding import *  # noqa: F403
 from ._folding import __all__ as _folding
+from ._losses import *  # noqa: F403
+from ._losses import __all__ as _losses
+from ._losses_extra import *  # noqa: F403
+from ._losses_extra import __all__ as _losses_extra
 from ._pooling import *  # noqa: F403
 from ._pooling import __all__ as _pooling
 from ._resampling import *  # noqa: F403
@@ -35,13 +43,9 @@ layer_norm = _f["layer_norm"]
 group_norm = _f["group_norm"]
 cross_entropy = _f["cross_entropy"]
 nll_loss = _f["nll_loss"]
-mse_loss = _f["mse_loss"]
-l1_loss = _f["l1_loss"]
 smooth_l1_loss = _f["smooth_l1_loss"]
-huber_loss = _f["huber_loss"]
 binary_cross_entropy = _f["binary_cross_entropy"]
 binary_cross_entropy_with_logits = _f["binary_cross_entropy_with_logits"]
-cosine_similarity = _f["cosine_similarity"]
 normalize = _f["normalize"]
 one_hot = _f["one_hot"]
 pad = _f["pad"]
@@ -52,7 +56,18 @@ conv_transpose1d = _f["conv_transpose1d"]
 conv_transpose2d = _f["conv_transpose2d"]
 conv_transpose3d = _f["conv_transpose3d"]
 
-_OTHERS = [*_activations, *_distance, *_noise, *_folding, *_pooling, *_resampling]
+_OTHERS = [
+    *_activations,
+    *_attention,
+    *_distance,
+    *_noise,
+    *_embedding_bag,
+    *_folding,
+    *_losses,
+    *_losses_extra,
+    *_pooling,
+    *_resampling,
+]
 _REEXPORTED = [name for name in list(globals()) if name in _f and name not in _OTHERS]
 
 
@@ -78,15 +93,15 @@ def log_softmax(input: Any, dim: int = -1, dtype: Any = None) -> Any:
     return _log_softmax(input if dtype is None else input.astype(dtype), dim)
 
 
-def softmin(input: Any, dim: int = -1) -> Any:
-    """`softmax` of ``-x``.
+def softmin(input: Any, dim: int = -1, dtype: Any = None) -> Any:
+    """`softmax` of ``-x``; `dtype` converts the input first.
 
     Examples
     --------
     >>> sn.nn.functional.softmin(sn.tensor([1.0, 1.0])).tolist()
     [0.5, 0.5]
     """
-    return _softmax(-input, dim)
+    return _softmax(-(input if dtype is None else input.astype(dtype)), dim)
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
@@ -141,10 +156,10 @@ def embedding(
     if scale_grad_by_freq and weight.requires_grad:
         flat = input.reshape(-1)
         count = _f["index_add"](
-            _f["zeros"]((weight.shape[0],), dtype=weight.dtype),
+            _f["zeros"]((weight.shape[0],), dtype=weight.dtype, device=weight.device),
             0,
             flat,
-            _f["ones"](flat.shape, dtype=weight.dtype),
+            _f["ones"](flat.shape, dtype=weight.dtype, device=weight.device),
         )
         share = (1.0 / count[input])[..., None]
         rows = _embedding(input, weight, padding_idx)
@@ -161,10 +176,10 @@ def _renormalize(weight: Any, rows: Any, max_norm: float, norm_type: float) -> N
         norm = (weight.abs() ** norm_type).sum(-1) ** (1.0 / norm_type)
     flat = rows.reshape(-1)
     named = _f["index_add"](
-        _f["zeros"]((weight.shape[0],), dtype=_core.int64),
+        _f["zeros"]((weight.shape[0],), dtype=_core.int64, device=weight.device),
         0,
         flat,
-        _f["ones"](flat.shape, dtype=_core.int64),
+        _f["ones"](flat.shape, dtype=_core.int64, device=weight.device),
     )
     scale = _where((named > 0) & (norm > max_norm), max_norm / (norm + 1e-7), 1.0)
     weight.assign_(weight.detach() * scale[:, None])

@@ -15,6 +15,7 @@ PAGES = [
     "docs/tour.md",
     "docs/optim.md",
     "docs/transforms.md",
+    "docs/losses_and_metrics.md",
     "docs/differences.md",
     "docs/design/000-overview.md",
 ]

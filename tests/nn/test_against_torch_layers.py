@@ -473,6 +473,7 @@ FUNCTIONS = sorted(
         "batch_norm", "instance_norm", "local_response_norm", "rms_norm", "conv_tbc",
     }
     - set(nn.functional._activations)
+    - {*nn.functional._losses, *nn.functional._losses_extra}  # test_signatures.py
     - {"drop_path", "gaussian_noise", "stochastic_depth", "native_channel_shuffle"}
 )  # fmt: skip
 # Those that PyTorch wraps in a function without a signature of its own.

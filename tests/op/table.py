@@ -735,6 +735,7 @@ ELSEWHERE = {
          "random.set_state", "rand_like", "randn_like", "dropout"),
         "test_random.py",  # their reference is the generator's definition and statistics
     ),
+    "ctc_loss": "../nn/test_ctc.py",  # all alignments, lengths, the reference's bits
     "scaled_dot_product_attention": "../nn/test_attention.py",  # masks, heads, windows, dropout
     # Made of ops that have rows: compared with NumPy there, with PyTorch in tests/oracle.
     **dict.fromkeys(COMPOSITES, "tensor_functions.py"),

@@ -144,5 +144,6 @@ void register_matmul_conv(KernelTable& table);
 void register_pooling(KernelTable& table);
 void register_recurrent(KernelTable& table);
 void register_attention(KernelTable& table);
+void register_ctc(KernelTable& table);
 
 }  // namespace sn::reference
