@@ -90,7 +90,7 @@ nb::list gradients(nb::handle outputs, nb::handle inputs, nb::handle out_gradien
 nb::object make_leaf_like(nb::handle x) {
     return guarded([&] {
         const Tensor t = to_tensor("grad", "x", x.ptr());
-        if (!is_float(t.dtype())) {
+        if (!is_inexact(t.dtype())) {
             fail(ErrorKind::kGrad, "grad",
                  "an argument of dtype %s has no gradient; only floating-point tensors have; "
                  "convert it with x.astype(sn.float32)",
@@ -161,7 +161,7 @@ nb::object custom_function(nb::handle inputs, nb::handle outputs, nb::object bac
         nb::list results;
         for (size_t k = 0; k < out.size(); ++k) {
             node->outputs[k].meta = out[k].value()->meta;
-            const bool differentiable = any && grad_enabled() && is_float(out[k].dtype());
+            const bool differentiable = any && grad_enabled() && is_inexact(out[k].dtype());
             results.append(
                 steal(wrap(differentiable ? Tensor(out[k].value(), node, static_cast<uint32_t>(k))
                                           : out[k].detach())));

@@ -119,11 +119,7 @@ bool operand(PyObject* o, Tensor* out) {
         *out = get(o);
         return true;
     }
-    Scalar s;
-    if (to_scalar(o, &s)) {
-        *out = Tensor(s);
-        return true;
-    }
+    if (to_number(o, out)) return true;
     // NumPy's scalars and arrays.
     if (PyObject_CheckBuffer(o) && !PyBytes_Check(o) && !PyByteArray_Check(o)) {
         *out = array_like(o, nullptr, nullptr, -1);
@@ -163,7 +159,8 @@ void assign(PyObject* self, const char* op, const Tensor& result) {
              "place keeps the shape; write x = x ... instead",
              format_shape(result.shape()).c_str(), format_shape(x.shape()).c_str());
     }
-    if (result.dtype() != x.dtype() && is_float(result.dtype()) && !is_float(x.dtype())) {
+    const auto kind = [](DType d) { return is_complex(d) ? 2 : is_float(d) ? 1 : 0; };
+    if (kind(result.dtype()) > kind(x.dtype())) {
         fail(ErrorKind::kDType, op,
              "the result is %s, but the tensor written is %s; an operation in place keeps "
              "the dtype; convert it first with x.astype(sn.%s)",
@@ -193,6 +190,8 @@ PyObject* unary(PyObject* a) {
     SN_PY_CATCH(nullptr)
 }
 
+PyObject* positive(PyObject* a) { return Py_NewRef(a); }
+
 PyObject* power(PyObject* a, PyObject* b, PyObject*) {
     // Squares are so common that they have their own op.
     if (PyLong_CheckExact(b) && is_tensor(a) && PyLong_AsLong(b) == 2) {
@@ -221,15 +220,30 @@ Py_hash_t identity_hash(PyObject* self) {
 
 // ---- reading single numbers
 
-Scalar read_item(PyObject* self, const char* op) {
-    const Tensor& t = get(self);
+void require_one(const Tensor& t, const char* op) {
     if (t.numel() != 1) {
         fail(ErrorKind::kShape, op,
              "a tensor of shape %s has %lld elements; only one element becomes a Python "
              "number; reduce it first, or use x.tolist()",
              format_shape(t.shape()).c_str(), static_cast<long long>(t.numel()));
     }
+}
+
+Scalar read_item(PyObject* self, const char* op) {
+    const Tensor& t = get(self);
+    require_one(t, op);
+    if (is_complex(t.dtype())) {
+        fail(ErrorKind::kDType, op,
+             "a %s number is no real one; use complex(x), or %s(x.real) for its real part",
+             dtype_name(t.dtype()), op);
+    }
     return read_number(op, t.detach());
+}
+
+PyObject* read_complex(const Tensor& x) {
+    const Tensor t = x.detach();
+    const double re = read_number("complex", real(t)).as_double();
+    return PyComplex_FromDoubles(re, read_number("complex", imag(t)).as_double());
 }
 
 PyObject* scalar_object(const Scalar& s) {
@@ -243,6 +257,8 @@ PyObject* scalar_object(const Scalar& s) {
 PyObject* item(PyObject* self, PyObject*) {
     SN_PY_TRY
     service();
+    require_one(get(self), "item");
+    if (is_complex(get(self).dtype())) return read_complex(get(self));
     const Scalar s = read_item(self, "item");
     if (get(self).dtype() == DType::kU64)
         return PyLong_FromUnsignedLongLong(static_cast<uint64_t>(s.i));
@@ -254,6 +270,12 @@ PyObject* to_float(PyObject* self) {
     return PyFloat_FromDouble(read_item(self, "float").as_double());
     SN_PY_CATCH(nullptr)
 }
+PyObject* to_complex(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    require_one(get(self), "complex");
+    return read_complex(get(self));
+    SN_PY_CATCH(nullptr)
+}
 PyObject* to_long(PyObject* self) {
     SN_PY_TRY
     const Scalar s = read_item(self, "int");
@@ -261,7 +283,7 @@ PyObject* to_long(PyObject* self) {
     SN_PY_CATCH(nullptr)
 }
 PyObject* to_index(PyObject* self) {
-    if (is_float(get(self).dtype()) || get(self).dtype() == DType::kBool || get(self).rank() > 0) {
+    if (!is_int(get(self).dtype()) || get(self).rank() > 0) {
         PyErr_SetString(PyExc_TypeError,
                         "only integer tensors of one element and rank 0 can be an index");
         return nullptr;
@@ -275,6 +297,11 @@ int truth(PyObject* self) {
         fail(ErrorKind::kValue, "bool",
              "the truth of a tensor of shape %s is ambiguous; use x.any() or x.all()",
              format_shape(t.shape()).c_str());
+    }
+    if (is_complex(t.dtype())) {
+        const Tensor x = t.detach();
+        return read_number("bool", real(x)).as_double() != 0 ||
+               read_number("bool", imag(x)).as_double() != 0;
     }
     return read_item(self, "bool").as_double() != 0;
     SN_PY_CATCH(-1)
@@ -320,6 +347,11 @@ PyObject* nested_list(PyObject* flat, const Dims& shape, size_t depth, Py_ssize_
     return list;
 }
 
+template <class T>
+struct Pair {
+    T re, im;
+};
+
 PyObject* to_list(PyObject* self, PyObject*) {
     SN_PY_TRY
     service();
@@ -348,6 +380,16 @@ PyObject* to_list(PyObject* self, PyObject*) {
             case DType::kU32: o = PyLong_FromUnsignedLong(at(uint32_t{})); break;
             case DType::kU64: o = PyLong_FromUnsignedLongLong(at(uint64_t{})); break;
             case DType::kF64: o = PyFloat_FromDouble(at(double{})); break;
+            case DType::kC64: {
+                const auto z = at(Pair<float>{});
+                o = PyComplex_FromDoubles(static_cast<double>(z.re), static_cast<double>(z.im));
+                break;
+            }
+            case DType::kC128: {
+                const auto z = at(Pair<double>{});
+                o = PyComplex_FromDoubles(z.re, z.im);
+                break;
+            }
             default: o = PyFloat_FromDouble(static_cast<double>(at(float{}))); break;
         }
         PyList_SET_ITEM(flat, i, o);
@@ -380,6 +422,12 @@ PyObject* backward_method(PyObject* self, PyObject* args, PyObject* keywords) {
                  "the tensor has shape %s; without an argument only a scalar has a "
                  "gradient; reduce it first (x.sum(), x.mean()) or pass a gradient of that shape",
                  format_shape(root.shape()).c_str());
+        }
+        if (is_complex(root.dtype())) {
+            fail(ErrorKind::kGrad, "backward",
+                 "the tensor is %s; without an argument only a real scalar has a gradient; take "
+                 "x.real or sn.abs(x), or pass a gradient",
+                 dtype_name(root.dtype()));
         }
         if (root.requires_grad()) g = ones_like(root.detach());
     } else {
@@ -564,6 +612,7 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
 
 #define SN_KEYWORDS(f) reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(f))
 PyMethodDef methods[] = {
+    {"__complex__", to_complex, METH_NOARGS, "The only element as a Python complex number."},
     {"item", item, METH_NOARGS, "The only element as a Python number."},
     {"tolist", to_list, METH_NOARGS, "The elements as (nested lists of) Python numbers."},
     {"numpy", numpy, METH_NOARGS, "A read-only NumPy array over the same memory."},
@@ -633,6 +682,7 @@ PyType_Slot slots[] = {
     SN_SLOT(Py_nb_xor, binary<bitwise_xor>),
     SN_SLOT(Py_nb_lshift, binary<bitwise_left_shift>),
     SN_SLOT(Py_nb_rshift, binary<bitwise_right_shift>),
+    SN_SLOT(Py_nb_positive, positive),
     SN_SLOT(Py_nb_negative, unary<negative>),
     SN_SLOT(Py_nb_absolute, unary<abs>),
     SN_SLOT(Py_nb_invert, unary<bitwise_invert>),
@@ -646,6 +696,9 @@ PyType_Slot slots[] = {
     SN_SLOT(Py_nb_inplace_and, in_place<bitwise_and>),
     SN_SLOT(Py_nb_inplace_or, in_place<bitwise_or>),
     SN_SLOT(Py_nb_inplace_xor, in_place<bitwise_xor>),
+    SN_SLOT(Py_nb_inplace_lshift, in_place<bitwise_left_shift>),
+    SN_SLOT(Py_nb_inplace_rshift, in_place<bitwise_right_shift>),
+    SN_SLOT(Py_nb_inplace_matrix_multiply, in_place<matmul>),
     SN_SLOT(Py_nb_bool, truth),
     SN_SLOT(Py_nb_float, to_float),
     SN_SLOT(Py_nb_int, to_long),

@@ -210,6 +210,7 @@ DType elementwise_compute_dtype(const char* op, TileClass cls, DType dtype, bool
 
 Tensor cast(const Tensor& x, DType dtype) {
     if (x.dtype() == dtype && !x.weak()) return x;
+    if (is_complex(dtype) || is_complex(x.dtype())) return cast_complex(x, dtype);
     static const OpId id = find_op("cast");
     return record(id, std::span<const Tensor>(&x, 1), Attrs().dtype(dtype));
 }

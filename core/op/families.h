@@ -14,6 +14,9 @@ void register_sorting_ops();
 void register_random_ops();
 void register_recurrent_ops();
 void register_attention_ops();
+void register_complex_ops();
+void register_complex_rules();  // ... and of complex_math.cpp:
+void register_complex_math();
 
 inline void register_families() {
     register_elementwise_ops();
@@ -27,6 +30,8 @@ inline void register_families() {
     register_random_ops();
     register_recurrent_ops();
     register_attention_ops();
+    register_complex_ops();
+    register_complex_rules();  // of the ops above
 }
 
 }  // namespace sn

@@ -217,6 +217,7 @@ void register_indexing_ops() {
                 c.set(0, index_add(zeros_of(c.in_meta(0)), c.in(1), c.grad(), c.attrs.i(0)));
             },
         .saves = save_in(1),
+        .moves = true,
         .checks_values = true,
     });
     register_op({
@@ -244,6 +245,7 @@ void register_indexing_ops() {
                 c.set(0, index_add(zeros_of(c.in_meta(0)), indices, g, 0));
             },
         .saves = save_in(1),
+        .moves = true,
         .checks_values = true,
     });
     register_op({
@@ -262,6 +264,7 @@ void register_indexing_ops() {
                 c.set(0, scatter_add(zeros_of(c.in_meta(0)), c.in(1), c.grad(), c.attrs.i(0)));
             },
         .saves = save_in(1),
+        .moves = true,
         .checks_values = true,
     });
     register_op({
@@ -333,6 +336,7 @@ void register_indexing_ops() {
                 c.set(0, scatter_nd(zeros_of(c.in_meta(0)), indices, c.grad(), true));
             },
         .saves = 0xfffe,
+        .moves = true,
         .checks_values = true,
     });
     register_op({

@@ -80,8 +80,9 @@ void promote_pair(const char* op, Tensor* x, Tensor* y) {
              "both operands are bool; products need numbers; convert with "
              ".astype(sn.int64) or another dtype");
     }
-    *x = cast(*x, dtype);
-    *y = cast(*y, dtype);
+    // A real operand of a complex product stays real: it has no imaginary part to multiply with.
+    for (Tensor* t : {x, y})
+        *t = cast(*t, is_complex(t->dtype()) ? dtype : real_dtype(dtype));
 }
 
 }  // namespace
@@ -136,8 +137,8 @@ Tensor vecdot(const Tensor& x, const Tensor& y, int64_t axis) {
              format_shape(a.shape()).c_str(), format_shape(b.shape()).c_str(), ll(a.size(ax)),
              ll(b.size(bx)), ll(axis));
     }
-    const DType dtype = a.dtype();
-    const Tensor product = to_compute(axis_to_last(a, ax)) * to_compute(axis_to_last(b, bx));
+    const DType dtype = promote(a.dtype(), b.dtype());
+    const Tensor product = to_compute(axis_to_last(conj(a), ax)) * to_compute(axis_to_last(b, bx));
     const int64_t last[] = {-1};
     return cast(sum(product, last, false), dtype);
 }

@@ -116,7 +116,7 @@ Tensor scalar_operand(std::string_view op, const Tensor& value, DType dtype) {
         return cast(flat, dtype);
     }
     const Scalar s = value.value()->scalar;
-    if (is_float(dtype)) return Tensor(s.as_double());
+    if (is_inexact(dtype)) return Tensor(s.as_double());
     if (is_bool(dtype)) return Tensor(s.kind == ScalarKind::kFloat ? s.f != 0 : s.i != 0);
     return Tensor(s.as_int());
 }
@@ -443,6 +443,7 @@ void register_movement_ops() {
                 c.out[0].dtype = c.in[0]->dtype;
             },
         .grad = [](GradCall& c) { c.set(0, reshape(c.grad(), c.in_meta(0).shape)); },
+        .moves = true,
         .view =
             [](ViewCall& c) {
                 return reshape_strides(c.in->shape, c.in_strides, c.out->shape, &c.strides);
@@ -472,6 +473,7 @@ void register_movement_ops() {
             },
         .grad =
             [](GradCall& c) { c.set(0, permute(c.grad(), inverse_permutation(c.attrs.ints(0)))); },
+        .moves = true,
         .view =
             [](ViewCall& c) {
                 for (int64_t a : c.attrs.ints(0)) c.strides.push_back(c.in_strides[a]);
@@ -493,6 +495,7 @@ void register_movement_ops() {
                 c.out[0].dtype = c.in[0]->dtype;
             },
         .grad = [](GradCall& c) { c.set(0, c.grad()); },  // the walk sums to the input's shape
+        .moves = true,
         .view =
             [](ViewCall& c) {
                 c.strides = broadcast_strides(c.in->shape, c.in_strides, c.out->shape);
@@ -526,6 +529,7 @@ void register_movement_ops() {
                 c.set(0, slice_update(zeros_of(c.in_meta(0)), c.grad(), scalar_inputs(c, 1),
                                       c.attrs.ints(0), c.attrs.ints(1)));
             },
+        .moves = true,
         .view =
             [](ViewCall& c) {
                 const DimSpan steps = c.attrs.ints(1);
@@ -568,6 +572,7 @@ void register_movement_ops() {
                 if (c.needs(0)) c.set(0, slice_update(c.grad(), 0, starts, sizes, steps));
                 if (c.needs(1)) c.set(1, slice(c.grad(), starts, sizes, steps));
             },
+        .moves = true,
         .layout = Layout::kAny,
         .inplace_in = 0,
     });
@@ -607,6 +612,7 @@ void register_movement_ops() {
                     start += size;
                 }
             },
+        .moves = true,
         .layout = Layout::kAny,
     });
     register_op({
@@ -635,6 +641,7 @@ void register_movement_ops() {
                 if (c.needs(0)) c.set(0, inner);
                 if (c.needs(1)) c.set(1, sum(c.grad(), {}, false) - sum(inner, {}, false));
             },
+        .moves = true,
         .layout = Layout::kAny,
     });
     register_op({
@@ -642,6 +649,7 @@ void register_movement_ops() {
         .doc = "The same elements in row-major order without gaps.",
         .infer = [](InferCall& c) { c.out[0] = *c.in[0]; },
         .grad = [](GradCall& c) { c.set(0, c.grad()); },
+        .moves = true,
         .layout = Layout::kAny,
     });
     register_op({
@@ -661,6 +669,7 @@ void register_movement_ops() {
                 }
             },
         .grad = [](GradCall& c) { c.set(0, sum(c.grad(), {}, false)); },
+        .moves = true,
         .layout = Layout::kAny,
     });
     register_op({

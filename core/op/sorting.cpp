@@ -49,7 +49,7 @@ Tensor reverse_scan(const Tensor& a, const Tensor& g, int64_t axis) {
 
 Tensor scan(const char* op, const Tensor& x, int64_t axis, OpId id) {
     const Tensor v =
-        is_float(x.dtype()) ? x : cast(x, is_unsigned_int(x.dtype()) ? DType::kU64 : DType::kI64);
+        is_inexact(x.dtype()) ? x : cast(x, is_unsigned_int(x.dtype()) ? DType::kU64 : DType::kI64);
     if (x.rank() == 0) return clone(v);
     return record(id, {v}, Attrs().i(normalize_axis(op, axis, x.rank())));
 }

@@ -227,9 +227,13 @@ void Builder::place_views() {
         ViewCall call{
             attr_view(g_, n), &g_.meta(in[0]), p_.strides[in[0]], &g_.meta(n.first_out), {}, 0, {}};
         op_def(n.op).view(call);
+        // A view may see elements as several smaller ones (the parts of complex numbers).
+        const auto factor = static_cast<int64_t>(dtype_size(g_.meta(in[0]).dtype) /
+                                                 dtype_size(g_.meta(n.first_out).dtype));
         Place place;
-        place.offset = places_[in[0]].offset + call.offset;
+        place.offset = places_[in[0]].offset * factor + call.offset;
         place.terms = places_[in[0]].terms;
+        for (size_t i = 1; i < place.terms.size(); i += 2) place.terms[i] *= factor;
         for (size_t k = 0; k < call.scalar_factors.size(); ++k) {
             place.terms.push_back(static_cast<int64_t>(g_.values[in[1 + k]].source));
             place.terms.push_back(call.scalar_factors[k]);

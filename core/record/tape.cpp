@@ -83,6 +83,14 @@ Ref<GradNode> make_leaf(const Meta& meta) {
     return leaf;
 }
 
+namespace {
+
+Tensor as_saved(const GradNode& node, Tensor x) {
+    return node.conjugate && is_complex(x.dtype()) ? conj(x) : x;
+}
+
+}  // namespace
+
 Tensor GradCall::in(int i) const {
     const GradInput& slot = node.inputs[i];
     if (!slot.saved) {
@@ -95,7 +103,7 @@ Tensor GradCall::in(int i) const {
         fail(ErrorKind::kInternal, op_def(node.op).name,
              "the gradient rule reads input %d, which its record does not declare in `saves`", i);
     }
-    return Tensor(slot.saved, slot.node, slot.output);
+    return as_saved(node, Tensor(slot.saved, slot.node, slot.output));
 }
 
 Tensor GradCall::out(int i) const {
@@ -110,7 +118,7 @@ Tensor GradCall::out(int i) const {
         fail(ErrorKind::kInternal, op_def(node.op).name,
              "the gradient rule reads output %d, which its record does not declare in `saves`", i);
     }
-    return Tensor(slot.saved, Ref<GradNode>(&node), static_cast<uint32_t>(i));
+    return as_saved(node, Tensor(slot.saved, Ref<GradNode>(&node), static_cast<uint32_t>(i)));
 }
 
 bool GradCall::needs(int i) const { return static_cast<bool>(node.inputs[i].node); }
@@ -122,6 +130,7 @@ namespace {
 // The gradient in the shape and dtype of what it belongs to: undoes broadcasting and promotion.
 Tensor fit(Tensor gradient, const Meta& meta) {
     if (!(gradient.shape() == meta.shape)) gradient = sum_to(gradient, meta.shape);
+    if (is_complex(gradient.dtype()) && !is_complex(meta.dtype)) gradient = real(gradient);
     if (gradient.dtype() != meta.dtype) gradient = cast(gradient, meta.dtype);
     return gradient;
 }
