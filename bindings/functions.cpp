@@ -39,6 +39,8 @@ struct Function {
     std::string name;
     std::vector<Param> params;
     bool as_tuple = false;  // several results come as a tuple (else a list)
+    bool variadic = false;  // the first parameter takes all positional arguments
+    PyObject* result_type = nullptr;  // a named tuple
     bool none = false;      // returns nothing
 };
 
@@ -133,6 +135,8 @@ Function* parse_signature(const FunctionDef& def) {
     f->name = std::string(text.substr(0, open));
     const std::string_view result = trim(text.substr(close + 4));
     f->as_tuple = result.substr(0, 5) == "tuple";
+    if (!result.ends_with(']') && result != "Tensor" && result != "None")
+        f->result_type = PyUnicode_FromStringAndSize(result.data(), static_cast<Py_ssize_t>(result.size()));
     f->none = result == "None";
     std::string_view rest = text.substr(open + 1, close - open - 1);
     while (!trim(rest).empty()) {
@@ -146,6 +150,10 @@ Function* parse_signature(const FunctionDef& def) {
         Param p;
         const size_t colon = item.find(':'), equals = item.find('=');
         p.name = std::string(trim(item.substr(0, colon)));
+        if (p.name[0] == '*') {
+            p.name.erase(0, 1);
+            f->variadic = true;
+        }
         std::string_view type = trim(
             item.substr(colon + 1, equals == std::string_view::npos ? equals : equals - colon - 1));
         if (!type.empty() && type.back() == '?') {
@@ -248,10 +256,25 @@ std::string call_text(const Function& f) {
     std::string text = f.name + "(";
     for (size_t i = 0; i < f.params.size(); ++i) {
         if (i) text += ", ";
+        if (f.variadic && i == 0) text += "*";
         text += f.params[i].name;
         if (!f.params[i].required) text += "=" + f.params[i].default_text;
     }
     return text + ")";
+}
+
+// The results as the named tuple of sennit._results.
+PyObject* named(const Function& f, PyObject* values) {
+    struct Drop {
+        PyObject* o;
+        ~Drop() { Py_XDECREF(o); }
+    } drop{values}, module{PyImport_ImportModule("sennit._results")};
+    if (!module.o) raise_python();
+    const Drop type{PyObject_GetAttr(module.o, f.result_type)};
+    if (!type.o) raise_python();
+    PyObject* result = PyObject_CallObject(type.o, values);
+    if (!result) raise_python();
+    return result;
 }
 
 bool is_int_like(PyObject* o) { return PyLong_Check(o) && !PyBool_Check(o); }
@@ -273,6 +296,17 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
         ~Drop() { Py_XDECREF(o); }
     } drop{gathered};
     PyObject* positional[kInline + 1];
+    if (f.variadic && !(n_args == 1 && (PyList_Check(args[0]) || PyTuple_Check(args[0])))) {
+        // meshgrid(x, y): all positional arguments are the first parameter's.
+        if (n_args > 0 || !keywords) {
+            gathered = PyTuple_New(static_cast<Py_ssize_t>(n_args));
+            for (size_t i = 0; i < n_args; ++i)
+                PyTuple_SET_ITEM(gathered, static_cast<Py_ssize_t>(i), Py_NewRef(args[i]));
+            positional[0] = gathered;
+            args = positional;
+            n_args = 1;
+        }
+    }
     // x.reshape(2, 3), sn.zeros(2, 3): trailing ints stand for one sequence.
     if (n_args > 1) {
         size_t at = 0;
@@ -356,16 +390,17 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
     Results results = f.def->call_many(parsed);
     if (f.none) Py_RETURN_NONE;
     PyObject* source = n_args > 0 && is_tensor(args[0]) ? args[0] : nullptr;
-    PyObject* list = f.as_tuple ? PyTuple_New(static_cast<Py_ssize_t>(results.size()))
+    const bool as_tuple = f.as_tuple || f.result_type;
+    PyObject* list = as_tuple ? PyTuple_New(static_cast<Py_ssize_t>(results.size()))
                                 : PyList_New(static_cast<Py_ssize_t>(results.size()));
     for (size_t i = 0; i < results.size(); ++i) {
         PyObject* item = wrap(std::move(results[i]), source);
-        if (f.as_tuple)
+        if (as_tuple)
             PyTuple_SET_ITEM(list, static_cast<Py_ssize_t>(i), item);
         else
             PyList_SET_ITEM(list, static_cast<Py_ssize_t>(i), item);
     }
-    return list;
+    return f.result_type ? named(f, list) : list;
 }
 
 PyObject* function_vectorcall(PyObject* self, PyObject* const* args, size_t nargsf,
@@ -421,6 +456,14 @@ PyObject* get_text_signature(PyObject* self, void*) {
     const std::string text = call_text(*reinterpret_cast<PyFunction*>(self)->function);
     return PyUnicode_FromString(text.c_str() + text.find('('));
 }
+// For inspect.signature(), which asks for it.
+PyObject* get_signature(PyObject* self, void*) {
+    PyObject* module = PyImport_ImportModule("sennit._results");
+    if (!module) return nullptr;
+    PyObject* made = PyObject_CallMethod(module, "signature_of", "O", self);
+    Py_DECREF(module);
+    return made;
+}
 PyObject* function_reduce(PyObject* self, PyObject*) { return get_full_name(self, nullptr); }
 
 PyGetSetDef getset[] = {
@@ -429,6 +472,7 @@ PyGetSetDef getset[] = {
     {"__qualname__", get_full_name, nullptr, nullptr, nullptr},
     {"__module__", get_module, nullptr, nullptr, nullptr},
     {"__text_signature__", get_text_signature, nullptr, nullptr, nullptr},
+    {"__signature__", get_signature, nullptr, nullptr, nullptr},
     {"registry_signature", get_registry_signature, nullptr, "The typed signature of the registry.",
      nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},

@@ -116,9 +116,10 @@ nb::object make_relay(nb::handle x) {
 }
 
 // Puts a custom function on the tape: `outputs` (computed without one) depend on `inputs`, and
-// `backward(*gradients)` gives the inputs' gradients.
+// `backward(*gradients)` gives the inputs' gradients. With keep_outputs it is called with the
+// outputs too, behind the gradients, as tensors of the tape.
 nb::object custom_function(nb::handle inputs, nb::handle outputs, nb::object backward_function,
-                           std::string name) {
+                           std::string name, bool keep_outputs) {
     return guarded([&] {
         const std::vector<Tensor> in = tensor_list(inputs, name.c_str()),
                                   out = tensor_list(outputs, name.c_str());
@@ -136,9 +137,11 @@ nb::object custom_function(nb::handle inputs, nb::handle outputs, nb::object bac
             Py_DECREF(o);
             PyGILState_Release(gil);
         });
-        node->extra->backward = [held, name](GradCall& c) {
+        node->extra->backward = [held, name, keep_outputs](GradCall& c) {
             nb::list arguments;
             for (const Tensor& g : c.out_grads) arguments.append(g ? steal(wrap(g)) : nb::none());
+            for (int k = 0; keep_outputs && k < c.node.n_out; ++k)
+                arguments.append(steal(wrap(c.out(k))));
             nb::object result = steal(PyObject_CallObject(held.get(), nb::tuple(arguments).ptr()));
             if (!result.is_valid()) raise_python();
             nb::list list;
@@ -161,6 +164,7 @@ nb::object custom_function(nb::handle inputs, nb::handle outputs, nb::object bac
         nb::list results;
         for (size_t k = 0; k < out.size(); ++k) {
             node->outputs[k].meta = out[k].value()->meta;
+            if (keep_outputs) node->outputs[k].saved = out[k].value();
             const bool differentiable = any && grad_enabled() && is_inexact(out[k].dtype());
             results.append(
                 steal(wrap(differentiable ? Tensor(out[k].value(), node, static_cast<uint32_t>(k))
@@ -303,7 +307,8 @@ NB_MODULE(_core, m) {
           nb::arg("gradients").none(), nb::arg("create_graph"));
     m.def("make_leaf", &make_leaf_like);
     m.def("make_relay", &make_relay);
-    m.def("custom_function", &custom_function);
+    m.def("custom_function", &custom_function, nb::arg("inputs"), nb::arg("outputs"),
+          nb::arg("backward"), nb::arg("name"), nb::arg("keep_outputs") = false);
     m.def("release_consumed", &release_consumed);
     m.def("flush", [] { guarded([] { Recorder::current().flush(); }); });
     m.def("synchronize", [] {

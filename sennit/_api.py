@@ -22,6 +22,8 @@ from ._core import (
     Tensor,
     bfloat16,
     bool,
+    complex64,
+    complex128,
     dtype,
     float16,
     float32,
@@ -187,7 +189,7 @@ for _name in ("rand", "randn"):
 __all__ = [  # noqa: PLE0604, F822 - some are set in globals() above
     "DTypeError", "DeviceError", "FileError", "GradError", "IndexOutOfRange", "InternalError",
     "InvalidType", "InvalidValue", "NumericError", "OutOfMemory", "SennitError", "ShapeError",
-    "Tensor", "asarray", "bfloat16", "bool", "dtype", "e", "float16", "float32", "float64",
+    "Tensor", "asarray", "bfloat16", "bool", "complex64", "complex128", "dtype", "e", "float16", "float32", "float64",
     "from_dlpack", "from_numpy", "inf", "int8", "int16", "int32", "int64", "is_tensor", "nan",
     "newaxis", "pi", "promote_types", "rand", "randn", "tensor", "uint8", "uint16", "uint32",
     "uint64", *(name for name in _functions if "." not in name),
