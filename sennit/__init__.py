@@ -30,7 +30,7 @@ __version__ = "0.1.0"
 numerics_version = 1
 
 # Loaded when first asked for: training needs them, importing does not.
-_LAZY = ("data", "models", "nn", "optim", "random", "train", "viz")
+_LAZY = ("data", "fft", "linalg", "models", "nn", "optim", "random", "train", "viz")
 _LAZY_NAMES = {
     "save": "_files",
     "load": "_files",

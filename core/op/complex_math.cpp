@@ -87,10 +87,10 @@ Parts log1p_of(const Parts& z) {
 
 Parts sqrt_of(const Parts& z) {
     const Tensor large = maximum(abs(z.re), abs(z.im));
-    const Tensor down = greater(large, kLarge), up = less(large, 1.0 / kLarge);
-    const Tensor scale = where(down, 0x1p-600, where(up, 0x1p600, 1.0));
+    const Tensor down = greater(large, 0x1p1020), up = less(large, 0x1p-900);
+    const Tensor scale = where(down, 0x1p-4, where(up, 0x1p120, 1.0));
     const Tensor a = z.re * scale, b = z.im * scale;
-    const Tensor back = where(down, 0x1p300, where(up, 0x1p-300, 1.0));
+    const Tensor back = where(down, 0x1p2, where(up, 0x1p-60, 1.0));
     const Tensor t = sqrt((abs(a) + hypot(a, b)) * 0.5);
     const Tensor none = equal(t, 0.0);
     const Tensor s = where(none, 0.0, b / (2.0 * where(none, 1.0, t)));
@@ -209,7 +209,7 @@ Parts atanh_of(const Parts& z) {
     const Tensor pole_im = where(equal(b, 0.0), z.im, copysign(0.25 * (2 * kHalfPi), z.im));
     const Tensor quarter = copysign(kHalfPi, z.im);
     const Tensor re = where(far, away, where(pole, at_pole, near));
-    const Tensor lost = isnan(z.im);
+    const Tensor lost = either(isnan(z.im), both(isnan(z.re), no(isinf(z.im))));
     return {copysign(where(equal(a, 0.0), a, where(both(lost, isinf(a)), 0.0, re)), z.re),
             where(lost, kNaN, where(far, quarter, where(pole, pole_im, im)))};
 }

@@ -86,8 +86,8 @@ def _matrices(op: str, x: Any, square: bool = False) -> Tensor:
 
 
 def _half_diagonal(x: Tensor) -> Tensor:
-    """The lower triangle with the diagonal halved."""
-    return lower(x) - 0.5 * from_diagonal(diagonal_of(x))
+    """The lower triangle with half of the diagonal, which is real: that of the factor is."""
+    return lower(x, -1) + 0.5 * from_diagonal(real(diagonal_of(x))).astype(x.dtype)
 
 
 # ---- Cholesky -----------------------------------------------------------------------------------
@@ -195,7 +195,10 @@ def _eigh_gradient(inputs: Any, outputs: Any, grads: Any) -> Any:
     if gw is not None:
         straight = from_diagonal(gw)
         inner = straight if inner is None else inner + straight
-    return (v @ inner.astype(v.dtype) @ adjoint(v),) if inner is not None else (None,)
+    if inner is None:
+        return (None,)
+    g = v @ inner.astype(v.dtype) @ adjoint(v)
+    return (0.5 * (g + adjoint(g)),)
 
 
 def eigh(x: Tensor, UPLO: str = "L") -> EighResult:  # noqa: N803 - NumPy's and PyTorch's name
