@@ -371,7 +371,8 @@ Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int 
             PyObject* array = numpy_call("array", data,
                                          kind == 3   ? (as_double ? "complex128" : "complex64")
                                          : kind == 2 ? (as_double ? "float64" : "float32")
-                                         : kind == 1 ? "int64"
+                                         : kind == 1 ? (dtype && *dtype == DType::kU64 ? "uint64"
+                                                                                       : "int64")
                                          : kind == 0 ? "bool"
                                                      : nullptr);
             struct Drop {

@@ -19,6 +19,7 @@ enum class ParamType : uint8_t {
     kBool,
     kStr,
     kInts,
+    kAxes,
     kDType,
     kDevice
 };
@@ -65,6 +66,7 @@ ParamType param_type(std::string_view text, const char* signature) {
     if (text == "bool") return ParamType::kBool;
     if (text == "str") return ParamType::kStr;
     if (text == "Ints") return ParamType::kInts;
+    if (text == "Axes") return ParamType::kAxes;
     if (text == "DType") return ParamType::kDType;
     if (text == "Device") return ParamType::kDevice;
     fail(ErrorKind::kInternal, "register_function", "unknown parameter type '%.*s' in '%s'",
@@ -94,6 +96,7 @@ void parse_default(Param& p, std::string_view text, const char* signature) {
             p.fallback.text = kept->emplace_back(value.substr(1, value.size() - 2));
             return;
         }
+        case ParamType::kAxes:
         case ParamType::kInts: {
             std::string_view rest = text;
             p.fallback.single = text.front() != '(';
@@ -247,6 +250,25 @@ void read_argument(const Function& f, const Param& p, PyObject* o, ArgValue& out
             if (!to_ints(o, &out.ints, &out.single))
                 fail_type(f, p, "an int or a sequence of ints", o);
             return;
+        case ParamType::kAxes: {
+            if (to_ints(o, &out.ints, &out.single)) return;
+            Dims second;
+            if (!is_tensor(o) && PySequence_Check(o) && PySequence_Size(o) == 2) {
+                PyObject *x = PySequence_GetItem(o, 0), *y = PySequence_GetItem(o, 1);
+                const bool ok =
+                    x && y && to_ints(x, &out.ints, &out.single) && to_ints(y, &second, &out.single);
+                Py_XDECREF(x);
+                Py_XDECREF(y);
+                if (ok && out.ints.size() == second.size()) {
+                    for (int64_t axis : second) out.ints.push_back(axis);
+                    out.single = false;
+                    out.paired = true;
+                    return;
+                }
+            }
+            PyErr_Clear();
+            fail_type(f, p, "an int, or two sequences of ints of one length", o);
+        }
         case ParamType::kDType: out.dtype = to_dtype(f.name.c_str(), o); return;
         case ParamType::kDevice: out.device = to_device(f.name.c_str(), o); return;
     }
@@ -383,7 +405,7 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
         Tensor result = f.def->call(parsed);
         if (f.none) Py_RETURN_NONE;
         PyObject* source = n_args > 0 && is_tensor(args[0]) ? args[0] : nullptr;
-        if (source && result.value() == get(source).value() && result.node() == get(source).node())
+        if (!f.def->fresh && source && result.value() == get(source).value() && result.node() == get(source).node())
             return Py_NewRef(source);  // an operation that had nothing to do
         return wrap(std::move(result), source);
     }

@@ -516,6 +516,46 @@ PyObject* to(PyObject* self, PyObject* args, PyObject* keywords) {
     SN_PY_CATCH(nullptr)
 }
 
+// x.to_device(device, stream=None), the standard's name.
+PyObject* to_device_method(PyObject* self, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"device", "stream", nullptr};
+    PyObject *device = nullptr, *stream = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|$O", const_cast<char**>(names), &device,
+                                     &stream))
+        return nullptr;
+    SN_PY_TRY
+    if (stream != Py_None) {
+        fail(ErrorKind::kValue, "to_device",
+             "stream is %s; tensors are not tied to streams; leave it out",
+             type_name(stream).c_str());
+    }
+    const Device where = to_device("to_device", device);
+    if (get(self).device() == where) return Py_NewRef(self);
+    return wrap(copy_to_device(get(self), where));
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* array_namespace(PyObject*, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"api_version", nullptr};
+    PyObject* version = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$O", const_cast<char**>(names), &version))
+        return nullptr;
+    SN_PY_TRY
+    if (version != Py_None) {
+        const char* known[] = {"2021.12", "2022.12", "2023.12", "2024.12"};
+        bool found = false;
+        for (const char* k : known)
+            found |= PyUnicode_Check(version) && PyUnicode_CompareWithASCIIString(version, k) == 0;
+        if (!found) {
+            fail(ErrorKind::kValue, "__array_namespace__",
+                 "api_version is %s; the versions up to '2024.12' are there",
+                 type_name(version).c_str());
+        }
+    }
+    return PyImport_ImportModule("sennit");
+    SN_PY_CATCH(nullptr)
+}
+
 PyObject* register_hook(PyObject* self, PyObject* hook) {
     SN_PY_TRY
     const Tensor& t = get(self);
@@ -576,6 +616,21 @@ PyObject* dlpack(PyObject* self, PyObject* args, PyObject* keywords) {
                                      &version, &device, &copy))
         return nullptr;
     SN_PY_TRY
+    if (stream != Py_None) {
+        fail(ErrorKind::kValue, "__dlpack__", "stream is %s; a tensor on the CPU has none",
+             type_name(stream).c_str());
+    }
+    if (device != Py_None) {
+        int kind = 0, index = 0;
+        if (!PyArg_ParseTuple(device, "ii", &kind, &index)) return nullptr;
+        if (kind != 1 || index != 0) {
+            PyErr_Format(PyExc_BufferError,
+                         "[__dlpack__] dl_device is (%d, %d); a tensor is exported to (1, 0), the "
+                         "CPU",
+                         kind, index);
+            return nullptr;
+        }
+    }
     return to_dlpack(self, version, copy);
     SN_PY_CATCH(nullptr)
 }
@@ -632,12 +687,21 @@ PyMethodDef methods[] = {
      "Replaces the value by one of the same shape and dtype; for training state."},
     {"to", SN_KEYWORDS(to), METH_VARARGS | METH_KEYWORDS,
      "Converts to a dtype, a device, or both."},
+    {"to_device", SN_KEYWORDS(to_device_method), METH_VARARGS | METH_KEYWORDS,
+     "to_device($self, device, /, *, stream=None)\n--\n\nThe tensor on a device; itself when it is "
+     "there."},
+    {"__array_namespace__", SN_KEYWORDS(array_namespace), METH_VARARGS | METH_KEYWORDS,
+     "__array_namespace__($self, /, *, api_version=None)\n--\n\nThe module sennit: the namespace of "
+     "the Array API standard."},
     {"register_hook", register_hook, METH_O,
      "Calls a function on the gradient before it is accumulated."},
     {"stride", strides_method, METH_NOARGS, "Strides in elements."},
     {"__array__", SN_KEYWORDS(array), METH_VARARGS | METH_KEYWORDS, "As a NumPy array."},
-    {"__dlpack__", SN_KEYWORDS(dlpack), METH_VARARGS | METH_KEYWORDS, "As a DLPack capsule."},
-    {"__dlpack_device__", dlpack_device, METH_NOARGS, "DLPack's device type and ordinal."},
+    {"__dlpack__", SN_KEYWORDS(dlpack), METH_VARARGS | METH_KEYWORDS,
+     "__dlpack__($self, /, *, stream=None, max_version=None, dl_device=None, copy=None)\n--\n\nAs a "
+     "DLPack capsule."},
+    {"__dlpack_device__", dlpack_device, METH_NOARGS,
+     "__dlpack_device__($self, /)\n--\n\nDLPack's device type and ordinal."},
     {"__reduce_ex__", reduce_ex, METH_O, "Pickling, for multiprocessing."},
     {"__format__", format, METH_O, "Formats a single element as a number."},
     {"_repr_html_", html, METH_NOARGS, "As a table, for notebooks."},

@@ -2,6 +2,8 @@
 
 from . import autograd as autograd
 from . import data as data
+from . import fft as fft
+from . import linalg as linalg
 from . import models as models
 from . import nn as nn
 from . import optim as optim
@@ -39,6 +41,7 @@ from ._api import adjoint as adjoint
 from ._api import all as all
 from ._api import amax as amax
 from ._api import amin as amin
+from ._api import angle as angle
 from ._api import any as any
 from ._api import arange as arange
 from ._api import arccos as arccos
@@ -85,8 +88,13 @@ from ._api import chunk as chunk
 from ._api import clamp as clamp
 from ._api import clip as clip
 from ._api import clone as clone
+from ._api import complex as complex
+from ._api import complex64 as complex64
+from ._api import complex128 as complex128
 from ._api import concat as concat
 from ._api import concatenate as concatenate
+from ._api import conj as conj
+from ._api import conj_physical as conj_physical
 from ._api import contiguous as contiguous
 from ._api import conv1d as conv1d
 from ._api import conv2d as conv2d
@@ -161,6 +169,7 @@ from ._api import hardswish as hardswish
 from ._api import hstack as hstack
 from ._api import huber_loss as huber_loss
 from ._api import hypot as hypot
+from ._api import imag as imag
 from ._api import index_add as index_add
 from ._api import index_copy as index_copy
 from ._api import index_fill as index_fill
@@ -172,6 +181,7 @@ from ._api import int8 as int8
 from ._api import int16 as int16
 from ._api import int32 as int32
 from ._api import int64 as int64
+from ._api import is_complex as is_complex
 from ._api import is_tensor as is_tensor
 from ._api import isfinite as isfinite
 from ._api import isinf as isinf
@@ -246,6 +256,8 @@ from ._api import pad as pad
 from ._api import permute as permute
 from ._api import permute_dims as permute_dims
 from ._api import pi as pi
+from ._api import polar as polar
+from ._api import positive as positive
 from ._api import pow as pow
 from ._api import power as power
 from ._api import prod as prod
@@ -255,12 +267,14 @@ from ._api import rand_like as rand_like
 from ._api import randn as randn
 from ._api import randn_like as randn_like
 from ._api import ravel as ravel
+from ._api import real as real
 from ._api import reciprocal as reciprocal
 from ._api import relu as relu
 from ._api import remainder as remainder
 from ._api import repeat as repeat
 from ._api import repeat_interleave as repeat_interleave
 from ._api import reshape as reshape
+from ._api import resolve_conj as resolve_conj
 from ._api import rms_norm as rms_norm
 from ._api import rnn_sequence as rnn_sequence
 from ._api import roll as roll
@@ -326,6 +340,8 @@ from ._api import var_mean as var_mean
 from ._api import vecdot as vecdot
 from ._api import vector_norm as vector_norm
 from ._api import view as view
+from ._api import view_as_complex as view_as_complex
+from ._api import view_as_real as view_as_real
 from ._api import vstack as vstack
 from ._api import where as where
 from ._api import zeros as zeros
@@ -335,6 +351,12 @@ from ._files import save as save
 from ._profile import Profile as Profile
 from ._profile import ProfileEvent as ProfileEvent
 from ._profile import profile as profile
+from ._standard import __array_namespace_info__ as __array_namespace_info__
+from ._standard import can_cast as can_cast
+from ._standard import finfo as finfo
+from ._standard import iinfo as iinfo
+from ._standard import isdtype as isdtype
+from ._standard import result_type as result_type
 from ._summary import summary as summary
 from ._tools import config as config
 from ._tools import device_count as device_count
@@ -373,6 +395,7 @@ __all__ = [
     "SennitError",
     "ShapeError",
     "Tensor",
+    "__array_namespace_info__",
     "abs",
     "absolute",
     "acos",
@@ -391,6 +414,7 @@ __all__ = [
     "all",
     "amax",
     "amin",
+    "angle",
     "any",
     "arange",
     "arccos",
@@ -432,15 +456,21 @@ __all__ = [
     "broadcast_arrays",
     "broadcast_tensors",
     "broadcast_to",
+    "can_cast",
     "cat",
     "ceil",
     "chunk",
     "clamp",
     "clip",
     "clone",
+    "complex",
+    "complex64",
+    "complex128",
     "concat",
     "concatenate",
     "config",
+    "conj",
+    "conj_physical",
     "contiguous",
     "conv1d",
     "conv2d",
@@ -489,6 +519,8 @@ __all__ = [
     "explain",
     "expm1",
     "eye",
+    "fft",
+    "finfo",
     "fix",
     "flatten",
     "flip",
@@ -523,6 +555,8 @@ __all__ = [
     "hstack",
     "huber_loss",
     "hypot",
+    "iinfo",
+    "imag",
     "index_add",
     "index_copy",
     "index_fill",
@@ -534,7 +568,9 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "is_complex",
     "is_tensor",
+    "isdtype",
     "isfinite",
     "isinf",
     "isnan",
@@ -546,6 +582,7 @@ __all__ = [
     "lerp",
     "less",
     "less_equal",
+    "linalg",
     "linear",
     "linspace",
     "load",
@@ -615,6 +652,8 @@ __all__ = [
     "permute",
     "permute_dims",
     "pi",
+    "polar",
+    "positive",
     "pow",
     "power",
     "prod",
@@ -626,12 +665,15 @@ __all__ = [
     "randn_like",
     "random",
     "ravel",
+    "real",
     "reciprocal",
     "relu",
     "remainder",
     "repeat",
     "repeat_interleave",
     "reshape",
+    "resolve_conj",
+    "result_type",
     "rms_norm",
     "rnn_sequence",
     "roll",
@@ -704,6 +746,8 @@ __all__ = [
     "vecdot",
     "vector_norm",
     "view",
+    "view_as_complex",
+    "view_as_real",
     "viz",
     "vstack",
     "where",

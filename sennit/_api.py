@@ -126,10 +126,18 @@ def from_numpy(array: Any) -> Tensor:
     return _core.asarray(array, None, None, None)
 
 
-def from_dlpack(x: Any, /, *, copy: Any = None) -> Tensor:
+def from_dlpack(x: Any, /, *, device: Any = None, copy: Any = None) -> Tensor:
     """A tensor from any object with ``__dlpack__``: PyTorch, NumPy, CuPy, JAX.
 
     Memory that the other side declares read-only is shared; other memory is copied.
+
+    Parameters
+    ----------
+    x : object with ``__dlpack__``
+    device : str, optional
+        Where the tensor goes; where it is, by default.
+    copy : bool, optional
+        True always copies; False fails where a copy is needed; None copies when needed.
 
     Examples
     --------
@@ -137,7 +145,26 @@ def from_dlpack(x: Any, /, *, copy: Any = None) -> Tensor:
     >>> sn.from_dlpack(np.arange(3.0)).tolist()
     [0.0, 1.0, 2.0]
     """
-    return _core.from_dlpack(x, copy)
+    made = _core.from_dlpack(x, copy)
+    if device is None or device == made.device:
+        return made
+    if copy is False:
+        raise _core.InvalidValue(
+            f"[from_dlpack] copy=False, but the data must be copied from {made.device} to "
+            f"{device}; leave copy out (SN104)"
+        )
+    return made.to(device)
+
+
+def is_complex(x: Tensor) -> Any:
+    """Whether a tensor holds complex numbers.
+
+    Examples
+    --------
+    >>> sn.is_complex(sn.tensor([1j])), sn.is_complex(sn.ones(2))
+    (True, False)
+    """
+    return x.dtype.is_complex
 
 
 def is_tensor(x: object) -> Any:
@@ -177,6 +204,7 @@ def _creator(name: str) -> Any:
     create.__name__ = create.__qualname__ = name
     create.__doc__ = function.__doc__
     create.registry_signature = function.registry_signature  # type: ignore[attr-defined]
+    create.__wrapped__ = function  # type: ignore[attr-defined]  # for inspect.signature
     return create
 
 
@@ -189,8 +217,9 @@ for _name in ("rand", "randn"):
 __all__ = [  # noqa: PLE0604, F822 - some are set in globals() above
     "DTypeError", "DeviceError", "FileError", "GradError", "IndexOutOfRange", "InternalError",
     "InvalidType", "InvalidValue", "NumericError", "OutOfMemory", "SennitError", "ShapeError",
-    "Tensor", "asarray", "bfloat16", "bool", "complex64", "complex128", "dtype", "e", "float16", "float32", "float64",
-    "from_dlpack", "from_numpy", "inf", "int8", "int16", "int32", "int64", "is_tensor", "nan",
+    "Tensor", "asarray", "bfloat16", "bool", "complex64", "complex128", "dtype", "e", "float16",
+    "float32", "float64", "from_dlpack", "from_numpy", "inf", "int8", "int16", "int32", "int64",
+    "is_complex", "is_tensor", "nan",
     "newaxis", "pi", "promote_types", "rand", "randn", "tensor", "uint8", "uint16", "uint32",
     "uint64", *(name for name in _functions if "." not in name),
 ]  # fmt: skip

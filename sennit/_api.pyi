@@ -3,6 +3,8 @@
 
 from typing import Any, TypeGuard, overload
 
+from collections.abc import Sequence
+
 from ._core import (
     DeviceLike,
     DTypeLike,
@@ -29,6 +31,8 @@ from ._core import ShapeError as ShapeError
 from ._core import Tensor as Tensor
 from ._core import bfloat16 as bfloat16
 from ._core import bool as bool
+from ._core import complex64 as complex64
+from ._core import complex128 as complex128
 from ._core import dtype as dtype
 from ._core import float16 as float16
 from ._core import float32 as float32
@@ -41,6 +45,9 @@ from ._core import uint8 as uint8
 from ._core import uint16 as uint16
 from ._core import uint32 as uint32
 from ._core import uint64 as uint64
+from ._results import UniqueAllResult as UniqueAllResult
+from ._results import UniqueCountsResult as UniqueCountsResult
+from ._results import UniqueInverseResult as UniqueInverseResult
 
 __all__ = [
     "DTypeError",
@@ -74,6 +81,7 @@ __all__ = [
     "all",
     "amax",
     "amin",
+    "angle",
     "any",
     "arange",
     "arccos",
@@ -120,8 +128,13 @@ __all__ = [
     "clamp",
     "clip",
     "clone",
+    "complex",
+    "complex64",
+    "complex128",
     "concat",
     "concatenate",
+    "conj",
+    "conj_physical",
     "contiguous",
     "conv1d",
     "conv2d",
@@ -196,6 +209,7 @@ __all__ = [
     "hstack",
     "huber_loss",
     "hypot",
+    "imag",
     "index_add",
     "index_copy",
     "index_fill",
@@ -207,6 +221,7 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "is_complex",
     "is_tensor",
     "isfinite",
     "isinf",
@@ -281,6 +296,8 @@ __all__ = [
     "permute",
     "permute_dims",
     "pi",
+    "polar",
+    "positive",
     "pow",
     "power",
     "prod",
@@ -290,12 +307,14 @@ __all__ = [
     "randn",
     "randn_like",
     "ravel",
+    "real",
     "reciprocal",
     "relu",
     "remainder",
     "repeat",
     "repeat_interleave",
     "reshape",
+    "resolve_conj",
     "rms_norm",
     "rnn_sequence",
     "roll",
@@ -361,6 +380,8 @@ __all__ = [
     "vecdot",
     "vector_norm",
     "view",
+    "view_as_complex",
+    "view_as_real",
     "vstack",
     "where",
     "zeros",
@@ -392,8 +413,13 @@ def asarray(
 def from_numpy(array: Any) -> Tensor:
     """A tensor from a NumPy array; the same as ``asarray(array)``."""
 
-def from_dlpack(x: Any, /, *, copy: _bool | None = None) -> Tensor:
+def from_dlpack(
+    x: Any, /, *, device: DeviceLike | None = None, copy: _bool | None = None
+) -> Tensor:
     """A tensor from any object with ``__dlpack__``: PyTorch, NumPy, CuPy, JAX."""
+
+def is_complex(x: Tensor) -> _bool:
+    """Whether a tensor holds complex numbers."""
 
 def is_tensor(x: object) -> TypeGuard[Tensor]:
     """Whether `x` is a tensor."""
@@ -476,6 +502,9 @@ def amin(
 ) -> Tensor:
     """Smallest element over one, several or all axes. See `max`."""
 
+def angle(x: Tensor) -> Tensor:
+    """The angle of each complex number with the positive real axis, in radians, in [-pi, ..."""
+
 def any(
     x: Tensor,
     axis: Ints | None = None,
@@ -549,7 +578,9 @@ def asin(x: Operand) -> Tensor:
 def asinh(x: Operand) -> Tensor:
     """Inverse hyperbolic sine."""
 
-def astype(x: Tensor, dtype: DTypeLike) -> Tensor:
+def astype(
+    x: Tensor, dtype: DTypeLike, copy: _bool = True, device: DeviceLike | None = None
+) -> Tensor:
     """Converts to another dtype."""
 
 def atan(x: Operand) -> Tensor:
@@ -656,10 +687,10 @@ def bitwise_xor(x: Operand, y: Operand) -> Tensor:
 def bmm(x: Tensor, other: Tensor) -> Tensor:
     """Matrix product, the function behind ``x @ other``."""
 
-def broadcast_arrays(tensors: Tensors) -> list[Tensor]:
+def broadcast_arrays(*tensors: Tensor | Sequence[Tensor]) -> list[Tensor]:
     """All tensors broadcast to their common shape, without copies."""
 
-def broadcast_tensors(tensors: Tensors) -> list[Tensor]:
+def broadcast_tensors(*tensors: Tensor | Sequence[Tensor]) -> list[Tensor]:
     """All tensors broadcast to their common shape, without copies."""
 
 @overload
@@ -688,11 +719,20 @@ def clip(x: Operand, min: Operand | None = None, max: Operand | None = None) -> 
 def clone(x: Tensor) -> Tensor:
     """A tensor of its own with the same elements: writes to one do not show in the other."""
 
+def complex(real: Tensor, imag: Tensor) -> Tensor:
+    """Complex numbers of real and imaginary parts, which broadcast."""
+
 def concat(tensors: Tensors, axis: _int | None = 0, *, dim: _int | None = 0) -> Tensor:
     """Tensors joined along an axis that exists; None joins them flattened."""
 
 def concatenate(tensors: Tensors, axis: _int | None = 0, *, dim: _int | None = 0) -> Tensor:
     """Tensors joined along an axis that exists; None joins them flattened."""
+
+def conj(x: Tensor) -> Tensor:
+    """The complex conjugate of each element; a real tensor is its own."""
+
+def conj_physical(x: Tensor) -> Tensor:
+    """The complex conjugate of each element; a real tensor is its own."""
 
 def contiguous(x: Tensor) -> Tensor:
     """The same elements in row-major order in memory."""
@@ -848,8 +888,16 @@ def diag(x: Tensor, k: _int = 0) -> Tensor:
 def diagonal(x: Tensor, offset: _int = 0, axis1: _int = 0, axis2: _int = 1) -> Tensor:
     """The diagonals of two dimensions, along a new last dimension."""
 
-def diff(x: Tensor, axis: _int = -1, *, dim: _int = -1) -> Tensor:
-    """Differences of neighbours along an axis."""
+def diff(
+    x: Tensor,
+    axis: _int = -1,
+    n: _int = 1,
+    prepend: Tensor | None = None,
+    append: Tensor | None = None,
+    *,
+    dim: _int = -1,
+) -> Tensor:
+    """Differences of neighbours along an axis, n times over."""
 
 def div(x: Operand, y: Operand) -> Tensor:
     """True division."""
@@ -1077,6 +1125,9 @@ def huber_loss(x: Tensor, target: Tensor, reduction: _str = "mean", delta: _floa
 
 def hypot(x: Operand, y: Operand) -> Tensor:
     """sqrt(x * x + y * y), without overflow on the way."""
+
+def imag(x: Tensor) -> Tensor:
+    """The imaginary part of each element; a view, through which x can be written."""
 
 @overload
 def index_add(x: Tensor, axis: _int, indices: Tensor, source: Operand) -> Tensor:
@@ -1363,7 +1414,7 @@ def mean(
 ) -> Tensor:
     """Arithmetic mean over one, several or all axes."""
 
-def meshgrid(tensors: Tensors, indexing: _str = "xy") -> list[Tensor]:
+def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: _str = "xy") -> list[Tensor]:
     """Coordinate tensors of the grid that vectors span; views."""
 
 def min(
@@ -1452,7 +1503,7 @@ def nll_loss(
 ) -> Tensor:
     """Negative log-likelihood: `cross_entropy` for log-probabilities, such as `log_softmax` ..."""
 
-def nonzero(x: Tensor) -> list[Tensor]:
+def nonzero(x: Tensor) -> tuple[Tensor, ...]:
     """One int64 tensor per dimension with the positions of elements that are not zero."""
 
 def normalize(
@@ -1521,6 +1572,12 @@ def permute_dims(x: Tensor, axes: Ints) -> Tensor:
 def permute_dims(x: Tensor, *axes: _int) -> Tensor:
     """A view whose dimension i is dimension axes[i] of x."""
 
+def polar(abs: Tensor, angle: Tensor) -> Tensor:
+    """Complex numbers of a magnitude and an angle in radians."""
+
+def positive(x: Tensor) -> Tensor:
+    """x itself: what ``+x`` means."""
+
 def pow(x: Operand, y: Operand) -> Tensor:
     """x to the power y, special values as in C99; integers by squaring, wrapping."""
 
@@ -1585,6 +1642,9 @@ def randn_like(x: Tensor) -> Tensor:
 def ravel(x: Tensor, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
     """Dimensions start_dim to end_dim (included) merged into one."""
 
+def real(x: Tensor) -> Tensor:
+    """The real part of each element; a view, through which x can be written."""
+
 def reciprocal(x: Operand) -> Tensor:
     """1 / x."""
 
@@ -1611,6 +1671,9 @@ def reshape(x: Tensor, shape: Ints, copy: _bool | None = None) -> Tensor:
 @overload
 def reshape(x: Tensor, *shape: _int, copy: _bool | None = None) -> Tensor:
     """The elements of x, in row-major order, under another shape."""
+
+def resolve_conj(x: Tensor) -> Tensor:
+    """The complex conjugate of each element; a real tensor is its own."""
 
 @overload
 def rms_norm(
@@ -1820,7 +1883,12 @@ def tan(x: Operand) -> Tensor:
 def tanh(x: Operand) -> Tensor:
     """Hyperbolic tangent."""
 
-def tensordot(x: Tensor, other: Tensor, axes: Ints = 2, other_axes: Ints | None = None) -> Tensor:
+def tensordot(
+    x: Tensor,
+    other: Tensor,
+    axes: Ints | tuple[Sequence[_int], Sequence[_int]] = 2,
+    other_axes: Ints | None = None,
+) -> Tensor:
     """Sum of products over axes of both tensors."""
 
 @overload
@@ -1857,10 +1925,12 @@ def true_divide(x: Operand, y: Operand) -> Tensor:
 def trunc(x: Operand) -> Tensor:
     """Nearest integer towards zero."""
 
-def type(x: Tensor, dtype: DTypeLike) -> Tensor:
+def type(
+    x: Tensor, dtype: DTypeLike, copy: _bool = True, device: DeviceLike | None = None
+) -> Tensor:
     """Converts to another dtype."""
 
-def unbind(x: Tensor, axis: _int = 0, *, dim: _int = 0) -> list[Tensor]:
+def unbind(x: Tensor, axis: _int = 0, *, dim: _int = 0) -> tuple[Tensor, ...]:
     """Views of the elements of an axis, without that axis."""
 
 @overload
@@ -1874,13 +1944,13 @@ def unflatten(x: Tensor, *, dim: _int, sizes: Ints) -> Tensor:
 def unique(x: Tensor) -> Tensor:
     """The distinct elements, ascending; every NaN counts as distinct."""
 
-def unique_all(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def unique_all(x: Tensor) -> UniqueAllResult:
     """Distinct elements, their first positions, for each element of x the position of its ..."""
 
-def unique_counts(x: Tensor) -> tuple[Tensor, Tensor]:
+def unique_counts(x: Tensor) -> UniqueCountsResult:
     """Distinct elements and how often each occurs."""
 
-def unique_inverse(x: Tensor) -> tuple[Tensor, Tensor]:
+def unique_inverse(x: Tensor) -> UniqueInverseResult:
     """Distinct elements, and for each element of x the position of its value among them."""
 
 def unique_values(x: Tensor) -> Tensor:
@@ -1889,7 +1959,7 @@ def unique_values(x: Tensor) -> Tensor:
 def unsqueeze(x: Tensor, axis: Ints = 0, *, dim: Ints = 0) -> Tensor:
     """With new dimensions of size 1 at the given places of the result; a view."""
 
-def unstack(x: Tensor, axis: _int = 0, *, dim: _int = 0) -> list[Tensor]:
+def unstack(x: Tensor, axis: _int = 0, *, dim: _int = 0) -> tuple[Tensor, ...]:
     """Views of the elements of an axis, without that axis."""
 
 def var(
@@ -1935,6 +2005,12 @@ def view(x: Tensor, shape: Ints) -> Tensor:
 @overload
 def view(x: Tensor, *shape: _int) -> Tensor:
     """reshape under its PyTorch name; copies where the strides ask for it."""
+
+def view_as_complex(x: Tensor) -> Tensor:
+    """Complex numbers of pairs along the last dimension, which must have size 2."""
+
+def view_as_real(x: Tensor) -> Tensor:
+    """The parts of complex numbers along a new last dimension of size 2."""
 
 def vstack(tensors: Tensors) -> Tensor:
     """Tensors joined along the first axis; a vector counts as a row."""

@@ -3,8 +3,8 @@
 A host operation reads its operands, calls a function on NumPy arrays and wraps what that returns.
 Its gradient is written with ordinary operations (and other host operations), so that it can be
 differentiated again. Host operations are outside of the promise on equal bits: theirs are those of
-the library that NumPy was built with. All of them come through `apply`, which knows their names: what
-traces or exports programs can refuse them there.
+the library that NumPy was built with. All of them come through `apply`, which knows their names:
+what traces or exports programs can refuse them there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Gradient = Callable[[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Any, ...]], S
 
 def require_inexact(op: str, *tensors: Tensor, real: bool = False) -> None:
     """Fails unless the dtypes are float32 or float64 (or complex, unless `real`)."""
-    allowed = (_core.float32, _core.float64)
+    allowed: tuple[_core.dtype, ...] = (_core.float32, _core.float64)
     if not real:
         allowed += (_core.complex64, _core.complex128)
     for x in tensors:

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from . import _api as ops
 from . import _core
 from ._core import DTypeError, InvalidValue, Tensor
 from ._errors import error
@@ -50,7 +51,6 @@ __all__ = [
     "rfftn",
 ]
 
-_f = _core.functions
 # The transform back, undivided, has the other's division: ``norm`` of the adjoint.
 _ADJOINT = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
 
@@ -64,9 +64,9 @@ def _norm(op: str, norm: Any) -> str:
     return str(chosen)
 
 
-def _operand(op: str, x: Any, real: bool = False) -> Tensor:
+def _operand(op: str, given: Any, real: bool = False) -> Tensor:
     """The input in a dtype that NumPy transforms."""
-    x = x if isinstance(x, Tensor) else _core.asarray(x)
+    x = ops.asarray(given)
     if x.dtype.is_complex:
         if real:
             raise error(
@@ -90,13 +90,15 @@ def _resize(op: str, x: Tensor, n: int, axis: int) -> Tensor:
     """The input cut off or filled with zeros to length n along the axis."""
     if n < 1:
         raise error(
-            InvalidValue, op, f"the transform along axis {axis} has length {n}; it must be 1 or more"
+            InvalidValue,
+            op,
+            f"the transform along axis {axis} has length {n}; it must be 1 or more",
         )
     have = x.shape[axis]
     if have > n:
-        return _f["narrow"](x, axis, 0, n)
+        return ops.narrow(x, axis, 0, n)
     if have < n:
-        return _f["pad"](x, [0, 0] * (x.ndim - 1 - axis) + [0, n - have])
+        return ops.pad(x, [0, 0] * (x.ndim - 1 - axis) + [0, n - have])
     return x
 
 
@@ -111,9 +113,7 @@ def _axis(op: str, x: Tensor, axis: int) -> int:
     return axis % x.ndim
 
 
-def _sizes(
-    op: str, x: Tensor, s: Any, axes: Any, last: int | None = None
-) -> list[tuple[int, int]]:
+def _sizes(op: str, x: Tensor, s: Any, axes: Any, last: int | None = None) -> list[tuple[int, int]]:
     """Axes with lengths, in order. `last`: how many values stand for the last axis by default."""
     if axes is None:
         chosen = list(range(x.ndim)) if s is None else list(range(x.ndim - len(s), x.ndim))
@@ -159,7 +159,9 @@ def _complex(op: str, x: Tensor, axes: Sequence[int], norm: str, inverse: bool) 
     def gradient(inputs: Any, outputs: Any, grads: Any) -> Any:
         return (_complex(back, grads[0], over, _ADJOINT[norm], not inverse),)
 
-    return apply(op, (x,), lambda a: (_numpy(name, a, _wide(x), axes=over, norm=norm),), gradient)[0]
+    return apply(op, (x,), lambda a: (_numpy(name, a, _wide(x), axes=over, norm=norm),), gradient)[
+        0
+    ]
 
 
 def _to_half(op: str, x: Tensor, axis: int, norm: str) -> Tensor:
@@ -168,11 +170,11 @@ def _to_half(op: str, x: Tensor, axis: int, norm: str) -> Tensor:
     if x.size == 0:
         shape = list(x.shape)
         shape[axis] = n // 2 + 1
-        return _f["zeros"](tuple(shape), x.dtype.to_complex)
+        return ops.zeros(tuple(shape), x.dtype.to_complex)
 
     def gradient(inputs: Any, outputs: Any, grads: Any) -> Any:
         spectrum = _resize(op, grads[0], n, axis)  # the rest of it is not there: zeros
-        return (_f["real"](_complex("ifft", spectrum, (axis,), _ADJOINT[norm], True)),)
+        return (ops.real(_complex("ifft", spectrum, (axis,), _ADJOINT[norm], True)),)
 
     return apply(
         op, (x,), lambda a: (_numpy("rfft", a, _wide(x), axis=axis, norm=norm),), gradient
@@ -184,14 +186,14 @@ def _from_half(op: str, x: Tensor, n: int, axis: int, norm: str) -> Tensor:
     if x.size == 0:
         shape = list(x.shape)
         shape[axis] = n
-        return _f["zeros"](tuple(shape), x.dtype.to_real)
+        return ops.zeros(tuple(shape), x.dtype.to_real)
 
     def gradient(inputs: Any, outputs: Any, grads: Any) -> Any:
         # All but the first value, and the last of an even length, stand for two of the spectrum.
         count = n // 2 + 1
-        k = _f["arange"](count, device=x.device)
-        twice = _f["logical_and"](k > 0, _f["logical_or"](k < count - 1, n % 2 == 1))
-        weights = _f["where"](twice, 2.0, 1.0).astype(x.dtype.to_real)
+        k = ops.arange(count, device=x.device)
+        twice = ops.logical_and(k > 0, ops.logical_or(k < count - 1, n % 2 == 1))
+        weights = ops.where(twice, 2.0, 1.0).astype(x.dtype.to_real)
         shape = [1] * x.ndim
         shape[axis] = count
         return (_to_half("rfft", grads[0], axis, _ADJOINT[norm]) * weights.reshape(shape),)
@@ -305,7 +307,7 @@ def hfft(
     >>> sn.fft.hfft(sn.tensor([1 + 0j, 0j])).tolist()
     [1.0, 1.0]
     """
-    return irfft(_f["conj"](_operand("hfft", x)), n, axis, _ADJOINT[_norm("hfft", norm)], dim=dim)
+    return irfft(ops.conj(_operand("hfft", x)), n, axis, _ADJOINT[_norm("hfft", norm)], dim=dim)
 
 
 def ihfft(
@@ -320,7 +322,7 @@ def ihfft(
     [1.0, 0.0]
     """
     z = _operand("ihfft", x, real=True)
-    return _f["conj"](rfft(z, n, axis, _ADJOINT[_norm("ihfft", norm)], dim=dim))
+    return ops.conj(rfft(z, n, axis, _ADJOINT[_norm("ihfft", norm)], dim=dim))
 
 
 def fftn(
@@ -419,7 +421,7 @@ def hfftn(
     (2, 2)
     """
     back = _ADJOINT[_norm("hfftn", norm)]
-    return irfftn(_f["conj"](_operand("hfftn", x)), s, axes, back, dim=dim)
+    return irfftn(ops.conj(_operand("hfftn", x)), s, axes, back, dim=dim)
 
 
 def ihfftn(
@@ -434,7 +436,7 @@ def ihfftn(
     (2, 2)
     """
     z = _operand("ihfftn", x, real=True)
-    return _f["conj"](rfftn(z, s, axes, _ADJOINT[_norm("ihfftn", norm)], dim=dim))
+    return ops.conj(rfftn(z, s, axes, _ADJOINT[_norm("ihfftn", norm)], dim=dim))
 
 
 def fft2(
@@ -527,9 +529,9 @@ def _frequencies(op: str, n: int, d: float, dtype: Any, device: Any, count: int)
     kind = _core.float32 if dtype is None else _core.dtype(dtype)
     if not kind.is_floating_point:
         raise error(DTypeError, op, f"dtype is {kind.name}; a real floating-point one is required")
-    k = _f["arange"](count, dtype=_core.float64, device=device)
+    k = ops.arange(count, dtype=_core.float64, device=device)
     if count == n:
-        k = _f["where"](k < (n + 1) // 2, k, k - n)
+        k = ops.where(k < (n + 1) // 2, k, k - n)
     return (k / (n * d)).astype(kind)
 
 
@@ -574,7 +576,7 @@ def _shift(x: Tensor, axes: Any, dim: Any, back: bool) -> Tensor:
     if not over:
         return x
     by = [-(x.shape[a] // 2) if back else x.shape[a] // 2 for a in over]
-    return _f["roll"](x, by, over)
+    return ops.roll(x, by, over)
 
 
 def fftshift(

@@ -260,12 +260,12 @@ ValueError : step is 0, or a number is not finite.
         .method = false,
     });
     register_function({
-        .signature = "meshgrid(tensors: Tensors, indexing: str = \"xy\") -> list[Tensor]",
+        .signature = "meshgrid(*tensors: Tensors, indexing: str = \"xy\") -> list[Tensor]",
         .doc = R"(Coordinate tensors of the grid that vectors span; views.
 
 indexing : "xy" (as in NumPy: the first vector runs along the columns) or "ij".
 
->>> [t.tolist() for t in sn.meshgrid([sn.arange(2), sn.arange(2)])]
+>>> [t.tolist() for t in sn.meshgrid(sn.arange(2), sn.arange(2))]
 [[[0, 1], [0, 1]], [[0, 0], [1, 1]]]
 )",
         .call_many = meshgrid_function,

@@ -267,7 +267,7 @@ IndexError : an index is negative or not below the number of rows.
         .method = false,
     });
     register_function({
-        .signature = "nonzero(x: Tensor) -> list[Tensor]",
+        .signature = "nonzero(x: Tensor) -> tuple[Tensor, ...]",
         .doc = R"(One int64 tensor per dimension with the positions of elements that are not zero.
 
 Waits for the values, since the result's size depends on them.

@@ -316,7 +316,7 @@ Examples
 [[3, 4], [6, 8]]
 )",
          .call = [](const Args& a) { return outer(a.tensor(0), a.tensor(1)); }});
-    register_function({.signature = "tensordot(x: Tensor, other: Tensor, axes: Ints = 2, "
+    register_function({.signature = "tensordot(x: Tensor, other: Tensor, axes: Axes = 2, "
                                     "other_axes: Ints? = None) -> Tensor",
                        .doc = R"(Sum of products over axes of both tensors.
 
@@ -324,9 +324,10 @@ Parameters
 ----------
 x, other : Tensor
     Any shapes.
-axes : int or sequence of int
-    An int n contracts the last n axes of `x` with the first n of `other`. A sequence names axes of
-    `x`, and `other_axes` those of `other`, in the same order.
+axes : int, or pair of sequences of int
+    An int n contracts the last n axes of `x` with the first n of `other`. A pair names axes of `x`
+    and axes of `other`, in the same order. (One sequence names those of `x`, and `other_axes` those
+    of `other`.)
 
 Examples
 --------
@@ -336,6 +337,11 @@ Examples
                        .call = [](const Args& a) {
                            const Tensor &x = a.tensor(0), &y = a.tensor(1);
                            if (a.has(3)) return tensordot(x, y, a.ints(2), a.ints(3));
+                           if (a.paired(2)) {
+                               const size_t half = a.ints(2).size() / 2;
+                               return tensordot(x, y, a.ints(2).first(half),
+                                                a.ints(2).subspan(half));
+                           }
                            const int64_t n = a.ints(2).empty() ? 0 : a.ints(2)[0];
                            if (!a.single(2) || n < 0 || n > x.rank() || n > y.rank()) {
                                fail(ErrorKind::kValue, "tensordot",

@@ -66,7 +66,12 @@ struct Runs {
 Runs find_runs(const Tensor& x) {
     Runs r;
     const Tensor flat = reshape(x, Dims{-1});
-    r.order = argsort(flat, 0, false);
+    if (is_complex(x.dtype())) {  // by the real part, then by the imaginary one
+        const Tensor by_imag = argsort(imag(flat), 0, false);
+        r.order = take(by_imag, argsort(take(real(flat), by_imag, 0), 0, false), 0);
+    } else {
+        r.order = argsort(flat, 0, false);
+    }
     r.sorted = take(flat, r.order, 0);
     const int64_t n = flat.numel();
     if (n == 0) {
@@ -265,19 +270,39 @@ Integers are summed in int64 (uint64 for unsigned ones), float16 and bfloat16 in
             },
     });
     register_function({
-        .signature = "diff(x: Tensor, axis: int = -1) -> Tensor",
-        .doc = R"(Differences of neighbours along an axis.
+        .signature = "diff(x: Tensor, axis: int = -1, n: int = 1, prepend: Tensor? = None, "
+                     "append: Tensor? = None) -> Tensor",
+        .doc = R"(Differences of neighbours along an axis, n times over.
+
+prepend, append : put before and behind x first; of the shape of x but for the axis, or one element.
 
 >>> sn.diff(sn.cumsum(sn.arange(4), 0)).tolist()
 [1, 2, 3]
 )",
         .call =
             [](const Args& a) {
-                const Tensor& x = a.tensor(0);
+                Tensor x = a.tensor(0);
                 const int at = normalize_axis("diff", a.integer(1), x.rank());
-                const int64_t n = x.size(at);
-                if (n == 0) return x;
-                return narrow(x, at, 1, n - 1) - narrow(x, at, 0, n - 1);
+                if (a.integer(2) < 0) {
+                    fail(ErrorKind::kValue, "diff", "n is %lld; it must be 0 or more",
+                         ll(a.integer(2)));
+                }
+                std::vector<Tensor> parts;
+                const auto add_part = [&](const Tensor& part) {
+                    Dims shape(x.shape());
+                    shape[at] = 1;
+                    parts.push_back(part.rank() == 0 ? expand(part, shape) : part);
+                };
+                if (a.has(3)) add_part(a.tensor(3));
+                parts.push_back(x);
+                if (a.has(4)) add_part(a.tensor(4));
+                x = concat(parts, at);
+                for (int64_t k = 0; k < a.integer(2) && x.size(at) > 0; ++k) {
+                    const Tensor after = narrow(x, at, 1, x.size(at) - 1);
+                    const Tensor before = narrow(x, at, 0, x.size(at) - 1);
+                    x = is_bool(x.dtype()) ? not_equal(after, before) : after - before;
+                }
+                return x;
             },
     });
     register_function({
@@ -318,7 +343,7 @@ sorter : indices that sort the vector, such as argsort gives.
         .aliases = "unique",
     });
     register_function({
-        .signature = "unique_all(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]",
+        .signature = "unique_all(x: Tensor) -> UniqueAllResult",
         .doc =
             R"(Distinct elements, their first positions, for each element of x the position of its
 value among them, and their counts.
@@ -329,7 +354,7 @@ value among them, and their counts.
         .call_many = unique_all,
     });
     register_function({
-        .signature = "unique_counts(x: Tensor) -> tuple[Tensor, Tensor]",
+        .signature = "unique_counts(x: Tensor) -> UniqueCountsResult",
         .doc = R"(Distinct elements and how often each occurs.
 
 >>> [t.tolist() for t in sn.unique_counts(sn.arange(4) % 3)]
@@ -342,7 +367,7 @@ value among them, and their counts.
             },
     });
     register_function({
-        .signature = "unique_inverse(x: Tensor) -> tuple[Tensor, Tensor]",
+        .signature = "unique_inverse(x: Tensor) -> UniqueInverseResult",
         .doc = R"(Distinct elements, and for each element of x the position of its value among them.
 
 >>> [t.tolist() for t in sn.unique_inverse(sn.arange(4) % 2)]

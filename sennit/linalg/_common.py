@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import _api as ops
 from .. import _core
 from .._core import Tensor
-
-F = _core.functions
 
 
 def adjoint(x: Tensor) -> Tensor:
@@ -16,36 +15,36 @@ def adjoint(x: Tensor) -> Tensor:
 
 
 def conj(x: Tensor) -> Tensor:
-    return F["conj"](x) if x.dtype.is_complex else x
+    return ops.conj(x) if x.dtype.is_complex else x
 
 
 def real(x: Tensor) -> Tensor:
-    return F["real"](x) if x.dtype.is_complex else x
+    return ops.real(x) if x.dtype.is_complex else x
 
 
 def identity(n: int, like: Tensor) -> Tensor:
-    return F["eye"](n, dtype=like.dtype, device=like.device)
+    return ops.eye(n, dtype=like.dtype, device=like.device)
 
 
 def diagonal_of(x: Tensor) -> Tensor:
-    return F["diagonal"](x, 0, -2, -1)
+    return ops.diagonal(x, 0, -2, -1)
 
 
 def from_diagonal(d: Tensor) -> Tensor:
     """Square matrices with the given diagonals."""
-    return d.unsqueeze(-1) * F["eye"](d.shape[-1], dtype=d.dtype, device=d.device)
+    return d.unsqueeze(-1) * ops.eye(d.shape[-1], dtype=d.dtype, device=d.device)
 
 
 def lower(x: Tensor, k: int = 0) -> Tensor:
-    return F["tril"](x, k)
+    return ops.tril(x, k)
 
 
 def upper(x: Tensor, k: int = 0) -> Tensor:
-    return F["triu"](x, k)
+    return ops.triu(x, k)
 
 
 def tensor(x: Any) -> Tensor:
-    return x if isinstance(x, Tensor) else _core.asarray(x)
+    return ops.asarray(x)
 
 
 def axes_or_dim(axis: Any, dim: Any) -> Any:

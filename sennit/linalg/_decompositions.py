@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from .. import _api as ops
 from .. import _core
 from .._core import GradError, InvalidValue, Tensor
 from .._errors import error
 from .._host import apply, require_inexact, require_matrices
 from ._common import (
-    F,
     adjoint,
     conj,
     diagonal_of,
@@ -78,8 +78,8 @@ class CholeskyExResult(NamedTuple):
     info: Tensor
 
 
-def _matrices(op: str, x: Any, square: bool = False) -> Tensor:
-    x = tensor(x)
+def _matrices(op: str, given: Any, square: bool = False) -> Tensor:
+    x = tensor(given)
     require_inexact(op, x)
     require_matrices(op, x, square)
     return x
@@ -136,9 +136,7 @@ def cholesky(x: Tensor, *, upper: bool = False) -> Tensor:
     return adjoint(factor) if upper else factor
 
 
-def cholesky_ex(
-    x: Tensor, *, upper: bool = False, check_errors: bool = False
-) -> CholeskyExResult:
+def cholesky_ex(x: Tensor, *, upper: bool = False, check_errors: bool = False) -> CholeskyExResult:
     """`cholesky`, but with a code for each matrix instead of an error.
 
     Returns
@@ -172,8 +170,8 @@ def cholesky_ex(
     if check_errors or not info.any():
         return CholeskyExResult(cholesky(a, upper=upper), codes)
     bad = (codes != 0).reshape((*codes.shape, 1, 1))
-    factor = cholesky(F["where"](bad, identity(n, a), a), upper=upper)
-    return CholeskyExResult(F["where"](bad, float("nan"), factor), codes)
+    factor = cholesky(ops.where(bad, identity(n, a), a), upper=upper)
+    return CholeskyExResult(ops.where(bad, float("nan"), factor), codes)
 
 
 # ---- eigenvalues --------------------------------------------------------------------------------
@@ -201,7 +199,7 @@ def _eigh_gradient(inputs: Any, outputs: Any, grads: Any) -> Any:
     return (0.5 * (g + adjoint(g)),)
 
 
-def eigh(x: Tensor, UPLO: str = "L") -> EighResult:  # noqa: N803 - NumPy's and PyTorch's name
+def eigh(x: Tensor, UPLO: str = "L") -> EighResult:
     """Eigenvalues and eigenvectors of symmetric or Hermitian matrices.
 
     Parameters
@@ -228,14 +226,14 @@ def eigh(x: Tensor, UPLO: str = "L") -> EighResult:  # noqa: N803 - NumPy's and 
     import numpy as np
 
     a = _matrices("eigh", x, square=True)
-    which = UPLO.upper() if isinstance(UPLO, str) else UPLO
+    which: Any = UPLO.upper() if isinstance(UPLO, str) else UPLO
     if which not in ("L", "U"):
         raise error(InvalidValue, "eigh", f"UPLO is {UPLO!r}; it must be 'L' or 'U'")
     made = apply("eigh", (a,), lambda m: tuple(np.linalg.eigh(m, which)), _eigh_gradient)
     return EighResult(*made)
 
 
-def eigvalsh(x: Tensor, UPLO: str = "L") -> Tensor:  # noqa: N803
+def eigvalsh(x: Tensor, UPLO: str = "L") -> Tensor:
     """Eigenvalues of symmetric or Hermitian matrices, ascending; see `eigh`.
 
     Examples
@@ -356,8 +354,8 @@ def _qr_gradient(inputs: Any, outputs: Any, grads: Any) -> Any:
         through = right @ adjoint(gv)
         gq = through if gq is None else gq + through
     gx = _qr_square_gradient(q, r[..., :, :m], gq, gu)
-    gy = F["zeros_like"](right) if gv is None else q @ gv
-    return (F["concat"]([gx, gy], -1),)
+    gy = ops.zeros_like(right) if gv is None else q @ gv
+    return (ops.concat([gx, gy], -1),)
 
 
 def qr(x: Tensor, mode: str = "reduced") -> QRResult:
@@ -384,9 +382,9 @@ def qr(x: Tensor, mode: str = "reduced") -> QRResult:
         raise error(
             InvalidValue, "qr", f"mode is {mode!r}; it must be 'reduced', 'complete' or 'r'"
         )
-    how = "complete" if mode == "complete" else "reduced"
+    how: Any = "complete" if mode == "complete" else "reduced"
     q, r = apply("qr", (a,), lambda m: tuple(np.linalg.qr(m, how)), _qr_gradient)
-    return QRResult(F["zeros"]((0,), dtype=a.dtype) if mode == "r" else q, r)
+    return QRResult(ops.zeros((0,), dtype=a.dtype) if mode == "r" else q, r)
 
 
 # ---- singular values ----------------------------------------------------------------------------
@@ -412,6 +410,7 @@ def _svd_gradient(inputs: Any, outputs: Any, grads: Any) -> Any:
         skew_v = adjoint(skew_v) - skew_v
         part = column * (skew_v * off)
         inner = part if inner is None else inner + part
+    assert inner is not None
     if gs is not None:
         inner = inner + from_diagonal(gs).astype(u.dtype)
     if u.dtype.is_complex and skew_u is not None and gvh is not None:
@@ -520,7 +519,7 @@ def _factor(matrix: Any) -> tuple[Any, Any, Any]:
 def _unpack(factors: Tensor) -> tuple[Tensor, Tensor]:
     m, n = factors.shape[-2:]
     k = min(m, n)
-    left = lower(factors[..., :, :k], -1) + F["eye"](
+    left = lower(factors[..., :, :k], -1) + ops.eye(
         m, k, dtype=factors.dtype, device=factors.device
     )
     return left, upper(factors[..., :k, :])
@@ -551,13 +550,13 @@ def _lu_gradient(inputs: Any, outputs: Any, grads: Any) -> Any:
     core = solve_triangular(adjoint(top), inner, upper=True, unitriangular=True)
     core = adjoint(solve_triangular(square, adjoint(core), upper=True))
     if below is not None:
-        core = F["concat"]([core, below], -2)
+        core = ops.concat([core, below], -2)
     if beside is not None:
-        core = F["concat"]([core, beside], -1)
+        core = ops.concat([core, beside], -1)
     # Row i of the factors was row order[i] of the matrix.
-    back = F["argsort"](order, -1)
-    rows = F["broadcast_to"](back.unsqueeze(-1), core.shape)
-    return (F["take_along_axis"](core, rows, -2),)
+    back = ops.argsort(order, -1)
+    rows = ops.broadcast_to(back.unsqueeze(-1), core.shape)
+    return (ops.take_along_axis(core, rows, -2),)
 
 
 def _lu(op: str, x: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -595,8 +594,8 @@ def lu(x: Tensor, *, pivot: bool = True) -> LUResult:
     Returns
     -------
     P, L, U : Tensor
-        A permutation (..., m, m), a lower triangle with ones on the diagonal (..., m, k) and an upper
-        triangle (..., k, n), k = min(m, n).
+        A permutation (..., m, m), a lower triangle with ones on the diagonal (..., m, k) and an
+        upper triangle (..., k, n), k = min(m, n).
 
     Examples
     --------
@@ -610,6 +609,6 @@ def lu(x: Tensor, *, pivot: bool = True) -> LUResult:
         )
     factors, _, order = _lu("lu", x)
     left, right = _unpack(factors)
-    rows = F["arange"](order.shape[-1], device=order.device)
+    rows = ops.arange(order.shape[-1], device=order.device)
     permutation = (order.unsqueeze(-2) == rows.unsqueeze(-1)).astype(factors.dtype)
     return LUResult(permutation, left, right)

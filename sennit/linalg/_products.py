@@ -6,16 +6,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .. import _core
+from .. import _api as ops
 from .._core import DTypeError, InvalidValue, ShapeError, Tensor
 from .._errors import error
 from .._host import require_inexact, require_matrices
-from ._common import F, axes_or_dim, identity, tensor
+from ._common import axes_or_dim, identity, tensor
 from ._decompositions import svdvals
 
-matmul = F["matmul"]
-matrix_transpose = F["matrix_transpose"]
-tensordot = F["tensordot"]
+matmul = ops.matmul
+matrix_transpose = ops.matrix_transpose
+tensordot = ops.tensordot
 
 
 def vecdot(x1: Tensor, x2: Tensor, axis: int = -1, *, dim: int | None = None) -> Tensor:
@@ -26,7 +26,7 @@ def vecdot(x1: Tensor, x2: Tensor, axis: int = -1, *, dim: int | None = None) ->
     >>> sn.linalg.vecdot(sn.tensor([1.0, 2.0]), sn.tensor([3.0, 4.0])).item()
     11.0
     """
-    return F["vecdot"](x1, x2, axes_or_dim(axis, dim))
+    return ops.vecdot(x1, x2, axes_or_dim(axis, dim))
 
 
 def outer(x1: Tensor, x2: Tensor) -> Tensor:
@@ -37,12 +37,10 @@ def outer(x1: Tensor, x2: Tensor) -> Tensor:
     >>> sn.linalg.outer(sn.tensor([1.0, 2.0]), sn.tensor([3.0])).tolist()
     [[3.0], [6.0]]
     """
-    return F["outer"](x1, x2)
+    return ops.outer(x1, x2)
 
 
-def diagonal(
-    x: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1
-) -> Tensor:
+def diagonal(x: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Diagonals of matrices, along a new last axis; a view.
 
     Parameters
@@ -60,7 +58,7 @@ def diagonal(
     [1.0, 1.0]
     """
     require_matrices("diagonal", x)
-    return F["diagonal"](x, offset, dim1, dim2)
+    return ops.diagonal(x, offset, dim1, dim2)
 
 
 def trace(x: Tensor, *, offset: int = 0, dtype: Any = None) -> Tensor:
@@ -80,7 +78,7 @@ def trace(x: Tensor, *, offset: int = 0, dtype: Any = None) -> Tensor:
     >>> sn.linalg.trace(sn.eye(3)).item()
     3.0
     """
-    return F["sum"](diagonal(x, offset=offset), -1, dtype)
+    return ops.sum(diagonal(x, offset=offset), -1, dtype)
 
 
 def cross(x1: Tensor, x2: Tensor, axis: int = -1, *, dim: int | None = None) -> Tensor:
@@ -117,7 +115,7 @@ def cross(x1: Tensor, x2: Tensor, axis: int = -1, *, dim: int | None = None) -> 
             at -= a.ndim
 
     def turned(x: Tensor, by: int) -> Tensor:
-        return F["roll"](x, -by, at)
+        return ops.roll(x, -by, at)
 
     return turned(a, 1) * turned(b, 2) - turned(a, 2) * turned(b, 1)
 
@@ -136,7 +134,7 @@ def _number(op: str, order: Any) -> float:
 
 def vector_norm(
     x: Tensor,
-    ord: float = 2,  # noqa: A002 - the standard's name
+    ord: float = 2,
     axis: int | Sequence[int] | None = None,
     keepdims: bool = False,
     *,
@@ -177,12 +175,14 @@ def vector_norm(
             f"x has dtype {x.dtype.name}; a floating-point or complex one is required; convert it "
             "with x.astype(sn.float32)",
         )
-    return F["vector_norm"](x, axes_or_dim(axis, dim), keepdims or keepdim, _number("vector_norm", ord))
+    return ops.vector_norm(
+        x, axes_or_dim(axis, dim), keepdims or keepdim, _number("vector_norm", ord)
+    )
 
 
 def matrix_norm(
     x: Tensor,
-    ord: Any = "fro",  # noqa: A002
+    ord: Any = "fro",
     axis: Sequence[int] = (-2, -1),
     keepdims: bool = False,
     *,
@@ -197,8 +197,8 @@ def matrix_norm(
     x : Tensor
         (..., m, n).
     ord : number or str
-        "fro": root of the sum of squares; "nuc": sum of singular values; inf, -inf: largest, smallest
-        sum of a row; 1, -1: of a column; 2, -2: largest, smallest singular value.
+        "fro": root of the sum of squares; "nuc": sum of singular values; inf, -inf: largest,
+        smallest sum of a row; 1, -1: of a column; 2, -2: largest, smallest singular value.
     axis : two ints
         Which axes are those of the matrices.
     keepdims : bool
@@ -220,14 +220,14 @@ def matrix_norm(
         raise error(InvalidValue, "matrix_norm", f"the axes are both {first}; they must differ")
     keep = keepdims or keepdim
     if ord == "fro":
-        return F["vector_norm"](x, (first, second), keep)
+        return ops.vector_norm(x, (first, second), keep)
     if ord not in ("nuc", 1, -1, 2, -2, math.inf, -math.inf):
         raise error(
             InvalidValue,
             "matrix_norm",
             f"ord is {ord!r}; it must be 'fro', 'nuc', inf, -inf, 1, -1, 2 or -2",
         )
-    m = F["moveaxis"](x, (first, second), (-2, -1))
+    m = ops.moveaxis(x, (first, second), (-2, -1))
     if ord == "nuc":
         out = svdvals(m).sum(-1)
     elif ord in (2, -2):
@@ -250,7 +250,7 @@ def matrix_norm(
 
 def norm(
     x: Tensor,
-    ord: Any = None,  # noqa: A002
+    ord: Any = None,
     axis: int | Sequence[int] | None = None,
     keepdims: bool = False,
     *,
@@ -284,8 +284,8 @@ def norm(
         raise error(
             InvalidValue,
             "norm",
-            f"ord is {ord!r} for shape {x.shape} without axes; with an order x must have one or two "
-            "dimensions; give axis",
+            f"ord is {ord!r} for shape {x.shape} without axes; with an order x must have one or "
+            "two dimensions; give axis",
         )
     count = x.ndim if axes is None else 1 if isinstance(axes, int) else len(axes)
     if count == 2:
@@ -320,7 +320,7 @@ def cond(x: Tensor, p: Any = None) -> Tensor:
         return largest / smallest if order == 2 else smallest / largest
     inverse, info = inv_ex(x)
     size = matrix_norm(x, order) * matrix_norm(inverse, order)
-    return F["where"](info != 0, math.inf, size)
+    return ops.where(info != 0, math.inf, size)
 
 
 # ---- powers and chains --------------------------------------------------------------------------
@@ -341,7 +341,7 @@ def matrix_power(x: Tensor, n: int) -> Tensor:
     if n < 0:
         return matrix_power(inv(x), -n)
     if n == 0:
-        return F["broadcast_to"](identity(x.shape[-1], x), x.shape).clone()
+        return ops.broadcast_to(identity(x.shape[-1], x), x.shape).clone()
     result = None
     while n:
         if n % 2:
@@ -385,7 +385,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
             )
     sizes = [items[0].shape[0], *(x.shape[1] for x in items)]
     count = len(items)
-    # cost[i][j]: fewest multiplications for the product of items i to j; cut[i][j]: where it splits.
+    # cost[i][j]: fewest multiplications for the product of items i to j, which cut[i][j] splits.
     cost = [[0.0] * count for _ in range(count)]
     cut = [[0] * count for _ in range(count)]
     for span in range(1, count):
@@ -484,15 +484,15 @@ def householder_product(x: Tensor, tau: Tensor) -> Tensor:
             f"x has shape {x.shape} and tau {tau.shape}; (..., m, n) with m >= n and (..., k) with "
             "k <= n are required",
         )
-    vectors = F["tril"](x, -1) + F["eye"](m, n, dtype=x.dtype, device=x.device)
-    out = F["broadcast_to"](F["eye"](m, n, dtype=x.dtype, device=x.device), x.shape)
+    vectors = ops.tril(x, -1) + ops.eye(m, n, dtype=x.dtype, device=x.device)
+    out = ops.broadcast_to(ops.eye(m, n, dtype=x.dtype, device=x.device), x.shape)
     for i in range(k - 1, -1, -1):
         v = vectors[..., :, i : i + 1]
         out = out - tau[..., i : i + 1].unsqueeze(-1) * (v @ (v.mH @ out))
     return out
 
 
-def vander(x: Tensor, N: int | None = None) -> Tensor:  # noqa: N803 - PyTorch's name
+def vander(x: Tensor, N: int | None = None) -> Tensor:
     """Vandermonde matrices: powers 0 to N - 1 of each element along a new last axis.
 
     Examples
@@ -504,11 +504,9 @@ def vander(x: Tensor, N: int | None = None) -> Tensor:  # noqa: N803 - PyTorch's
     count = x.shape[-1] if N is None else int(N)
     if count < 0:
         raise error(InvalidValue, "vander", f"N is {count}; it must be 0 or more")
-    columns = [F["ones_like"](x)]
+    columns = [ops.ones_like(x)]
     for _ in range(count - 1):
         columns.append(columns[-1] * x)
     if count == 0:
-        return F["zeros"]((*x.shape, 0), dtype=x.dtype)
-    return F["stack"](columns, -1)
-
-
+        return ops.zeros((*x.shape, 0), dtype=x.dtype)
+    return ops.stack(columns, -1)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from .. import _api as ops
 from .. import _core
 from .._core import InvalidValue, ShapeError, Tensor
 from .._errors import error
 from .._host import apply, require_inexact, require_matrices
 from ._common import (
-    F,
     adjoint,
     axes_or_dim,
     conj,
@@ -53,8 +53,8 @@ class LstsqResult(NamedTuple):
     singular_values: Tensor
 
 
-def _square(op: str, x: Any) -> Tensor:
-    x = tensor(x)
+def _square(op: str, given: Any) -> Tensor:
+    x = tensor(given)
     require_inexact(op, x)
     require_matrices(op, x, square=True)
     return x
@@ -116,7 +116,7 @@ def _guarded(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The matrices with singular ones replaced by the identity, which those are, and the codes."""
     codes = _core.asarray(_singular(a), None, a.device, None)
     bad = (codes != 0).reshape((*codes.shape, 1, 1))
-    return F["where"](bad, identity(a.shape[-1], a), a), bad, codes
+    return ops.where(bad, identity(a.shape[-1], a), a), bad, codes
 
 
 def inv_ex(x: Tensor, *, check_errors: bool = False) -> InvExResult:
@@ -136,7 +136,7 @@ def inv_ex(x: Tensor, *, check_errors: bool = False) -> InvExResult:
     safe, bad, codes = _guarded(a)
     if check_errors:
         return InvExResult(inv(a), codes)
-    return InvExResult(F["where"](bad, float("nan"), inv(safe)), codes)
+    return InvExResult(ops.where(bad, float("nan"), inv(safe)), codes)
 
 
 def _solve_gradient(inputs: Any, outputs: Any, grads: Any) -> Any:
@@ -213,7 +213,7 @@ def solve_ex(
     if check_errors:
         return SolveExResult(solve(a, x2, left=left), codes)
     out = solve(safe, x2, left=left)
-    return SolveExResult(F["where"](bad.squeeze(-1) if x2.ndim == 1 else bad, float("nan"), out),
+    return SolveExResult(ops.where(bad.squeeze(-1) if x2.ndim == 1 else bad, float("nan"), out),
                          codes)  # fmt: skip
 
 
@@ -288,17 +288,17 @@ def lu_solve(factors: Tensor, pivots: Tensor, x2: Tensor, *, left: bool = True,
         for i, j in enumerate(swaps):
             row[i], row[j] = row[j], row[i]
     rows = _core.asarray(order.reshape(exchanges.shape), None, f.device, None)
-    batch = F["broadcast_to"]
+    batch = ops.broadcast_to
     lead = np.broadcast_shapes(f.shape[:-2], x2.shape[:-2])
 
     def permuted(b: Tensor, at: Tensor) -> Tensor:
         whole = (*lead, *b.shape[-2:])
-        return F["take_along_axis"](batch(b, whole), batch(at.unsqueeze(-1), whole), -2)
+        return ops.take_along_axis(batch(b, whole), batch(at.unsqueeze(-1), whole), -2)
 
     if adjoint:
         y = solve_triangular(f.mH, x2, upper=False)
         y = solve_triangular(f.mH, y, upper=True, unitriangular=True)
-        return permuted(y, F["argsort"](rows, -1))
+        return permuted(y, ops.argsort(rows, -1))
     y = solve_triangular(f, permuted(x2, rows), upper=False, unitriangular=True)
     return solve_triangular(f, y, upper=True)
 
@@ -314,7 +314,7 @@ def _det_gradient(inputs: Any, outputs: Any, grads: Any) -> Any:
     # singular values.
     u, s, vh = svd(a, full_matrices=False)
     n = s.shape[-1]
-    others = F["where"](identity(n, s) > 0, 1.0, s.unsqueeze(-2)).prod(-1)
+    others = ops.where(identity(n, s) > 0, 1.0, s.unsqueeze(-2)).prod(-1)
     phase = det(u @ vh)
     cofactors = (u * others.astype(u.dtype).unsqueeze(-2)) @ vh
     return ((g * conj(phase)).unsqueeze(-1).unsqueeze(-1) * cofactors,)
@@ -338,8 +338,8 @@ def _slogdet_gradient(inputs: Any, outputs: Any, grads: Any) -> Any:
     (a,), (sign, _), (g_sign, g_log) = inputs, outputs, grads
     weight = None if g_log is None else g_log.astype(a.dtype)
     if g_sign is not None and a.dtype.is_complex:
-        turn = F["imag"](conj(g_sign) * sign)
-        part = F["complex"](F["zeros_like"](turn), -turn)
+        turn = ops.imag(conj(g_sign) * sign)
+        part = ops.complex(ops.zeros_like(turn), -turn)
         weight = part if weight is None else weight + part
     if weight is None:
         return (None,)
@@ -381,7 +381,7 @@ def _tolerance(op: str, a: Tensor, rtol: Any, atol: Any, largest: Tensor, floor:
     relative = rtol if isinstance(rtol, Tensor) else float(rtol)
     limit = largest * relative
     if atol is not None:
-        limit = F["maximum"](limit, atol if isinstance(atol, Tensor) else float(atol))
+        limit = ops.maximum(limit, atol if isinstance(atol, Tensor) else float(atol))
     return limit
 
 
@@ -427,11 +427,11 @@ def pinv(
     require_matrices("pinv", a, square=hermitian)
     relative = rcond if rtol is None else rtol
     if a.size == 0:
-        return F["zeros"]((*a.shape[:-2], a.shape[-1], a.shape[-2]), dtype=a.dtype)
+        return ops.zeros((*a.shape[:-2], a.shape[-1], a.shape[-2]), dtype=a.dtype)
     floor = float(max(a.shape[-2:]))
     if hermitian:  # so that the other triangle does not matter
         below = lower(a, -1)
-        a = below + adjoint(below) + from_diagonal(real(F["diagonal"](a, 0, -2, -1)).astype(a.dtype))
+        a = below + adjoint(below) + from_diagonal(real(ops.diagonal(a, 0, -2, -1)).astype(a.dtype))
 
     def compute(m: Any) -> Any:
         u, s, vh = np.linalg.svd(m, full_matrices=False)
@@ -483,7 +483,7 @@ def matrix_rank(
     require_matrices("matrix_rank", a, square=hermitian)
     a = a.detach()
     if 0 in a.shape[-2:]:
-        return F["zeros"](a.shape[:-2], dtype=_core.int64)
+        return ops.zeros(a.shape[:-2], dtype=_core.int64)
     s = abs(eigh(a).eigenvalues) if hermitian else svdvals(a)
     largest = s.max(-1, keepdims=True)
     floor = float(max(a.shape[-2:]))
@@ -548,7 +548,7 @@ def lstsq(
         miss = abs(a @ solution - b)
         residuals = (miss * miss).sum(-2)
     else:
-        residuals = F["zeros"]((0,), dtype=a.dtype.to_real)
+        residuals = ops.zeros((0,), dtype=a.dtype.to_real)
     if vector:
         solution = solution.squeeze(-1)
     return LstsqResult(solution, residuals, rank, s)
@@ -582,7 +582,9 @@ def tensorinv(x: Tensor, ind: int = 2) -> Tensor:
     x = tensor(x)
     if ind <= 0 or ind > x.ndim:
         raise error(
-            InvalidValue, "tensorinv", f"ind is {ind} for shape {x.shape}; it must be in [1, {x.ndim}]"
+            InvalidValue,
+            "tensorinv",
+            f"ind is {ind} for shape {x.shape}; it must be in [1, {x.ndim}]",
         )
     rows, columns = x.shape[:ind], x.shape[ind:]
     if _product(rows) != _product(columns):
@@ -596,9 +598,7 @@ def tensorinv(x: Tensor, ind: int = 2) -> Tensor:
     return inv(x.reshape((n, n))).reshape((*columns, *rows))
 
 
-def tensorsolve(
-    x1: Tensor, x2: Tensor, axes: Any = None, *, dims: Any = None
-) -> Tensor:
+def tensorsolve(x1: Tensor, x2: Tensor, axes: Any = None, *, dims: Any = None) -> Tensor:
     """Solves ``tensordot(x1, x, x.ndim) = x2``.
 
     Parameters
@@ -619,7 +619,7 @@ def tensorsolve(
     given = axes_or_dim(axes, dims)
     if given is not None:
         moved = [k % a.ndim for k in given]
-        a = F["moveaxis"](a, moved, list(range(a.ndim - len(moved), a.ndim)))
+        a = ops.moveaxis(a, moved, list(range(a.ndim - len(moved), a.ndim)))
     shape = a.shape[b.ndim :]
     n = b.size
     if a.size != n * n or _product(shape) != n:
