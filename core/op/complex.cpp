@@ -190,7 +190,14 @@ namespace {
 
 // ---- rules --------------------------------------------------------------------------------------
 
-Parts part(const ComplexCall& c, int i) { return Parts(c.in[static_cast<size_t>(i)]); }
+// An operand's parts in the precision of the result.
+Parts part(const ComplexCall& c, int i) {
+    const Parts p(c.in[static_cast<size_t>(i)]);
+    const auto converted = [&](const Tensor& t) {
+        return t.is_scalar() || t.weak() ? t : cast(t, real_dtype(c.dtype));
+    };
+    return {converted(p.re), p.im ? converted(p.im) : Tensor()};
+}
 
 void sum_of(ComplexCall& c) { c.out[0] = (part(c, 0) + part(c, 1)).join(c.dtype); }
 void difference(ComplexCall& c) { c.out[0] = (part(c, 0) - part(c, 1)).join(c.dtype); }
@@ -342,7 +349,7 @@ void place_parts(ComplexCall& c, const char* op) {
     std::vector<Tensor> in(c.in.begin(), c.in.end());
     Attrs attrs;
     for (int64_t word : c.attrs.words()) attrs.i(word);
-    const Parts x(c.in[to]), v(c.in[from]);
+    const Parts x = part(c, to), v = part(c, from);
     in[to] = x.re;
     in[from] = v.re;
     const Tensor re = record(id, in, attrs);

@@ -67,9 +67,7 @@ Tensor masked_fill_function(const Args& a) {
              dtype_name(mask.dtype()));
     }
     return where(mask,
-                 value.is_scalar() ? scalar_operand("masked_fill", value, x.dtype())
-                                   : cast(value, x.dtype()),
-                 x);
+                 value_operand("masked_fill", value, x), x);
 }
 
 Tensor masked_select_function(const Args& a) {

@@ -121,6 +121,11 @@ Tensor scalar_operand(std::string_view op, const Tensor& value, DType dtype) {
     return Tensor(s.as_int());
 }
 
+Tensor value_operand(std::string_view op, const Tensor& value, const Tensor& x) {
+    if (value.is_scalar()) return scalar_operand(op, value, x.dtype());
+    return value.weak() ? full({}, value, x.dtype(), x.device()) : cast(value, x.dtype());
+}
+
 Tensor int_scalar(int64_t value) { return Tensor(value); }
 
 Scalar read_number(std::string_view op, const Tensor& value) {
@@ -189,8 +194,7 @@ Tensor narrow(const Tensor& x, int64_t axis, int64_t start, int64_t size) {
 Tensor slice_update(const Tensor& x, const Tensor& part, std::span<const Tensor> starts,
                     DimSpan sizes, DimSpan steps) {
     static const OpId id = find_op("slice_update");
-    std::vector<Tensor> in{x, part.is_scalar() ? scalar_operand("slice_update", part, x.dtype())
-                                               : cast(part, x.dtype())};
+    std::vector<Tensor> in{x, value_operand("slice_update", part, x)};
     in.insert(in.end(), starts.begin(), starts.end());
     return record(id, in, Attrs().ints(sizes).ints(steps));
 }
@@ -268,7 +272,9 @@ Tensor pad(const Tensor& x, DimSpan low, DimSpan high, const Tensor& value) {
     }
     const Tensor inner = slice(x, starts, sizes, steps);
     if (!any) return clone(inner);
-    return record(id, {inner, scalar_operand("pad", value, x.dtype())}, Attrs().ints(lo).ints(hi));
+    return record(id,
+                  {inner, value.weak() ? value_operand("pad", value, x)
+                                       : scalar_operand("pad", value, x.dtype())}, Attrs().ints(lo).ints(hi));
 }
 
 Tensor pad_mode(const Tensor& x, DimSpan low, DimSpan high, std::string_view mode) {
@@ -314,6 +320,11 @@ Tensor pad_mode(const Tensor& x, DimSpan low, DimSpan high, std::string_view mod
 
 Tensor full(DimSpan shape, const Tensor& value, DType dtype, Device device) {
     static const OpId id = find_op("full");
+    if (is_complex(value.dtype()) && is_complex(dtype)) {
+        const DType part = real_dtype(dtype);
+        const Tensor re = full(shape, real(value), part, device);
+        return Parts(re, full(shape, imag(value), part, device)).join(dtype);
+    }
     return record(id, {scalar_operand("full", value, dtype)},
                   Attrs().ints(shape).dtype(dtype).i(device.backend << 8 | device.index));
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _api as ops
-from .. import _core
 from .._core import Tensor
 
 
