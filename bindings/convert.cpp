@@ -368,13 +368,13 @@ Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int 
         } else {
             // Numbers go through NumPy at the precision in which they are wanted.
             const bool as_double = dtype && (*dtype == DType::kF64 || *dtype == DType::kC128);
-            PyObject* array = numpy_call("array", data,
-                                         kind == 3   ? (as_double ? "complex128" : "complex64")
-                                         : kind == 2 ? (as_double ? "float64" : "float32")
-                                         : kind == 1 ? (dtype && *dtype == DType::kU64 ? "uint64"
-                                                                                       : "int64")
-                                         : kind == 0 ? "bool"
-                                                     : nullptr);
+            PyObject* array =
+                numpy_call("array", data,
+                           kind == 3   ? (as_double ? "complex128" : "complex64")
+                           : kind == 2 ? (as_double ? "float64" : "float32")
+                           : kind == 1 ? (dtype && *dtype == DType::kU64 ? "uint64" : "int64")
+                           : kind == 0 ? "bool"
+                                       : nullptr);
             struct Drop {
                 PyObject* o;
                 ~Drop() { Py_DECREF(o); }

@@ -32,7 +32,11 @@ PyObject* get_to_complex(PyObject* self, void*) {
 }
 PyObject* get_kind(PyObject* self, void*) {
     const DType d = as_dtype(self);
-    return PyUnicode_FromString(is_bool(d) ? "b" : is_signed_int(d) ? "i" : is_int(d) ? "u" : is_complex(d) ? "c" : "f");
+    return PyUnicode_FromString(is_bool(d)         ? "b"
+                                : is_signed_int(d) ? "i"
+                                : is_int(d)        ? "u"
+                                : is_complex(d)    ? "c"
+                                                   : "f");
 }
 PyObject* dtype_reduce(PyObject* self, PyObject*) {
     PyObject* module = PyImport_ImportModule("sennit");
@@ -53,8 +57,8 @@ PyObject* dtype_new(PyTypeObject*, PyObject* args, PyObject*) {
 PyGetSetDef getset[] = {
     {"name", get_name, nullptr, "The name, as in NumPy.", nullptr},
     {"itemsize", get_itemsize, nullptr, "Bytes of one element.", nullptr},
-    {"kind", get_kind, nullptr, "'b' bool, 'i' signed, 'u' unsigned, 'f' floating point, 'c' complex.",
-     nullptr},
+    {"kind", get_kind, nullptr,
+     "'b' bool, 'i' signed, 'u' unsigned, 'f' floating point, 'c' complex.", nullptr},
     {"is_floating_point", get_is_float, nullptr, "Whether it is a real floating-point type.",
      nullptr},
     {"is_complex", get_is_complex, nullptr, "Whether it is a type of complex numbers.", nullptr},

@@ -39,10 +39,10 @@ struct Function {
     const FunctionDef* def = nullptr;
     std::string name;
     std::vector<Param> params;
-    bool as_tuple = false;  // several results come as a tuple (else a list)
-    bool variadic = false;  // the first parameter takes all positional arguments
+    bool as_tuple = false;            // several results come as a tuple (else a list)
+    bool variadic = false;            // the first parameter takes all positional arguments
     PyObject* result_type = nullptr;  // a named tuple
-    bool none = false;      // returns nothing
+    bool none = false;                // returns nothing
 };
 
 struct PyFunction {
@@ -139,7 +139,8 @@ Function* parse_signature(const FunctionDef& def) {
     const std::string_view result = trim(text.substr(close + 4));
     f->as_tuple = result.substr(0, 5) == "tuple";
     if (!result.ends_with(']') && result != "Tensor" && result != "None")
-        f->result_type = PyUnicode_FromStringAndSize(result.data(), static_cast<Py_ssize_t>(result.size()));
+        f->result_type =
+            PyUnicode_FromStringAndSize(result.data(), static_cast<Py_ssize_t>(result.size()));
     f->none = result == "None";
     std::string_view rest = text.substr(open + 1, close - open - 1);
     while (!trim(rest).empty()) {
@@ -255,8 +256,8 @@ void read_argument(const Function& f, const Param& p, PyObject* o, ArgValue& out
             Dims second;
             if (!is_tensor(o) && PySequence_Check(o) && PySequence_Size(o) == 2) {
                 PyObject *x = PySequence_GetItem(o, 0), *y = PySequence_GetItem(o, 1);
-                const bool ok =
-                    x && y && to_ints(x, &out.ints, &out.single) && to_ints(y, &second, &out.single);
+                const bool ok = x && y && to_ints(x, &out.ints, &out.single) &&
+                                to_ints(y, &second, &out.single);
                 Py_XDECREF(x);
                 Py_XDECREF(y);
                 if (ok && out.ints.size() == second.size()) {
@@ -405,7 +406,8 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
         Tensor result = f.def->call(parsed);
         if (f.none) Py_RETURN_NONE;
         PyObject* source = n_args > 0 && is_tensor(args[0]) ? args[0] : nullptr;
-        if (!f.def->fresh && source && result.value() == get(source).value() && result.node() == get(source).node())
+        if (!f.def->fresh && source && result.value() == get(source).value() &&
+            result.node() == get(source).node())
             return Py_NewRef(source);  // an operation that had nothing to do
         return wrap(std::move(result), source);
     }
@@ -414,7 +416,7 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
     PyObject* source = n_args > 0 && is_tensor(args[0]) ? args[0] : nullptr;
     const bool as_tuple = f.as_tuple || f.result_type;
     PyObject* list = as_tuple ? PyTuple_New(static_cast<Py_ssize_t>(results.size()))
-                                : PyList_New(static_cast<Py_ssize_t>(results.size()));
+                              : PyList_New(static_cast<Py_ssize_t>(results.size()));
     for (size_t i = 0; i < results.size(); ++i) {
         PyObject* item = wrap(std::move(results[i]), source);
         if (as_tuple)

@@ -145,8 +145,8 @@ int set_part(PyObject* self, PyObject* value, bool imaginary) {
              "sn.no_grad():`, or work on a copy (x.clone())",
              format_shape(x.shape()).c_str());
     }
-    const Tensor part = expand(cast(to_operand("part", "value", value), real_dtype(x.dtype())),
-                               x.shape());
+    const Tensor part =
+        expand(cast(to_operand("part", "value", value), real_dtype(x.dtype())), x.shape());
     if (!is_complex(x.dtype()))
         rebind(self, part);
     else

@@ -691,14 +691,16 @@ PyMethodDef methods[] = {
      "to_device($self, device, /, *, stream=None)\n--\n\nThe tensor on a device; itself when it is "
      "there."},
     {"__array_namespace__", SN_KEYWORDS(array_namespace), METH_VARARGS | METH_KEYWORDS,
-     "__array_namespace__($self, /, *, api_version=None)\n--\n\nThe module sennit: the namespace of "
+     "__array_namespace__($self, /, *, api_version=None)\n--\n\nThe module sennit: the namespace "
+     "of "
      "the Array API standard."},
     {"register_hook", register_hook, METH_O,
      "Calls a function on the gradient before it is accumulated."},
     {"stride", strides_method, METH_NOARGS, "Strides in elements."},
     {"__array__", SN_KEYWORDS(array), METH_VARARGS | METH_KEYWORDS, "As a NumPy array."},
     {"__dlpack__", SN_KEYWORDS(dlpack), METH_VARARGS | METH_KEYWORDS,
-     "__dlpack__($self, /, *, stream=None, max_version=None, dl_device=None, copy=None)\n--\n\nAs a "
+     "__dlpack__($self, /, *, stream=None, max_version=None, dl_device=None, copy=None)\n--\n\nAs "
+     "a "
      "DLPack capsule."},
     {"__dlpack_device__", dlpack_device, METH_NOARGS,
      "__dlpack_device__($self, /)\n--\n\nDLPack's device type and ordinal."},

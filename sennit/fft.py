@@ -523,14 +523,14 @@ def ihfft2(
     return ihfftn(x, s, _chosen(axes, dim), norm)
 
 
-def _frequencies(op: str, n: int, d: float, dtype: Any, device: Any, count: int) -> Tensor:
+def _frequencies(op: str, n: int, d: float, dtype: Any, device: Any, half: bool) -> Tensor:
     if n < 1:
         raise error(InvalidValue, op, f"n is {n}; it must be 1 or more")
     kind = _core.float32 if dtype is None else _core.dtype(dtype)
     if not kind.is_floating_point:
         raise error(DTypeError, op, f"dtype is {kind.name}; a real floating-point one is required")
-    k = ops.arange(count, dtype=_core.float64, device=device)
-    if count == n:
+    k = ops.arange(n // 2 + 1 if half else n, dtype=_core.float64, device=device)
+    if not half:
         k = ops.where(k < (n + 1) // 2, k, k - n)
     return (k / (n * d)).astype(kind)
 
@@ -554,7 +554,7 @@ def fftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None) ->
     >>> sn.fft.fftfreq(4).tolist()
     [0.0, 0.25, -0.5, -0.25]
     """
-    return _frequencies("fftfreq", n, d, dtype, device, n)
+    return _frequencies("fftfreq", n, d, dtype, device, False)
 
 
 def rfftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Tensor:
@@ -565,7 +565,7 @@ def rfftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None) -
     >>> sn.fft.rfftfreq(4).tolist()
     [0.0, 0.25, 0.5]
     """
-    return _frequencies("rfftfreq", n, d, dtype, device, n // 2 + 1)
+    return _frequencies("rfftfreq", n, d, dtype, device, True)
 
 
 def _shift(x: Tensor, axes: Any, dim: Any, back: bool) -> Tensor:

@@ -7,10 +7,9 @@
 namespace sn {
 
 namespace {
-constexpr const char* kNames[kNumDTypes] = {"bool",     "int8",    "int16",  "int32",  "int64",
-                                            "uint8",    "uint16",  "uint32", "uint64", "float16",
-                                            "bfloat16", "float32", "float64", "complex64",
-                                            "complex128"};
+constexpr const char* kNames[kNumDTypes] = {
+    "bool",   "int8",    "int16",    "int32",   "int64",   "uint8",     "uint16",    "uint32",
+    "uint64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"};
 
 int int_bits(DType d) { return static_cast<int>(dtype_size(d)) * 8; }
 

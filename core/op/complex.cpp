@@ -74,7 +74,7 @@ ValueId same_whole(const Graph& g, const Node& n) {
         whole[part] = g.in(g.nodes[maker])[0];
     }
     return whole[0] == whole[1] && g.meta(whole[0]).dtype == g.meta(n.first_out).dtype ? whole[0]
-                                                                                      : kNone;
+                                                                                       : kNone;
 }
 
 Tensor record_part(const Tensor& x, int part) {
@@ -158,8 +158,7 @@ Parts operator+(const Parts& x, const Parts& y) {
     return {add(x.re, y.re), !x.im ? y.im : !y.im ? x.im : add(x.im, y.im)};
 }
 Parts operator-(const Parts& x, const Parts& y) {
-    return {subtract(x.re, y.re),
-            !y.im ? x.im : !x.im ? negative(y.im) : subtract(x.im, y.im)};
+    return {subtract(x.re, y.re), !y.im ? x.im : !x.im ? negative(y.im) : subtract(x.im, y.im)};
 }
 // A real factor scales both parts, as in C: infinite parts do not become NaN.
 Parts operator*(const Parts& x, const Parts& y) {
@@ -181,8 +180,8 @@ Parts operator/(const Parts& x, const Parts& y) {
     const Tensor near = where(turned, b, x.re), far = where(turned, x.re, b);
     // Numerators a + b r and b - a r, or a r + b and b r - a.
     const Tensor re = add(near, multiply(far, ratio));
-    const Tensor im = where(turned, subtract(multiply(b, ratio), x.re),
-                            subtract(b, multiply(x.re, ratio)));
+    const Tensor im =
+        where(turned, subtract(multiply(b, ratio), x.re), subtract(b, multiply(x.re, ratio)));
     return {divide(re, by), divide(im, by)};
 }
 
@@ -247,8 +246,7 @@ void direction(ComplexCall& c) {
     const Tensor size = abs(c.in[0]);
     const Tensor none = equal(size, 0.0);
     const Tensor by = where(none, 1.0, size);
-    c.out[0] =
-        Parts(where(none, 0.0, x.re / by), where(none, 0.0, x.im / by)).join(c.dtype);
+    c.out[0] = Parts(where(none, 0.0, x.re / by), where(none, 0.0, x.im / by)).join(c.dtype);
 }
 
 // ---- reductions and scans
@@ -304,9 +302,8 @@ void running_product(ComplexCall& c) {
     Tensor x = c.in[0];
     const int64_t n = x.size(axis);
     for (int64_t step = 1; step < n; step *= 2) {
-        const Tensor parts[2] = {
-            narrow(x, axis, 0, step),
-            narrow(x, axis, step, n - step) * narrow(x, axis, 0, n - step)};
+        const Tensor parts[2] = {narrow(x, axis, 0, step),
+                                 narrow(x, axis, step, n - step) * narrow(x, axis, 0, n - step)};
         x = concat(parts, axis);
     }
     c.out[0] = n > 1 ? x : clone(x);
@@ -375,15 +372,12 @@ void register_complex_rules() {
         const Parts x = part(c, 0);
         c.out[0] = (x * x).join(c.dtype);
     });
-    rule("reciprocal", own, [](ComplexCall& c) {
-        c.out[0] = (Parts(Tensor(1.0), {}) / part(c, 0)).join(c.dtype);
-    });
-    rule("addcmul", own, [](ComplexCall& c) {
-        c.out[0] = (part(c, 0) + part(c, 1) * part(c, 2)).join(c.dtype);
-    });
-    rule("addcdiv", own, [](ComplexCall& c) {
-        c.out[0] = (part(c, 0) + part(c, 1) / part(c, 2)).join(c.dtype);
-    });
+    rule("reciprocal", own,
+         [](ComplexCall& c) { c.out[0] = (Parts(Tensor(1.0), {}) / part(c, 0)).join(c.dtype); });
+    rule("addcmul", own,
+         [](ComplexCall& c) { c.out[0] = (part(c, 0) + part(c, 1) * part(c, 2)).join(c.dtype); });
+    rule("addcdiv", own,
+         [](ComplexCall& c) { c.out[0] = (part(c, 0) + part(c, 1) / part(c, 2)).join(c.dtype); });
     rule("lerp", own, [](ComplexCall& c) {
         const Parts x = part(c, 0);
         c.out[0] = (x + part(c, 2) * (part(c, 1) - x)).join(c.dtype);

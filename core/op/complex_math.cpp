@@ -1,6 +1,7 @@
 // Exponentials, logarithms, roots, trigonometric and hyperbolic functions of complex numbers, made
-// of real ones: formulas and branch cuts after Kahan, "Branch cuts for complex elementary functions"
-// (1987); values at infinities, NaN and signed zeros as in annex G of C and the Array API standard.
+// of real ones: formulas and branch cuts after Kahan, "Branch cuts for complex elementary
+// functions" (1987); values at infinities, NaN and signed zeros as in annex G of C and the Array
+// API standard.
 //
 // The parts are computed in float64 and rounded once, for complex64 too, whose range needs no care
 // then. A tensor of complex numbers stands for one of pairs: names are those of the formulas, z = a
@@ -27,7 +28,6 @@ constexpr double kLarge = 1e150;
 Tensor both(const Tensor& x, const Tensor& y) { return logical_and(x, y); }
 Tensor either(const Tensor& x, const Tensor& y) { return logical_or(x, y); }
 Tensor no(const Tensor& x) { return logical_not(x); }
-
 
 // e^a times f, |f| <= 1, without early overflow.
 Tensor exp_times(const Tensor& a, const Tensor& f) {
@@ -128,9 +128,10 @@ Parts cosh_of(const Parts& z) {
     const Tensor wild = both(isinf(a), no(isfinite(b)));
     // On the axes the imaginary part is a zero: of the sign of the product, or 0 where that is NaN.
     const Tensor axis = either(equal(a, 0.0), equal(b, 0.0));
-    const Tensor zero = where(either(isnan(a), no(isfinite(b))), 0.0,
-                              copysign(0.0, where(equal(b, 0.0), copysign(1.0, a) * copysign(1.0, b),
-                                                  copysign(1.0, a) * s)));
+    const Tensor zero = where(
+        either(isnan(a), no(isfinite(b))), 0.0,
+        copysign(0.0,
+                 where(equal(b, 0.0), copysign(1.0, a) * copysign(1.0, b), copysign(1.0, a) * s)));
     return {where(wild, kInf, where(equal(b, 0.0), cosh(a), re)), where(axis, zero, im)};
 }
 Parts tanh_of(const Parts& z) {
@@ -144,10 +145,9 @@ Parts tanh_of(const Parts& z) {
     const Tensor wild = no(isfinite(b));
     const Tensor tail = where(wild, where(isinf(a), copysign(0.0, b), kNaN),
                               where(isinf(a), copysign(0.0, wave), 4.0 * wave * e));
-    const Tensor re = where(far, where(both(wild, isfinite(a)), kNaN, copysign(1.0, a)),
-                            beta * rho * s / by);
-    return {where(equal(a, 0.0), a, re),
-            where(equal(b, 0.0), b, where(far, tail, t / by))};
+    const Tensor re =
+        where(far, where(both(wild, isfinite(a)), kNaN, copysign(1.0, a)), beta * rho * s / by);
+    return {where(equal(a, 0.0), a, re), where(equal(b, 0.0), b, where(far, tail, t / by))};
 }
 Parts tan_parts(const Parts& z, Parts (*hyperbolic)(const Parts&)) {
     const Parts w = hyperbolic({z.im, z.re});
@@ -161,7 +161,9 @@ Parts cos_of(const Parts& z) { return cosh_of({negative(z.im), z.re}); }
 
 // log|z| + log 2 for large z, where the formulas overflow.
 Tensor log_twice(const Parts& z) { return log_abs(z) + kLn2; }
-Tensor is_large(const Parts& z) { return either(greater(abs(z.re), kLarge), greater(abs(z.im), kLarge)); }
+Tensor is_large(const Parts& z) {
+    return either(greater(abs(z.re), kLarge), greater(abs(z.im), kLarge));
+}
 
 Parts asinh_of(const Parts& z) {
     const Tensor &a = z.re, &b = z.im;
@@ -191,8 +193,7 @@ Parts acosh_of(const Parts& z) {
     const Tensor re = asinh(p.re * q.re + p.im * q.im);
     const Tensor im = 2.0 * atan2(p.im, q.re);
     const Tensor upright = both(equal(a, 0.0), isnan(b));
-    return {where(far, log_twice(z), re),
-            where(upright, kHalfPi, where(far, atan2(b, a), im))};
+    return {where(far, log_twice(z), re), where(upright, kHalfPi, where(far, atan2(b, a), im))};
 }
 Parts atanh_of(const Parts& z) {
     const Tensor a = abs(z.re), b = abs(z.im);
@@ -205,7 +206,8 @@ Parts atanh_of(const Parts& z) {
     const Tensor im = 0.5 * atan2(2.0 * z.im, d * (1.0 + a) - b * b);
     // Close to the pole, where b * b underflows.
     const Tensor pole = both(equal(a, 1.0), less(b, 1e-150));
-    const Tensor at_pole = where(equal(b, 0.0), kInf, 0.5 * (kLn2 - log(where(equal(b, 0.0), 1.0, b))));
+    const Tensor at_pole =
+        where(equal(b, 0.0), kInf, 0.5 * (kLn2 - log(where(equal(b, 0.0), 1.0, b))));
     const Tensor pole_im = where(equal(b, 0.0), z.im, copysign(0.25 * (2 * kHalfPi), z.im));
     const Tensor quarter = copysign(kHalfPi, z.im);
     const Tensor re = where(far, away, where(pole, at_pole, near));
@@ -264,10 +266,9 @@ void power(ComplexCall& c) {
     const Tensor zero = both(equal(base.re, 0.0), equal(base.im, 0.0));
     const Tensor one = both(equal(q.re, 0.0), equal(q.im_or_zero(), 0.0));
     const Tensor shrinks = both(greater(q.re, 0.0), equal(q.im_or_zero(), 0.0));
-    c.out[0] =
-        Parts(where(one, 1.0, where(zero, where(shrinks, 0.0, kNaN), power.re)),
-              where(one, 0.0, where(zero, where(shrinks, 0.0, kNaN), power.im)))
-            .join(c.dtype);
+    c.out[0] = Parts(where(one, 1.0, where(zero, where(shrinks, 0.0, kNaN), power.re)),
+                     where(one, 0.0, where(zero, where(shrinks, 0.0, kNaN), power.im)))
+                   .join(c.dtype);
 }
 
 }  // namespace

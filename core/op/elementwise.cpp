@@ -267,16 +267,18 @@ void register_elementwise_ops() {
     register_function(
         {.signature = "astype(x: Tensor, dtype: DType, copy: bool = True, "
                       "device: Device? = None) -> Tensor",
-         .doc = "Converts to another dtype.\n\nFloat to integer truncates toward zero, saturates "
-                "at the "
-                "limits and maps NaN to 0; integer to integer wraps; to bool is `x != 0`.\n\n"
-                "Complex numbers become no real ones (take sn.real(x) first); real ones become complex."
-                "\n\nParameters\n----------\nx : Tensor\ndtype : dtype\ncopy : bool\n    Accepted for "
-                "the Array API: the result is always a tensor of its own, and memory is shared where "
-                "nobody can tell.\ndevice "
-                ": str, optional\n    Where the result goes.\n\nReturns\n-------\nTensor\n    Of "
-                "the same shape.\n\nExamples\n--------\n"
-                ">>> sn.astype(sn.tensor([1.5, -2.5]), sn.int32).tolist()\n[1, -2]\n",
+         .doc =
+             "Converts to another dtype.\n\nFloat to integer truncates toward zero, saturates "
+             "at the "
+             "limits and maps NaN to 0; integer to integer wraps; to bool is `x != 0`.\n\n"
+             "Complex numbers become no real ones (take sn.real(x) first); real ones become "
+             "complex."
+             "\n\nParameters\n----------\nx : Tensor\ndtype : dtype\ncopy : bool\n    Accepted for "
+             "the Array API: the result is always a tensor of its own, and memory is shared where "
+             "nobody can tell.\ndevice "
+             ": str, optional\n    Where the result goes.\n\nReturns\n-------\nTensor\n    Of "
+             "the same shape.\n\nExamples\n--------\n"
+             ">>> sn.astype(sn.tensor([1.5, -2.5]), sn.int32).tolist()\n[1, -2]\n",
          .call =
              [](const Args& a) {
                  const Tensor y = cast(a.tensor(0), a.dtype(1));

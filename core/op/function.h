@@ -17,19 +17,18 @@ namespace sn {
 //   DType       a dtype                       Device    a device or its name
 //   Axes        Ints, or two sequences of ints of one length
 // "*tensors: Tensors" as the first parameter takes all positional arguments, or one sequence.
-// A result is "Tensor", "tuple[Tensor, ...]", "list[Tensor]", "None", or the name of a named tuple of
-// sennit/_results.py.
-// "sum(x: Tensor, axis: Ints? = None, dtype: DType? = None, keepdims: bool = False) -> Tensor"
-// `dim` and `keepdim` are accepted for `axis` and `keepdims` everywhere, `input` for `x`, `other`
-// for the second operand.
+// A result is "Tensor", "tuple[Tensor, ...]", "list[Tensor]", "None", or the name of a named tuple
+// of sennit/_results.py. "sum(x: Tensor, axis: Ints? = None, dtype: DType? = None, keepdims: bool =
+// False) -> Tensor" `dim` and `keepdim` are accepted for `axis` and `keepdims` everywhere, `input`
+// for `x`, `other` for the second operand.
 struct ArgValue {
     bool given = false;  // false: None, or left out without a default
     Tensor tensor;
     std::vector<Tensor> tensors;
     Dims ints;
-    bool single = false;    // Ints given as one int
-    bool paired = false;    // Axes given as two sequences of one length, the second behind the first
-    Scalar scalar{};        // int, float, bool
+    bool single = false;  // Ints given as one int
+    bool paired = false;  // Axes given as two sequences of one length, the second behind the first
+    Scalar scalar{};      // int, float, bool
     std::string_view text;  // str
     DType dtype = DType::kF32;
     Device device;

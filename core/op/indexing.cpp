@@ -83,9 +83,8 @@ std::vector<Tensor> broadcast_indices(const char* op, std::span<const Tensor> in
 }
 
 Tensor values_for(const char* op, const Tensor& x, const Tensor& values, DimSpan shape) {
-    const Tensor v = values.weak() && values.rank() == 0
-                         ? full({}, values, x.dtype(), x.device())
-                         : cast(values, x.dtype());
+    const Tensor v = values.weak() && values.rank() == 0 ? full({}, values, x.dtype(), x.device())
+                                                         : cast(values, x.dtype());
     if (!broadcastable_to(v.shape(), shape)) {
         fail(ErrorKind::kShape, op,
              "the values have shape %s; they must have shape %s or broadcast "

@@ -66,8 +66,7 @@ Tensor masked_fill_function(const Args& a) {
         fail(ErrorKind::kDType, "masked_fill", "the mask has dtype %s; bool is required",
              dtype_name(mask.dtype()));
     }
-    return where(mask,
-                 value_operand("masked_fill", value, x), x);
+    return where(mask, value_operand("masked_fill", value, x), x);
 }
 
 Tensor masked_select_function(const Args& a) {

@@ -81,8 +81,7 @@ void promote_pair(const char* op, Tensor* x, Tensor* y) {
              ".astype(sn.int64) or another dtype");
     }
     // A real operand of a complex product stays real: it has no imaginary part to multiply with.
-    for (Tensor* t : {x, y})
-        *t = cast(*t, is_complex(t->dtype()) ? dtype : real_dtype(dtype));
+    for (Tensor* t : {x, y}) *t = cast(*t, is_complex(t->dtype()) ? dtype : real_dtype(dtype));
 }
 
 }  // namespace

@@ -274,7 +274,8 @@ Tensor pad(const Tensor& x, DimSpan low, DimSpan high, const Tensor& value) {
     if (!any) return clone(inner);
     return record(id,
                   {inner, value.weak() ? value_operand("pad", value, x)
-                                       : scalar_operand("pad", value, x.dtype())}, Attrs().ints(lo).ints(hi));
+                                       : scalar_operand("pad", value, x.dtype())},
+                  Attrs().ints(lo).ints(hi));
 }
 
 Tensor pad_mode(const Tensor& x, DimSpan low, DimSpan high, std::string_view mode) {

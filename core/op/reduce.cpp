@@ -258,7 +258,8 @@ Tensor var(const Tensor& x, DimSpan axes, double correction, bool keepdims) {
     if (correction == 0.0) return call_reduce(id, "var", f, axes, keepdims);
     const Dims chosen = axes.empty() ? all_axes(x.rank()) : normalize_axes("var", axes, x.rank());
     const double scale = bessel(count_along(x.shape(), chosen), correction);
-    return cast(call_reduce(id, "var", to_compute(f), axes, keepdims) * scale, real_dtype(f.dtype()));
+    return cast(call_reduce(id, "var", to_compute(f), axes, keepdims) * scale,
+                real_dtype(f.dtype()));
 }
 Tensor standard_deviation(const Tensor& x, DimSpan axes, double correction, bool keepdims) {
     static const OpId id = find_op("std");

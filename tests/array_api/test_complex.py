@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from against_torch import check_gradients
 
 import sennit as sn
 from sennit import _core
@@ -97,10 +98,33 @@ def test_expm1(a: float, b: float, re: float, im: float) -> None:
 
 
 def test_large_and_small() -> None:
-    big = np.array([1e200 + 1e-200j, 1e200 + 1e200j, -1e200 + 1e-200j, 1e308 + 1e308j, 1e-310 + 1e-310j,
-                    1e-200 + 1e-200j, 1e-200j, 750 + 1.57j, -1e154 + 1e154j])  # fmt: skip
+    big = np.array(
+        [
+            1e200 + 1e-200j,
+            1e200 + 1e200j,
+            -1e200 + 1e-200j,
+            1e308 + 1e308j,
+            1e-310 + 1e-310j,
+            1e-200 + 1e-200j,
+            1e-200j,
+            750 + 1.57j,
+            -1e154 + 1e154j,
+        ]
+    )
     x = sn.asarray(big)
-    for name in ("sqrt", "log", "abs", "exp", "sinh", "cosh", "asinh", "acosh", "acos", "asin", "atan"):
+    for name in (
+        "sqrt",
+        "log",
+        "abs",
+        "exp",
+        "sinh",
+        "cosh",
+        "asinh",
+        "acosh",
+        "acos",
+        "asin",
+        "atan",
+    ):
         with np.errstate(all="ignore"):
             want = np.asarray(getattr(np, NUMPY_NAMES.get(name, name))(big))
         tolerance = 1e-9 if name in ("exp", "sinh", "cosh") else 1e-13
@@ -162,7 +186,7 @@ REDUCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "mean": (lambda x: sn.mean(x, axis=(0, 1)), np.mean),
     "prod": (lambda x: sn.prod(x, axis=1), lambda x: x.prod(1)),
     "var": (lambda x: sn.var(x, axis=1, correction=1), lambda x: x.var(1, ddof=1)),
-    "std": (lambda x: sn.std(x), np.std),
+    "std": (sn.std, np.std),
     "cumulative_sum": (lambda x: sn.cumulative_sum(x, axis=1), lambda x: x.cumsum(1)),
     "cumulative_prod": (lambda x: sn.cumulative_prod(x, axis=0), lambda x: x.cumprod(0)),
     "initial": (
@@ -170,7 +194,7 @@ REDUCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
         lambda x: np.concatenate([np.zeros((1, x.shape[1]), x.dtype), x.cumsum(0)]),
     ),
     "any": (lambda x: sn.any(x, axis=0), lambda x: x.any(0)),
-    "all": (lambda x: sn.all(x), np.all),
+    "all": (sn.all, np.all),
     "count_nonzero": (lambda x: sn.count_nonzero(x, axis=0), lambda x: np.count_nonzero(x, 0)),
     "diff": (lambda x: sn.diff(x, n=2), lambda x: np.diff(x, n=2)),
     "norm": (lambda x: sn.vector_norm(x, axis=1), lambda x: np.linalg.norm(x, axis=1)),
@@ -197,7 +221,8 @@ REDUCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "index": (lambda x: x[sn.asarray([1, 0]), sn.asarray([0, 1])], lambda x: x[[1, 0], [0, 1]]),
     "mask": (lambda x: x[sn.abs(x) > 1], lambda x: x[abs(x) > 1]),
     "where": (lambda x: sn.where(sn.real(x) > 0, x, 1j), lambda x: np.where(x.real > 0, x, 1j)),
-    "masked_fill": (lambda x: x.masked_fill(sn.real(x) > 0, 0), lambda x: np.where(x.real > 0, 0, x)),
+    "masked_fill": (lambda x: x.masked_fill(sn.real(x) > 0, 0),
+                    lambda x: np.where(x.real > 0, 0, x)),
     "angle": (sn.angle, np.angle),
     "view_as_real": (sn.view_as_real, lambda x: np.stack([x.real, x.imag], -1)),
     "view_as_complex": (lambda x: sn.view_as_complex(sn.view_as_real(x)), lambda x: x),
@@ -256,13 +281,19 @@ def test_writing() -> None:
     x = sn.ones(2)
     x.real = 3
     assert x.tolist() == [3, 3] and x.imag.tolist() == [0, 0]
-    for write in (lambda: x.__iadd__(1j), lambda: x.__setitem__(0, 1j), lambda: setattr(x, "imag", 1)):
+    for write in (
+        lambda: x.__iadd__(1j),
+        lambda: x.__setitem__(0, 1j),
+        lambda: setattr(x, "imag", 1),
+    ):
         with pytest.raises(TypeError):
             write()
 
 
-ORDER = ["less", "less_equal", "greater", "greater_equal", "maximum", "minimum", "remainder",
-         "floor_divide", "atan2", "hypot", "logaddexp", "copysign", "nextafter", "fmod"]  # fmt: skip
+ORDER = [
+    "less", "less_equal", "greater", "greater_equal", "maximum", "minimum", "remainder",
+    "floor_divide", "atan2", "hypot", "logaddexp", "copysign", "nextafter", "fmod",
+]  # fmt: skip
 
 
 def test_what_has_no_meaning() -> None:
@@ -335,7 +366,10 @@ def test_empty_and_scalar_shapes() -> None:
         assert z.shape == shape and (z + z).shape == shape and sn.exp(z).shape == shape
         assert sn.sum(z).shape == () and z.real.shape == shape and sn.conj(z).shape == shape
     assert sn.prod(sn.ones((2, 0), dtype=sn.complex64), axis=1).tolist() == [1, 1]
-    assert (sn.ones((0, 3), dtype=sn.complex64) @ sn.ones((3, 2), dtype=sn.complex64)).shape == (0, 2)
+    assert (sn.ones((0, 3), dtype=sn.complex64) @ sn.ones((3, 2), dtype=sn.complex64)).shape == (
+        0,
+        2,
+    )
 
 
 # ---- the reference back-end
@@ -369,36 +403,6 @@ def test_reference(name: str, dtype: str) -> None:
 
 
 # ---- gradients
-
-
-def check_gradients(f: Any, *arguments: Any) -> None:
-    """Value, gradient and gradient of the gradient against PyTorch, by its convention."""
-    torch = pytest.importorskip("torch")
-    ours = [sn.tensor(a, requires_grad=True) for a in arguments]
-    theirs = [torch.tensor(a, requires_grad=True) for a in arguments]
-    y, t = f(sn, *ours), f(torch, *theirs)
-
-    def plain(tensor: Any) -> Any:
-        return tensor.detach().resolve_conj().resolve_neg().numpy()
-
-    np.testing.assert_allclose(y.detach().numpy(), plain(t), rtol=1e-8, atol=1e-12)
-    weights = np.random.default_rng(1).normal(size=(*y.shape, 2)) @ np.array([1, 1j])
-    if not y.dtype.is_complex:
-        weights = weights.real
-    first = sn.gradients(y, ours, [sn.asarray(weights)], create_graph=True)
-    wanted = torch.autograd.grad(t, theirs, torch.tensor(weights), create_graph=True)
-    for g, w in zip(first, wanted, strict=True):
-        assert g is not None
-        np.testing.assert_allclose(g.detach().numpy(), plain(w), rtol=1e-7, atol=1e-10)
-    total = sum((abs(g) ** 2).sum() for g in first if g is not None)
-    other = sum((abs(g) ** 2).sum() for g in wanted)
-    if not other.requires_grad:
-        return
-    second = sn.gradients(total, ours)
-    for g, w in zip(second, torch.autograd.grad(other, theirs, allow_unused=True), strict=True):
-        if w is not None:
-            mine = np.zeros(w.shape) if g is None else g.detach().numpy()
-            np.testing.assert_allclose(mine, plain(w), rtol=1e-6, atol=1e-8)
 
 
 HOLOMORPHIC = """exp expm1 log log2 log10 log1p sqrt sin cos tan sinh cosh tanh asin acos atan asinh
@@ -450,8 +454,8 @@ GRADIENTS = {
 def test_gradient(name: str) -> None:
     f, arguments = GRADIENTS[name]
     if name in ("var", "std"):
-        f = {"var": lambda m, x: m.var(x, **{"dim": 1}, correction=1),
-             "std": lambda m, x: m.std(x, **{"dim": 1}, correction=0)}[name]  # fmt: skip
+        f = {"var": lambda m, x: m.var(x, dim=1, correction=1),
+             "std": lambda m, x: m.std(x, dim=1, correction=0)}[name]  # fmt: skip
     check_gradients(f, *arguments)
 
 
@@ -461,7 +465,7 @@ def test_gradient_at_zero_is_zero() -> None:
     assert z.grad is not None and z.grad.tolist() == [0, 0]
     with pytest.raises(RuntimeError, match="real"):
         (z * z).sum().backward()
-    with pytest.raises(RuntimeError, match="integer|int64"):
+    with pytest.raises(RuntimeError, match="int64"):
         sn.arange(3).requires_grad_()
 
 

@@ -74,6 +74,7 @@ POSITIVE = Real(0.1, 9.0, ints=(1, 9))
 INSIDE = Real(-0.9, 0.9, ints=(0, 0))
 
 unary("negative", np.negative, dtypes=NUMERIC, tolerance=EXACT)
+unary("positive", np.positive, dtypes=NUMERIC, tolerance=EXACT, large=None)
 unary("abs", np.abs, Real(kinks=(0,)), dtypes=NUMERIC, tolerance=EXACT)
 unary("sign", np.sign, Real(kinks=(0,)), dtypes=NUMERIC, tolerance=EXACT, gradient=())
 unary("square", np.square, dtypes=NUMERIC, tolerance=EXACT)
@@ -299,9 +300,9 @@ row("cumulative_prod",
         np.cumprod, x, axis, 1, include_initial),
     CUMULATIVE, Real(0.5, 1.5, ints=(-2, 2)), dtypes=NUMERIC, result="wide", gradient=(0,),
     tolerance=ulps(5, 5, 1), why="a chain of products")
-row("diff", lambda x, axis=-1: np.diff(x, axis=axis),
-    [case((7,)), case((3, 5), axis=0), case((3, 5)), case((1,))], dtypes=NUMERIC, gradient=(0,),
-    tolerance=EXACT)
+row("diff", lambda x, axis=-1, n=1: np.diff(x, axis=axis, n=n),
+    [case((7,)), case((3, 5), axis=0), case((3, 5)), case((1,)), case((3, 5), n=3)],
+    dtypes=NUMERIC, gradient=(0,), tolerance=EXACT)
 
 # ---------------------------------------------------------------- matrices
 
@@ -723,6 +724,10 @@ ELSEWHERE = {
          "random.permutation", "random.rand", "random.randn", "random.seed", "random.get_state",
          "random.set_state", "rand_like", "randn_like", "dropout"),
         "test_random.py",  # their reference is the generator's definition and statistics
+    ),
+    **dict.fromkeys(
+        ("real", "imag", "conj", "complex", "polar", "angle", "view_as_real", "view_as_complex"),
+        "../array_api/test_complex.py",  # against NumPy, PyTorch and the reference back-end
     ),
     "scaled_dot_product_attention": "../nn/test_attention.py",  # masks, heads, windows, dropout
 }

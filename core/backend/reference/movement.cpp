@@ -74,8 +74,8 @@ void pad(const KernelCall& c) {  // operands: tensor, number; attributes: low, h
 
 void full(const KernelCall& c) {
     const TensorView& out = c.out[0];
-    write_bits(out, std::vector<Bits>(static_cast<size_t>(out.numel()),
-                                          number_bits(c.in[0], out.dtype)));
+    write_bits(
+        out, std::vector<Bits>(static_cast<size_t>(out.numel()), number_bits(c.in[0], out.dtype)));
 }
 
 // Operands: real and imaginary part, broadcast, or numbers.
