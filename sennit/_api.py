@@ -109,8 +109,10 @@ def asarray(obj: Any, dtype: Any = None, device: Any = None, copy: Any = None) -
     >>> sn.asarray(np.arange(3)).tolist()
     [0, 1, 2]
     """
-    if dtype is None and device is None and not copy and isinstance(obj, Tensor):
-        return obj
+    if isinstance(obj, Tensor) and not copy:
+        same = dtype is None or _core.dtype(dtype) is obj.dtype
+        if same and (device is None or device == obj.device):
+            return obj
     return _core.asarray(obj, dtype, device, copy)
 
 

@@ -470,7 +470,7 @@ def addmm(x: Tensor, a: Tensor, b: Tensor, beta: _float = 1.0, alpha: _float = 1
     """``beta * x + alpha * (a @ b)``."""
 
 def adjoint(x: Tensor) -> Tensor:
-    """A view with the last two dimensions exchanged."""
+    """The last two dimensions exchanged, and complex numbers conjugated."""
 
 def all(
     x: Tensor,

@@ -277,7 +277,7 @@ class Tensor:
         """``beta * x + alpha * (a @ b)``."""
 
     def adjoint(self) -> Tensor:
-        """A view with the last two dimensions exchanged."""
+        """The last two dimensions exchanged, and complex numbers conjugated."""
 
     def all(
         self,

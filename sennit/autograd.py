@@ -217,7 +217,7 @@ def value_and_grad(
 
         def mark(tree: Any) -> Any:
             if isinstance(tree, Tensor):
-                if not tree.dtype.is_floating_point:
+                if not (tree.dtype.is_floating_point or tree.dtype.is_complex):
                     return _core.make_leaf(tree)  # raises, naming the dtype
                 leaf = _core.make_relay(tree)
                 leaves.append(leaf)
@@ -239,6 +239,11 @@ def value_and_grad(
                 raise _core.GradError(
                     f"[grad] the function returned {shape}; a gradient needs a tensor of one "
                     f"element; reduce the result with .sum() or .mean() (SN106)"
+                )
+            if value.dtype.is_complex:
+                raise _core.GradError(
+                    f"[grad] the function returned a {value.dtype.name} number; a gradient needs a "
+                    f"real one; take .real or sn.abs of it (SN106)"
                 )
             outer = any(leaf_.requires_grad and not leaf_.is_leaf for leaf_ in leaves)
             found = _core.gradients([value], leaves, None, outer or _core.grad_enabled())

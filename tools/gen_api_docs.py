@@ -31,6 +31,7 @@ FAMILIES = {
     "movement_functions": "Shape and movement",
     "indexing_functions": "Indexing",
     "sorting": "Sorting, searching and scans",
+    "complex_functions": "Complex numbers",
     "nn": "Normalisation and softmax",
     "losses": "Losses",
     "conv": "Convolution",
@@ -39,6 +40,8 @@ FAMILIES = {
 }
 MODULES = {
     "autograd": "Gradients",
+    "fft": "Fourier transforms (sn.fft)",
+    "linalg": "Linear algebra (sn.linalg)",
     "models": "Networks (sn.models)",
     "nn": "Layers (sn.nn)",
     "nn.functional": "Functions of layers (sn.nn.functional)",

@@ -454,6 +454,7 @@ void register_complex_ops() {
             },
         .moves = true,
         .same_as = same_whole,
+        .joins = true,
         .layout = Layout::kAny,
     });
     register_complex_functions();

@@ -425,7 +425,23 @@ ValueError : an axis is missing or given twice.
                 }
                 return transpose(a.tensor(0), -2, -1);
             },
-        .aliases = "adjoint",
+    });
+    register_function({
+        .signature = "adjoint(x: Tensor) -> Tensor",
+        .doc = R"(The last two dimensions exchanged, and complex numbers conjugated.
+
+>>> sn.adjoint(sn.tensor([[1j, 2j]])).tolist()
+[[-1j], [-2j]]
+)",
+        .call =
+            [](const Args& a) {
+                if (a.tensor(0).rank() < 2) {
+                    fail(ErrorKind::kShape, "adjoint",
+                         "x has shape %s; two or more dimensions are required",
+                         format_shape(a.tensor(0).shape()).c_str());
+                }
+                return conj(transpose(a.tensor(0), -2, -1));
+            },
     });
     register_function({
         .signature = "moveaxis(x: Tensor, source: Ints, destination: Ints) -> Tensor",

@@ -122,6 +122,9 @@ struct OpDef {
     int dtype_operand = 0;    // elementwise: operands before this one are bool (`where`)
     int reduce_kind = -1;     // reduction (attributes axes, keepdims): cpu::ReduceKind
     bool cast = false;        // elementwise conversion to the output's dtype
+    // Its operands are the parts of its result, interleaved in memory: a program that computes them
+    // stores them there.
+    bool joins = false;
     Layout layout = Layout::kContiguous;
     OutStridesFn out_strides = nullptr;  // kAny: the results' layout; without, row-major
     uint32_t channels_last_in =

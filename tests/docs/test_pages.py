@@ -14,6 +14,7 @@ PAGES = [
     "README.md",
     "docs/tour.md",
     "docs/optim.md",
+    "docs/array_api.md",
     "docs/differences.md",
     "docs/design/000-overview.md",
 ]
