@@ -276,8 +276,10 @@ def test_statistics(dtype: str) -> None:
                 np.count_nonzero(x, axis=axis, keepdims=keepdims),
             )
             if dtype != "bool":
-                np.testing.assert_array_equal(sn.argmax(a, axis=axis, keepdims=keepdims).numpy(),
-                                              np.argmax(x, axis=axis, keepdims=keepdims))  # fmt: skip
+                np.testing.assert_array_equal(
+                    sn.argmax(a, axis=axis, keepdims=keepdims).numpy(),
+                    np.argmax(x, axis=axis, keepdims=keepdims),
+                )
     assert sn.sum(a, dtype=sn.float64).dtype is sn.float64
     if dtype != "bool":
         with pytest.raises(ValueError, match="hold no"):

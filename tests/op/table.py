@@ -726,7 +726,8 @@ ELSEWHERE = {
         "test_random.py",  # their reference is the generator's definition and statistics
     ),
     **dict.fromkeys(
-        ("adjoint", "real", "imag", "conj", "complex", "polar", "angle", "view_as_real", "view_as_complex"),
+        ("adjoint", "real", "imag", "conj", "complex", "polar", "angle", "view_as_real",
+         "view_as_complex"),
         "../array_api/test_complex.py",  # against NumPy, PyTorch and the reference back-end
     ),
     "scaled_dot_product_attention": "../nn/test_attention.py",  # masks, heads, windows, dropout

@@ -61,8 +61,7 @@ SN_INLINE void gather_pairs(T* d, const T* p, int64_t n) {
     constexpr int L = kLanes<T> < 16 ? kLanes<T> : 16;
     using V = VecN<T, L>;
     int64_t i = 0;
-    for (; i + L < n; i += L)
-        store(d + i, even_lanes(load<V>(p + 2 * i), load<V>(p + 2 * i + L)));
+    for (; i + L < n; i += L) store(d + i, even_lanes(load<V>(p + 2 * i), load<V>(p + 2 * i + L)));
     for (; i < n; ++i) d[i] = p[2 * i];
 }
 
