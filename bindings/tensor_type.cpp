@@ -260,6 +260,7 @@ PyObject* item(PyObject* self, PyObject*) {
     require_one(get(self), "item");
     if (is_complex(get(self).dtype())) return read_complex(get(self));
     const Scalar s = read_item(self, "item");
+    if (is_bool(get(self).dtype())) return PyBool_FromLong(s.i != 0);
     if (get(self).dtype() == DType::kU64)
         return PyLong_FromUnsignedLongLong(static_cast<uint64_t>(s.i));
     return scalar_object(s);

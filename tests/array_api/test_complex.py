@@ -373,6 +373,26 @@ def test_empty_and_scalar_shapes() -> None:
     )
 
 
+def test_same_bits_in_any_window_and_with_any_threads() -> None:
+    x = (rng.normal(size=(300, 70)) + 1j * rng.normal(size=(300, 70))).astype("complex64")
+
+    def run() -> list[np.ndarray]:
+        z = sn.asarray(x)
+        made = (z * z + 1j) / (z + 2), sn.exp(z) * sn.log(z), z @ z.mT, z.sum(0), z[:, ::3].prod(1)
+        return [y.numpy() for y in (*made, abs(z), sn.cumulative_sum(z, axis=0))]
+
+    window, threads = sn.config.window, sn.num_threads()
+    plain = run()
+    try:
+        for sn.config.window, count in ((1, 1), (1, 2), (4096, 1), (7, 2)):
+            sn.set_num_threads(count)
+            for got, want in zip(run(), plain, strict=True):
+                np.testing.assert_array_equal(got.view("uint32"), want.view("uint32"))
+    finally:
+        sn.config.window = window
+        sn.set_num_threads(threads)
+
+
 # ---- the reference back-end
 
 

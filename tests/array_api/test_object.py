@@ -83,6 +83,7 @@ def test_unary_and_matrix_operators() -> None:
 def test_python_numbers() -> None:
     assert int(sn.asarray(3)) == 3 and float(sn.asarray(3)) == 3.0 and complex(sn.asarray(3)) == 3
     assert bool(sn.asarray(3)) and not bool(sn.asarray(0.0)) and bool(sn.asarray(float("nan")))
+    assert sn.asarray(True).item() is True and (sn.ones(1) > 2).item() is False
     assert operator.index(sn.asarray(3)) == 3 and range(5)[sn.asarray(2)] == 2
     assert int(sn.asarray(-2.7)) == -2 and float(sn.asarray(float("inf"))) == float("inf")
     for bad in (1.0, True):
