@@ -112,6 +112,8 @@ Tensor scalar_operand(std::string_view op, const Tensor& value, DType dtype) {
                  "or slicing to place many",
                  format_shape(value.shape()).c_str());
         }
+        if (value.weak() && value.value()->kind == ValueState::kBuffer)  // on any device
+            return scalar_operand(op, Tensor(read_number(op, value)), dtype);
         const Tensor flat = value.rank() == 0 ? value : reshape(value, {});
         return cast(flat, dtype);
     }

@@ -178,6 +178,16 @@ Tensor record(OpId op, std::span<const Tensor> in, const Attrs& attrs) {
     return out;
 }
 
+namespace {
+
+// A result of Python numbers alone that was computed elsewhere than where the tensors are: a number
+// again.
+bool is_foreign(const Tensor& t, Device device) {
+    return t.weak() && !t.is_scalar() && !is_complex(t.dtype()) && !(t.device() == device);
+}
+
+}  // namespace
+
 void record(OpId op, std::span<const Tensor> in, const Attrs& attrs, std::span<Tensor> out) {
     const OpDef& def = op_def(op);
     Recorder& recorder = Recorder::current();
@@ -208,7 +218,15 @@ void record(OpId op, std::span<const Tensor> in, const Attrs& attrs, std::span<T
     Meta out_meta[4];
     SN_CHECK(out.size() <= 4);
     const Device device = common_device(def, in);
-    bool weak = false;
+    bool weak = false, foreign = false;
+    for (const Tensor& t : in) foreign |= is_foreign(t, device);
+    if (foreign) {
+        std::vector<Tensor> near(in.begin(), in.end());
+        for (Tensor& t : near)
+            if (is_foreign(t, device)) t = Tensor(read_number(def.name, t));
+        record(op, near, attrs, out);
+        return;
+    }
     recorder.use_device(device);
 
     if (def.tile_op >= 0) {

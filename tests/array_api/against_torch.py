@@ -34,7 +34,12 @@ def check_gradients(f: Any, *arguments: Any) -> None:
     if not other.requires_grad:
         return
     second = sn.gradients(total, ours)
-    for g, w in zip(second, torch.autograd.grad(other, theirs, allow_unused=True), strict=True):
+    try:
+        expected = torch.autograd.grad(other, theirs, allow_unused=True)
+    except RuntimeError as problem:
+        assert "phase" in str(problem)  # rounding can fail PyTorch's own test of invariance
+        return
+    for g, w in zip(second, expected, strict=True):
         if w is not None:
             mine = np.zeros(w.shape) if g is None else g.detach().numpy()
             np.testing.assert_allclose(mine, plain(w), rtol=1e-6, atol=1e-8)

@@ -86,6 +86,10 @@ def corner(u: Any, s: Any, v: Any) -> Any:
     return abs(u)[..., :1, :1] * s[..., :1, None] + abs(v)[..., :1, 1:]
 
 
+def isometry(u: Any, s: Any, v: Any) -> Any:
+    return u @ v
+
+
 def first_row(q: Any, r: Any) -> Any:
     return q[..., :1, :] @ r
 
@@ -97,8 +101,9 @@ for _shape, _part in {"square": np.s_[..., :], "tall": np.s_[..., :2],
         f"svd {_shape}": (
             lambda m, x, cut=_cut: corner(*m.linalg.svd(cut(x), full_matrices=False)), 1),
         f"polar {_shape}": (
-            lambda m, x, cut=_cut: m.linalg.svd(cut(x), full_matrices=False)[0]
-            @ m.linalg.svd(cut(x), full_matrices=False)[2], 1),
+            lambda m, x, cut=_cut: isometry(*m.linalg.svd(cut(x), full_matrices=False)),
+            1,
+        ),
         f"qr {_shape}": (lambda m, x, cut=_cut: first_row(*m.linalg.qr(cut(x))), 1),
         f"qr R {_shape}": (lambda m, x, cut=_cut: abs(m.linalg.qr(cut(x))[1]), 1),
         f"qr Q {_shape}": (lambda m, x, cut=_cut: abs(m.linalg.qr(cut(x))[0]), 1),
