@@ -3,6 +3,7 @@
 #   make demo        train a small model (sets everything up first)
 #   make test        the C++ tests and the quick Python suite
 #   make test-full   the whole suite, in every mode of the engine
+#   make test-oracle the comparisons with PyTorch and with published weights (installs them first)
 #   make wheel       a wheel, and the quick suite on it where there is no compiler
 #   make lint        formatting, style and types       make format   apply the formatting
 #   make sanitize    the C++ tests under the address, undefined-behaviour and thread sanitizers
@@ -30,7 +31,7 @@ PYTEST ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-cpp test-py test-full wheel lint format sanitize bench clean
+.PHONY: help setup build demo test test-cpp test-py test-full test-oracle wheel lint format sanitize bench clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/  \1/p' Makefile
@@ -97,6 +98,15 @@ test-full: test-cpp
 		echo "== Python tests with $$mode"; \
 		env $$mode $(BIN)/python -m pytest -q $(PYTEST) || exit 1; \
 	done
+
+$(VENV)/.oracle: $(VENV)/.installed pyproject.toml
+	@echo "== installing PyTorch and published weights into .venv"
+	@$(PIP) $(LINK) ".[test,oracle]"
+	@touch $@
+
+test-oracle: build $(VENV)/.oracle
+	@echo "== Python tests against PyTorch and published weights"
+	@$(BIN)/python -m pytest -q -m oracle $(PYTEST)
 
 wheel: $(VENV)/.installed
 	@echo "== building a wheel in dist/"

@@ -59,10 +59,11 @@ class Worker:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the worker)
         self.buffer = b""
         python = settings.pythons.get(library, sys.executable)
-        command = [python, "-m", "benchmarks.worker", library, workload, str(settings.threads)]
+        threads = (LIBRARIES[library].threads if library in LIBRARIES else 0) or settings.threads
+        command = [python, "-m", "benchmarks.worker", library, workload, str(threads)]
         self.process = subprocess.Popen(
             [*command, ",".join(settings.modules)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=self.errors, cwd=ROOT, env=environment(settings.threads),
+            stderr=self.errors, cwd=ROOT, env=environment(threads),
         )  # fmt: skip
         self.ready = False
 

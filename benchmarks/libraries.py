@@ -19,10 +19,13 @@ class Entry:
     module: str  # in benchmarks/sides/
     cls: str
     key: str  # which of a workload's sides it runs
+    threads: int | None = None  # not those of the run
 
 
 LIBRARIES = {
     "sennit": Entry("Sennit", "sennit", "torchlike", "Sennit", "torch"),
+    # Not a peer: what the second thread brings.
+    "sennit-1": Entry("Sennit, one thread", "sennit", "torchlike", "Sennit", "torch", threads=1),
     "torch": Entry("PyTorch", "torch", "torchlike", "Torch", "torch"),
     "torch-compile": Entry("torch.compile", "torch", "torchlike", "TorchCompile", "torch"),
     "jax": Entry("JAX", "jax", "jaxlib", "Jax", "jax"),
@@ -41,6 +44,7 @@ PEERS = {
     "torch": ("torch",), "torch-compile": ("torch-compile",), "jax": ("jax",),
     "tensorflow": ("tensorflow", "tensorflow-xla"), "mxnet": ("mxnet",),
     "onnxruntime": ("onnxruntime",), "openvino": ("openvino",), "numpy": ("numpy",),
+    "one-thread": ("sennit-1",),
 }  # fmt: skip
 
 

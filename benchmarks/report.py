@@ -12,6 +12,11 @@ from benchmarks.statistics import duration, size, three
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN = "<!-- benchmarks: written by python -m benchmarks report FILE --readme -->"
 END = "<!-- benchmarks: end -->"
+FAR = 0.6  # of the floor: what stays below is explained
+FAR_TEXT = """\
+The workloads below 60 % of their floor. *Threads at work* is the part of the time of all threads
+that they spent in kernels; the rest is waiting for each other, for Python, or for the next piece
+of work."""
 HEADER = ("", "Sennit", "best peer", "ratio", "of the floor", "memory", "first call", "other peers")
 
 Row = dict[str, Any]
@@ -21,9 +26,13 @@ def title(library: str) -> str:
     return LIBRARIES[library].title
 
 
+def ours(library: str) -> bool:
+    return LIBRARIES[library].package == "sennit"
+
+
 def best_peer(row: Row) -> str | None:
     """The fastest of the peers whose results agree."""
-    able = [n for n in row["sides"] if n != "sennit" and "median" in row["sides"][n]]
+    able = [n for n, s in row["sides"].items() if not ours(n) and "median" in s]
     able = [n for n in able if n not in row["disagree"]] or able
     return min(able, key=lambda n: row["sides"][n]["median"], default=None)
 
@@ -78,12 +87,12 @@ def memory_text(row: Row, best: str | None) -> str:
 
 def cells(row: Row) -> tuple[str, ...]:
     sides, best = row["sides"], best_peer(row)
-    ours = sides.get("sennit", {"missing": "not measured"})
-    others = [f"{title(n)} {time_text(s)}" for n, s in sides.items() if n not in ("sennit", best)]
+    own = sides.get("sennit", {"missing": "not measured"})
+    others = [f"{title(n)} {time_text(s)}" for n, s in sides.items() if not ours(n) and n != best]
     first = [duration(sides[n]["first_seconds"]) for n in ("sennit", best)
              if n and "first_seconds" in sides.get(n, {})]  # fmt: skip
     return (
-        row["title"], time_text(ours),
+        row["title"], time_text(own),
         f"{title(best)} {time_text(sides[best])}" if best else "",
         ratio_text(row["ratios"][best]) if best in row["ratios"] else "",
         floor_text(row), memory_text(row, best), "; ".join(first), "; ".join(others),
@@ -180,12 +189,51 @@ def page(record: dict[str, Any]) -> str:
     for group in groups:
         rows = [cells(r) for r in record["rows"] if r["group"] == group]
         lines += ["", f"## {group.capitalize()}", "", *table(HEADER, rows)]
+    lines += where_the_time_goes(record["rows"]) + second_thread(record["rows"])
     if record["startup"]:
         lines += ["", "## Startup", "", *startup_table(record["startup"])]
     misses = [f"- {r['title']}: {m}" for r in record["rows"] for m in missed(r)]
     if misses:
         lines += ["", "## Targets missed", "", *misses]
     return "\n".join(lines) + "\n"
+
+
+def where_the_time_goes(rows: list[Row]) -> list[str]:
+    """The longest kernels of what stays below FAR of its floor, from the profile of the run."""
+    lines = []
+    for row in rows:
+        side = row["sides"].get("sennit", {})
+        if side.get("of_floor", 1.0) >= FAR or "kernels" not in side:
+            continue
+        found = side["kernels"]
+        kernels = "; ".join(
+            f"`{name}` {100 * part:.0f} %" for name, part in found["longest"] if part >= 0.03
+        )
+        lines.append(
+            (
+                row["title"],
+                f"{100 * side['of_floor']:.0f} %",
+                f"{100 * found['busy']:.0f} %",
+                kernels,
+            )
+        )
+    if not lines:
+        return []
+    header = ("", "of the floor", "threads at work", "kernels, by their part of the time")
+    return ["", "## Where the time goes", "", FAR_TEXT, "", *table(header, lines)]
+
+
+def second_thread(rows: list[Row]) -> list[str]:
+    lines = []
+    for row in rows:
+        one, two = row["sides"].get("sennit-1", {}), row["sides"].get("sennit", {})
+        if "median" in one and "median" in two:
+            ratio = ratio_text(row["ratios"]["sennit-1"])
+            lines.append((row["title"], duration(one["median"]), duration(two["median"]), ratio))
+    if not lines:
+        return []
+    header = ("", "one thread", "all threads", "speed-up")
+    return ["", "## What the second thread brings", "", *table(header, lines)]
 
 
 def startup_table(found: dict[str, dict[str, Any]]) -> list[str]:
@@ -205,16 +253,26 @@ def readme_block(record: dict[str, Any]) -> str:
         if "median" not in sides.get("sennit", {}):
             continue
         torch = duration(sides["torch"]["median"]) if "median" in sides.get("torch", {}) else ""
+        part = sides["sennit"].get("of_floor")
         lines.append((
-            row["title"], duration(sides["sennit"]["median"]), torch,
+            row["title"], f"{100 * part:.0f} %" if part else "",
+            duration(sides["sennit"]["median"]), torch,
             f"{duration(sides[best]['median'])} ({title(best)})" if best else "",
             f"{three(row['ratios'][best]['median'])} ×" if best in row["ratios"] else "",
             memory_text(row, best),
         ))  # fmt: skip
     starts = {name: duration(max(r["median"], 0)) for name, r in record["startup"].items()}
     if "sennit" in starts:
-        lines.append(("`import`", starts["sennit"], starts.get("torch", ""), "", "", ""))
-    header = ("plain imperative code", "Sennit", "PyTorch", "best peer", "ratio", "peak memory")
+        lines.append(("`import`", "", starts["sennit"], starts.get("torch", ""), "", "", ""))
+    header = (
+        "plain imperative code",
+        "of the machine's limit",
+        "Sennit",
+        "PyTorch",
+        "best peer",
+        "ratio",
+        "peak memory",
+    )
     return "\n".join([machine_text(record), "", *table(header, lines)])
 
 

@@ -100,6 +100,7 @@ class Worker:
         if hasattr(self.library, "statistics"):
             answer["statistics"] = self.library.statistics()
             answer["explain"] = self.library.explain(self.program.run)
+            answer["kernels"] = self.library.kernels(self.program.run)
         return answer
 
     def _time(self, count: int) -> float:

@@ -31,8 +31,11 @@ from ._api import adaptive_avg_pool1d as adaptive_avg_pool1d
 from ._api import adaptive_avg_pool2d as adaptive_avg_pool2d
 from ._api import adaptive_avg_pool3d as adaptive_avg_pool3d
 from ._api import adaptive_max_pool1d as adaptive_max_pool1d
+from ._api import adaptive_max_pool1d_with_indices as adaptive_max_pool1d_with_indices
 from ._api import adaptive_max_pool2d as adaptive_max_pool2d
+from ._api import adaptive_max_pool2d_with_indices as adaptive_max_pool2d_with_indices
 from ._api import adaptive_max_pool3d as adaptive_max_pool3d
+from ._api import adaptive_max_pool3d_with_indices as adaptive_max_pool3d_with_indices
 from ._api import add as add
 from ._api import addcdiv as addcdiv
 from ._api import addcmul as addcmul
@@ -404,8 +407,11 @@ __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
     "adaptive_max_pool1d",
+    "adaptive_max_pool1d_with_indices",
     "adaptive_max_pool2d",
+    "adaptive_max_pool2d_with_indices",
     "adaptive_max_pool3d",
+    "adaptive_max_pool3d_with_indices",
     "add",
     "addcdiv",
     "addcmul",

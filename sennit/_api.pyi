@@ -71,8 +71,11 @@ __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
     "adaptive_max_pool1d",
+    "adaptive_max_pool1d_with_indices",
     "adaptive_max_pool2d",
+    "adaptive_max_pool2d_with_indices",
     "adaptive_max_pool3d",
+    "adaptive_max_pool3d_with_indices",
     "add",
     "addcdiv",
     "addcmul",
@@ -451,11 +454,20 @@ def adaptive_avg_pool3d(x: Tensor, output_size: Ints) -> Tensor:
 def adaptive_max_pool1d(x: Tensor, output_size: Ints) -> Tensor:
     """Largest elements of windows chosen so that the result has `output_size`."""
 
+def adaptive_max_pool1d_with_indices(x: Tensor, output_size: Ints) -> tuple[Tensor, Tensor]:
+    """Adaptive max pooling that also returns where each result stood."""
+
 def adaptive_max_pool2d(x: Tensor, output_size: Ints) -> Tensor:
     """Largest elements of windows chosen so that the result has `output_size`."""
 
+def adaptive_max_pool2d_with_indices(x: Tensor, output_size: Ints) -> tuple[Tensor, Tensor]:
+    """Adaptive max pooling that also returns where each result stood."""
+
 def adaptive_max_pool3d(x: Tensor, output_size: Ints) -> Tensor:
     """Largest elements of windows chosen so that the result has `output_size`."""
+
+def adaptive_max_pool3d_with_indices(x: Tensor, output_size: Ints) -> tuple[Tensor, Tensor]:
+    """Adaptive max pooling that also returns where each result stood."""
 
 def add(x: Operand, y: Operand) -> Tensor:
     """x + y; integers wrap."""
@@ -1553,7 +1565,7 @@ def ones_like(
 def outer(x: Tensor, other: Tensor) -> Tensor:
     """Every product of an element of one vector with an element of another: (m,), (n,) to ..."""
 
-def pad(x: Tensor, pad: Ints, mode: _str = "constant", value: Operand = 0) -> Tensor:
+def pad(x: Tensor, pad: Ints, mode: _str = "constant", value: Operand | None = None) -> Tensor:
     """x with elements added around it (or cropped, where a width is negative)."""
 
 @overload

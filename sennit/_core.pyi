@@ -891,7 +891,7 @@ class Tensor:
     def outer(self, other: Tensor) -> Tensor:
         """Every product of an element of one vector with an element of another: (m,), (n,) ..."""
 
-    def pad(self, pad: Ints, mode: _str = "constant", value: Operand = 0) -> Tensor:
+    def pad(self, pad: Ints, mode: _str = "constant", value: Operand | None = None) -> Tensor:
         """x with elements added around it (or cropped, where a width is negative)."""
 
     @overload

@@ -27,7 +27,10 @@ def rebuild(
 
         array = array.view(ml_dtypes.bfloat16)
     x = _core.asarray(array, wanted, device, True)
-    result = kind(x, requires_grad=requires_grad) if kind is not _core.Tensor else x
+    # The subclasses of the package take other arguments; what they keep is in `attributes`.
+    result = x
+    if kind is not _core.Tensor:
+        result = _core.Tensor.__new__(kind, x, requires_grad=requires_grad)
     if requires_grad:
         result.requires_grad_(True)
     if attributes:

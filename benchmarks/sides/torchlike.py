@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
@@ -173,6 +174,29 @@ class Sennit(TorchLike):
             run(1)
             self.wait()
         return {"ops": did.recorded, "kernels": did.kernels}
+
+    def kernels(self, run: Callable[[int], None]) -> dict[str, Any]:
+        """Where the time of a few units of work goes: the longest kernels, with the part that each
+        has of the time of all, and the part of the time in which all threads were at work."""
+        self.wait()
+        begin = time.perf_counter()
+        run(1)
+        count = max(1, min(20, int(0.1 / max(time.perf_counter() - begin, 1e-6))))
+        begin = time.perf_counter()
+        with self.lib.profile() as seen:
+            run(count)
+            self.wait()
+        seconds = time.perf_counter() - begin
+        times: dict[str, float] = {}
+        for event in seen.events:
+            if event.category == "kernel":
+                times[event.name] = times.get(event.name, 0.0) + event.duration
+        total = sum(times.values())
+        longest = sorted(times.items(), key=lambda item: -item[1])[:6]
+        return {
+            "longest": [(name, spent / total) for name, spent in longest],
+            "busy": sum(seen.busy().values()) / (seconds * self.lib.num_threads()),
+        }
 
 
 class Torch(TorchLike):

@@ -282,15 +282,35 @@ Tensor pad(const Tensor& x, DimSpan low, DimSpan high, const Tensor& value) {
 
 Tensor pad_mode(const Tensor& x, DimSpan low, DimSpan high, std::string_view mode) {
     Tensor out = x;
-    for (int axis = 0; axis < x.rank(); ++axis) {
-        const int64_t n = x.size(axis), lo = low[axis], hi = high[axis];
-        if (lo == 0 && hi == 0) continue;
-        const int64_t most = mode == "reflect" ? n - 1 : mode == "circular" ? n : INT64_MAX;
-        if (lo < 0 || hi < 0 || lo > most || hi > most || n == 0) {
+    // Negative widths crop: before a circle is closed, and after reflected or repeated elements
+    // have been added, as in PyTorch.
+    const bool crop_first = mode == "circular";
+    const auto crop = [&](int axis) {
+        const int64_t lo = std::max<int64_t>(-low[axis], 0), hi = std::max<int64_t>(-high[axis], 0);
+        if (lo == 0 && hi == 0) return;
+        if (lo + hi > out.size(axis)) {
             fail(ErrorKind::kShape, "pad",
-                 "widths (%lld, %lld) of axis %d do not fit mode '%.*s' with size %lld; they must "
-                 "be between 0 and %lld; use mode='constant' for others",
-                 ll(lo), ll(hi), axis, static_cast<int>(mode.size()), mode.data(), ll(n), ll(most));
+                 "widths (%lld, %lld) of axis %d crop more than its size %lld; negative widths "
+                 "must leave 0 or more elements",
+                 ll(low[axis]), ll(high[axis]), axis, ll(x.size(axis)));
+        }
+        out = narrow(out, axis, lo, out.size(axis) - lo - hi);
+    };
+    for (int axis = 0; axis < x.rank(); ++axis) {
+        if (crop_first) crop(axis);
+        const int64_t n = out.size(axis);
+        const int64_t lo = std::max<int64_t>(low[axis], 0), hi = std::max<int64_t>(high[axis], 0);
+        if (lo == 0 && hi == 0) {
+            if (!crop_first) crop(axis);
+            continue;
+        }
+        const int64_t most = mode == "reflect" ? n - 1 : mode == "circular" ? n : INT64_MAX;
+        if (lo > most || hi > most || n == 0) {
+            fail(ErrorKind::kShape, "pad",
+                 "widths (%lld, %lld) of axis %d do not fit mode '%.*s' with size %lld; at most "
+                 "%lld elements can be added on a side; use mode='constant' for others",
+                 ll(lo), ll(hi), axis, static_cast<int>(mode.size()), mode.data(), ll(n),
+                 ll(n == 0 ? 0 : most));
         }
         std::vector<Tensor> parts;
         const int64_t axes[1] = {axis};
@@ -317,6 +337,7 @@ Tensor pad_mode(const Tensor& x, DimSpan low, DimSpan high, std::string_view mod
                 parts.push_back(edge(n - 1, hi));
         }
         out = concat(parts, axis);
+        if (!crop_first) crop(axis);
     }
     return out;
 }

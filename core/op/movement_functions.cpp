@@ -233,7 +233,7 @@ Tensor pad_function(const Args& a) {
         low[x.rank() - 1 - static_cast<int>(i)] = widths[2 * i];
         high[x.rank() - 1 - static_cast<int>(i)] = widths[2 * i + 1];
     }
-    if (mode == "constant") return pad(x, low, high, a.tensor(3));
+    if (mode == "constant") return pad(x, low, high, a.has(3) ? a.tensor(3) : Tensor(0));
     if (mode == "edge" || mode == "replicate") return pad_mode(x, low, high, "replicate");
     if (mode == "wrap" || mode == "circular") return pad_mode(x, low, high, "circular");
     if (mode == "reflect") return pad_mode(x, low, high, "reflect");
@@ -679,14 +679,14 @@ axis : None repeats the elements of the flattened tensor.
     });
     register_function({
         .signature =
-            "pad(x: Tensor, pad: Ints, mode: str = \"constant\", value: Operand = 0) -> Tensor",
+            "pad(x: Tensor, pad: Ints, mode: str = \"constant\", value: Operand? = None) -> Tensor",
         .doc = R"(x with elements added around it (or cropped, where a width is negative).
 
 Parameters
 ----------
 pad : pairs (before, behind), the last dimension first.
 mode : "constant", "reflect", "replicate" (or "edge"), "circular" (or "wrap").
-value : what to fill with, in mode "constant".
+value : what to fill with, in mode "constant"; None: zero.
 
 >>> sn.pad(sn.arange(3), (1, 2), value=9).tolist()
 [9, 0, 1, 2, 9, 9]

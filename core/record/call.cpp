@@ -10,6 +10,7 @@ namespace sn {
 namespace {
 
 thread_local bool grad_mode = true;
+thread_local Device number_device;
 constexpr int kInlineOperands = 8;
 
 [[noreturn]] void fail_device(const OpDef& def, Device a, Device b) {
@@ -21,8 +22,10 @@ constexpr int kInlineOperands = 8;
 
 // The device of an op call: that of its tensors; Python numbers go where the tensors are.
 Device common_device(const OpDef& def, std::span<const Tensor> in) {
-    Device device;
+    Device device = number_device;
     bool found = false;
+    for (const Tensor& t : in)  // made of numbers alone: decides where nothing else does
+        if (t.weak() && !t.is_scalar()) device = t.device();
     for (const Tensor& t : in) {
         if (t.weak()) continue;
         if (found && !(t.device() == device)) fail_device(def, device, t.device());
@@ -168,6 +171,8 @@ void set_detect_nan(bool on) { detecting_nan = on; }
 bool detect_nan() { return detecting_nan; }
 
 bool grad_enabled() { return grad_mode; }
+NumberDevice::NumberDevice(Device device) : before(number_device) { number_device = device; }
+NumberDevice::~NumberDevice() { number_device = before; }
 NoGrad::NoGrad() : before(grad_mode) { grad_mode = false; }
 NoGrad::~NoGrad() { grad_mode = before; }
 void set_grad_enabled(bool enabled) { grad_mode = enabled; }

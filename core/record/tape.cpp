@@ -233,6 +233,7 @@ void Walk::visit(GradNode* node) {
     const OpDef& def = op_def(node->op);
     GradCall call{*node, out_grads, in_grads, AttrView(def.attr_types, node->attrs)};
     SiteScope site(node->site);
+    const NumberDevice numbers(node->outputs[0].meta.device);
     if (node->extra && node->extra->backward)
         node->extra->backward(call);
     else

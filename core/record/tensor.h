@@ -80,6 +80,14 @@ struct GradCall {
 void set_detect_nan(bool on);
 bool detect_nan();
 
+// A scope in which ops on Python numbers alone go to this device: a gradient rule's, to that of its
+// op, since what it makes of numbers (y - 1 in the gradient of pow) meets tensors there.
+struct NumberDevice {
+    explicit NumberDevice(Device device);
+    ~NumberDevice();
+    Device before;
+};
+
 bool grad_enabled();
 void set_grad_enabled(bool enabled);
 struct NoGrad {  // a scope in which nothing is put on the tape

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .bert import *  # noqa: F403
+from .bert import __all__ as _bert
 from .lenet import *  # noqa: F403
 from .lenet import __all__ as _lenet
 from .mobilenet import *  # noqa: F403
@@ -11,4 +13,4 @@ from .resnet import __all__ as _resnet
 from .vgg import *  # noqa: F403
 from .vgg import __all__ as _vgg
 
-__all__ = [*_lenet, *_mobilenet, *_resnet, *_vgg]  # noqa: PLE0604
+__all__ = [*_bert, *_lenet, *_mobilenet, *_resnet, *_vgg]  # noqa: PLE0604

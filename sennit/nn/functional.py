@@ -12,6 +12,16 @@ from .._errors import error
 from ..autograd import Function, no_grad
 from ._activations import *  # noqa: F403
 from ._activations import __all__ as _activations
+from ._distance import *  # noqa: F403
+from ._distance import __all__ as _distance
+from ._dropout import *  # noqa: F403
+from ._dropout import __all__ as _noise
+from ._folding import *  # noqa: F403
+from ._folding import __all__ as _folding
+from ._pooling import *  # noqa: F403
+from ._pooling import __all__ as _pooling
+from ._resampling import *  # noqa: F403
+from ._resampling import __all__ as _resampling
 
 _f = _core.functions
 _where = _f["where"]
@@ -41,17 +51,9 @@ logsigmoid = _f["logsigmoid"]
 conv_transpose1d = _f["conv_transpose1d"]
 conv_transpose2d = _f["conv_transpose2d"]
 conv_transpose3d = _f["conv_transpose3d"]
-avg_pool1d = _f["avg_pool1d"]
-avg_pool2d = _f["avg_pool2d"]
-avg_pool3d = _f["avg_pool3d"]
-adaptive_avg_pool1d = _f["adaptive_avg_pool1d"]
-adaptive_avg_pool2d = _f["adaptive_avg_pool2d"]
-adaptive_avg_pool3d = _f["adaptive_avg_pool3d"]
-adaptive_max_pool1d = _f["adaptive_max_pool1d"]
-adaptive_max_pool2d = _f["adaptive_max_pool2d"]
-adaptive_max_pool3d = _f["adaptive_max_pool3d"]
 
-_REEXPORTED = [name for name in list(globals()) if name in _f and name not in _activations]
+_OTHERS = [*_activations, *_distance, *_noise, *_folding, *_pooling, *_resampling]
+_REEXPORTED = [name for name in list(globals()) if name in _f and name not in _OTHERS]
 
 
 def softmax(input: Any, dim: int = -1, dtype: Any = None) -> Any:
@@ -470,7 +472,7 @@ def local_response_norm(
     n, channels = input.shape[:2]
     squares = (input * input).reshape((n, 1, channels, -1))
     padded = pad(squares, (0, 0, size // 2, (size - 1) // 2))
-    means = avg_pool2d(padded, (size, 1), 1).reshape(input.shape)
+    means = _f["avg_pool2d"](padded, (size, 1), 1).reshape(input.shape)
     return input / (means * alpha + k) ** beta
 
 
@@ -500,29 +502,35 @@ conv2d = _convolution(2)
 conv3d = _convolution(3)
 
 
-def _max_pooling(rank: int) -> Any:
-    plain, indexed = _f[f"max_pool{rank}d"], _f[f"max_pool{rank}d_with_indices"]
+def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Any:
+    """`conv1d` of sequences (steps, batch, channels).
 
-    def max_pool(
-        input: Any,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        dilation: Any = 1,
-        ceil_mode: bool = False,
-        return_indices: bool = False,
-    ) -> Any:
-        function = indexed if return_indices else plain
-        return function(input, kernel_size, stride, padding, dilation, ceil_mode)
+    Parameters
+    ----------
+    input : Tensor
+        (T, B, C).
+    weight : Tensor
+        (kernel, C, O).
+    bias : Tensor
+        (O,).
+    pad : int
+        Steps of zeros on both sides.
 
-    max_pool.__name__ = max_pool.__qualname__ = f"max_pool{rank}d"
-    max_pool.__doc__ = plain.__doc__
-    return max_pool
-
-
-max_pool1d = _max_pooling(1)
-max_pool2d = _max_pooling(2)
-max_pool3d = _max_pooling(3)
+    Examples
+    --------
+    >>> F = sn.nn.functional
+    >>> F.conv_tbc(sn.ones((5, 2, 3)), sn.ones((3, 3, 4)), sn.zeros(4), pad=1).shape
+    (5, 2, 4)
+    """
+    if input.ndim != 3 or weight.ndim != 3:
+        raise error(
+            _core.ShapeError,
+            "conv_tbc",
+            f"the input has shape {input.shape} and the weight {weight.shape}; (steps, batch, "
+            "channels) and (kernel, channels, outputs) are required",
+        )
+    y = conv1d(input.permute_dims((1, 2, 0)), weight.permute_dims((2, 1, 0)), bias, padding=pad)
+    return y.permute_dims((2, 0, 1))
 
 
 def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
@@ -545,12 +553,13 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
 
 
 __all__ = [  # noqa: PLE0604
-    *_activations,
+    *_OTHERS,
     *_REEXPORTED,
     "batch_norm",
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_tbc",
     "dropout",
     "embedding",
     "instance_norm",
@@ -558,9 +567,6 @@ __all__ = [  # noqa: PLE0604
     "local_response_norm",
     "linear_cross_entropy",
     "log_softmax",
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool3d",
     "rms_norm",
     "softmax",
     "softmin",

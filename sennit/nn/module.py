@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from .. import _core
 from .._errors import error
 from ..autograd import no_grad
-from .parameter import Parameter
+from .parameter import Buffer, Parameter, is_lazy
 
 __all__ = ["Handle", "LoadResult", "Module"]
 
@@ -94,6 +94,10 @@ class Module:
     _roles: dict[str, str]
     _pre_hooks: dict[int, Callable[..., Any]]
     _post_hooks: dict[int, Callable[..., Any]]
+    # Names of buffers that a state dict may lack, because older ones do, and older names of what a
+    # state dict holds, with the newer ones.
+    _optional_state: frozenset[str] = frozenset()
+    _older_names: Mapping[str, str] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -125,6 +129,9 @@ class Module:
             return
         if isinstance(value, Module):
             self.add_module(name, value)
+            return
+        if isinstance(value, Buffer):
+            self.register_buffer(name, value, value.persistent)
             return
         role = self._roles.get(name)
         fits = role in (_BUFFER, _TRANSIENT) and isinstance(value, _core.Tensor)
@@ -403,7 +410,7 @@ class Module:
     def _collect_state(self, state: dict[str, _core.Tensor], prefix: str) -> None:
         for role in (_PARAMETER, _BUFFER):
             for name, value in self._own(role):
-                state[prefix + name] = value.detach()
+                state[prefix + name] = value if is_lazy(value) else value.detach()
         for name, module in self._own(_MODULE):
             module._collect_state(state, f"{prefix}{name}.")
 
@@ -425,7 +432,8 @@ class Module:
         Raises
         ------
         InvalidValue
-            When keys or shapes do not agree; the message names all of them.
+            When keys or shapes do not agree; the message names all of them. Lazy parameters take
+            the shapes of the state.
 
         Examples
         --------
@@ -436,10 +444,18 @@ class Module:
         True
         """
         targets: dict[str, _core.Tensor] = {}
+        optional: set[str] = set()
         for path, module in self.named_modules(remove_duplicate=False):
+            for old, new in module._older_names.items():
+                old, new = (f"{path}.{name}" if path else name for name in (old, new))
+                if old in state_dict and new not in state_dict:
+                    state_dict = {new if k == old else k: v for k, v in state_dict.items()}
             for name, value in module._own(_PARAMETER, _BUFFER):
-                targets[f"{path}.{name}" if path else name] = value
-        missing = [k for k in targets if k not in state_dict]
+                key = f"{path}.{name}" if path else name
+                targets[key] = value
+                if name in module._optional_state:
+                    optional.add(key)
+        missing = [k for k in targets if k not in state_dict and k not in optional]
         unexpected = [k for k in state_dict if k not in targets]
         problems = []
         if strict and missing:
@@ -450,8 +466,13 @@ class Module:
         for key, target in targets.items():
             if key not in state_dict:
                 continue
-            value = _core.asarray(state_dict[key])
-            if value.shape != target.shape:
+            given = state_dict[key]
+            if is_lazy(given):  # nothing is known of either: nothing to take over
+                if not is_lazy(target):
+                    problems.append(f"{key} has no shape yet, the model needs {target.shape}")
+                continue
+            value = _core.asarray(given)
+            if not is_lazy(target) and value.shape != target.shape:
                 problems.append(f"{key} has shape {value.shape}, the model needs {target.shape}")
                 continue
             values.append((target, value))
@@ -464,6 +485,8 @@ class Module:
             )
         with no_grad():
             for target, value in values:
+                if is_lazy(target):
+                    target.materialize(value.shape)  # type: ignore[attr-defined]
                 target.assign_(value.detach().to(target.dtype, target.device))
         return LoadResult(missing, unexpected)
 
@@ -620,13 +643,15 @@ class Module:
         """What stands between the parentheses of the repr; subclasses define it."""
         return ""
 
+    def _shown_children(self) -> list[tuple[str, str]]:
+        return [(name, repr(module)) for name, module in self._own(_MODULE)]
+
     def __repr__(self) -> str:
         lines = [s for s in self.extra_repr().split("\n") if s]
         children = [
-            f"({name}): " + repr(module).replace("\n", "\n  ")
-            for name, module in self._own(_MODULE)
+            f"({name}): " + text.replace("\n", "\n  ") for name, text in self._shown_children()
         ]
-        if not children:
+        if not children and len(lines) < 2:
             return f"{type(self).__name__}({', '.join(lines)})"
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines + children) + "\n)"
 

@@ -131,6 +131,9 @@ def side(*seconds: float, **rest: Any) -> dict[str, Any]:
     return driver.summary(list(seconds)) | {"first_seconds": 0.5, "peak_bytes": 3_000_000} | rest
 
 
+KERNELS = {"longest": [("matmul + tanh", 0.9), ("sum", 0.02)], "busy": 0.5}
+
+
 @pytest.fixture
 def record() -> dict[str, Any]:
     good = Workload("good", "toys", "a | b", {}, flops=1e8, targets={"torch": 2.5}, featured=True)
@@ -138,7 +141,8 @@ def record() -> dict[str, Any]:
     wrong = Workload("wrong", "other", "wrong", {})
     rows = [
         driver.row(good, {
-            "sennit": side(0.002, 0.002, 0.002), "torch": side(0.004, 0.004, 0.004),
+            "sennit": side(0.002, 0.002, 0.002, kernels=KERNELS),
+            "sennit-1": side(0.003, 0.003, 0.003), "torch": side(0.004, 0.004, 0.004),
             "jax": side(0.001, 0.001, 0.001), "numpy": {"failed": "it broke"},
         }, {}, FLOORS, cache=1),
         driver.row(gap, {"sennit": {"missing": "no nn.LSTM"}, "torch": side(1.0)}, {}, []),
@@ -164,6 +168,9 @@ def test_page_says_everything(record: dict[str, Any]) -> None:
     assert "a | b: 2 of torch, target 2.5" in text
     assert "100 GFLOP/s" in text and "10 GB/s" in text
     assert "| Sennit | 20 ms | 33 | 5 MB |" in text
+    assert "| a \\| b | 50 % | 50 % | `matmul + tanh` 90 % |" in text  # where the time goes
+    assert "| a \\| b | 3 ms | 2 ms | 1.5 × [1.5, 1.5] |" in text  # the second thread
+    assert "Sennit, one thread" not in text  # it is no peer
 
 
 def test_a_side_that_disagrees_is_not_the_best_peer(record: dict[str, Any]) -> None:
@@ -182,7 +189,7 @@ def test_readme_block_is_replaced_and_nothing_else(record: dict[str, Any], tmp_p
             f"{report.END}\nafter\n"
         )
         assert "old" not in text
-        assert "| a \\| b | 2 ms | 4 ms | 1 ms (JAX) | 0.5 × | 3 MB; 3 MB |" in text
+        assert "| a \\| b | 50 % | 2 ms | 4 ms | 1 ms (JAX) | 0.5 × | 3 MB; 3 MB |" in text
         assert "gap" not in text
     with pytest.raises(ValueError, match="once each"):
         report.replace_block("no block", "new")

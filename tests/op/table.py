@@ -421,6 +421,9 @@ for n in (1, 2, 3):
     row(f"adaptive_max_pool{n}d",
         lambda x, output_size, n=n: ref.adaptive_pool(np.max, x, output_size, n), sizes,
         gradient=(0,), tolerance=EXACT)
+    row(f"adaptive_max_pool{n}d_with_indices",
+        lambda x, output_size, n=n: ref.adaptive_max_pool(x, output_size, n), sizes,
+        gradient=(0,), tolerance=EXACT)
 
 # ---------------------------------------------------------------- moving elements: always exact
 
@@ -498,7 +501,9 @@ mover("repeat", np.repeat, [case((3,), repeats=2), case((2, 3), repeats=3, axis=
 mover("pad", ref.torch_pad,
       [case((3,), pad=(1, 2)), case((2, 3), pad=(1, 0, 2, 1), value=3), case((2, 5), pad=(-1, 2)),
        case((2, 5), pad=(2, 1), mode="reflect"), case((2, 5), pad=(2, 1, 1, 1), mode="replicate"),
-       case((4, 5), pad=(2, 1), mode="circular"), case((0, 3), pad=(0, 0, 1, 1))],
+       case((4, 5), pad=(2, 1), mode="circular"), case((0, 3), pad=(0, 0, 1, 1)),
+       case((2, 5), pad=(-1, 2), mode="reflect"), case((2, 5), pad=(2, -3), mode="replicate"),
+       case((4, 5), pad=(-2, 1, 2, -1), mode="circular")],
       dtypes=NUMERIC)
 mover("diag", np.diag, [case((3,)), case((3, 4)), case((3, 4), k=1), case((3,), k=-1)])
 mover("diagonal", np.diagonal, [case((3, 4)), case((3, 4), offset=1), case((3, 4), offset=-2),

@@ -192,7 +192,9 @@ SN_INLINE Lanes<float> load_lanes(const BF16Bits* p) { return load_half_lanes(p)
 template <class T>
 SN_INLINE Lanes<T> load_lanes(const T* p) {
     Lanes<T> r;
-    std::memcpy(&r, p, sizeof(r));
+    // A vector at a time: one copy of all 16 lanes goes by way of memory in 16-byte pieces where
+    // vectors are narrower (GCC 12), and each addition then waits for the stores.
+    for (int k = 0; k < kParts<T>; ++k) r.v[k] = load<VecN<T, kWidth<T>>>(p + k * kWidth<T>);
     return r;
 }
 
