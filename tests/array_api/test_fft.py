@@ -25,6 +25,7 @@ def squared(f: Any) -> Any:
     return lambda m, x: f(m, x) ** 2
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("n", [None, 3, 8, pytest.param(5, marks=slow)])
 @pytest.mark.parametrize("axis", [0, pytest.param(-1, marks=slow)])
@@ -38,6 +39,7 @@ def test_one_axis(name: str, axis: int, n: int | None, norm: str) -> None:
     check_gradients(squared(lambda m, x: getattr(m.fft, name)(x, n, axis, norm)), x)
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize(("s", "axes"), SEVERAL)
 @pytest.mark.parametrize("name", ["fftn", "ifftn", "irfftn", "hfftn", "rfftn", "ihfftn"])
@@ -46,6 +48,7 @@ def test_several_axes(name: str, s: Any, axes: Any, norm: str) -> None:
     check_gradients(squared(lambda m, x: getattr(m.fft, name)(x, s, axes, norm)), x)
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("name", ["fft", "ifft", "irfft", "hfft", "rfft", "ihfft"])
 def test_norm_and_its_gradient(name: str) -> None:
     x = X if name in ("rfft", "ihfft") else Z
@@ -53,6 +56,7 @@ def test_norm_and_its_gradient(name: str) -> None:
         check_gradients(squared(lambda m, x, norm=norm: getattr(m.fft, name)(x, norm=norm)), x[0])
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("name", ["fft2", "ifft2", "irfft2", "hfft2", "rfft2", "ihfft2"])
 def test_two_axes(name: str) -> None:
     x = X if name in ("rfft2", "ihfft2") else Z

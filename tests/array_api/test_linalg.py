@@ -130,6 +130,7 @@ def heavy(name: str) -> Any:
     return pytest.param(name, marks=pytest.mark.slow) if norm or other else name
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("kind", ["real", "complex"])
 @pytest.mark.parametrize("name", [heavy(name) for name in CASES])
 def test_gradients(name: str, kind: str) -> None:
@@ -138,6 +139,7 @@ def test_gradients(name: str, kind: str) -> None:
     check_gradients(f, *(x, x[::-1].swapaxes(-1, -2).copy())[:count])
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("kind", ["real", "complex"])
 def test_gradients_of_eig(kind: str) -> None:
     """LAPACK's order of eigenvalues is the same in both for these."""
