@@ -123,12 +123,13 @@ PyObject* get_adjoint(PyObject* self, void*) {
 PyObject* get_real(PyObject* self, void*) {
     SN_PY_TRY
     if (!is_complex(get(self).dtype())) return Py_NewRef(self);
-    return wrap(real(get(self)), self);
+    return wrap(part_view(get(self), 0), self);
     SN_PY_CATCH(nullptr)
 }
 PyObject* get_imag(PyObject* self, void*) {
     SN_PY_TRY
-    return wrap(imag(get(self)), self);
+    const Tensor& x = get(self);
+    return wrap(is_complex(x.dtype()) ? part_view(x, 1) : imag(x), self);
     SN_PY_CATCH(nullptr)
 }
 int set_part(PyObject* self, PyObject* value, bool imaginary) {

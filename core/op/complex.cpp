@@ -77,17 +77,20 @@ ValueId same_whole(const Graph& g, const Node& n) {
                                                                                        : kNone;
 }
 
-Tensor record_part(const Tensor& x, int part) {
-    static const OpId ids[2] = {find_op("real"), find_op("imag")};
-    if (Tensor known = known_part(x, part)) return known;
-    return as_weak(record(ids[part], {x}), x.weak());
+Tensor part_of(const Tensor& x, int part) {
+    const Tensor known = known_part(x, part);
+    return known ? known : part_view(x, part);
 }
 
 }  // namespace
 
-Tensor real(const Tensor& x) { return is_complex(x.dtype()) ? record_part(x, 0) : x; }
+Tensor part_view(const Tensor& x, int part) {
+    static const OpId ids[2] = {find_op("real"), find_op("imag")};
+    return as_weak(record(ids[part], {x}), x.weak());
+}
+Tensor real(const Tensor& x) { return is_complex(x.dtype()) ? part_of(x, 0) : x; }
 Tensor imag(const Tensor& x) {
-    if (is_complex(x.dtype())) return record_part(x, 1);
+    if (is_complex(x.dtype())) return part_of(x, 1);
     return x.is_scalar() ? Tensor(0.0) : full(x.shape(), 0, x.dtype(), x.device());
 }
 Tensor conj(const Tensor& x) {
@@ -104,7 +107,7 @@ Tensor complex(const Tensor& re, const Tensor& im) {
              dtype_name(re.dtype()), dtype_name(im.dtype()));
     }
     const bool weak = re.weak() && im.weak();
-    DType dtype = weak ? DType::kF64 : promote_weak(DType::kBool, ScalarKind::kFloat);
+    DType dtype = DType::kF64;
     if (!weak) {
         DType part = re.weak() ? im.dtype() : re.dtype();
         if (!re.weak() && !im.weak()) part = promote(re.dtype(), im.dtype());

@@ -11,7 +11,10 @@ Tensor complex(const Tensor& re, const Tensor& im);  // parts broadcast; a numbe
 Tensor real(const Tensor& x);                        // of a real tensor: itself
 Tensor imag(const Tensor& x);                        // of a real tensor: zeros
 Tensor conj(const Tensor& x);                        // of a real tensor: itself
-Tensor cast_complex(const Tensor& x, DType dtype);   // from or to a complex dtype
+// Part 0 or 1 of a complex tensor as a view of it, through which it can be written; `real` and
+// `imag` may give what `complex` has joined.
+Tensor part_view(const Tensor& x, int part);
+Tensor cast_complex(const Tensor& x, DType dtype);  // from or to a complex dtype
 
 // An operand of a rule: a real one has no imaginary part.
 struct Parts {

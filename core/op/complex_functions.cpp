@@ -15,6 +15,12 @@ void require_complex(const char* op, const Tensor& x) {
          dtype_name(x.dtype()));
 }
 
+// A part for the user: a view.
+Tensor shown(const Tensor& x, int part) {
+    if (is_complex(x.dtype())) return part_view(x, part);
+    return part == 0 ? x : imag(x);
+}
+
 Tensor angle(const Tensor& x) {
     if (is_complex(x.dtype())) return atan2(imag(x), real(x));
     const Tensor f = is_float(x.dtype()) ? x : cast(x, DType::kF32);
@@ -36,7 +42,7 @@ Examples
 >>> sn.real(z).tolist()
 [1.0, 3.0]
 )",
-        .call = [](const Args& a) { return real(a.tensor(0)); },
+        .call = [](const Args& a) { return shown(a.tensor(0), 0); },
         .method = false,
     });
     register_function({
@@ -51,7 +57,7 @@ Examples
 >>> sn.imag(z).tolist()
 [2.0, -4.0]
 )",
-        .call = [](const Args& a) { return imag(a.tensor(0)); },
+        .call = [](const Args& a) { return shown(a.tensor(0), 1); },
         .method = false,
     });
     register_function({

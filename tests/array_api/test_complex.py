@@ -279,6 +279,10 @@ def test_writing() -> None:
     row = z[0].real
     row[1] = -1
     assert z[0, 1].item() == -1
+    fresh = sn.complex(sn.ones(2), sn.zeros(2))  # joined in this very window
+    fresh.real[0] = 7
+    sn.imag(fresh)[1] = 2
+    assert fresh.tolist() == [7, 1 + 2j]
     x = sn.ones(2)
     x.real = 3
     assert x.tolist() == [3, 3] and x.imag.tolist() == [0, 0]

@@ -245,6 +245,8 @@ def test_manipulation_forms() -> None:
         sn.diff(x, axis=0, prepend=x[:1], append=sn.zeros((2, 4, 5), dtype=sn.int64)).numpy(),
         np.diff(X, axis=0, prepend=X[:1], append=np.zeros((2, 4, 5), int)),
     )
+    for n in range(8):  # beyond the axis nothing is left
+        np.testing.assert_array_equal(sn.diff(x, n=n).numpy(), np.diff(X, n=n))
     with pytest.raises(ValueError, match="n is -1"):
         sn.diff(x, n=-1)
 
