@@ -128,7 +128,7 @@ nb::list gradients(nb::handle outputs, nb::handle inputs, nb::handle out_gradien
 nb::object make_leaf_like(nb::handle x) {
     return guarded([&] {
         const Tensor t = to_tensor("grad", "x", x.ptr());
-        if (!is_float(t.dtype())) {
+        if (!is_inexact(t.dtype())) {
             fail(ErrorKind::kGrad, "grad",
                  "an argument of dtype %s has no gradient; only floating-point tensors have; "
                  "convert it with x.astype(sn.float32)",
@@ -228,7 +228,7 @@ nb::list custom_function(nb::handle inputs, nb::handle outputs, nb::object backw
         for (const Tensor& t : keep) {
             saved.push_back({t, -1});
             for (size_t k = 0; k < raw.size() && !t.node(); ++k)
-                if (raw[k].value() == t.value() && is_float(t.dtype()))
+                if (raw[k].value() == t.value() && is_inexact(t.dtype()))
                     saved.back() = {out[k].detach(), static_cast<int>(k)};
         }
         node->site = current_site();
@@ -238,7 +238,7 @@ nb::list custom_function(nb::handle inputs, nb::handle outputs, nb::object backw
         nb::list results;
         for (size_t k = 0; k < out.size(); ++k) {
             node->outputs[k].meta = out[k].value()->meta;
-            const bool differentiable = any && grad_enabled() && is_float(out[k].dtype());
+            const bool differentiable = any && grad_enabled() && is_inexact(out[k].dtype());
             results.append(
                 steal(wrap(differentiable ? Tensor(out[k].value(), node, static_cast<uint32_t>(k))
                                           : out[k].detach())));

@@ -61,7 +61,8 @@ Writes* watch_writes(Writes* writes);  // from now on, on this thread; returns w
 // Conversions. They throw sn::Error (or PythonError after a Python exception has been set).
 struct PythonError {};
 [[noreturn]] inline void raise_python() { throw PythonError{}; }
-bool to_scalar(PyObject* o, Scalar* out);  // Python bool, int, float, and NumPy's scalars
+bool to_scalar(PyObject* o, Scalar* out);  // Python bool, int and float
+bool to_number(PyObject* o, Tensor* out);  // ... and complex: a weak tensor of rank 0
 Tensor to_operand(const char* op, const char* name, PyObject* o);
 Tensor to_tensor(const char* op, const char* name, PyObject* o);  // tensors only
 int64_t to_int(const char* op, const char* name, PyObject* o);

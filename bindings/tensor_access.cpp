@@ -153,6 +153,8 @@ const char* buffer_format(DType d) {
         case DType::kBF16: return "H";  // as bits: no format letter exists
         case DType::kF32: return "f";
         case DType::kF64: return "d";
+        case DType::kC64: return "Zf";
+        case DType::kC128: return "Zd";
     }
     return "B";
 }

@@ -183,11 +183,7 @@ bool operand(PyObject* o, Tensor* out) {
         *out = get(o);
         return true;
     }
-    Scalar s;
-    if (to_scalar(o, &s)) {
-        *out = Tensor(s);
-        return true;
-    }
+    if (to_number(o, out)) return true;
     // NumPy's scalars and arrays.
     if (PyObject_CheckBuffer(o) && !PyBytes_Check(o) && !PyByteArray_Check(o)) {
         *out = array_like(o, nullptr, nullptr, -1);
@@ -227,7 +223,8 @@ void assign(PyObject* self, const char* op, const Tensor& result) {
              "place keeps the shape; write x = x ... instead",
              format_shape(result.shape()).c_str(), format_shape(x.shape()).c_str());
     }
-    if (result.dtype() != x.dtype() && is_float(result.dtype()) && !is_float(x.dtype())) {
+    const auto kind = [](DType d) { return is_complex(d) ? 2 : is_float(d) ? 1 : 0; };
+    if (kind(result.dtype()) > kind(x.dtype())) {
         fail(ErrorKind::kDType, op,
              "the result is %s, but the tensor written is %s; an operation in place keeps "
              "the dtype; convert it first with x.astype(sn.%s)",
@@ -257,6 +254,8 @@ PyObject* unary(PyObject* a) {
     SN_PY_CATCH(nullptr)
 }
 
+PyObject* positive(PyObject* a) { return Py_NewRef(a); }
+
 PyObject* power(PyObject* a, PyObject* b, PyObject*) {
     // Squares are so common that they have their own op.
     if (PyLong_CheckExact(b) && is_tensor(a) && PyLong_AsLong(b) == 2) {
@@ -285,15 +284,30 @@ Py_hash_t identity_hash(PyObject* self) {
 
 // ---- reading single numbers
 
-Scalar read_item(PyObject* self, const char* op) {
-    const Tensor& t = get(self);
+void require_one(const Tensor& t, const char* op) {
     if (t.numel() != 1) {
         fail(ErrorKind::kShape, op,
              "a tensor of shape %s has %lld elements; only one element becomes a Python "
              "number; reduce it first, or use x.tolist()",
              format_shape(t.shape()).c_str(), static_cast<long long>(t.numel()));
     }
+}
+
+Scalar read_item(PyObject* self, const char* op) {
+    const Tensor& t = get(self);
+    require_one(t, op);
+    if (is_complex(t.dtype())) {
+        fail(ErrorKind::kDType, op,
+             "a %s number is no real one; use complex(x), or %s(x.real) for its real part",
+             dtype_name(t.dtype()), op);
+    }
     return read_number(op, t.detach());
+}
+
+PyObject* read_complex(const Tensor& x) {
+    const Tensor t = x.detach();
+    const double re = read_number("complex", real(t)).as_double();
+    return PyComplex_FromDoubles(re, read_number("complex", imag(t)).as_double());
 }
 
 PyObject* scalar_object(const Scalar& s) {
@@ -307,7 +321,10 @@ PyObject* scalar_object(const Scalar& s) {
 PyObject* item(PyObject* self, PyObject*) {
     SN_PY_TRY
     service();
+    require_one(get(self), "item");
+    if (is_complex(get(self).dtype())) return read_complex(get(self));
     const Scalar s = read_item(self, "item");
+    if (is_bool(get(self).dtype())) return PyBool_FromLong(s.i != 0);
     if (get(self).dtype() == DType::kU64)
         return PyLong_FromUnsignedLongLong(static_cast<uint64_t>(s.i));
     return scalar_object(s);
@@ -318,6 +335,12 @@ PyObject* to_float(PyObject* self) {
     return PyFloat_FromDouble(read_item(self, "float").as_double());
     SN_PY_CATCH(nullptr)
 }
+PyObject* to_complex(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    require_one(get(self), "complex");
+    return read_complex(get(self));
+    SN_PY_CATCH(nullptr)
+}
 PyObject* to_long(PyObject* self) {
     SN_PY_TRY
     const Scalar s = read_item(self, "int");
@@ -325,7 +348,7 @@ PyObject* to_long(PyObject* self) {
     SN_PY_CATCH(nullptr)
 }
 PyObject* to_index(PyObject* self) {
-    if (is_float(get(self).dtype()) || get(self).dtype() == DType::kBool || get(self).rank() > 0) {
+    if (!is_int(get(self).dtype()) || get(self).rank() > 0) {
         PyErr_SetString(PyExc_TypeError,
                         "only integer tensors of one element and rank 0 can be an index");
         return nullptr;
@@ -339,6 +362,11 @@ int truth(PyObject* self) {
         fail(ErrorKind::kValue, "bool",
              "the truth of a tensor of shape %s is ambiguous; use x.any() or x.all()",
              format_shape(t.shape()).c_str());
+    }
+    if (is_complex(t.dtype())) {
+        const Tensor x = t.detach();
+        return read_number("bool", real(x)).as_double() != 0 ||
+               read_number("bool", imag(x)).as_double() != 0;
     }
     return read_item(self, "bool").as_double() != 0;
     SN_PY_CATCH(-1)
@@ -388,6 +416,11 @@ PyObject* nested_list(PyObject* flat, const Dims& shape, size_t depth, Py_ssize_
     return list;
 }
 
+template <class T>
+struct Pair {
+    T re, im;
+};
+
 PyObject* to_list(PyObject* self, PyObject*) {
     SN_PY_TRY
     service();
@@ -416,6 +449,16 @@ PyObject* to_list(PyObject* self, PyObject*) {
             case DType::kU32: o = PyLong_FromUnsignedLong(at(uint32_t{})); break;
             case DType::kU64: o = PyLong_FromUnsignedLongLong(at(uint64_t{})); break;
             case DType::kF64: o = PyFloat_FromDouble(at(double{})); break;
+            case DType::kC64: {
+                const auto z = at(Pair<float>{});
+                o = PyComplex_FromDoubles(static_cast<double>(z.re), static_cast<double>(z.im));
+                break;
+            }
+            case DType::kC128: {
+                const auto z = at(Pair<double>{});
+                o = PyComplex_FromDoubles(z.re, z.im);
+                break;
+            }
             default: o = PyFloat_FromDouble(static_cast<double>(at(float{}))); break;
         }
         PyList_SET_ITEM(flat, i, o);
@@ -448,6 +491,12 @@ PyObject* backward_method(PyObject* self, PyObject* args, PyObject* keywords) {
                  "the tensor has shape %s; without an argument only a scalar has a "
                  "gradient; reduce it first (x.sum(), x.mean()) or pass a gradient of that shape",
                  format_shape(root.shape()).c_str());
+        }
+        if (is_complex(root.dtype())) {
+            fail(ErrorKind::kGrad, "backward",
+                 "the tensor is %s; without an argument only a real scalar has a gradient; take "
+                 "x.real or sn.abs(x), or pass a gradient",
+                 dtype_name(root.dtype()));
         }
         if (root.requires_grad()) g = ones_like(root.detach());
     } else {
@@ -536,6 +585,46 @@ PyObject* to(PyObject* self, PyObject* args, PyObject* keywords) {
     SN_PY_CATCH(nullptr)
 }
 
+// x.to_device(device, stream=None), the standard's name.
+PyObject* to_device_method(PyObject* self, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"device", "stream", nullptr};
+    PyObject *device = nullptr, *stream = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|$O", const_cast<char**>(names), &device,
+                                     &stream))
+        return nullptr;
+    SN_PY_TRY
+    if (stream != Py_None) {
+        fail(ErrorKind::kValue, "to_device",
+             "stream is %s; tensors are not tied to streams; leave it out",
+             type_name(stream).c_str());
+    }
+    const Device where = to_device("to_device", device);
+    if (get(self).device() == where) return Py_NewRef(self);
+    return wrap(copy_to_device(get(self), where));
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* array_namespace(PyObject*, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"api_version", nullptr};
+    PyObject* version = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$O", const_cast<char**>(names), &version))
+        return nullptr;
+    SN_PY_TRY
+    if (version != Py_None) {
+        const char* known[] = {"2021.12", "2022.12", "2023.12", "2024.12"};
+        bool found = false;
+        for (const char* k : known)
+            found |= PyUnicode_Check(version) && PyUnicode_CompareWithASCIIString(version, k) == 0;
+        if (!found) {
+            fail(ErrorKind::kValue, "__array_namespace__",
+                 "api_version is %s; the versions up to '2024.12' are there",
+                 type_name(version).c_str());
+        }
+    }
+    return PyImport_ImportModule("sennit");
+    SN_PY_CATCH(nullptr)
+}
+
 PyObject* register_hook(PyObject* self, PyObject* hook) {
     SN_PY_TRY
     const Tensor& t = get(self);
@@ -602,6 +691,21 @@ PyObject* dlpack(PyObject* self, PyObject* args, PyObject* keywords) {
                                      &version, &device, &copy))
         return nullptr;
     SN_PY_TRY
+    if (stream != Py_None) {
+        fail(ErrorKind::kValue, "__dlpack__", "stream is %s; a tensor on the CPU has none",
+             type_name(stream).c_str());
+    }
+    if (device != Py_None) {
+        int kind = 0, index = 0;
+        if (!PyArg_ParseTuple(device, "ii", &kind, &index)) return nullptr;
+        if (kind != 1 || index != 0) {
+            PyErr_Format(PyExc_BufferError,
+                         "[__dlpack__] dl_device is (%d, %d); a tensor is exported to (1, 0), the "
+                         "CPU",
+                         kind, index);
+            return nullptr;
+        }
+    }
     return to_dlpack(self, version, copy);
     SN_PY_CATCH(nullptr)
 }
@@ -638,6 +742,7 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
 
 #define SN_KEYWORDS(f) reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(f))
 PyMethodDef methods[] = {
+    {"__complex__", to_complex, METH_NOARGS, "The only element as a Python complex number."},
     {"item", item, METH_NOARGS, "The only element as a Python number."},
     {"tolist", to_list, METH_NOARGS, "The elements as (nested lists of) Python numbers."},
     {"numpy", numpy, METH_NOARGS, "A read-only NumPy array over the same memory."},
@@ -657,14 +762,25 @@ PyMethodDef methods[] = {
      "Replaces the value by one of the same shape and dtype; for training state."},
     {"to", SN_KEYWORDS(to), METH_VARARGS | METH_KEYWORDS,
      "Converts to a dtype, a device, or both."},
+    {"to_device", SN_KEYWORDS(to_device_method), METH_VARARGS | METH_KEYWORDS,
+     "to_device($self, device, /, *, stream=None)\n--\n\nThe tensor on a device; itself when it is "
+     "there."},
+    {"__array_namespace__", SN_KEYWORDS(array_namespace), METH_VARARGS | METH_KEYWORDS,
+     "__array_namespace__($self, /, *, api_version=None)\n--\n\nThe module sennit: the namespace "
+     "of "
+     "the Array API standard."},
     {"register_hook", register_hook, METH_O,
      "register_hook(hook)\n\nCalls ``hook(gradient)`` whenever the gradient of this tensor has "
      "been computed; a tensor that it returns replaces the gradient. Returns a handle, whose "
      "remove() takes the hook away. Hooks run in the order in which they were added."},
     {"stride", strides_method, METH_NOARGS, "Strides in elements."},
     {"__array__", SN_KEYWORDS(array), METH_VARARGS | METH_KEYWORDS, "As a NumPy array."},
-    {"__dlpack__", SN_KEYWORDS(dlpack), METH_VARARGS | METH_KEYWORDS, "As a DLPack capsule."},
-    {"__dlpack_device__", dlpack_device, METH_NOARGS, "DLPack's device type and ordinal."},
+    {"__dlpack__", SN_KEYWORDS(dlpack), METH_VARARGS | METH_KEYWORDS,
+     "__dlpack__($self, /, *, stream=None, max_version=None, dl_device=None, copy=None)\n--\n\nAs "
+     "a "
+     "DLPack capsule."},
+    {"__dlpack_device__", dlpack_device, METH_NOARGS,
+     "__dlpack_device__($self, /)\n--\n\nDLPack's device type and ordinal."},
     {"__reduce_ex__", reduce_ex, METH_O, "Pickling, for multiprocessing."},
     {"__format__", format, METH_O, "Formats a single element as a number."},
     {"_repr_html_", html, METH_NOARGS, "As a table, for notebooks."},
@@ -709,6 +825,7 @@ PyType_Slot slots[] = {
     SN_SLOT(Py_nb_xor, binary<bitwise_xor>),
     SN_SLOT(Py_nb_lshift, binary<bitwise_left_shift>),
     SN_SLOT(Py_nb_rshift, binary<bitwise_right_shift>),
+    SN_SLOT(Py_nb_positive, positive),
     SN_SLOT(Py_nb_negative, unary<negative>),
     SN_SLOT(Py_nb_absolute, unary<abs>),
     SN_SLOT(Py_nb_invert, unary<bitwise_invert>),
@@ -722,6 +839,9 @@ PyType_Slot slots[] = {
     SN_SLOT(Py_nb_inplace_and, in_place<bitwise_and>),
     SN_SLOT(Py_nb_inplace_or, in_place<bitwise_or>),
     SN_SLOT(Py_nb_inplace_xor, in_place<bitwise_xor>),
+    SN_SLOT(Py_nb_inplace_lshift, in_place<bitwise_left_shift>),
+    SN_SLOT(Py_nb_inplace_rshift, in_place<bitwise_right_shift>),
+    SN_SLOT(Py_nb_inplace_matrix_multiply, in_place<matmul>),
     SN_SLOT(Py_nb_bool, truth),
     SN_SLOT(Py_nb_float, to_float),
     SN_SLOT(Py_nb_int, to_long),

@@ -28,13 +28,20 @@ from .autograd import (  # noqa: E402
 
 __version__ = "0.1.0"
 numerics_version = 1
+__array_api_version__ = "2024.12"
 
 # Loaded when first asked for: training needs them, importing does not.
 _LAZY = (
-    "data", "masked", "metrics", "models", "nn", "optim", "random", "signal", "special", "train",
-    "viz",
+    "data", "fft", "linalg", "masked", "metrics", "models", "nn", "optim", "random", "signal",
+    "special", "train", "viz",
 )  # fmt: skip
 _LAZY_NAMES = {
+    "__array_namespace_info__": "_standard",
+    "can_cast": "_standard",
+    "finfo": "_standard",
+    "iinfo": "_standard",
+    "isdtype": "_standard",
+    "result_type": "_standard",
     "save": "_files",
     "load": "_files",
     "summary": "_summary",

@@ -2,6 +2,8 @@
 
 from . import autograd as autograd
 from . import data as data
+from . import fft as fft
+from . import linalg as linalg
 from . import masked as masked
 from . import metrics as metrics
 from . import models as models
@@ -51,6 +53,7 @@ from ._api import allclose as allclose
 from ._api import amax as amax
 from ._api import amin as amin
 from ._api import aminmax as aminmax
+from ._api import angle as angle
 from ._api import any as any
 from ._api import arange as arange
 from ._api import arccos as arccos
@@ -114,8 +117,13 @@ from ._api import clip as clip
 from ._api import clone as clone
 from ._api import column_stack as column_stack
 from ._api import combinations as combinations
+from ._api import complex as complex
+from ._api import complex64 as complex64
+from ._api import complex128 as complex128
 from ._api import concat as concat
 from ._api import concatenate as concatenate
+from ._api import conj as conj
+from ._api import conj_physical as conj_physical
 from ._api import contiguous as contiguous
 from ._api import conv1d as conv1d
 from ._api import conv2d as conv2d
@@ -220,6 +228,7 @@ from ._api import hypot as hypot
 from ._api import i0 as i0
 from ._api import igamma as igamma
 from ._api import igammac as igammac
+from ._api import imag as imag
 from ._api import index_add as index_add
 from ._api import index_copy as index_copy
 from ._api import index_fill as index_fill
@@ -232,6 +241,7 @@ from ._api import int8 as int8
 from ._api import int16 as int16
 from ._api import int32 as int32
 from ._api import int64 as int64
+from ._api import is_complex as is_complex
 from ._api import is_tensor as is_tensor
 from ._api import isclose as isclose
 from ._api import isfinite as isfinite
@@ -335,6 +345,7 @@ from ._api import pdist as pdist
 from ._api import permute as permute
 from ._api import permute_dims as permute_dims
 from ._api import pi as pi
+from ._api import polar as polar
 from ._api import polygamma as polygamma
 from ._api import positive as positive
 from ._api import pow as pow
@@ -349,6 +360,7 @@ from ._api import rand_like as rand_like
 from ._api import randn as randn
 from ._api import randn_like as randn_like
 from ._api import ravel as ravel
+from ._api import real as real
 from ._api import reciprocal as reciprocal
 from ._api import relu as relu
 from ._api import remainder as remainder
@@ -357,6 +369,7 @@ from ._api import repeat as repeat
 from ._api import repeat_interleave as repeat_interleave
 from ._api import reshape as reshape
 from ._api import reshape_as as reshape_as
+from ._api import resolve_conj as resolve_conj
 from ._api import rms_norm as rms_norm
 from ._api import rnn_sequence as rnn_sequence
 from ._api import roll as roll
@@ -446,6 +459,8 @@ from ._api import vecdot as vecdot
 from ._api import vector_norm as vector_norm
 from ._api import view as view
 from ._api import view_as as view_as
+from ._api import view_as_complex as view_as_complex
+from ._api import view_as_real as view_as_real
 from ._api import vsplit as vsplit
 from ._api import vstack as vstack
 from ._api import where as where
@@ -459,6 +474,12 @@ from ._files import save as save
 from ._profile import Profile as Profile
 from ._profile import ProfileEvent as ProfileEvent
 from ._profile import profile as profile
+from ._standard import __array_namespace_info__ as __array_namespace_info__
+from ._standard import can_cast as can_cast
+from ._standard import finfo as finfo
+from ._standard import iinfo as iinfo
+from ._standard import isdtype as isdtype
+from ._standard import result_type as result_type
 from ._stateless import functional_call as functional_call
 from ._stateless import stack_module_state as stack_module_state
 from ._summary import summary as summary
@@ -505,6 +526,7 @@ __all__ = [
     "SennitError",
     "ShapeError",
     "Tensor",
+    "__array_namespace_info__",
     "abs",
     "absolute",
     "acos",
@@ -531,6 +553,7 @@ __all__ = [
     "amax",
     "amin",
     "aminmax",
+    "angle",
     "any",
     "arange",
     "arccos",
@@ -583,6 +606,7 @@ __all__ = [
     "broadcast_tensors",
     "broadcast_to",
     "bucketize",
+    "can_cast",
     "cartesian_prod",
     "cat",
     "cdist",
@@ -597,9 +621,14 @@ __all__ = [
     "clone",
     "column_stack",
     "combinations",
+    "complex",
+    "complex64",
+    "complex128",
     "concat",
     "concatenate",
     "config",
+    "conj",
+    "conj_physical",
     "contiguous",
     "conv1d",
     "conv2d",
@@ -663,7 +692,9 @@ __all__ = [
     "explain",
     "expm1",
     "eye",
+    "fft",
     "fill",
+    "finfo",
     "fix",
     "flatten",
     "flip",
@@ -714,6 +745,8 @@ __all__ = [
     "i0",
     "igamma",
     "igammac",
+    "iinfo",
+    "imag",
     "index_add",
     "index_copy",
     "index_fill",
@@ -726,8 +759,10 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "is_complex",
     "is_tensor",
     "isclose",
+    "isdtype",
     "isfinite",
     "isin",
     "isinf",
@@ -751,6 +786,7 @@ __all__ = [
     "less",
     "less_equal",
     "lgamma",
+    "linalg",
     "linear",
     "linspace",
     "load",
@@ -841,6 +877,7 @@ __all__ = [
     "permute",
     "permute_dims",
     "pi",
+    "polar",
     "polygamma",
     "positive",
     "pow",
@@ -857,6 +894,7 @@ __all__ = [
     "randn_like",
     "random",
     "ravel",
+    "real",
     "reciprocal",
     "relu",
     "remainder",
@@ -865,6 +903,8 @@ __all__ = [
     "repeat_interleave",
     "reshape",
     "reshape_as",
+    "resolve_conj",
+    "result_type",
     "rms_norm",
     "rnn_sequence",
     "roll",
@@ -964,6 +1004,8 @@ __all__ = [
     "vector_norm",
     "view",
     "view_as",
+    "view_as_complex",
+    "view_as_real",
     "viz",
     "vjp",
     "vmap",

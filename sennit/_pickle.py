@@ -45,6 +45,8 @@ def reduce_tensor(x: _core.Tensor) -> tuple[Any, ...]:
             "a tensor with a history cannot be pickled or deep-copied; use x.detach() or x.clone()"
         )
     plain = x.detach()
+    if plain.dtype.is_complex:  # memory views have no format for complex numbers
+        plain = _core.functions["view_as_real"](plain)
     data = bytes(memoryview(_core.functions["contiguous"](plain)).cast("B")) if x.size else b""
     return rebuild, (
         type(x),

@@ -230,6 +230,13 @@ def value_and_grad(
                     f"the function returned {shape}; a gradient needs a tensor of one element; "
                     "reduce the result with .sum() or .mean()",
                 )
+            if value.dtype.is_complex:
+                raise error(
+                    _core.GradError,
+                    "grad",
+                    f"the function returned a {value.dtype.name} number; a gradient needs a real "
+                    "one; take .real or sn.abs of it",
+                )
             grads = pull_back([value], picked, None)
         return result, (grads[0] if isinstance(argnums, int) else tuple(grads))
 

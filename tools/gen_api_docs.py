@@ -36,6 +36,7 @@ FAMILIES = {
     "indexing_functions": "Indexing",
     "scatter_functions": "Scattering and positions",
     "sorting": "Sorting, searching and scans",
+    "complex_functions": "Complex numbers",
     "nn": "Normalisation and softmax",
     "losses": "Losses",
     "ctc": "Alignment of sequences",
@@ -46,6 +47,8 @@ FAMILIES = {
 }
 MODULES = {
     "autograd": "Gradients",
+    "fft": "Fourier transforms (sn.fft)",
+    "linalg": "Linear algebra (sn.linalg)",
     "models": "Networks (sn.models)",
     "nn": "Layers (sn.nn)",
     "nn.functional": "Functions of layers (sn.nn.functional)",

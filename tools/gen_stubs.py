@@ -34,6 +34,7 @@ TYPES = {
     "Tensors": "Tensors",
     "Ints": "Ints",
     "Order": "_float | _str",
+    "Axes": "Ints | tuple[Sequence[_int], Sequence[_int]]",
     "DType": "DTypeLike",
     "Device": "DeviceLike",
     "int": "_int",
@@ -54,7 +55,7 @@ PYTHON_TYPES = {
     "a": "DTypeLike",
     "b": "DTypeLike",
 }
-PYTHON_RESULTS = {"is_tensor": "TypeGuard[Tensor]"}
+PYTHON_RESULTS = {"is_tensor": "TypeGuard[Tensor]", "is_complex": "_bool"}
 
 CORE_HEAD = """
 import builtins
@@ -64,11 +65,13 @@ from typing import Any, SupportsIndex, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ._results import UniqueAllResult, UniqueCountsResult, UniqueInverseResult
+
 _int: TypeAlias = builtins.int
 _float: TypeAlias = builtins.float
 _bool: TypeAlias = builtins.bool
 _str: TypeAlias = builtins.str
-Operand: TypeAlias = Tensor | _float | npt.NDArray[Any] | np.generic
+Operand: TypeAlias = Tensor | complex | npt.NDArray[Any] | np.generic
 Tensors: TypeAlias = Sequence[Tensor] | Tensor
 Ints: TypeAlias = _int | Sequence[_int]
 DTypeLike: TypeAlias = dtype | _str | type[Any] | np.dtype[Any]
@@ -88,6 +91,12 @@ class dtype:  # noqa: N801 - the Array API's name
     def kind(self) -> _str: ...
     @property
     def is_floating_point(self) -> _bool: ...
+    @property
+    def is_complex(self) -> _bool: ...
+    @property
+    def to_real(self) -> dtype: ...
+    @property
+    def to_complex(self) -> dtype: ...
 
 class Function:
     __name__: _str
@@ -109,12 +118,15 @@ ATTRIBUTES = {
     "nbytes": "_int",
     "T": "Tensor",
     "mT": "Tensor",
+    "mH": "Tensor",
+    "real": "Tensor",
+    "imag": "Tensor",
     "requires_grad": "_bool",
     "is_leaf": "_bool",
     "grad": "Tensor | None",
     "data": "Tensor",
 }
-SETTABLE = {"requires_grad", "grad", "data"}
+SETTABLE = {"requires_grad", "grad", "data", "real", "imag"}
 
 METHODS = {
     "__new__": "(cls, data: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None, "
@@ -124,14 +136,16 @@ METHODS = {
     "__bool__": "(self) -> _bool",
     "__int__": "(self) -> _int",
     "__float__": "(self) -> _float",
+    "__complex__": "(self) -> complex",
     "__index__": "(self) -> _int",
     "__len__": "(self) -> _int",
     "__getitem__": "(self, key: Index, /) -> Tensor",
     "__setitem__": "(self, key: Index, value: Operand | Sequence[Any], /) -> None",
     "__neg__": "(self) -> Tensor",
+    "__pos__": "(self) -> Self",
     "__abs__": "(self) -> Tensor",
     "__invert__": "(self) -> Tensor",
-    "item": "(self) -> _int | _float",
+    "item": "(self) -> Any",
     "tolist": "(self) -> Any",
     "numpy": "(self) -> npt.NDArray[Any]",
     "detach": "(self) -> Tensor",
@@ -143,6 +157,8 @@ METHODS = {
     "to": "(self, *args: DTypeLike | Tensor | _bool | None, "
     "**kwargs: DTypeLike | DeviceLike | _bool | None) -> Tensor",
     "register_hook": "(self, hook: Callable[[Tensor], Tensor | None], /) -> HookHandle",
+    "to_device": "(self, device: DeviceLike, /, *, stream: Any = None) -> Tensor",
+    "__array_namespace__": "(self, /, *, api_version: _str | None = None) -> Any",
     "stride": "(self) -> tuple[_int, ...]",
     "__array__": "(self, dtype: Any = None, copy: _bool | None = None) -> npt.NDArray[Any]",
     "__dlpack__": "(self, *, stream: Any = None, max_version: tuple[_int, _int] | None = None, "
@@ -402,7 +418,8 @@ def tensor_class(core: Any) -> str:
         lines.append("    @property\n")
         lines.append(definition(name, f"(self) -> {kind}", doc, "    "))
         if name in SETTABLE:
-            value = "Operand | Sequence[Any]" if name == "data" else kind
+            free = name in ("data", "real", "imag")
+            value = "Operand | Sequence[Any]" if free else kind
             lines.append(f"    @{name}.setter\n")
             lines.append(definition(name, f"(self, value: {value}) -> None", "", "    "))
     for name, signature in METHODS.items():
@@ -510,6 +527,12 @@ def registry_stub(module: Any, functions: dict[str, Any]) -> str:
     return "".join(parts)
 
 
+def result_imports(body: str) -> str:
+    """Named results of functions of the registry."""
+    names = sorted(set(re.findall(r"\b\w+Result\b", body)))
+    return "".join(f"from ._results import {n} as {n}\n" for n in names)
+
+
 def typing_line(body: str, names: tuple[str, ...]) -> str:
     used = [n for n in names if re.search(rf"(?<![\w.]){n}\b", body)]
     return f"from typing import {', '.join(used)}\n\n" if used else ""
@@ -534,6 +557,9 @@ def api_stub(core: Any, api: Any) -> str:
     body = "".join(parts)
     head = typing_line(body, ("Any", "TypeGuard", "overload"))
     imports = used_imports(body, ("Tensor",)) + import_lines("._core", from_core)
+    imports += result_imports(body)
+    if "Sequence" in body:
+        imports = "from collections.abc import Sequence\n\n" + imports
     return tidy(
         [HEADER, "# ruff: noqa: I001\n\n", head, imports, "\n", all_line(names), "\n", body]
     )

@@ -86,8 +86,8 @@ std::vector<Tensor> broadcast_indices(const char* op, std::span<const Tensor> in
 }
 
 Tensor values_for(const char* op, const Tensor& x, const Tensor& values, DimSpan shape) {
-    const Tensor v =
-        values.is_scalar() ? full({}, values, x.dtype(), x.device()) : cast(values, x.dtype());
+    const Tensor v = values.weak() && values.rank() == 0 ? full({}, values, x.dtype(), x.device())
+                                                         : cast(values, x.dtype());
     if (!broadcastable_to(v.shape(), shape)) {
         fail(ErrorKind::kShape, op,
              "the values have shape %s; they must have shape %s or broadcast "
@@ -342,6 +342,7 @@ void register_indexing_ops() {
             },
         .saves = save_in(1),
         .batch = batch_take,
+        .moves = true,
         .checks_values = true,
     });
     register_op({
@@ -370,6 +371,7 @@ void register_indexing_ops() {
             },
         .saves = save_in(1),
         .batch = batch_embedding,
+        .moves = true,
         .checks_values = true,
     });
     register_op({
@@ -389,6 +391,7 @@ void register_indexing_ops() {
             },
         .saves = save_in(1),
         .batch = batch_axis<0>,
+        .moves = true,
         .checks_values = true,
     });
     register_op({
@@ -488,6 +491,7 @@ void register_indexing_ops() {
             },
         .saves = 0xfffe,
         .batch = batch_nd<1>,
+        .moves = true,
         .checks_values = true,
     });
     register_op({

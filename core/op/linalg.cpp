@@ -100,8 +100,8 @@ void promote_pair(const char* op, Tensor* x, Tensor* y) {
              "both operands are bool; products need numbers; convert with "
              ".astype(sn.int64) or another dtype");
     }
-    *x = cast(*x, dtype);
-    *y = cast(*y, dtype);
+    // A real operand of a complex product stays real: it has no imaginary part to multiply with.
+    for (Tensor* t : {x, y}) *t = cast(*t, is_complex(t->dtype()) ? dtype : real_dtype(dtype));
 }
 
 }  // namespace
@@ -156,8 +156,8 @@ Tensor vecdot(const Tensor& x, const Tensor& y, int64_t axis) {
              format_shape(a.shape()).c_str(), format_shape(b.shape()).c_str(), ll(a.size(ax)),
              ll(b.size(bx)), ll(axis));
     }
-    const DType dtype = a.dtype();
-    const Tensor product = to_compute(axis_to_last(a, ax)) * to_compute(axis_to_last(b, bx));
+    const DType dtype = promote(a.dtype(), b.dtype());
+    const Tensor product = to_compute(axis_to_last(conj(a), ax)) * to_compute(axis_to_last(b, bx));
     const int64_t last[] = {-1};
     return cast(sum(product, last, false), dtype);
 }
@@ -328,7 +328,7 @@ Examples
 [[3, 4], [6, 8]]
 )",
          .call = [](const Args& a) { return outer(a.tensor(0), a.tensor(1)); }});
-    register_function({.signature = "tensordot(x: Tensor, other: Tensor, axes|dims: Ints = 2, "
+    register_function({.signature = "tensordot(x: Tensor, other: Tensor, axes|dims: Axes = 2, "
                                     "other_axes: Ints? = None) -> Tensor",
                        .doc = R"(Sum of products over axes of both tensors.
 
@@ -336,9 +336,10 @@ Parameters
 ----------
 x, other : Tensor
     Any shapes.
-axes : int or sequence of int
-    An int n contracts the last n axes of `x` with the first n of `other`. A sequence names axes of
-    `x`, and `other_axes` those of `other`, in the same order.
+axes : int, or pair of sequences of int
+    An int n contracts the last n axes of `x` with the first n of `other`. A pair names axes of `x`
+    and axes of `other`, in the same order. (One sequence names those of `x`, and `other_axes` those
+    of `other`.)
 
 Examples
 --------
@@ -348,6 +349,11 @@ Examples
                        .call = [](const Args& a) {
                            const Tensor &x = a.tensor(0), &y = a.tensor(1);
                            if (a.has(3)) return tensordot(x, y, a.ints(2), a.ints(3));
+                           if (a.paired(2)) {
+                               const size_t half = a.ints(2).size() / 2;
+                               return tensordot(x, y, a.ints(2).first(half),
+                                                a.ints(2).subspan(half));
+                           }
                            const int64_t n = a.ints(2).empty() ? 0 : a.ints(2)[0];
                            if (!a.single(2) || n < 0 || n > x.rank() || n > y.rank()) {
                                fail(ErrorKind::kValue, "tensordot",

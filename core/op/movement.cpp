@@ -164,13 +164,20 @@ Tensor scalar_operand(std::string_view op, const Tensor& value, DType dtype) {
                  "or slicing to place many",
                  format_shape(value.shape()).c_str());
         }
+        if (value.weak() && value.value()->kind == ValueState::kBuffer)  // on any device
+            return scalar_operand(op, Tensor(read_number(op, value)), dtype);
         const Tensor flat = value.rank() == 0 ? value : reshape(value, {});
         return cast(flat, dtype);
     }
     const Scalar s = value.value()->scalar;
-    if (is_float(dtype)) return Tensor(s.as_double());
+    if (is_inexact(dtype)) return Tensor(s.as_double());
     if (is_bool(dtype)) return Tensor(s.kind == ScalarKind::kFloat ? s.f != 0 : s.i != 0);
     return Tensor(s.as_int());
+}
+
+Tensor value_operand(std::string_view op, const Tensor& value, const Tensor& x) {
+    if (value.is_scalar()) return scalar_operand(op, value, x.dtype());
+    return value.weak() ? full({}, value, x.dtype(), x.device()) : cast(value, x.dtype());
 }
 
 Tensor int_scalar(int64_t value) { return Tensor(value); }
@@ -241,8 +248,7 @@ Tensor narrow(const Tensor& x, int64_t axis, int64_t start, int64_t size) {
 Tensor slice_update(const Tensor& x, const Tensor& part, std::span<const Tensor> starts,
                     DimSpan sizes, DimSpan steps) {
     static const OpId id = find_op("slice_update");
-    std::vector<Tensor> in{x, part.is_scalar() ? scalar_operand("slice_update", part, x.dtype())
-                                               : cast(part, x.dtype())};
+    std::vector<Tensor> in{x, value_operand("slice_update", part, x)};
     in.insert(in.end(), starts.begin(), starts.end());
     return record(id, in, Attrs().ints(sizes).ints(steps));
 }
@@ -329,7 +335,10 @@ Tensor pad(const Tensor& x, DimSpan low, DimSpan high, const Tensor& value) {
     }
     const Tensor inner = slice(x, starts, sizes, steps);
     if (!any) return clone(inner);
-    return record(id, {inner, scalar_operand("pad", value, x.dtype())}, Attrs().ints(lo).ints(hi));
+    return record(id,
+                  {inner, value.weak() ? value_operand("pad", value, x)
+                                       : scalar_operand("pad", value, x.dtype())},
+                  Attrs().ints(lo).ints(hi));
 }
 
 Tensor pad_mode(const Tensor& x, DimSpan low, DimSpan high, std::string_view mode) {
@@ -396,6 +405,11 @@ Tensor pad_mode(const Tensor& x, DimSpan low, DimSpan high, std::string_view mod
 
 Tensor full(DimSpan shape, const Tensor& value, DType dtype, Device device) {
     static const OpId id = find_op("full");
+    if (is_complex(value.dtype()) && is_complex(dtype)) {
+        const DType part = real_dtype(dtype);
+        const Tensor re = full(shape, real(value), part, device);
+        return Parts(re, full(shape, imag(value), part, device)).join(dtype);
+    }
     return record(id, {scalar_operand("full", value, dtype)},
                   Attrs().ints(shape).dtype(dtype).i(device.backend << 8 | device.index));
 }
@@ -526,6 +540,7 @@ void register_movement_ops() {
             },
         .grad = [](GradCall& c) { c.set(0, reshape(c.grad(), c.in_meta(0).shape)); },
         .batch = batch_reshape,
+        .moves = true,
         .view =
             [](ViewCall& c) {
                 return reshape_strides(c.in->shape, c.in_strides, c.out->shape, &c.strides);
@@ -556,6 +571,7 @@ void register_movement_ops() {
         .grad =
             [](GradCall& c) { c.set(0, permute(c.grad(), inverse_permutation(c.attrs.ints(0)))); },
         .batch = batch_permute,
+        .moves = true,
         .view =
             [](ViewCall& c) {
                 for (int64_t a : c.attrs.ints(0)) c.strides.push_back(c.in_strides[a]);
@@ -578,6 +594,7 @@ void register_movement_ops() {
             },
         .grad = [](GradCall& c) { c.set(0, c.grad()); },  // the walk sums to the input's shape
         .batch = batch_expand,
+        .moves = true,
         .view =
             [](ViewCall& c) {
                 c.strides = broadcast_strides(c.in->shape, c.in_strides, c.out->shape);
@@ -618,6 +635,7 @@ void register_movement_ops() {
                 c.set_total(0, slice_update(all, part, starts, sizes, steps));
             },
         .batch = batch_region<1>,
+        .moves = true,
         .view =
             [](ViewCall& c) {
                 const DimSpan steps = c.attrs.ints(1);
@@ -661,6 +679,7 @@ void register_movement_ops() {
                 if (c.needs(1)) c.set(1, slice(c.grad(), starts, sizes, steps));
             },
         .batch = batch_region<2>,
+        .moves = true,
         .layout = Layout::kAny,
         .inplace_in = 0,
     });
@@ -701,6 +720,7 @@ void register_movement_ops() {
                 }
             },
         .batch = batch_axis<0>,
+        .moves = true,
         .layout = Layout::kAny,
     });
     register_op({
@@ -730,6 +750,7 @@ void register_movement_ops() {
                 if (c.needs(1)) c.set(1, sum(c.grad(), {}, false) - sum(inner, {}, false));
             },
         .batch = batch_pad,
+        .moves = true,
         .layout = Layout::kAny,
     });
     register_op({
@@ -738,6 +759,7 @@ void register_movement_ops() {
         .infer = [](InferCall& c) { c.out[0] = *c.in[0]; },
         .grad = [](GradCall& c) { c.set(0, c.grad()); },
         .batch = batch_leading,
+        .moves = true,
         .layout = Layout::kAny,
     });
     register_op({
@@ -758,6 +780,7 @@ void register_movement_ops() {
             },
         .grad = [](GradCall& c) { c.set(0, sum(c.grad(), {}, false)); },
         .batch = batch_full,
+        .moves = true,
         .layout = Layout::kAny,
     });
     register_op({

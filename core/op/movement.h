@@ -48,6 +48,8 @@ Tensor triangle_mask(int64_t rows, int64_t columns, int64_t k, bool lower, Devic
 
 // A runtime argument of exactly this dtype (not weak), from a number or a rank-0 tensor.
 Tensor scalar_operand(std::string_view op, const Tensor& value, DType dtype);
+// What is written into x: a number stays one, a tensor is converted.
+Tensor value_operand(std::string_view op, const Tensor& value, const Tensor& x);
 Tensor int_scalar(int64_t value);
 // The number that a scalar or a tensor of one element holds (waits for it).
 Scalar read_number(std::string_view op, const Tensor& value);

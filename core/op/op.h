@@ -34,6 +34,25 @@ struct LowerCall {
 };
 using LowerFn = void (*)(LowerCall&);
 
+// An op call with a complex operand is made, when it is recorded, of calls on real and imaginary
+// parts: no kernel and no tile instruction computes on complex numbers (op/complex.h).
+struct ComplexCall {
+    std::span<const Tensor> in;
+    AttrView attrs;
+    std::span<Tensor> out;
+    DType dtype;  // complex: what the operands promote to
+};
+using ComplexFn = void (*)(ComplexCall&);
+// Where the gradient of such a call comes from.
+enum class ComplexGrad : uint8_t {
+    kComposed,   // from the calls that it is made of
+    kConjugate,  // from the op's own rule, which reads what was saved conjugated: that is the
+                 // gradient of a holomorphic function, by PyTorch's convention
+    kPlain,      // from the op's own rule, which reads what was saved as it is (norms, abs)
+};
+// The value that the result is known to be (the real part of complex(a, b) is a), or kNone.
+using SameAsFn = ValueId (*)(const Graph& g, const Node& n);
+
 // A view op computes no element: it reads its first input with other strides. `strides` of the
 // output are static; the offset may depend on scalar operands: offset = sum of scalar k * factor k.
 struct ViewCall {
@@ -102,6 +121,10 @@ struct OpDef {
     uint32_t saves = 0;  // what the gradient reads: save_in(i) | save_out(i)
     LowerFn lower = nullptr;
     BatchFn batch = nullptr;
+    ComplexFn complex = nullptr;  // without, a complex operand is an error ...
+    ComplexGrad complex_grad = ComplexGrad::kComposed;
+    bool moves = false;  // ... but for ops that only place elements, which take every dtype
+    SameAsFn same_as = nullptr;
     WorkFn work = nullptr;
     ViewFn view = nullptr;
     ViewUpdateFn view_update = nullptr;
@@ -111,6 +134,9 @@ struct OpDef {
     int dtype_operand = 0;    // elementwise: operands before this one are bool (`where`)
     int reduce_kind = -1;     // reduction (attributes axes, keepdims): cpu::ReduceKind
     bool cast = false;        // elementwise conversion to the output's dtype
+    // Its operands are the parts of its result, interleaved in memory: a program that computes them
+    // stores them there.
+    bool joins = false;
     Layout layout = Layout::kContiguous;
     OutStridesFn out_strides = nullptr;  // kAny: the results' layout; without, row-major
     uint32_t any_layout_in = 0;  // mask of inputs that a kContiguous kernel takes in any layout
@@ -130,6 +156,8 @@ struct OpDef {
 };
 
 OpId register_op(OpDef def);
+// For the family file of complex rules, after the op's own family.
+void set_complex_rule(std::string_view op, ComplexGrad grad, ComplexFn rule);
 const OpDef& op_def(OpId id);
 int op_count();
 OpId find_op(std::string_view name);  // fails with kValue when unknown

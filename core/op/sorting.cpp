@@ -50,7 +50,7 @@ Tensor reverse_scan(const Tensor& a, const Tensor& g, int64_t axis) {
 
 Tensor scan(const char* op, const Tensor& x, int64_t axis, OpId id) {
     const Tensor v =
-        is_float(x.dtype()) ? x : cast(x, is_unsigned_int(x.dtype()) ? DType::kU64 : DType::kI64);
+        is_inexact(x.dtype()) ? x : cast(x, is_unsigned_int(x.dtype()) ? DType::kU64 : DType::kI64);
     if (x.rank() == 0) return clone(v);
     return record(id, {v}, Attrs().i(normalize_axis(op, axis, x.rank())));
 }
@@ -67,7 +67,12 @@ struct Runs {
 Runs find_runs(const Tensor& x) {
     Runs r;
     const Tensor flat = reshape(x, Dims{-1});
-    r.order = argsort(flat, 0, false);
+    if (is_complex(x.dtype())) {  // by the real part, then by the imaginary one
+        const Tensor by_imag = argsort(imag(flat), 0, false);
+        r.order = take(by_imag, argsort(take(real(flat), by_imag, 0), 0, false), 0);
+    } else {
+        r.order = argsort(flat, 0, false);
+    }
     r.sorted = take(flat, r.order, 0);
     const int64_t n = flat.numel();
     if (n == 0) {
@@ -297,7 +302,7 @@ Integers are summed in int64 (uint64 for unsigned ones), float16 and bfloat16 in
             },
     });
     register_function({
-        .signature = "unique_all(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]",
+        .signature = "unique_all(x: Tensor) -> UniqueAllResult",
         .doc =
             R"(Distinct elements, their first positions, for each element of x the position of its
 value among them, and their counts.
@@ -308,7 +313,7 @@ value among them, and their counts.
         .call_many = unique_all,
     });
     register_function({
-        .signature = "unique_counts(x: Tensor) -> tuple[Tensor, Tensor]",
+        .signature = "unique_counts(x: Tensor) -> UniqueCountsResult",
         .doc = R"(Distinct elements and how often each occurs.
 
 >>> [t.tolist() for t in sn.unique_counts(sn.arange(4) % 3)]
@@ -321,7 +326,7 @@ value among them, and their counts.
             },
     });
     register_function({
-        .signature = "unique_inverse(x: Tensor) -> tuple[Tensor, Tensor]",
+        .signature = "unique_inverse(x: Tensor) -> UniqueInverseResult",
         .doc = R"(Distinct elements, and for each element of x the position of its value among them.
 
 >>> [t.tolist() for t in sn.unique_inverse(sn.arange(4) % 2)]

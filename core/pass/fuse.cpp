@@ -66,6 +66,7 @@ private:
     bool is_row_shape(const Draft& d, DimSpan shape) const;
     void place_elementwise(NodeId id);
     void place_reduce(NodeId id);
+    void place_join(NodeId id);
     bool compatible(const Draft& a, const Draft& b) const;
     void join(NodeId id, const std::vector<uint32_t>& members);
     int trailing_reduction(const Node& n) const;
@@ -176,6 +177,7 @@ Dims epilogue_order(DimSpan shape, DimSpan strides, bool channels_last) {
 }
 
 bool Fuser::accepts_epilogue(const Draft& d, NodeId id) const {
+    if (op_def(g_.nodes[id].op).joins) return false;
     const Node& anchor = g_.nodes[d.group.anchor];
     const Meta& product = g_.meta(anchor.first_out);
     const Node& n = g_.nodes[id];
@@ -393,7 +395,7 @@ void Fuser::place_elementwise(NodeId id) {
     }
     if (members.empty() || !find_readers(members)) {
         Draft draft;
-        draft.group.fused = true;
+        draft.group.fused = !op_def(n.op).joins;  // nothing to compute beside it: a kernel
         draft.group.shape = shape;
         start(id, std::move(draft));
         return;
@@ -407,6 +409,16 @@ void Fuser::place_elementwise(NodeId id) {
             epilogue_order(shape, p_.strides[n.first_out],
                            op_def(g_.nodes[d.group.anchor].op).layout == Layout::kChannelsLast);
     }
+}
+
+// Two tensors are joined where they are computed; a number is joined by the kernel.
+void Fuser::place_join(NodeId id) {
+    for (ValueId v : g_.in(g_.nodes[id])) {
+        if (g_.values[v].kind != ValueKind::kScalar) continue;
+        start(id, {});
+        return;
+    }
+    place_elementwise(id);
 }
 
 void Fuser::place_reduce(NodeId id) {
@@ -442,6 +454,8 @@ std::vector<Group> Fuser::run() {
         const bool sized = numel(g_.meta(n.first_out).shape) > 0;
         if ((def.tile_op >= 0 || def.cast) && sized) {
             place_elementwise(id);
+        } else if (def.joins && sized) {
+            place_join(id);
         } else if (trailing_reduction(n) > 0) {
             place_reduce(id);
         } else {

@@ -92,6 +92,10 @@ namespace {
          "pass again");
 }
 
+Tensor as_saved(const GradNode& node, Tensor x) {
+    return node.conjugate && is_complex(x.dtype()) ? conj(x) : x;
+}
+
 }  // namespace
 
 Tensor relay(const Tensor& t) {
@@ -119,7 +123,7 @@ Tensor GradCall::in(int i) const {
         fail(ErrorKind::kInternal, op_def(node.op).name,
              "the gradient rule reads input %d, which its record does not declare in `saves`", i);
     }
-    return Tensor(slot.saved, slot.node, slot.output);
+    return as_saved(node, Tensor(slot.saved, slot.node, slot.output));
 }
 
 Tensor GradCall::out(int i) const {
@@ -129,7 +133,7 @@ Tensor GradCall::out(int i) const {
         fail(ErrorKind::kInternal, op_def(node.op).name,
              "the gradient rule reads output %d, which its record does not declare in `saves`", i);
     }
-    return Tensor(slot.saved, Ref<GradNode>(&node), static_cast<uint32_t>(i));
+    return as_saved(node, Tensor(slot.saved, Ref<GradNode>(&node), static_cast<uint32_t>(i)));
 }
 
 bool GradCall::needs(int i) const { return static_cast<bool>(node.inputs[i].node); }
@@ -149,6 +153,7 @@ namespace {
 // The gradient in the shape and dtype of what it belongs to: undoes broadcasting and promotion.
 Tensor fit(Tensor gradient, const Meta& meta) {
     if (!(gradient.shape() == meta.shape)) gradient = sum_to(gradient, meta.shape);
+    if (is_complex(gradient.dtype()) && !is_complex(meta.dtype)) gradient = real(gradient);
     if (gradient.dtype() != meta.dtype) gradient = cast(gradient, meta.dtype);
     return gradient;
 }

@@ -76,6 +76,7 @@ POSITIVE = Real(0.1, 9.0, ints=(1, 9))
 INSIDE = Real(-0.9, 0.9, ints=(0, 0))
 
 unary("negative", np.negative, dtypes=NUMERIC, tolerance=EXACT)
+unary("positive", np.positive, dtypes=NUMERIC, tolerance=EXACT, large=None)
 unary("abs", np.abs, Real(kinks=(0,)), dtypes=NUMERIC, tolerance=EXACT)
 unary("sign", np.sign, Real(kinks=(0,)), dtypes=NUMERIC, tolerance=EXACT, gradient=())
 unary("square", np.square, dtypes=NUMERIC, tolerance=EXACT)
@@ -302,8 +303,8 @@ row("cumulative_prod",
     CUMULATIVE, Real(0.5, 1.5, ints=(-2, 2)), dtypes=NUMERIC, result="wide", gradient=(0,),
     tolerance=ulps(5, 5, 1), why="a chain of products")
 row("diff", lambda x, axis=-1: np.diff(x, axis=axis),
-    [case((7,)), case((3, 5), axis=0), case((3, 5)), case((1,))], dtypes=NUMERIC, gradient=(0,),
-    tolerance=EXACT)
+    [case((7,)), case((3, 5), axis=0), case((3, 5)), case((1,))],
+    dtypes=NUMERIC, gradient=(0,), tolerance=EXACT)
 
 # ---------------------------------------------------------------- matrices
 
@@ -736,6 +737,11 @@ ELSEWHERE = {
         "test_random.py",  # their reference is the generator's definition and statistics
     ),
     "ctc_loss": "../nn/test_ctc.py",  # all alignments, lengths, the reference's bits
+    **dict.fromkeys(
+        ("adjoint", "real", "imag", "conj", "complex", "polar", "angle", "view_as_real",
+         "view_as_complex"),
+        "../array_api/test_complex.py",  # against NumPy, PyTorch and the reference back-end
+    ),
     "scaled_dot_product_attention": "../nn/test_attention.py",  # masks, heads, windows, dropout
     # Made of ops that have rows: compared with NumPy there, with PyTorch in tests/oracle.
     **dict.fromkeys(COMPOSITES, "tensor_functions.py"),

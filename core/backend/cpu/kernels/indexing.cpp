@@ -411,7 +411,7 @@ void take_rows(const KernelCall& c, const char* op, int64_t axis, bool negative)
     const int at = static_cast<int>(axis);
     const int64_t n = count_elements(indices);
     const int64_t outer = product(x.shape, 0, at), inner = product(x.shape, at + 1, x.rank);
-    if (outer * inner == 1) {
+    if (outer * inner == 1 && element_size(x.dtype) <= 8) {
         const auto typed = [&](auto zero) {
             using T = decltype(zero);
             if (indices.dtype == DType::kI32)
@@ -496,7 +496,8 @@ void take_along_axis(const KernelCall& c) {
         case 1: gather_places(out.as<uint8_t>(), x.as<uint8_t>(), places, n); break;
         case 2: gather_places(out.as<uint16_t>(), x.as<uint16_t>(), places, n); break;
         case 4: gather_places(out.as<uint32_t>(), x.as<uint32_t>(), places, n); break;
-        default: gather_places(out.as<uint64_t>(), x.as<uint64_t>(), places, n);
+        case 8: gather_places(out.as<uint64_t>(), x.as<uint64_t>(), places, n); break;
+        default: gather_places(out.as<Wide>(), x.as<Wide>(), places, n);
     }
 }
 
@@ -594,7 +595,7 @@ size_t scatter_nd_workspace(const KernelCall& c) {
 void one_hot(const KernelCall& c) {
     const TensorView &indices = c.in[0], &out = c.out[0];
     const int64_t classes = c.attrs[0], size = element_size(out.dtype);
-    alignas(8) char one[8];
+    alignas(16) char one[kMaxElement];
     int64_t number = 1;
     convert_scalar({&number, nullptr, nullptr, 0, DType::kI64}, out.dtype, one);
     char* base = out.as<char>();
