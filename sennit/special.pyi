@@ -134,10 +134,10 @@ def gammaln(x: Operand) -> Tensor:
     """log(abs(gamma(x))); +inf at 0 and at negative integers."""
 
 def hermite_polynomial_h(x: Operand, y: Operand) -> Tensor:
-    """Physicists' Hermite polynomial; y is the degree (0 where negative)."""
+    """Physicists' Hermite polynomial; y is the degree (0 where negative, NaN above 512)."""
 
 def hermite_polynomial_he(x: Operand, y: Operand) -> Tensor:
-    """Probabilists' Hermite polynomial; y is the degree (0 where negative)."""
+    """Probabilists' Hermite polynomial; y is the degree (0 where negative, NaN above 512)."""
 
 def i0(x: Operand) -> Tensor:
     """Modified Bessel function of the first kind, order 0."""
@@ -152,10 +152,10 @@ def i1e(x: Operand) -> Tensor:
     """exp(-abs(x)) * i1(x)."""
 
 def laguerre_polynomial_l(x: Operand, y: Operand) -> Tensor:
-    """Laguerre polynomial; y is the degree (0 where negative)."""
+    """Laguerre polynomial; y is the degree (0 where negative, NaN above 10,000)."""
 
 def legendre_polynomial_p(x: Operand, y: Operand) -> Tensor:
-    """Legendre polynomial; y is the degree (0 where negative)."""
+    """Legendre polynomial; y is the degree (0 where negative, NaN above 10,000)."""
 
 def log1p(x: Operand) -> Tensor:
     """log(1 + x), accurate near zero."""
