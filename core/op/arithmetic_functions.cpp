@@ -1,6 +1,7 @@
 // Public functions of element-by-element arithmetic that are made of the elementwise ops: those
 // with more arguments than operands, and compositions.
-#include <cmath>
+#include <algorithm>
+#include <cstdlib>
 #include <limits>
 
 #include "op/api.h"
@@ -50,7 +51,8 @@ Tensor round_function(const Args& a) {
     const Tensor& x = a.tensor(0);
     const int64_t decimals = a.integer(1);
     if (decimals == 0 || !all_float(x)) return round(x);
-    const double ten = std::pow(10.0, static_cast<double>(decimals < 0 ? -decimals : decimals));
+    double ten = 1;  // exact up to 22 decimals
+    for (int64_t i = 0; i < std::min<int64_t>(std::abs(decimals), 400); ++i) ten *= 10;
     return decimals > 0 ? round(x * ten) / ten : round(x / ten) * ten;
 }
 

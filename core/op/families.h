@@ -20,6 +20,7 @@ void register_product_functions();
 void register_shape_functions();
 void register_scatter_functions();
 void register_statistics_functions();
+void register_counting_functions();
 void register_special_functions();
 void register_ctc_ops();
 void register_complex_ops();
@@ -43,6 +44,7 @@ inline void register_families() {
     register_shape_functions();
     register_scatter_functions();
     register_statistics_functions();
+    register_counting_functions();
     register_special_functions();
     register_ctc_ops();
     register_complex_ops();

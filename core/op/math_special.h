@@ -78,7 +78,7 @@ SN_HEAVY double lgamma_f64(double x) {  // log |gamma(x)|
     if (x > 0) return lgamma_positive(x);
     const double s = sin_pi(-x);
     if (s == 0) return kInfinity;
-    return log(kPi / (magnitude(s) * -x)) - lgamma_positive(-x);
+    return log(kPi / magnitude(s)) - log(-x) - lgamma_positive(-x);
 }
 
 SN_HEAVY double digamma_f64(double x) {

@@ -283,6 +283,129 @@ Results unravel_index(const Args& a) {
     return out;
 }
 
+// ---- parts that strides, slices and diagonals name
+
+// The flat positions that a stride and an offset name, in the row-major order of x.
+Tensor strided_places(const char* op, const Tensor& x, DimSpan size, DimSpan stride,
+                      int64_t offset) {
+    if (size.size() != stride.size()) {
+        fail(ErrorKind::kValue, op, "%zu sizes and %zu strides are given; as many are required",
+             size.size(), stride.size());
+    }
+    int64_t last = offset;
+    Tensor places = full({}, offset, DType::kI64, x.device());
+    for (size_t i = 0; i < size.size(); ++i) {
+        if (size[i] < 0 || stride[i] < 0) {
+            fail(ErrorKind::kValue, op, "size %lld with stride %lld; neither may be negative",
+                 ll(size[i]), ll(stride[i]));
+        }
+        places = unsqueeze(places, -1) + arange(0, stride[i], size[i], DType::kI64, x.device());
+        last += std::max<int64_t>(size[i] - 1, 0) * stride[i];
+    }
+    if (offset < 0 || (numel(size) > 0 && last >= x.numel())) {
+        fail(ErrorKind::kIndex, op,
+             "sizes %s with strides %s and offset %lld reach element %lld of %lld; all must be "
+             "inside",
+             format_shape(size).c_str(), format_shape(stride).c_str(), ll(offset), ll(last),
+             ll(x.numel()));
+    }
+    return places;
+}
+
+Tensor as_strided(const Args& a) {
+    const Tensor& x = a.tensor(0);
+    return take(reshape(x, Dims{x.numel()}),
+                strided_places("as_strided", x, a.ints(1), a.ints(2), a.has(3) ? a.integer(3) : 0),
+                0);
+}
+
+Tensor as_strided_scatter(const Args& a) {
+    const Tensor &x = a.tensor(0), &src = a.tensor(1);
+    const Tensor places =
+        strided_places("as_strided_scatter", x, a.ints(2), a.ints(3), a.has(4) ? a.integer(4) : 0);
+    if (!(src.shape() == places.shape())) {
+        fail(ErrorKind::kShape, "as_strided_scatter",
+             "src has shape %s and the sizes are %s; they must be equal",
+             format_shape(src.shape()).c_str(), format_shape(places.shape()).c_str());
+    }
+    const int64_t n = places.numel();
+    return reshape(
+        scatter(reshape(x, Dims{x.numel()}), reshape(places, Dims{n}), reshape(src, Dims{n}), 0),
+        x.shape());
+}
+
+// `src` as the new contents of a part of x.
+Tensor replaced(const char* op, const Tensor& x, const Tensor& part, const Tensor& src) {
+    if (!(part.shape() == src.shape())) {
+        fail(ErrorKind::kShape, op, "src has shape %s and the part %s; they must be equal",
+             format_shape(src.shape()).c_str(), format_shape(part.shape()).c_str());
+    }
+    return cast(src, x.dtype());
+}
+
+Tensor select_scatter(const Args& a) {
+    const Tensor &x = a.tensor(0), &src = a.tensor(1);
+    const int at = normalize_axis("select_scatter", a.integer(2), x.rank());
+    const int64_t n = x.size(at), index = a.integer(3) < 0 ? a.integer(3) + n : a.integer(3);
+    if (index < 0 || index >= n) {
+        fail(ErrorKind::kIndex, "select_scatter",
+             "index %lld is out of range for axis %d with size %lld", ll(a.integer(3)), at, ll(n));
+    }
+    const int64_t axes[1] = {at};
+    const Tensor new_part =
+        replaced("select_scatter", x, squeeze(narrow(x, at, index, 1), axes), src);
+    Dims sizes(x.shape()), steps(x.shape().size(), 1);
+    sizes[at] = 1;
+    std::vector<Tensor> starts(x.shape().size(), int_scalar(0));
+    starts[static_cast<size_t>(at)] = int_scalar(index);
+    return slice_update(x, unsqueeze(new_part, at), starts, sizes, steps);
+}
+
+Tensor slice_scatter(const Args& a) {
+    const Tensor &x = a.tensor(0), &src = a.tensor(1);
+    const int at = normalize_axis("slice_scatter", a.integer(2), x.rank());
+    const int64_t n = x.size(at), step = a.integer(5);
+    if (step <= 0) {
+        fail(ErrorKind::kValue, "slice_scatter", "step is %lld; it must be 1 or more", ll(step));
+    }
+    const auto bound = [&](int i, int64_t otherwise) {
+        if (!a.has(i)) return otherwise;
+        const int64_t v = a.integer(i) < 0 ? a.integer(i) + n : a.integer(i);
+        return std::clamp<int64_t>(v, 0, n);
+    };
+    const int64_t start = bound(3, 0), stop = std::max(bound(4, n), start);
+    Dims sizes(x.shape()), steps(x.shape().size(), 1), begin(x.shape().size(), 0);
+    sizes[at] = (stop - start + step - 1) / step;
+    steps[at] = step;
+    begin[at] = start;
+    const Tensor new_part = replaced("slice_scatter", x, slice(x, begin, sizes, steps), src);
+    if (sizes[at] == 0) return clone(x);
+    std::vector<Tensor> starts(x.shape().size(), int_scalar(0));
+    starts[static_cast<size_t>(at)] = int_scalar(start);
+    return slice_update(x, new_part, starts, sizes, steps);
+}
+
+Tensor diagonal_scatter(const Args& a) {
+    const Tensor &x = a.tensor(0), &src = a.tensor(1);
+    const int64_t offset = a.integer(2);
+    const int p = normalize_axis("diagonal_scatter", a.integer(3), x.rank());
+    const int q = normalize_axis("diagonal_scatter", a.integer(4), x.rank());
+    const Tensor new_part = replaced("diagonal_scatter", x, diagonal(x, offset, p, q), src);
+    const int64_t from[2] = {p, q}, to[2] = {-2, -1};
+    const Tensor m = moveaxis(x, from, to);
+    const int64_t rows = m.size(-2), columns = m.size(-1);
+    const Tensor on =
+        equal(reshape(arange(offset, 1, rows, DType::kI64, x.device()), Dims{rows, 1}),
+              arange(0, 1, columns, DType::kI64, x.device()));
+    // The diagonal's element of each row, at every column; rows without one keep what they have.
+    const int64_t skipped = std::clamp<int64_t>(offset < 0 ? -offset : 0, 0, rows);
+    Dims low(static_cast<size_t>(new_part.rank()), 0), high(low);
+    low.back() = skipped;
+    high.back() = rows - skipped - new_part.size(-1);
+    const Tensor line = unsqueeze(pad(new_part, low, high, 0), -1);
+    return moveaxis(where(on, line, m), to, from);
+}
+
 }  // namespace
 
 void register_scatter_functions() {
@@ -420,6 +543,61 @@ Waits for the values, since the result's size depends on them.
 )",
         .call_many = unravel_index,
         .method = false,
+    });
+    register_function({
+        .signature = "as_strided(x: Tensor, size: Ints, stride: Ints, storage_offset: int? = None) "
+                     "-> Tensor",
+        .doc = R"(The elements at offset + sum of index * stride of x, counted in row-major order.
+
+A copy, whatever the layout of x: strides are those of its logical order, never of its memory.
+
+Raises
+------
+IndexError : a position lies outside of x.
+
+>>> sn.as_strided(sn.arange(4), (2, 2), (1, 2)).tolist()
+[[0, 2], [1, 3]]
+)",
+        .call = as_strided,
+    });
+    register_function({
+        .signature = "as_strided_scatter(x: Tensor, src: Tensor, size: Ints, stride: Ints, "
+                     "storage_offset: int? = None) -> Tensor",
+        .doc = R"(x with the elements that as_strided names replaced by src.
+
+>>> sn.as_strided_scatter(sn.zeros(4), sn.ones(2), (2,), (2,)).tolist()
+[1.0, 0.0, 1.0, 0.0]
+)",
+        .call = as_strided_scatter,
+    });
+    register_function({
+        .signature = "select_scatter(x: Tensor, src: Tensor, axis: int, index: int) -> Tensor",
+        .doc = R"(x with x[..., index, ...] along an axis replaced by src.
+
+>>> sn.select_scatter(sn.zeros((2, 2)), sn.ones(2), 0, 1).tolist()
+[[0.0, 0.0], [1.0, 1.0]]
+)",
+        .call = select_scatter,
+    });
+    register_function({
+        .signature = "slice_scatter(x: Tensor, src: Tensor, axis: int = 0, start: int? = None, "
+                     "end: int? = None, step: int = 1) -> Tensor",
+        .doc = R"(x with x[..., start:end:step, ...] along an axis replaced by src.
+
+>>> sn.slice_scatter(sn.zeros(4), sn.ones(2), 0, 1, 3).tolist()
+[0.0, 1.0, 1.0, 0.0]
+)",
+        .call = slice_scatter,
+    });
+    register_function({
+        .signature = "diagonal_scatter(x: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, "
+                     "dim2: int = 1) -> Tensor",
+        .doc = R"(x with a diagonal of two dimensions replaced by src.
+
+>>> sn.diagonal_scatter(sn.zeros((2, 2)), sn.ones(2)).tolist()
+[[1.0, 0.0], [0.0, 1.0]]
+)",
+        .call = diagonal_scatter,
     });
 }
 

@@ -4,6 +4,8 @@
 // descending), -0 equals 0, and equal elements keep their order.
 #include "op/sorting.h"
 
+#include <limits>
+
 #include "op/api.h"
 #include "op/batching.h"
 #include "op/function.h"
@@ -449,8 +451,13 @@ void register_sorting_ops() {
             [](GradCall& c) {
                 const int64_t axis = c.attrs.i(0);
                 const Tensor x = c.in(0), out = c.out(), g = c.grad();
+                const double none = -std::numeric_limits<double>::infinity();
+                const Tensor empty = equal(out, none);  // nothing has been added up to there
+                const Tensor base = where(empty, 0.0, out);
                 const auto part = [&](const Tensor& weight) {  // of weights that are not negative
-                    const Tensor back = flip_axis(log(weight) - out, axis);
+                    const Tensor live = logical_and(greater(weight, 0.0), logical_not(empty));
+                    const Tensor term = log(where(live, weight, 1.0)) - base;
+                    const Tensor back = flip_axis(where(live, term, none), axis);
                     return exp(flip_axis(logcumsumexp(back, axis), axis) + x);
                 };
                 c.set(0, part(relu(g)) - part(relu(negative(g))));

@@ -163,7 +163,7 @@ def f64(x: float) -> sn.Tensor:
 
 
 SPECIAL_VALUES: list[tuple[Callable[[], sn.Tensor], float]] = [
-    (lambda: sn.special.zeta(f64(2.0), f64(-1e9 - 0.5)), math.pi**2),
+    (lambda: sn.special.zeta(f64(2.0), f64(-1e9 - 0.5)), math.pi**2 - 1e-9),
     (lambda: sn.special.zeta(f64(3.0), f64(-0.5)), 0.41439832211716),
     (lambda: sn.special.zeta(f64(2.0), f64(-3.0)), math.inf),
     (lambda: sn.special.chebyshev_polynomial_t(f64(0.5), f64(1000.0)), -0.5),
