@@ -463,7 +463,7 @@ def core_stub(core: Any) -> str:
         )
     parts += [definition(n, s) for n, s in PRIVATE.items() if n in plain]
     for name, members in CLASSES.items():
-        parts.append(f"class {name}:\n")
+        parts.append(f"\nclass {name}:\n")
         parts += [definition(n, s, "", "    ") for n, s in members.items()]
         parts.append("\n")
     text = tidy(parts)

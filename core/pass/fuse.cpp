@@ -12,8 +12,8 @@ namespace {
 // memory, and a search for a path that leaves it and returns ends after so many groups.
 constexpr size_t kMaxGroup = 256;
 constexpr size_t kMaxSearch = 512;
-// A reduction of so many elements that nothing joined is a kernel of its own: it streams its operand
-// without an interpreter's pauses. Below, a program costs less to start.
+// A reduction of so many elements that nothing joined is a kernel of its own: it streams its
+// operand without an interpreter's pauses. Below, a program costs less to start.
 constexpr int64_t kLoneReduction = 64 * 1024;
 
 // Grows groups along the graph's order: a node joins the groups that make its operands where their
