@@ -20,7 +20,7 @@ namespace sn {
 // `dim` and `keepdim` are accepted for `axis` and `keepdims` everywhere, `input` for `x`, `other`
 // for the second operand; "axis|dims" adds a name by hand. "*tensors: Tensors", as the last
 // parameter, takes the positional arguments that are left, or one sequence. The result
-// "Tensor | tuple[Tensor, ...]" is a tuple unless it is one tensor; "bool" waits for the one
+// Parameters behind "*" are given by name only. "Tensor | tuple[Tensor, ...]" is a tuple unless it is one tensor; "bool" waits for the one
 // element.
 struct ArgValue {
     bool given = false;  // false: None, or left out without a default
