@@ -1,4 +1,5 @@
 // Python callables made from the registry's FunctionDefs: one generic argument reader for all.
+#include <algorithm>
 #include <deque>
 
 #include "base/error.h"
@@ -41,11 +42,12 @@ struct Function {
     const FunctionDef* def = nullptr;
     std::string name;
     std::vector<Param> params;
-    size_t gathers = SIZE_MAX;  // of "*tensors", which takes what positional arguments are left
-    bool as_tuple = false;      // several results come as a tuple (else a list)
-    bool bare = false;          // ... but a single one as itself
-    bool none = false;          // returns nothing
-    bool truth = false;         // returns a Python bool
+    size_t positional = SIZE_MAX;  // how many may be given by position: those before "*"
+    size_t gathers = SIZE_MAX;     // of "*tensors", which takes what positional arguments are left
+    bool as_tuple = false;         // several results come as a tuple (else a list)
+    bool bare = false;             // ... but a single one as itself
+    bool none = false;             // returns nothing
+    bool truth = false;            // returns a Python bool
     PyObject* result_type = nullptr;  // a named tuple
 };
 
@@ -156,6 +158,7 @@ Function* parse_signature(const FunctionDef& def) {
             depth += rest[end] == '(' ? 1 : rest[end] == ')' ? -1 : 0;
         const std::string_view item = trim(rest.substr(0, end));
         rest = end < rest.size() ? rest.substr(end + 1) : std::string_view();
+        if (item == "*") f->positional = f->params.size();
         if (item == "*" || item == "/") continue;
         Param p;
         const size_t colon = item.find(':'), equals = item.find('=');
@@ -299,6 +302,7 @@ std::string call_text(const Function& f) {
     std::string text = f.name + "(";
     for (size_t i = 0; i < f.params.size(); ++i) {
         if (i) text += ", ";
+        if (i == f.positional && i != f.gathers + 1) text += "*, ";
         if (i == f.gathers) text += "*";
         text += f.params[i].name;
         if (!f.params[i].required) text += "=" + f.params[i].default_text;
@@ -368,7 +372,9 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
     }
     // sn.meshgrid(x, y): positional arguments that stand for a sequence of tensors.
     const size_t at = f.gathers;
-    if (at < n_args && (is_tensor(args[at]) || !PySequence_Check(args[at]) || n_args > n_params)) {
+    const bool none_given = at == n_args && !keywords;  // sn.meshgrid() is of no tensors
+    if (none_given || (at < n_args &&
+                       (is_tensor(args[at]) || !PySequence_Check(args[at]) || n_args > n_params))) {
         gathered = PyTuple_New(static_cast<Py_ssize_t>(n_args - at));
         for (size_t i = at; i < n_args; ++i)
             PyTuple_SET_ITEM(gathered, static_cast<Py_ssize_t>(i - at), Py_NewRef(args[i]));
@@ -377,9 +383,10 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
         args = positional;
         n_args = at + 1;
     }
-    if (n_args > n_params) {
+    const size_t most = std::min(n_params, f.positional);
+    if (n_args > most) {
         fail(ErrorKind::kType, f.name,
-             "%zu positional arguments are given; at most %zu are taken: %s", n_args, n_params,
+             "%zu positional arguments are given; at most %zu are taken: %s", n_args, most,
              call_text(f).c_str());
     }
     for (size_t i = 0; i < n_args; ++i) {

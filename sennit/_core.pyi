@@ -264,7 +264,7 @@ class Tensor:
     def acosh(self) -> Tensor:
         """Inverse hyperbolic cosine; NaN below 1."""
 
-    def add(self, y: Operand, alpha: Operand = 1) -> Tensor:
+    def add(self, y: Operand, *, alpha: Operand = 1) -> Tensor:
         """x + alpha * y; integers wrap. Operands broadcast and are promoted."""
 
     def addbmm(
@@ -273,7 +273,7 @@ class Tensor:
         """beta * x + alpha * the sum of the products of two batches of matrices."""
 
     @overload
-    def addcdiv(self, tensor1: Operand, tensor2: Operand, value: Operand = 1) -> Tensor:
+    def addcdiv(self, tensor1: Operand, tensor2: Operand, *, value: Operand = 1) -> Tensor:
         """x + value * tensor1 / tensor2."""
 
     @overload
@@ -285,7 +285,7 @@ class Tensor:
         """x + value * tensor1 / tensor2."""
 
     @overload
-    def addcmul(self, tensor1: Operand, tensor2: Operand, value: Operand = 1) -> Tensor:
+    def addcmul(self, tensor1: Operand, tensor2: Operand, *, value: Operand = 1) -> Tensor:
         """x + value * tensor1 * tensor2."""
 
     @overload
@@ -660,10 +660,10 @@ class Tensor:
     def dist(self, other: Tensor, p: _float = 2.0) -> Tensor:
         """The p-norm of x - other, over all elements."""
 
-    def div(self, y: Operand, rounding_mode: _str | None = None) -> Tensor:
+    def div(self, y: Operand, *, rounding_mode: _str | None = None) -> Tensor:
         """x / y; integers are computed in float32."""
 
-    def divide(self, y: Operand, rounding_mode: _str | None = None) -> Tensor:
+    def divide(self, y: Operand, *, rounding_mode: _str | None = None) -> Tensor:
         """x / y; integers are computed in float32."""
 
     def dot(self, other: Tensor) -> Tensor:
@@ -1431,13 +1431,13 @@ class Tensor:
     def rot90(self, k: _int = 1, axes: Ints = (0, 1), *, dims: Ints = (0, 1)) -> Tensor:
         """x turned k times by a quarter, from the first axis towards the second."""
 
-    def round(self, decimals: _int = 0) -> Tensor:
+    def round(self, *, decimals: _int = 0) -> Tensor:
         """The nearest number with so many decimals (negative: of tens, hundreds ...)."""
 
     def rsqrt(self) -> Tensor:
         """1 / sqrt(x)."""
 
-    def rsub(self, y: Operand, alpha: Operand = 1) -> Tensor:
+    def rsub(self, y: Operand, *, alpha: Operand = 1) -> Tensor:
         """y - alpha * x: subtraction with the operands exchanged."""
 
     @overload
@@ -1608,10 +1608,10 @@ class Tensor:
     ) -> tuple[Tensor, Tensor]:
         """Standard deviation and mean, as `std` and `mean` give them."""
 
-    def sub(self, y: Operand, alpha: Operand = 1) -> Tensor:
+    def sub(self, y: Operand, *, alpha: Operand = 1) -> Tensor:
         """x - alpha * y; integers wrap. Operands broadcast and are promoted."""
 
-    def subtract(self, y: Operand, alpha: Operand = 1) -> Tensor:
+    def subtract(self, y: Operand, *, alpha: Operand = 1) -> Tensor:
         """x - alpha * y; integers wrap. Operands broadcast and are promoted."""
 
     def sum(
@@ -1737,7 +1737,7 @@ class Tensor:
     def triu(self, k: _int = 0, *, diagonal: _int = 0) -> Tensor:
         """x with zeros below the k-th diagonal of the last two dimensions."""
 
-    def true_divide(self, y: Operand, rounding_mode: _str | None = None) -> Tensor:
+    def true_divide(self, y: Operand, *, rounding_mode: _str | None = None) -> Tensor:
         """x / y; integers are computed in float32."""
 
     def trunc(self) -> Tensor:

@@ -274,6 +274,7 @@ class Parameter:
     type: str
     default: str | None
     other_names: tuple[str, ...] = ()
+    by_name: bool = False
 
     def text(self, name: str | None = None) -> str:
         if self.name[0] == "*":  # one sequence, or its items
@@ -299,7 +300,9 @@ def parse(signature: str) -> tuple[list[Parameter], str]:
     if not found:
         raise SystemExit(f"gen_stubs: cannot read the signature {signature!r}")
     parameters = []
+    by_name = False
     for item in split_outside(found[1]):
+        by_name = by_name or item == "*"
         if item in "*/":
             continue
         name, _, rest = item.partition(":")
@@ -315,6 +318,7 @@ def parse(signature: str) -> tuple[list[Parameter], str]:
                 f"{kind} | None" if optional else kind,
                 default if equals else "None" if optional else None,
                 tuple(others),
+                by_name,
             )
         )
     return parameters, TYPES.get(found[2], found[2])
@@ -339,7 +343,8 @@ def signatures(registry: str, method: bool, extra: str = "") -> list[str]:
 
     # Optional ones get their second name beside the first; required ones need an overload.
     optional = [p.text(n) for p in aliased if p.default is not None for n in p.other_names]
-    add([p.text() for p in shown], [*optional, *more])
+    by_name = [p.text() for p in shown if p.by_name]
+    add([p.text() for p in shown if not p.by_name], [*by_name, *optional, *more])
     if any(p.default is None for p in aliased):
         first = next(i for i, p in enumerate(shown) if p in aliased and p.default is None)
         keywords = [renamed(p) for p in shown[first:]]

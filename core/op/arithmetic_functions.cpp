@@ -196,7 +196,7 @@ Tensor sinc(const Tensor& x) {
 
 void register_arithmetic_functions() {
     register_function({
-        .signature = "add(x: Operand, y: Operand, alpha: Operand = 1) -> Tensor",
+        .signature = "add(x: Operand, y: Operand, *, alpha: Operand = 1) -> Tensor",
         .doc = R"(x + alpha * y; integers wrap. Operands broadcast and are promoted.
 
 Raises
@@ -213,7 +213,7 @@ DTypeError : alpha is a float and the operands are integers.
             },
     });
     register_function({
-        .signature = "subtract(x: Operand, y: Operand, alpha: Operand = 1) -> Tensor",
+        .signature = "subtract(x: Operand, y: Operand, *, alpha: Operand = 1) -> Tensor",
         .doc = R"(x - alpha * y; integers wrap. Operands broadcast and are promoted.
 
 Raises
@@ -232,7 +232,7 @@ DTypeError : alpha is a float and the operands are integers, or both are bool.
         .aliases = "sub",
     });
     register_function({
-        .signature = "rsub(x: Operand, y: Operand, alpha: Operand = 1) -> Tensor",
+        .signature = "rsub(x: Operand, y: Operand, *, alpha: Operand = 1) -> Tensor",
         .doc = R"(y - alpha * x: subtraction with the operands exchanged.
 
 >>> sn.rsub(sn.arange(3), 5).tolist()
@@ -244,7 +244,7 @@ DTypeError : alpha is a float and the operands are integers, or both are bool.
             },
     });
     register_function({
-        .signature = "divide(x: Operand, y: Operand, rounding_mode: str? = None) -> Tensor",
+        .signature = "divide(x: Operand, y: Operand, *, rounding_mode: str? = None) -> Tensor",
         .doc = R"(x / y; integers are computed in float32.
 
 rounding_mode : None for the quotient, "trunc" to round it towards zero, "floor" for floor_divide.
@@ -263,7 +263,7 @@ ValueError : another rounding mode.
     });
     register_function({
         .signature =
-            "addcmul(x: Operand, tensor1|y: Operand, tensor2|z: Operand, value: Operand = 1) "
+            "addcmul(x: Operand, tensor1|y: Operand, tensor2|z: Operand, *, value: Operand = 1) "
             "-> Tensor",
         .doc = R"(x + value * tensor1 * tensor2.
 
@@ -278,7 +278,7 @@ ValueError : another rounding mode.
     });
     register_function({
         .signature =
-            "addcdiv(x: Operand, tensor1|y: Operand, tensor2|z: Operand, value: Operand = 1) "
+            "addcdiv(x: Operand, tensor1|y: Operand, tensor2|z: Operand, *, value: Operand = 1) "
             "-> Tensor",
         .doc = R"(x + value * tensor1 / tensor2.
 
@@ -292,7 +292,7 @@ ValueError : another rounding mode.
             },
     });
     register_function({
-        .signature = "round(x: Operand, decimals: int = 0) -> Tensor",
+        .signature = "round(x: Operand, *, decimals: int = 0) -> Tensor",
         .doc = R"(The nearest number with so many decimals (negative: of tens, hundreds ...).
 
 Halves go to the even neighbour. Integers stay what they are.

@@ -19,7 +19,7 @@ namespace sn {
 // "sum(x: Tensor, axis: Ints? = None, dtype: DType? = None, keepdims: bool = False) -> Tensor"
 // `dim` and `keepdim` are accepted for `axis` and `keepdims` everywhere, `input` for `x`, `other`
 // for the second operand; "axis|dims" adds a name by hand. "*tensors: Tensors" takes the positional
-// arguments that are left, or one sequence.
+// arguments that are left, or one sequence. Parameters behind "*" are given by name only.
 // A result is "Tensor", "tuple[Tensor, ...]", "list[Tensor]", "None", the name of a named tuple of
 // sennit/_results.py, "bool", which waits for the one element, or "Tensor | tuple[Tensor, ...]": a
 // tuple unless it is one tensor.

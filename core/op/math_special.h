@@ -76,6 +76,7 @@ SN_HEAVY double lgamma_positive(double x) {
 SN_HEAVY double lgamma_f64(double x) {  // log |gamma(x)|
     if (!(x - x == 0)) return x != x ? x : kInfinity;
     if (x > 0) return lgamma_positive(x);
+    if (x > -1e-100) return -log(-x);  // +inf at 0
     const double s = sin_pi(-x);
     if (s == 0) return kInfinity;
     return log(kPi / magnitude(s)) - log(-x) - lgamma_positive(-x);
@@ -272,6 +273,13 @@ SN_HEAVY double ndtri_f64(double p) {
     const double t = sqrt(-2 * log(q));
     double z =
         t - horner(t, 2.515517, 0.802853, 0.010328) / horner(t, 1.0, 1.432788, 0.189269, 0.001308);
+    if (q < 1e-100) {  // Newton's iteration on logarithms, which do not underflow
+        for (int i = 0; i < 3; ++i) {
+            const double tail = erfcx_f64(z * 0.70710678118654752440);
+            z += (log(0.5 * tail) - 0.5 * z * z - log(q)) * tail * 1.2533141373155002512;
+        }
+        return p <= 0.5 ? -z : z;
+    }
     for (int i = 0; i < 2; ++i) {
         const double u = (ndtr_f64(-z) - q) / (0.39894228040143267794 * exp(-0.5 * z * z));
         z += u / (1 - 0.5 * u * z);

@@ -263,6 +263,10 @@ def find(name: str) -> object:
     return found
 
 
+# None stands for the default, so that side="left" with right=True can be refused.
+SAME_MEANING = {("searchsorted", "side"): None}
+
+
 @pytest.mark.parametrize("line", LINES, ids=[line.split("(")[0] for line in LINES])
 def test_signature(line: str) -> None:
     name, _, rest = line.partition("(")
@@ -282,7 +286,8 @@ def test_signature(line: str) -> None:
         if p.kind is p.VAR_POSITIONAL:
             assert mine.kind is p.kind
         if p.default is not p.empty and p.kind is not p.POSITIONAL_ONLY:
-            assert mine.default == p.default, (name, p.name, mine.default)
+            wanted = SAME_MEANING.get((name, p.name), p.default)
+            assert mine.default == wanted, (name, p.name, mine.default)
         if p.default is p.empty and p.kind is p.KEYWORD_ONLY:
             assert mine.default is p.empty
 

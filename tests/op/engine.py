@@ -155,6 +155,7 @@ class Row:
                result's largest element, at least 1) or "magnitude" (the reference of the absolute
                values, for sums in which terms cancel)
     why        the reason for a tolerance looser than TIGHT
+    everywhere whether the reference holds for numbers of any size
     """
 
     name: str
@@ -169,6 +170,7 @@ class Row:
     scale: str = "value"
     why: str = ""
     native: bool = False
+    everywhere: bool = True
     call: Callable[..., Any] | None = None
     large: Case | None = None
 

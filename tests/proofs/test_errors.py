@@ -382,7 +382,7 @@ MISTAKES = {
         lambda t: sn.matmul(t.x), "SN108", "matmul", ["missing"], "matmul(x, other)"
     ),
     "too many arguments": M(
-        lambda t: sn.add(t.x, t.x, t.x), "SN108", "add", ["3 positional"], "add(x, y)"
+        lambda t: sn.add(t.x, t.x, t.x), "SN108", "add", ["3 positional"], "add(x, y, *, alpha=1)"
     ),
     "list for a tensor": M(
         lambda t: sn.relu([1, 2]), "SN108", "relu", ["list"], "a tensor or a number"
