@@ -49,6 +49,18 @@ bool to_scalar(PyObject* o, Scalar* out) {
     return false;
 }
 
+bool to_number(PyObject* o, Tensor* out) {
+    Scalar s;
+    if (to_scalar(o, &s)) {
+        *out = Tensor(s);
+        return true;
+    }
+    if (!PyComplex_Check(o)) return false;
+    const Py_complex z = PyComplex_AsCComplex(o);
+    *out = complex(Tensor(z.real), Tensor(z.imag));
+    return true;
+}
+
 namespace {
 
 // NumPy's scalars and arrays of rank 0, without importing NumPy.
@@ -63,8 +75,8 @@ bool has_attribute(PyObject* o, const char* name) {
 
 Tensor to_operand(const char* op, const char* name, PyObject* o) {
     if (is_tensor(o)) return get(o);
-    Scalar s;
-    if (to_scalar(o, &s)) return Tensor(s);
+    Tensor number;
+    if (to_number(o, &number)) return number;
     if (has_attribute(o, "__array__") || has_attribute(o, "__dlpack__") || PyObject_CheckBuffer(o))
         return array_like(o, nullptr, nullptr, -1);
     fail(ErrorKind::kType, op, "argument '%s' is %s; it must be a tensor or a number", name,
@@ -153,6 +165,10 @@ namespace {
 bool buffer_dtype(const Py_buffer& b, DType* out) {
     const char* f = b.format ? b.format : "B";
     while (*f == '@' || *f == '=' || *f == '<') ++f;
+    if (f[0] == 'Z' && f[1] != '\0' && f[2] == '\0') {
+        *out = f[1] == 'f' ? DType::kC64 : DType::kC128;
+        return f[1] == 'f' || f[1] == 'd';
+    }
     if (f[0] == '\0' || f[1] != '\0') return false;
     const auto sized = [&](bool is_signed) {
         switch (b.itemsize) {
@@ -240,12 +256,14 @@ PyObject* numpy_call(const char* name, PyObject* argument, const char* dtype) {
     return result;
 }
 
-// What a nested sequence holds: 0 bool, 1 int, 2 float, 3 tensors inside, -1 something else.
+// What a nested sequence holds: 0 bool, 1 int, 2 float, 3 complex, 4 tensors inside, -1 something
+// else.
 int sequence_kind(PyObject* o, int depth) {
     if (PyBool_Check(o)) return 0;
     if (PyLong_Check(o)) return 1;
     if (PyFloat_Check(o)) return 2;
-    if (is_tensor(o)) return 3;
+    if (PyComplex_Check(o)) return 3;
+    if (is_tensor(o)) return 4;
     if ((PyList_Check(o) || PyTuple_Check(o)) && depth < kMaxRank) {
         int kind = -2;
         for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); ++i) {
@@ -258,15 +276,16 @@ int sequence_kind(PyObject* o, int depth) {
     return -1;
 }
 
+// Of a Python number that becomes a tensor.
+DType number_dtype(const Tensor& number) {
+    const DType d = number.dtype();
+    return is_complex(d) ? DType::kC64 : is_float(d) ? DType::kF32 : is_bool(d) ? d : DType::kI64;
+}
+
 Tensor stack_sequence(PyObject* o) {
     if (is_tensor(o)) return get(o);
-    Scalar s;
-    if (to_scalar(o, &s)) {
-        const DType d = s.kind == ScalarKind::kFloat ? DType::kF32
-                        : s.kind == ScalarKind::kInt ? DType::kI64
-                                                     : DType::kBool;
-        return full({}, Tensor(s), d, Device{});
-    }
+    if (Tensor number; to_number(o, &number))
+        return full({}, number, number_dtype(number), Device{});
     std::vector<Tensor> items;
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); ++i)
         items.push_back(stack_sequence(PySequence_Fast_GET_ITEM(o, i)));
@@ -291,7 +310,7 @@ Tensor from_numpy_like(PyObject* array, Device device, int copy) {
         if (!bf16) {
             fail(ErrorKind::kDType, "asarray",
                  "an array of dtype %s cannot become a tensor; tensors hold bool, "
-                 "integers and real floats",
+                 "integers, real and complex floats",
                  text.c_str());
         }
         PyObject* bits = PyObject_CallMethod(array, "view", "s", "uint16");
@@ -312,7 +331,7 @@ Tensor from_numpy_like(PyObject* array, Device device, int copy) {
         delete view;
         fail(ErrorKind::kDType, "asarray",
              "an array with elements of format '%s' cannot become a tensor; tensors "
-             "hold bool, integers and real floats of native byte order",
+             "hold bool, integers, real and complex floats of native byte order",
              format.c_str());
     }
     return from_view(view, dtype, device, copy);
@@ -322,35 +341,40 @@ Tensor from_numpy_like(PyObject* array, Device device, int copy) {
 
 Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int copy) {
     const Device where = device ? *device : Device{};
-    Tensor t;
-    Scalar s;
+    Tensor t, number;
     if (is_tensor(data)) {
         t = get(data);
         if (device && !(t.device() == where))
             t = copy_to_device(t, where);
         else if (copy == 1)
             t = clone(t);
-    } else if (!(PyFloat_Check(data) && !PyFloat_CheckExact(data)) && to_scalar(data, &s)) {
-        const DType own = s.kind == ScalarKind::kFloat ? DType::kF32
-                          : s.kind == ScalarKind::kInt ? DType::kI64
-                                                       : DType::kBool;
-        return full({}, Tensor(s), dtype ? *dtype : own, where);
+    } else if (!(PyFloat_Check(data) && !PyFloat_CheckExact(data)) &&
+               !(PyComplex_Check(data) && !PyComplex_CheckExact(data)) &&
+               to_number(data, &number)) {
+        // (NumPy's float64 and complex128 are Python numbers, too, but have a dtype.)
+        const DType own = number_dtype(number);
+        if (!dtype || *dtype == own || !is_complex(own)) {
+            return full({}, number, dtype ? *dtype : own, where);
+        }
+        return cast(full({}, number, DType::kC128, where), *dtype);
     } else if (PyList_Check(data) || PyTuple_Check(data)) {
         if (copy == 0) {
             fail(ErrorKind::kValue, "asarray",
                  "copy=False, but a list must be copied; leave copy out");
         }
         const int kind = sequence_kind(data, 0);
-        if (kind == 3) {
+        if (kind == 4) {
             t = stack_sequence(data);
         } else {
             // Numbers go through NumPy at the precision in which they are wanted.
-            const bool as_double = kind == 2 && dtype && *dtype == DType::kF64;
-            PyObject* array = numpy_call("array", data,
-                                         kind == 2   ? (as_double ? "float64" : "float32")
-                                         : kind == 1 ? "int64"
-                                         : kind == 0 ? "bool"
-                                                     : nullptr);
+            const bool as_double = dtype && (*dtype == DType::kF64 || *dtype == DType::kC128);
+            PyObject* array =
+                numpy_call("array", data,
+                           kind == 3   ? (as_double ? "complex128" : "complex64")
+                           : kind == 2 ? (as_double ? "float64" : "float32")
+                           : kind == 1 ? (dtype && *dtype == DType::kU64 ? "uint64" : "int64")
+                           : kind == 0 ? "bool"
+                                       : nullptr);
             struct Drop {
                 PyObject* o;
                 ~Drop() { Py_DECREF(o); }

@@ -4,6 +4,7 @@
 #include "op/api.h"
 #include "py.h"
 #include "record/read.h"
+#include "record/trace.h"
 
 namespace sn::py {
 
@@ -43,12 +44,13 @@ struct DLManagedTensorVersioned {
     DLTensor tensor;
 };
 constexpr uint64_t kReadOnly = 1, kCopied = 2;
-enum Code : uint8_t { kInt = 0, kUInt = 1, kFloat = 2, kBfloat = 4, kBool = 6 };
+enum Code : uint8_t { kInt = 0, kUInt = 1, kFloat = 2, kBfloat = 4, kComplex = 5, kBool = 6 };
 
 DLDataType dl_dtype(DType d) {
     const uint8_t bits = static_cast<uint8_t>(dtype_size(d) * 8);
     if (is_bool(d)) return {kBool, 8, 1};
     if (d == DType::kBF16) return {kBfloat, 16, 1};
+    if (is_complex(d)) return {kComplex, bits, 1};
     if (is_float(d)) return {kFloat, bits, 1};
     return {is_signed_int(d) ? kInt : kUInt, bits, 1};
 }
@@ -118,7 +120,7 @@ Tensor import_tensor(Managed* m, bool read_only, int copy) {
                  t.device.type);
         fail(ErrorKind::kDType, "from_dlpack",
              "DLPack type code %d with %d bits is no dtype of Sennit; tensors hold "
-             "bool, integers and real floats",
+             "bool, integers, real and complex floats",
              t.dtype.code, t.dtype.bits);
     }
     Dims shape(DimSpan(t.shape, static_cast<size_t>(t.ndim)));
@@ -156,8 +158,16 @@ PyObject* to_dlpack(PyObject* o, PyObject* max_version, PyObject* copy) {
     if (max_version != Py_None && PyTuple_Check(max_version))
         major = PyLong_AsLong(PyTuple_GetItem(max_version, 0));
     // Without versions there is no read-only flag: the other side gets memory of its own.
+    if (major < 1 && copy == Py_False) {
+        PyErr_SetString(
+            PyExc_BufferError,
+            "[__dlpack__] copy=False, but without max_version=(1, 0) the memory cannot be "
+            "marked as read-only and must be copied");
+        return nullptr;
+    }
     const bool copied = major < 1 || copy == Py_True;
     if (copied) t = clone(t);
+    t = readable(t);
     wait_ready(t);
     auto* context = new Context;
     if (major >= 1) {

@@ -23,9 +23,20 @@ PyObject* get_itemsize(PyObject* self, void*) {
     return PyLong_FromSize_t(dtype_size(as_dtype(self)));
 }
 PyObject* get_is_float(PyObject* self, void*) { return PyBool_FromLong(is_float(as_dtype(self))); }
+PyObject* get_is_complex(PyObject* self, void*) {
+    return PyBool_FromLong(is_complex(as_dtype(self)));
+}
+PyObject* get_to_real(PyObject* self, void*) { return from_dtype(real_dtype(as_dtype(self))); }
+PyObject* get_to_complex(PyObject* self, void*) {
+    return from_dtype(complex_dtype(as_dtype(self)));
+}
 PyObject* get_kind(PyObject* self, void*) {
     const DType d = as_dtype(self);
-    return PyUnicode_FromString(is_bool(d) ? "b" : is_signed_int(d) ? "i" : is_int(d) ? "u" : "f");
+    return PyUnicode_FromString(is_bool(d)         ? "b"
+                                : is_signed_int(d) ? "i"
+                                : is_int(d)        ? "u"
+                                : is_complex(d)    ? "c"
+                                                   : "f");
 }
 PyObject* dtype_reduce(PyObject* self, PyObject*) {
     PyObject* module = PyImport_ImportModule("sennit");
@@ -46,8 +57,15 @@ PyObject* dtype_new(PyTypeObject*, PyObject* args, PyObject*) {
 PyGetSetDef getset[] = {
     {"name", get_name, nullptr, "The name, as in NumPy.", nullptr},
     {"itemsize", get_itemsize, nullptr, "Bytes of one element.", nullptr},
-    {"kind", get_kind, nullptr, "'b' bool, 'i' signed, 'u' unsigned, 'f' floating point.", nullptr},
-    {"is_floating_point", get_is_float, nullptr, "Whether it is a floating-point type.", nullptr},
+    {"kind", get_kind, nullptr,
+     "'b' bool, 'i' signed, 'u' unsigned, 'f' floating point, 'c' complex.", nullptr},
+    {"is_floating_point", get_is_float, nullptr, "Whether it is a real floating-point type.",
+     nullptr},
+    {"is_complex", get_is_complex, nullptr, "Whether it is a type of complex numbers.", nullptr},
+    {"to_real", get_to_real, nullptr, "The type of a complex number's parts; itself when real.",
+     nullptr},
+    {"to_complex", get_to_complex, nullptr, "The complex type whose parts hold its values.",
+     nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 PyMethodDef dtype_methods[] = {
@@ -78,6 +96,7 @@ DType to_dtype(const char* op, PyObject* o) {
     if (o == reinterpret_cast<PyObject*>(&PyBool_Type)) return DType::kBool;
     if (o == reinterpret_cast<PyObject*>(&PyLong_Type)) return DType::kI64;
     if (o == reinterpret_cast<PyObject*>(&PyFloat_Type)) return DType::kF32;
+    if (o == reinterpret_cast<PyObject*>(&PyComplex_Type)) return DType::kC64;
     std::string name;
     if (PyUnicode_Check(o)) {
         name = PyUnicode_AsUTF8(o);
@@ -104,6 +123,10 @@ DType to_dtype(const char* op, PyObject* o) {
         name = "int64";
     else if (name == "bool_")
         name = "bool";
+    else if (name == "cfloat")
+        name = "complex64";
+    else if (name == "cdouble")
+        name = "complex128";
     DType dtype;
     if (!name.empty() && parse_dtype(name.c_str(), &dtype)) return dtype;
     fail(ErrorKind::kType, op,

@@ -22,6 +22,7 @@ enum class ParamType : uint8_t {
     kStr,
     kInts,
     kOrder,
+    kAxes,
     kDType,
     kDevice
 };
@@ -47,6 +48,7 @@ struct Function {
     bool bare = false;             // ... but a single one as itself
     bool none = false;             // returns nothing
     bool truth = false;            // returns a Python bool
+    PyObject* result_type = nullptr;  // a named tuple
 };
 
 struct PyFunction {
@@ -71,6 +73,7 @@ ParamType param_type(std::string_view text, const char* signature) {
     if (text == "str") return ParamType::kStr;
     if (text == "Ints") return ParamType::kInts;
     if (text == "Order") return ParamType::kOrder;
+    if (text == "Axes") return ParamType::kAxes;
     if (text == "DType") return ParamType::kDType;
     if (text == "Device") return ParamType::kDevice;
     fail(ErrorKind::kInternal, "register_function", "unknown parameter type '%.*s' in '%s'",
@@ -100,6 +103,7 @@ void parse_default(Param& p, std::string_view text, const char* signature) {
             p.fallback.text = kept->emplace_back(value.substr(1, value.size() - 2));
             return;
         }
+        case ParamType::kAxes:
         case ParamType::kInts: {
             std::string_view rest = text;
             p.fallback.single = text.front() != '(';
@@ -141,6 +145,9 @@ Function* parse_signature(const FunctionDef& def) {
     const std::string_view result = trim(text.substr(close + 4));
     f->bare = result.substr(0, 8) == "Tensor |";
     f->as_tuple = f->bare || result.substr(0, 5) == "tuple";
+    if (!result.ends_with(']') && result != "Tensor" && result != "None" && result != "bool")
+        f->result_type =
+            PyUnicode_FromStringAndSize(result.data(), static_cast<Py_ssize_t>(result.size()));
     f->none = result == "None";
     f->truth = result == "bool";
     std::string_view rest = text.substr(open + 1, close - open - 1);
@@ -267,6 +274,25 @@ void read_argument(const Function& f, const Param& p, PyObject* o, ArgValue& out
             if (!to_ints(o, &out.ints, &out.single))
                 fail_type(f, p, "an int or a sequence of ints", o);
             return;
+        case ParamType::kAxes: {
+            if (to_ints(o, &out.ints, &out.single)) return;
+            Dims second;
+            if (!is_tensor(o) && PySequence_Check(o) && PySequence_Size(o) == 2) {
+                PyObject *x = PySequence_GetItem(o, 0), *y = PySequence_GetItem(o, 1);
+                const bool ok = x && y && to_ints(x, &out.ints, &out.single) &&
+                                to_ints(y, &second, &out.single);
+                Py_XDECREF(x);
+                Py_XDECREF(y);
+                if (ok && out.ints.size() == second.size()) {
+                    for (int64_t axis : second) out.ints.push_back(axis);
+                    out.single = false;
+                    out.paired = true;
+                    return;
+                }
+            }
+            PyErr_Clear();
+            fail_type(f, p, "an int, or two sequences of ints of one length", o);
+        }
         case ParamType::kDType: out.dtype = to_dtype(f.name.c_str(), o); return;
         case ParamType::kDevice: out.device = to_device(f.name.c_str(), o); return;
     }
@@ -277,10 +303,25 @@ std::string call_text(const Function& f) {
     for (size_t i = 0; i < f.params.size(); ++i) {
         if (i) text += ", ";
         if (i == f.positional) text += "*, ";
+        if (i == f.gathers) text += "*";
         text += f.params[i].name;
         if (!f.params[i].required) text += "=" + f.params[i].default_text;
     }
     return text + ")";
+}
+
+// The results as the named tuple of sennit._results.
+PyObject* named(const Function& f, PyObject* values) {
+    struct Drop {
+        PyObject* o;
+        ~Drop() { Py_XDECREF(o); }
+    } drop{values}, module{PyImport_ImportModule("sennit._results")};
+    if (!module.o) raise_python();
+    const Drop type{PyObject_GetAttr(module.o, f.result_type)};
+    if (!type.o) raise_python();
+    PyObject* result = PyObject_CallObject(type.o, values);
+    if (!result) raise_python();
+    return result;
 }
 
 bool is_int_like(PyObject* o) { return PyLong_Check(o) && !PyBool_Check(o); }
@@ -393,7 +434,8 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
         if (f.none) Py_RETURN_NONE;
         if (f.truth) return PyBool_FromLong(read_number(f.name, result).as_int() != 0);
         PyObject* source = n_args > 0 && is_tensor(args[0]) ? args[0] : nullptr;
-        if (source && result.value() == get(source).value() && result.node() == get(source).node())
+        if (!f.def->fresh && source && result.value() == get(source).value() &&
+            result.node() == get(source).node())
             return Py_NewRef(source);  // an operation that had nothing to do
         return wrap(std::move(result), source);
     }
@@ -401,16 +443,17 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
     if (f.none) Py_RETURN_NONE;
     PyObject* source = n_args > 0 && is_tensor(args[0]) ? args[0] : nullptr;
     if (f.bare && results.size() == 1) return wrap(std::move(results[0]), source);
-    PyObject* list = f.as_tuple ? PyTuple_New(static_cast<Py_ssize_t>(results.size()))
-                                : PyList_New(static_cast<Py_ssize_t>(results.size()));
+    const bool as_tuple = f.as_tuple || f.result_type;
+    PyObject* list = as_tuple ? PyTuple_New(static_cast<Py_ssize_t>(results.size()))
+                              : PyList_New(static_cast<Py_ssize_t>(results.size()));
     for (size_t i = 0; i < results.size(); ++i) {
         PyObject* item = wrap(std::move(results[i]), source);
-        if (f.as_tuple)
+        if (as_tuple)
             PyTuple_SET_ITEM(list, static_cast<Py_ssize_t>(i), item);
         else
             PyList_SET_ITEM(list, static_cast<Py_ssize_t>(i), item);
     }
-    return list;
+    return f.result_type ? named(f, list) : list;
 }
 
 PyObject* function_vectorcall(PyObject* self, PyObject* const* args, size_t nargsf,
@@ -466,6 +509,14 @@ PyObject* get_text_signature(PyObject* self, void*) {
     const std::string text = call_text(*reinterpret_cast<PyFunction*>(self)->function);
     return PyUnicode_FromString(text.c_str() + text.find('('));
 }
+// For inspect.signature(), which asks for it.
+PyObject* get_signature(PyObject* self, void*) {
+    PyObject* module = PyImport_ImportModule("sennit._results");
+    if (!module) return nullptr;
+    PyObject* made = PyObject_CallMethod(module, "signature_of", "O", self);
+    Py_DECREF(module);
+    return made;
+}
 PyObject* function_reduce(PyObject* self, PyObject*) { return get_full_name(self, nullptr); }
 
 PyGetSetDef getset[] = {
@@ -474,6 +525,7 @@ PyGetSetDef getset[] = {
     {"__qualname__", get_full_name, nullptr, nullptr, nullptr},
     {"__module__", get_module, nullptr, nullptr, nullptr},
     {"__text_signature__", get_text_signature, nullptr, nullptr, nullptr},
+    {"__signature__", get_signature, nullptr, nullptr, nullptr},
     {"registry_signature", get_registry_signature, nullptr, "The typed signature of the registry.",
      nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},

@@ -12,6 +12,7 @@
 #include "engine/pool.h"
 #include "engine/trace.h"
 #include "memory/recycling.h"
+#include "nb.h"
 #include "op/api.h"
 #include "op/op.h"
 #include "plan/execute.h"
@@ -31,144 +32,6 @@ void service() {
 }
 
 namespace {
-
-// Runs a function whose errors become Python's.
-template <class F>
-auto guarded(F&& f) {
-    try {
-        return f();
-    } catch (const nb::python_error&) {
-        throw;
-    } catch (...) {
-        set_python_error();
-        throw nb::python_error();
-    }
-}
-
-nb::object steal(PyObject* o) { return nb::steal(o); }
-
-std::vector<Tensor> tensor_list(nb::handle sequence, const char* op) {
-    std::vector<Tensor> list;
-    for (nb::handle item : sequence) list.push_back(to_tensor(op, "tensors", item.ptr()));
-    return list;
-}
-
-// Gradients of `outputs` with respect to `inputs`; None where an input does not matter.
-nb::list gradients(nb::handle outputs, nb::handle inputs, nb::handle out_gradients,
-                   bool create_graph) {
-    return guarded([&] {
-        const std::vector<Tensor> roots = tensor_list(outputs, "grad"),
-                                  targets = tensor_list(inputs, "grad");
-        std::vector<Tensor> seeds;
-        size_t k = 0;
-        if (!out_gradients.is_none()) {
-            for (nb::handle g : out_gradients)
-                seeds.push_back(to_tensor("grad", "gradients", g.ptr()));
-        }
-        std::vector<Tensor> live_roots, live_seeds;
-        for (const Tensor& r : roots) {
-            Tensor seed = k < seeds.size() ? seeds[k] : Tensor();
-            ++k;
-            if (!r.requires_grad()) continue;
-            live_roots.push_back(r);
-            live_seeds.push_back(seed ? seed : ones_like(r.detach()));
-        }
-        BackwardOptions options;
-        options.create_graph = create_graph;
-        options.accumulate = false;
-        options.targets = targets;
-        std::vector<Tensor> found(targets.size());
-        if (!live_roots.empty() && !targets.empty())
-            found = backward(live_roots, live_seeds, options);
-        nb::list result;
-        for (Tensor& g : found) result.append(g ? steal(wrap(std::move(g))) : nb::none());
-        return result;
-    });
-}
-
-// A fresh leaf over the same value, for functional gradients.
-nb::object make_leaf_like(nb::handle x) {
-    return guarded([&] {
-        const Tensor t = to_tensor("grad", "x", x.ptr());
-        if (!is_float(t.dtype())) {
-            fail(ErrorKind::kGrad, "grad",
-                 "an argument of dtype %s has no gradient; only floating-point tensors have; "
-                 "convert it with x.astype(sn.float32)",
-                 dtype_name(t.dtype()));
-        }
-        return steal(wrap(Tensor(t.value(), make_leaf(t.value()->meta), 0)));
-    });
-}
-
-// A leaf whose history continues: identity on the tape, so that an inner gradient can be
-// differentiated again by an outer one.
-nb::object make_relay(nb::handle x) {
-    return guarded([&] {
-        const Tensor t = to_tensor("grad", "x", x.ptr());
-        if (!t.requires_grad()) return make_leaf_like(x);
-        Ref<GradNode> node(GradNode::make(1, 1));
-        node->inputs[0] = {t.node(), t.output(), nullptr, t.value()->meta};
-        node->outputs[0].meta = t.value()->meta;
-        node->extra = std::make_unique<GradExtra>();
-        node->extra->backward = [](GradCall& c) { c.set(0, c.grad()); };
-        return steal(wrap(Tensor(t.value(), node, 0)));
-    });
-}
-
-// Puts a custom function on the tape: `outputs` (computed without one) depend on `inputs`, and
-// `backward(*gradients)` gives the inputs' gradients.
-nb::object custom_function(nb::handle inputs, nb::handle outputs, nb::object backward_function,
-                           std::string name) {
-    return guarded([&] {
-        const std::vector<Tensor> in = tensor_list(inputs, name.c_str()),
-                                  out = tensor_list(outputs, name.c_str());
-        Ref<GradNode> node(
-            GradNode::make(static_cast<int>(in.size()), static_cast<int>(out.size())));
-        bool any = false;
-        for (size_t i = 0; i < in.size(); ++i) {
-            node->inputs[i] = {in[i].node(), in[i].output(), nullptr, in[i].value()->meta};
-            any |= in[i].requires_grad();
-        }
-        node->site = current_site();
-        node->extra = std::make_unique<GradExtra>();
-        std::shared_ptr<PyObject> held(backward_function.release().ptr(), [](PyObject* o) {
-            const PyGILState_STATE gil = PyGILState_Ensure();
-            Py_DECREF(o);
-            PyGILState_Release(gil);
-        });
-        node->extra->backward = [held, name](GradCall& c) {
-            nb::list arguments;
-            for (const Tensor& g : c.out_grads) arguments.append(g ? steal(wrap(g)) : nb::none());
-            nb::object result = steal(PyObject_CallObject(held.get(), nb::tuple(arguments).ptr()));
-            if (!result.is_valid()) raise_python();
-            nb::list list;
-            if (PyTuple_Check(result.ptr()) || PyList_Check(result.ptr())) {
-                for (nb::handle r : result) list.append(r);
-            } else {
-                list.append(result);
-            }
-            if (list.size() != c.in_grads.size()) {
-                fail(ErrorKind::kGrad, name,
-                     "backward gave %zu gradients for %zu tensor inputs; return one for each "
-                     "(None for those without)",
-                     list.size(), c.in_grads.size());
-            }
-            for (size_t i = 0; i < list.size(); ++i)
-                if (!nb::object(list[i]).is_none())
-                    c.set(static_cast<int>(i),
-                          to_tensor(name.c_str(), "gradient", nb::object(list[i]).ptr()));
-        };
-        nb::list results;
-        for (size_t k = 0; k < out.size(); ++k) {
-            node->outputs[k].meta = out[k].value()->meta;
-            const bool differentiable = any && grad_enabled() && is_float(out[k].dtype());
-            results.append(
-                steal(wrap(differentiable ? Tensor(out[k].value(), node, static_cast<uint32_t>(k))
-                                          : out[k].detach())));
-        }
-        return results;
-    });
-}
 
 nb::dict memory_statistics(int device) {
     const MemoryStats s = cpu_allocator(device).stats();
@@ -279,8 +142,9 @@ NB_MODULE(_core, m) {
                 if (!dtype.is_none()) d = to_dtype("asarray", dtype.ptr());
                 if (!device.is_none()) where = to_device("asarray", device.ptr());
                 const int how = copy.is_none() ? -1 : nb::cast<bool>(copy) ? 1 : 0;
-                return steal(wrap(array_like(data.ptr(), dtype.is_none() ? nullptr : &d,
-                                             device.is_none() ? nullptr : &where, how)));
+                const Tensor made = array_like(data.ptr(), dtype.is_none() ? nullptr : &d,
+                                               device.is_none() ? nullptr : &where, how);
+                return steal(wrap(is_tensor(data.ptr()) ? made : lifted(made)));
             });
         },
         nb::arg("data"), nb::arg("dtype") = nb::none(), nb::arg("device") = nb::none(),
@@ -290,22 +154,15 @@ NB_MODULE(_core, m) {
         [](nb::handle x, nb::object copy) {
             return guarded([&] {
                 service();
-                return steal(wrap(from_dlpack(x.ptr(), copy.is_none()         ? -1
-                                                       : nb::cast<bool>(copy) ? 1
-                                                                              : 0)));
+                const int how = copy.is_none() ? -1 : nb::cast<bool>(copy) ? 1 : 0;
+                return steal(wrap(lifted(from_dlpack(x.ptr(), how))));
             });
         },
         nb::arg("x"), nb::arg("copy") = nb::none());
 
-    m.def("grad_enabled", &grad_enabled);
-    m.def("set_grad_enabled", &set_grad_enabled);
-    m.def("gradients", &gradients, nb::arg("outputs"), nb::arg("inputs"),
-          nb::arg("gradients").none(), nb::arg("create_graph"));
-    m.def("make_leaf", &make_leaf_like);
-    m.def("make_relay", &make_relay);
-    m.def("custom_function", &custom_function);
+    init_autograd(m);
     m.def("release_consumed", &release_consumed);
-    m.def("flush", [] { guarded([] { Recorder::current().flush(); }); });
+    m.def("flush", [] { guarded([] { Recorder::window().flush(); }); });
     m.def("synchronize", [] {
         guarded([] {
             service();
@@ -327,7 +184,7 @@ NB_MODULE(_core, m) {
         "release_cached",
         [](int device) {
             return guarded([&] {
-                Recorder::current().lane().release_arena();
+                Recorder::window().lane().release_arena();
                 return cpu_allocator(device).release_cached();
             });
         },
@@ -360,7 +217,7 @@ NB_MODULE(_core, m) {
     m.def("window_limit", &window_limit);
     m.def("set_window_limit", [](int n) {
         guarded([&] {
-            Recorder::current().flush();
+            Recorder::window().flush();
             set_window_limit(n);
         });
     });

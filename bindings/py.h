@@ -4,9 +4,12 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "op/function.h"
+#include "record/tape.h"
 #include "record/tensor.h"
 #include "record/view.h"
 
@@ -33,10 +36,33 @@ void rebind(PyObject* o, Tensor value);
 PyObject* wrap(Tensor tensor, PyObject* source = nullptr);
 PyObject* wrap_all(Results results, bool as_tuple);
 
+// A Python object that may be let go of without the GIL held.
+std::shared_ptr<PyObject> hold(PyObject* o);
+
+// The in-place writes of a function call, so that they can be undone: recomputation must change
+// nothing.
+struct Writes {
+    struct Write {
+        PyObject* handle;
+        Ref<Cell> root;  // of a view, or of a tensor that has views
+        Tensor before;
+    };
+    std::vector<Write> list;
+    Writes() = default;
+    Writes(const Writes&) = delete;
+    Writes& operator=(const Writes&) = delete;
+    ~Writes();
+    void note(PyObject* o);
+    void undo();                         // swaps: a second call does them again
+    void keep_outer(PyObject* results);  // forgets tensors that nobody else holds, and results
+};
+Writes* watch_writes(Writes* writes);  // from now on, on this thread; returns who watched before
+
 // Conversions. They throw sn::Error (or PythonError after a Python exception has been set).
 struct PythonError {};
 [[noreturn]] inline void raise_python() { throw PythonError{}; }
-bool to_scalar(PyObject* o, Scalar* out);  // Python bool, int, float, and NumPy's scalars
+bool to_scalar(PyObject* o, Scalar* out);  // Python bool, int and float
+bool to_number(PyObject* o, Tensor* out);  // ... and complex: a weak tensor of rank 0
 Tensor to_operand(const char* op, const char* name, PyObject* o);
 Tensor to_tensor(const char* op, const char* name, PyObject* o);  // tensors only
 int64_t to_int(const char* op, const char* name, PyObject* o);
@@ -50,6 +76,8 @@ std::string type_name(PyObject* o);
 // Anything array-like: numbers, nested sequences, NumPy arrays, objects with __dlpack__ or a
 // buffer. `copy`: 1 always, 0 never (fails when one is needed), -1 when needed.
 Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int copy);
+// A tensor made from data inside a trace belongs to the trace, which may write it in place.
+Tensor lifted(Tensor made);
 PyObject* to_numpy(PyObject* tensor);
 Tensor from_dlpack(PyObject* o, int copy);
 PyObject* to_dlpack(PyObject* tensor, PyObject* max_version, PyObject* copy);
@@ -61,7 +89,7 @@ void init_dtypes(PyObject* module);
 void init_tensor_type(PyObject* module);
 void init_functions(PyObject* module);
 void init_sites(PyObject* module);
-void init_module_functions(PyObject* module);
+PyObject* wrap_hook(std::shared_ptr<GradHook> hook);
 
 // Ctrl-C, queued releases of borrowed memory: called with the GIL held, now and then.
 void service();

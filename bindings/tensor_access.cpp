@@ -8,6 +8,7 @@
 #include "record/read.h"
 #include "record/recorder.h"
 #include "record/tape.h"
+#include "record/trace.h"
 #include "tensor_type.h"
 
 namespace sn::py {
@@ -152,6 +153,8 @@ const char* buffer_format(DType d) {
         case DType::kBF16: return "H";  // as bits: no format letter exists
         case DType::kF32: return "f";
         case DType::kF64: return "d";
+        case DType::kC64: return "Zf";
+        case DType::kC128: return "Zd";
     }
     return "B";
 }
@@ -170,7 +173,7 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
              "cannot follow; use x.detach()",
              format_shape(get(self).shape()).c_str());
     }
-    Tensor t = get(self).detach();
+    Tensor t = readable(get(self));
     wait_ready(t);
     if (!backend(t.device()).host_visible()) t = copy_to_device(t, Device{});
     if ((flags & PyBUF_STRIDES) != PyBUF_STRIDES && !is_contiguous(t.shape(), t.value()->strides)) {

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "op/api.h"
 #include "record/tape.h"
+#include "record/trace.h"
 #include "tensor_type.h"
 
 namespace sn::py {
@@ -10,7 +11,7 @@ void set_requires(PyObject* self, bool on) {
     const Tensor& t = get(self);
     if (on == t.requires_grad()) return;
     if (on) {
-        if (!is_float(t.dtype())) {
+        if (!is_inexact(t.dtype())) {
             fail(ErrorKind::kGrad, "requires_grad",
                  "a tensor of dtype %s cannot require a gradient; only "
                  "floating-point tensors can; convert it with x.astype(sn.float32)",
@@ -113,8 +114,58 @@ PyObject* get_matrix_transposed(PyObject* self, void*) {
     SN_PY_CATCH(nullptr)
 }
 
+PyObject* get_adjoint(PyObject* self, void*) {
+    SN_PY_TRY
+    return wrap(conj(transpose(get(self), -2, -1)), self);
+    SN_PY_CATCH(nullptr)
+}
+
+// Views of a complex tensor, so that `z.real[0] = 1` changes z; of a real one the first is all.
+PyObject* get_real(PyObject* self, void*) {
+    SN_PY_TRY
+    if (!is_complex(get(self).dtype())) return Py_NewRef(self);
+    return wrap(part_view(get(self), 0), self);
+    SN_PY_CATCH(nullptr)
+}
+PyObject* get_imag(PyObject* self, void*) {
+    SN_PY_TRY
+    const Tensor& x = get(self);
+    return wrap(is_complex(x.dtype()) ? part_view(x, 1) : imag(x), self);
+    SN_PY_CATCH(nullptr)
+}
+int set_part(PyObject* self, PyObject* value, bool imaginary) {
+    SN_PY_TRY
+    const Tensor x = get(self);
+    if (!value || (imaginary && !is_complex(x.dtype()))) {
+        fail(ErrorKind::kDType, "imag",
+             "the imaginary part of a %s tensor cannot be set; only complex tensors have one",
+             dtype_name(x.dtype()));
+    }
+    if (grad_enabled() && x.node() && x.node()->leaf) {
+        fail(ErrorKind::kGrad, "in place",
+             "a part of a leaf of shape %s that requires a gradient is written; do it inside `with "
+             "sn.no_grad():`, or work on a copy (x.clone())",
+             format_shape(x.shape()).c_str());
+    }
+    const Tensor part =
+        expand(cast(to_operand("part", "value", value), real_dtype(x.dtype())), x.shape());
+    if (!is_complex(x.dtype()))
+        rebind(self, part);
+    else
+        rebind(self, imaginary ? Parts(real(x), part).join(x.dtype())
+                               : Parts(part, imag(x)).join(x.dtype()));
+    return 0;
+    SN_PY_CATCH(-1)
+}
+int set_real(PyObject* self, PyObject* value, void*) { return set_part(self, value, false); }
+int set_imag(PyObject* self, PyObject* value, void*) { return set_part(self, value, true); }
+
 // `data`: the value without its history; assigning it replaces the value (a parameter stays one).
-PyObject* get_data(PyObject* self, void*) { return wrap(get(self).detach()); }
+PyObject* get_data(PyObject* self, void*) {
+    SN_PY_TRY
+    return wrap(detached(get(self)));
+    SN_PY_CATCH(nullptr)
+}
 int set_data(PyObject* self, PyObject* value, void*) {
     SN_PY_TRY
     const Tensor& t = get(self);
@@ -137,6 +188,10 @@ PyGetSetDef tensor_getset[] = {
     {"T", get_transposed, nullptr, "The tensor with its dimensions reversed, a view.", nullptr},
     {"mT", get_matrix_transposed, nullptr,
      "The tensor with its last two dimensions swapped, a view.", nullptr},
+    {"mH", get_adjoint, nullptr,
+     "The tensor with its last two dimensions swapped, and conjugated when complex.", nullptr},
+    {"real", get_real, set_real, "The real part: a view of a complex tensor.", nullptr},
+    {"imag", get_imag, set_imag, "The imaginary part: a view of a complex tensor.", nullptr},
     {"requires_grad", get_requires_grad, set_requires_grad,
      "Whether gradients flow to this tensor.", nullptr},
     {"is_leaf", get_is_leaf, nullptr, "Whether the user made the tensor (no op on the tape did).",

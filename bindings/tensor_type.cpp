@@ -1,8 +1,9 @@
 // sennit.Tensor: the type, its operators and its methods. Attributes are in tensor_attributes.cpp,
-// indexing and the buffer protocol in tensor_access.cpp; methods that are functions of the registry
-// are added by functions.cpp.
+// indexing and the buffer protocol in tensor_access.cpp, single numbers in tensor_numbers.cpp;
+// methods that are functions of the registry are added by functions.cpp.
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "backend/backend.h"
 #include "base/error.h"
@@ -11,6 +12,7 @@
 #include "record/read.h"
 #include "record/recorder.h"
 #include "record/tape.h"
+#include "record/trace.h"
 #include "tensor_type.h"
 
 namespace sn::py {
@@ -22,8 +24,70 @@ const Tensor& get(PyObject* o) {
     return p->cell ? read(*p->cell) : p->tensor;
 }
 
+namespace {
+
+thread_local Writes* watching = nullptr;
+
+// What a write through this handle changes: the base of a view.
+Tensor& base_of(PyTensor* p) {
+    if (!p->cell) return p->tensor;
+    Cell* root = p->cell.get();
+    while (root->base) root = root->base.get();
+    return root->current;
+}
+
+void check_traced(PyTensor* p) {
+    const Trace* trace = current_trace();
+    const Tensor& base = base_of(p);
+    if (!trace || trace_of(base) == trace || base.is_scalar()) return;
+    fail(ErrorKind::kValue, "in place",
+         "a tensor of shape %s that was made outside of a traced function (sn.vmap, sn.jacfwd ...) "
+         "is written in place inside of it; a traced function may change only what it made; work "
+         "on a copy (x.clone()) and return it; state such as the running statistics of batch norm "
+         "is an argument (sn.functional_call), or not updated (model.eval())",
+         format_shape(base.shape()).c_str());
+}
+
+}  // namespace
+
+Writes* watch_writes(Writes* writes) { return std::exchange(watching, writes); }
+
+void Writes::note(PyObject* o) {
+    PyTensor* p = as_py(o);
+    Tensor& base = base_of(p);
+    Cell* root = nullptr;
+    for (Cell* c = p->cell.get(); c; c = c->base.get()) root = c;
+    for (const Write& w : list)
+        if (w.handle == o || (root && w.root.get() == root)) return;
+    list.push_back({Py_NewRef(o), Ref<Cell>(root), base});
+}
+
+void Writes::undo() {
+    for (Write& w : list) {
+        PyTensor* p = as_py(w.handle);
+        std::swap(base_of(p), w.before);
+        for (Cell* c = p->cell.get(); c; c = c->base.get()) ++c->version;
+    }
+}
+
+void Writes::keep_outer(PyObject* results) {
+    std::erase_if(list, [&](const Write& w) {
+        bool inner = Py_REFCNT(w.handle) == 1;
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(results); ++i)
+            inner |= PyList_GET_ITEM(results, i) == w.handle;
+        if (inner) Py_DECREF(w.handle);
+        return inner;
+    });
+}
+
+Writes::~Writes() {
+    for (Write& w : list) Py_DECREF(w.handle);
+}
+
 void rebind(PyObject* o, Tensor value) {
     PyTensor* p = as_py(o);
+    check_traced(p);
+    if (watching) watching->note(o);
     if (p->cell)
         write(*p->cell, std::move(value));
     else
@@ -119,11 +183,7 @@ bool operand(PyObject* o, Tensor* out) {
         *out = get(o);
         return true;
     }
-    Scalar s;
-    if (to_scalar(o, &s)) {
-        *out = Tensor(s);
-        return true;
-    }
+    if (to_number(o, out)) return true;
     // NumPy's scalars and arrays.
     if (PyObject_CheckBuffer(o) && !PyBytes_Check(o) && !PyByteArray_Check(o)) {
         *out = array_like(o, nullptr, nullptr, -1);
@@ -163,7 +223,8 @@ void assign(PyObject* self, const char* op, const Tensor& result) {
              "place keeps the shape; write x = x ... instead",
              format_shape(result.shape()).c_str(), format_shape(x.shape()).c_str());
     }
-    if (result.dtype() != x.dtype() && is_float(result.dtype()) && !is_float(x.dtype())) {
+    const auto kind = [](DType d) { return is_complex(d) ? 2 : is_float(d) ? 1 : 0; };
+    if (kind(result.dtype()) > kind(x.dtype())) {
         fail(ErrorKind::kDType, op,
              "the result is %s, but the tensor written is %s; an operation in place keeps "
              "the dtype; convert it first with x.astype(sn.%s)",
@@ -193,6 +254,8 @@ PyObject* unary(PyObject* a) {
     SN_PY_CATCH(nullptr)
 }
 
+PyObject* positive(PyObject* a) { return Py_NewRef(a); }
+
 PyObject* power(PyObject* a, PyObject* b, PyObject*) {
     // Squares are so common that they have their own op.
     if (PyLong_CheckExact(b) && is_tensor(a) && PyLong_AsLong(b) == 2) {
@@ -219,70 +282,13 @@ Py_hash_t identity_hash(PyObject* self) {
     return static_cast<Py_hash_t>(reinterpret_cast<size_t>(self) >> 4);
 }
 
-// ---- reading single numbers
-
-Scalar read_item(PyObject* self, const char* op) {
-    const Tensor& t = get(self);
-    if (t.numel() != 1) {
-        fail(ErrorKind::kShape, op,
-             "a tensor of shape %s has %lld elements; only one element becomes a Python "
-             "number; reduce it first, or use x.tolist()",
-             format_shape(t.shape()).c_str(), static_cast<long long>(t.numel()));
-    }
-    return read_number(op, t.detach());
-}
-
-PyObject* scalar_object(const Scalar& s) {
-    switch (s.kind) {
-        case ScalarKind::kBool: return PyBool_FromLong(s.i != 0);
-        case ScalarKind::kInt: return PyLong_FromLongLong(s.i);
-        default: return PyFloat_FromDouble(s.f);
-    }
-}
-
-PyObject* item(PyObject* self, PyObject*) {
-    SN_PY_TRY
-    service();
-    const Scalar s = read_item(self, "item");
-    if (get(self).dtype() == DType::kU64)
-        return PyLong_FromUnsignedLongLong(static_cast<uint64_t>(s.i));
-    return scalar_object(s);
-    SN_PY_CATCH(nullptr)
-}
-PyObject* to_float(PyObject* self) {
-    SN_PY_TRY
-    return PyFloat_FromDouble(read_item(self, "float").as_double());
-    SN_PY_CATCH(nullptr)
-}
-PyObject* to_long(PyObject* self) {
-    SN_PY_TRY
-    const Scalar s = read_item(self, "int");
-    return s.kind == ScalarKind::kFloat ? PyLong_FromDouble(s.f) : PyLong_FromLongLong(s.i);
-    SN_PY_CATCH(nullptr)
-}
-PyObject* to_index(PyObject* self) {
-    if (is_float(get(self).dtype()) || get(self).dtype() == DType::kBool || get(self).rank() > 0) {
-        PyErr_SetString(PyExc_TypeError,
-                        "only integer tensors of one element and rank 0 can be an index");
-        return nullptr;
-    }
-    return to_long(self);
-}
-int truth(PyObject* self) {
-    SN_PY_TRY
-    const Tensor& t = get(self);
-    if (t.numel() != 1) {
-        fail(ErrorKind::kValue, "bool",
-             "the truth of a tensor of shape %s is ambiguous; use x.any() or x.all()",
-             format_shape(t.shape()).c_str());
-    }
-    return read_item(self, "bool").as_double() != 0;
-    SN_PY_CATCH(-1)
-}
-
 // ---- methods
 
-PyObject* detach(PyObject* self, PyObject*) { return wrap(get(self).detach()); }
+PyObject* detach(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    return wrap(detached(get(self)));
+    SN_PY_CATCH(nullptr)
+}
 PyObject* numpy(PyObject* self, PyObject*) {
     SN_PY_TRY
     service();
@@ -320,6 +326,11 @@ PyObject* nested_list(PyObject* flat, const Dims& shape, size_t depth, Py_ssize_
     return list;
 }
 
+template <class T>
+struct Pair {
+    T re, im;
+};
+
 PyObject* to_list(PyObject* self, PyObject*) {
     SN_PY_TRY
     service();
@@ -348,6 +359,16 @@ PyObject* to_list(PyObject* self, PyObject*) {
             case DType::kU32: o = PyLong_FromUnsignedLong(at(uint32_t{})); break;
             case DType::kU64: o = PyLong_FromUnsignedLongLong(at(uint64_t{})); break;
             case DType::kF64: o = PyFloat_FromDouble(at(double{})); break;
+            case DType::kC64: {
+                const auto z = at(Pair<float>{});
+                o = PyComplex_FromDoubles(static_cast<double>(z.re), static_cast<double>(z.im));
+                break;
+            }
+            case DType::kC128: {
+                const auto z = at(Pair<double>{});
+                o = PyComplex_FromDoubles(z.re, z.im);
+                break;
+            }
             default: o = PyFloat_FromDouble(static_cast<double>(at(float{}))); break;
         }
         PyList_SET_ITEM(flat, i, o);
@@ -380,6 +401,12 @@ PyObject* backward_method(PyObject* self, PyObject* args, PyObject* keywords) {
                  "the tensor has shape %s; without an argument only a scalar has a "
                  "gradient; reduce it first (x.sum(), x.mean()) or pass a gradient of that shape",
                  format_shape(root.shape()).c_str());
+        }
+        if (is_complex(root.dtype())) {
+            fail(ErrorKind::kGrad, "backward",
+                 "the tensor is %s; without an argument only a real scalar has a gradient; take "
+                 "x.real or sn.abs(x), or pass a gradient",
+                 dtype_name(root.dtype()));
         }
         if (root.requires_grad()) g = ones_like(root.detach());
     } else {
@@ -468,31 +495,77 @@ PyObject* to(PyObject* self, PyObject* args, PyObject* keywords) {
     SN_PY_CATCH(nullptr)
 }
 
+// x.to_device(device, stream=None), the standard's name.
+PyObject* to_device_method(PyObject* self, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"device", "stream", nullptr};
+    PyObject *device = nullptr, *stream = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|$O", const_cast<char**>(names), &device,
+                                     &stream))
+        return nullptr;
+    SN_PY_TRY
+    if (stream != Py_None) {
+        fail(ErrorKind::kValue, "to_device",
+             "stream is %s; tensors are not tied to streams; leave it out",
+             type_name(stream).c_str());
+    }
+    const Device where = to_device("to_device", device);
+    if (get(self).device() == where) return Py_NewRef(self);
+    return wrap(copy_to_device(get(self), where));
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* array_namespace(PyObject*, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"api_version", nullptr};
+    PyObject* version = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$O", const_cast<char**>(names), &version))
+        return nullptr;
+    SN_PY_TRY
+    if (version != Py_None) {
+        const char* known[] = {"2021.12", "2022.12", "2023.12", "2024.12"};
+        bool found = false;
+        for (const char* k : known)
+            found |= PyUnicode_Check(version) && PyUnicode_CompareWithASCIIString(version, k) == 0;
+        if (!found) {
+            fail(ErrorKind::kValue, "__array_namespace__",
+                 "api_version is %s; the versions up to '2024.12' are there",
+                 type_name(version).c_str());
+        }
+    }
+    return PyImport_ImportModule("sennit");
+    SN_PY_CATCH(nullptr)
+}
+
 PyObject* register_hook(PyObject* self, PyObject* hook) {
     SN_PY_TRY
     const Tensor& t = get(self);
-    if (!t.node() || !t.node()->leaf) {
+    if (!t.node()) {
         fail(ErrorKind::kGrad, "register_hook",
-             "gradient hooks belong to leaves that require a gradient");
+             "the tensor of shape %s requires no gradient, so that no hook could be called; set "
+             "requires_grad=True on it, or on what it is computed from",
+             format_shape(t.shape()).c_str());
     }
-    std::shared_ptr<PyObject> held(Py_NewRef(hook), [](PyObject* o) { Py_DECREF(o); });
-    t.node()->extra->hooks.push_back([held](const Tensor& g) -> Tensor {
-        PyObject* argument = wrap(g);
-        PyObject* result = PyObject_CallOneArg(held.get(), argument);
-        Py_DECREF(argument);
-        if (!result) raise_python();
-        Tensor changed;
-        if (result != Py_None) changed = to_tensor("hook", "result", result);
-        Py_DECREF(result);
-        return changed;
-    });
-    Py_RETURN_NONE;
+    if (!PyCallable_Check(hook)) {
+        fail(ErrorKind::kType, "register_hook", "the hook is %s; a function is required",
+             type_name(hook).c_str());
+    }
+    const std::shared_ptr<PyObject> held = hold(hook);
+    return wrap_hook(add_hook(t, {[held](const Tensor& g) -> Tensor {
+                                  PyObject* argument = wrap(g);
+                                  PyObject* result = PyObject_CallOneArg(held.get(), argument);
+                                  Py_DECREF(argument);
+                                  if (!result) raise_python();
+                                  Tensor changed;
+                                  if (result != Py_None)
+                                      changed = to_tensor("register_hook", "result", result);
+                                  Py_DECREF(result);
+                                  return changed;
+                              }}));
     SN_PY_CATCH(nullptr)
 }
 
 PyObject* strides_method(PyObject* self, PyObject*) {
     SN_PY_TRY
-    const Tensor t = get(self).detach();
+    const Tensor t = readable(get(self));
     materialize(t);
     return from_shape(t.value()->strides);
     SN_PY_CATCH(nullptr)
@@ -528,6 +601,21 @@ PyObject* dlpack(PyObject* self, PyObject* args, PyObject* keywords) {
                                      &version, &device, &copy))
         return nullptr;
     SN_PY_TRY
+    if (stream != Py_None) {
+        fail(ErrorKind::kValue, "__dlpack__", "stream is %s; a tensor on the CPU has none",
+             type_name(stream).c_str());
+    }
+    if (device != Py_None) {
+        int kind = 0, index = 0;
+        if (!PyArg_ParseTuple(device, "ii", &kind, &index)) return nullptr;
+        if (kind != 1 || index != 0) {
+            PyErr_Format(PyExc_BufferError,
+                         "[__dlpack__] dl_device is (%d, %d); a tensor is exported to (1, 0), the "
+                         "CPU",
+                         kind, index);
+            return nullptr;
+        }
+    }
     return to_dlpack(self, version, copy);
     SN_PY_CATCH(nullptr)
 }
@@ -548,7 +636,7 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     Tensor t =
         array_like(data, dtype != Py_None ? &d : nullptr, device != Py_None ? &where : nullptr, -1);
     PyTensor* p = allocate(type);
-    p->tensor = t.detach();
+    p->tensor = lifted(t.detach());
     PyObject* o = reinterpret_cast<PyObject*>(p);
     if (requires_grad) {
         try {
@@ -564,6 +652,7 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
 
 #define SN_KEYWORDS(f) reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(f))
 PyMethodDef methods[] = {
+    {"__complex__", to_complex, METH_NOARGS, "The only element as a Python complex number."},
     {"item", item, METH_NOARGS, "The only element as a Python number."},
     {"tolist", to_list, METH_NOARGS, "The elements as (nested lists of) Python numbers."},
     {"numpy", numpy, METH_NOARGS, "A read-only NumPy array over the same memory."},
@@ -583,12 +672,25 @@ PyMethodDef methods[] = {
      "Replaces the value by one of the same shape and dtype; for training state."},
     {"to", SN_KEYWORDS(to), METH_VARARGS | METH_KEYWORDS,
      "Converts to a dtype, a device, or both."},
+    {"to_device", SN_KEYWORDS(to_device_method), METH_VARARGS | METH_KEYWORDS,
+     "to_device($self, device, /, *, stream=None)\n--\n\nThe tensor on a device; itself when it is "
+     "there."},
+    {"__array_namespace__", SN_KEYWORDS(array_namespace), METH_VARARGS | METH_KEYWORDS,
+     "__array_namespace__($self, /, *, api_version=None)\n--\n\nThe module sennit: the namespace "
+     "of "
+     "the Array API standard."},
     {"register_hook", register_hook, METH_O,
-     "Calls a function on the gradient before it is accumulated."},
+     "register_hook(hook)\n\nCalls ``hook(gradient)`` whenever the gradient of this tensor has "
+     "been computed; a tensor that it returns replaces the gradient. Returns a handle, whose "
+     "remove() takes the hook away. Hooks run in the order in which they were added."},
     {"stride", strides_method, METH_NOARGS, "Strides in elements."},
     {"__array__", SN_KEYWORDS(array), METH_VARARGS | METH_KEYWORDS, "As a NumPy array."},
-    {"__dlpack__", SN_KEYWORDS(dlpack), METH_VARARGS | METH_KEYWORDS, "As a DLPack capsule."},
-    {"__dlpack_device__", dlpack_device, METH_NOARGS, "DLPack's device type and ordinal."},
+    {"__dlpack__", SN_KEYWORDS(dlpack), METH_VARARGS | METH_KEYWORDS,
+     "__dlpack__($self, /, *, stream=None, max_version=None, dl_device=None, copy=None)\n--\n\nAs "
+     "a "
+     "DLPack capsule."},
+    {"__dlpack_device__", dlpack_device, METH_NOARGS,
+     "__dlpack_device__($self, /)\n--\n\nDLPack's device type and ordinal."},
     {"__reduce_ex__", reduce_ex, METH_O, "Pickling, for multiprocessing."},
     {"__format__", format, METH_O, "Formats a single element as a number."},
     {"_repr_html_", html, METH_NOARGS, "As a table, for notebooks."},
@@ -633,6 +735,7 @@ PyType_Slot slots[] = {
     SN_SLOT(Py_nb_xor, binary<bitwise_xor>),
     SN_SLOT(Py_nb_lshift, binary<bitwise_left_shift>),
     SN_SLOT(Py_nb_rshift, binary<bitwise_right_shift>),
+    SN_SLOT(Py_nb_positive, positive),
     SN_SLOT(Py_nb_negative, unary<negative>),
     SN_SLOT(Py_nb_absolute, unary<abs>),
     SN_SLOT(Py_nb_invert, unary<bitwise_invert>),
@@ -646,6 +749,9 @@ PyType_Slot slots[] = {
     SN_SLOT(Py_nb_inplace_and, in_place<bitwise_and>),
     SN_SLOT(Py_nb_inplace_or, in_place<bitwise_or>),
     SN_SLOT(Py_nb_inplace_xor, in_place<bitwise_xor>),
+    SN_SLOT(Py_nb_inplace_lshift, in_place<bitwise_left_shift>),
+    SN_SLOT(Py_nb_inplace_rshift, in_place<bitwise_right_shift>),
+    SN_SLOT(Py_nb_inplace_matrix_multiply, in_place<matmul>),
     SN_SLOT(Py_nb_bool, truth),
     SN_SLOT(Py_nb_float, to_float),
     SN_SLOT(Py_nb_int, to_long),

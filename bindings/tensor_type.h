@@ -16,6 +16,14 @@ int set_item(PyObject* self, PyObject* key, PyObject* value);
 Py_ssize_t length(PyObject* self);
 PyObject* sequence_item(PyObject* self, Py_ssize_t i);
 
+// Of a tensor of one element.
+PyObject* item(PyObject* self, PyObject*);
+PyObject* to_float(PyObject* self);
+PyObject* to_complex(PyObject* self, PyObject*);
+PyObject* to_long(PyObject* self);
+PyObject* to_index(PyObject* self);
+int truth(PyObject* self);
+
 int get_buffer(PyObject* self, Py_buffer* view, int flags);
 void release_buffer(PyObject*, Py_buffer* view);
 

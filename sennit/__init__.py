@@ -28,10 +28,20 @@ from .autograd import (  # noqa: E402
 
 __version__ = "0.1.0"
 numerics_version = 1
+__array_api_version__ = "2024.12"
 
 # Loaded when first asked for: training needs them, importing does not.
-_LAZY = ("data", "masked", "models", "nn", "optim", "random", "signal", "special", "train", "viz")
+_LAZY = (
+    "data", "fft", "linalg", "masked", "metrics", "models", "nn", "optim", "random", "signal",
+    "special", "train", "viz",
+)  # fmt: skip
 _LAZY_NAMES = {
+    "__array_namespace_info__": "_standard",
+    "can_cast": "_standard",
+    "finfo": "_standard",
+    "iinfo": "_standard",
+    "isdtype": "_standard",
+    "result_type": "_standard",
     "save": "_files",
     "load": "_files",
     "summary": "_summary",
@@ -40,6 +50,16 @@ _LAZY_NAMES = {
     "ProfileEvent": "_profile",
     "set_num_threads": "_tools",
     "num_threads": "_tools",
+    "vmap": "_transforms",
+    "vjp": "_transforms",
+    "jvp": "_transforms",
+    "jacrev": "_transforms",
+    "jacfwd": "_transforms",
+    "hessian": "_transforms",
+    "checkpoint": "_checkpoint",
+    "checkpoint_sequential": "_checkpoint",
+    "functional_call": "_stateless",
+    "stack_module_state": "_stateless",
 }
 
 __all__ = [  # noqa: PLE0604

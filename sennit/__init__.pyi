@@ -2,7 +2,10 @@
 
 from . import autograd as autograd
 from . import data as data
+from . import fft as fft
+from . import linalg as linalg
 from . import masked as masked
+from . import metrics as metrics
 from . import models as models
 from . import nn as nn
 from . import optim as optim
@@ -32,8 +35,11 @@ from ._api import adaptive_avg_pool1d as adaptive_avg_pool1d
 from ._api import adaptive_avg_pool2d as adaptive_avg_pool2d
 from ._api import adaptive_avg_pool3d as adaptive_avg_pool3d
 from ._api import adaptive_max_pool1d as adaptive_max_pool1d
+from ._api import adaptive_max_pool1d_with_indices as adaptive_max_pool1d_with_indices
 from ._api import adaptive_max_pool2d as adaptive_max_pool2d
+from ._api import adaptive_max_pool2d_with_indices as adaptive_max_pool2d_with_indices
 from ._api import adaptive_max_pool3d as adaptive_max_pool3d
+from ._api import adaptive_max_pool3d_with_indices as adaptive_max_pool3d_with_indices
 from ._api import add as add
 from ._api import addbmm as addbmm
 from ._api import addcdiv as addcdiv
@@ -47,6 +53,7 @@ from ._api import allclose as allclose
 from ._api import amax as amax
 from ._api import amin as amin
 from ._api import aminmax as aminmax
+from ._api import angle as angle
 from ._api import any as any
 from ._api import arange as arange
 from ._api import arccos as arccos
@@ -110,8 +117,13 @@ from ._api import clip as clip
 from ._api import clone as clone
 from ._api import column_stack as column_stack
 from ._api import combinations as combinations
+from ._api import complex as complex
+from ._api import complex64 as complex64
+from ._api import complex128 as complex128
 from ._api import concat as concat
 from ._api import concatenate as concatenate
+from ._api import conj as conj
+from ._api import conj_physical as conj_physical
 from ._api import contiguous as contiguous
 from ._api import conv1d as conv1d
 from ._api import conv2d as conv2d
@@ -128,6 +140,7 @@ from ._api import cosine_similarity as cosine_similarity
 from ._api import count_nonzero as count_nonzero
 from ._api import cov as cov
 from ._api import cross_entropy as cross_entropy
+from ._api import ctc_loss as ctc_loss
 from ._api import cummax as cummax
 from ._api import cummin as cummin
 from ._api import cumprod as cumprod
@@ -215,6 +228,7 @@ from ._api import hypot as hypot
 from ._api import i0 as i0
 from ._api import igamma as igamma
 from ._api import igammac as igammac
+from ._api import imag as imag
 from ._api import index_add as index_add
 from ._api import index_copy as index_copy
 from ._api import index_fill as index_fill
@@ -227,6 +241,7 @@ from ._api import int8 as int8
 from ._api import int16 as int16
 from ._api import int32 as int32
 from ._api import int64 as int64
+from ._api import is_complex as is_complex
 from ._api import is_tensor as is_tensor
 from ._api import isclose as isclose
 from ._api import isfinite as isfinite
@@ -330,6 +345,7 @@ from ._api import pdist as pdist
 from ._api import permute as permute
 from ._api import permute_dims as permute_dims
 from ._api import pi as pi
+from ._api import polar as polar
 from ._api import polygamma as polygamma
 from ._api import positive as positive
 from ._api import pow as pow
@@ -344,6 +360,7 @@ from ._api import rand_like as rand_like
 from ._api import randn as randn
 from ._api import randn_like as randn_like
 from ._api import ravel as ravel
+from ._api import real as real
 from ._api import reciprocal as reciprocal
 from ._api import relu as relu
 from ._api import remainder as remainder
@@ -352,6 +369,7 @@ from ._api import repeat as repeat
 from ._api import repeat_interleave as repeat_interleave
 from ._api import reshape as reshape
 from ._api import reshape_as as reshape_as
+from ._api import resolve_conj as resolve_conj
 from ._api import rms_norm as rms_norm
 from ._api import rnn_sequence as rnn_sequence
 from ._api import roll as roll
@@ -441,17 +459,29 @@ from ._api import vecdot as vecdot
 from ._api import vector_norm as vector_norm
 from ._api import view as view
 from ._api import view_as as view_as
+from ._api import view_as_complex as view_as_complex
+from ._api import view_as_real as view_as_real
 from ._api import vsplit as vsplit
 from ._api import vstack as vstack
 from ._api import where as where
 from ._api import xlogy as xlogy
 from ._api import zeros as zeros
 from ._api import zeros_like as zeros_like
+from ._checkpoint import checkpoint as checkpoint
+from ._checkpoint import checkpoint_sequential as checkpoint_sequential
 from ._files import load as load
 from ._files import save as save
 from ._profile import Profile as Profile
 from ._profile import ProfileEvent as ProfileEvent
 from ._profile import profile as profile
+from ._standard import __array_namespace_info__ as __array_namespace_info__
+from ._standard import can_cast as can_cast
+from ._standard import finfo as finfo
+from ._standard import iinfo as iinfo
+from ._standard import isdtype as isdtype
+from ._standard import result_type as result_type
+from ._stateless import functional_call as functional_call
+from ._stateless import stack_module_state as stack_module_state
 from ._summary import summary as summary
 from ._tools import config as config
 from ._tools import device_count as device_count
@@ -461,6 +491,12 @@ from ._tools import memory as memory
 from ._tools import num_threads as num_threads
 from ._tools import set_num_threads as set_num_threads
 from ._tools import synchronize as synchronize
+from ._transforms import hessian as hessian
+from ._transforms import jacfwd as jacfwd
+from ._transforms import jacrev as jacrev
+from ._transforms import jvp as jvp
+from ._transforms import vjp as vjp
+from ._transforms import vmap as vmap
 from .autograd import Function as Function
 from .autograd import enable_grad as enable_grad
 from .autograd import grad as grad
@@ -490,6 +526,7 @@ __all__ = [
     "SennitError",
     "ShapeError",
     "Tensor",
+    "__array_namespace_info__",
     "abs",
     "absolute",
     "acos",
@@ -498,8 +535,11 @@ __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
     "adaptive_max_pool1d",
+    "adaptive_max_pool1d_with_indices",
     "adaptive_max_pool2d",
+    "adaptive_max_pool2d_with_indices",
     "adaptive_max_pool3d",
+    "adaptive_max_pool3d_with_indices",
     "add",
     "addbmm",
     "addcdiv",
@@ -513,6 +553,7 @@ __all__ = [
     "amax",
     "amin",
     "aminmax",
+    "angle",
     "any",
     "arange",
     "arccos",
@@ -565,10 +606,13 @@ __all__ = [
     "broadcast_tensors",
     "broadcast_to",
     "bucketize",
+    "can_cast",
     "cartesian_prod",
     "cat",
     "cdist",
     "ceil",
+    "checkpoint",
+    "checkpoint_sequential",
     "chunk",
     "clamp",
     "clamp_max",
@@ -577,9 +621,14 @@ __all__ = [
     "clone",
     "column_stack",
     "combinations",
+    "complex",
+    "complex64",
+    "complex128",
     "concat",
     "concatenate",
     "config",
+    "conj",
+    "conj_physical",
     "contiguous",
     "conv1d",
     "conv2d",
@@ -596,6 +645,7 @@ __all__ = [
     "count_nonzero",
     "cov",
     "cross_entropy",
+    "ctc_loss",
     "cummax",
     "cummin",
     "cumprod",
@@ -642,7 +692,9 @@ __all__ = [
     "explain",
     "expm1",
     "eye",
+    "fft",
     "fill",
+    "finfo",
     "fix",
     "flatten",
     "flip",
@@ -664,6 +716,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "functional_call",
     "gather",
     "gather_nd",
     "gcd",
@@ -682,6 +735,7 @@ __all__ = [
     "hardsigmoid",
     "hardswish",
     "heaviside",
+    "hessian",
     "histc",
     "histogram",
     "hsplit",
@@ -691,6 +745,8 @@ __all__ = [
     "i0",
     "igamma",
     "igammac",
+    "iinfo",
+    "imag",
     "index_add",
     "index_copy",
     "index_fill",
@@ -703,8 +759,10 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "is_complex",
     "is_tensor",
     "isclose",
+    "isdtype",
     "isfinite",
     "isin",
     "isinf",
@@ -712,6 +770,9 @@ __all__ = [
     "isneginf",
     "isposinf",
     "isreal",
+    "jacfwd",
+    "jacrev",
+    "jvp",
     "kl_div",
     "kron",
     "kthvalue",
@@ -725,6 +786,7 @@ __all__ = [
     "less",
     "less_equal",
     "lgamma",
+    "linalg",
     "linear",
     "linspace",
     "load",
@@ -765,6 +827,7 @@ __all__ = [
     "median",
     "memory",
     "meshgrid",
+    "metrics",
     "min",
     "minimum",
     "mish",
@@ -814,6 +877,7 @@ __all__ = [
     "permute",
     "permute_dims",
     "pi",
+    "polar",
     "polygamma",
     "positive",
     "pow",
@@ -830,6 +894,7 @@ __all__ = [
     "randn_like",
     "random",
     "ravel",
+    "real",
     "reciprocal",
     "relu",
     "remainder",
@@ -838,6 +903,8 @@ __all__ = [
     "repeat_interleave",
     "reshape",
     "reshape_as",
+    "resolve_conj",
+    "result_type",
     "rms_norm",
     "rnn_sequence",
     "roll",
@@ -879,6 +946,7 @@ __all__ = [
     "square",
     "squeeze",
     "stack",
+    "stack_module_state",
     "std",
     "std_mean",
     "sub",
@@ -936,7 +1004,11 @@ __all__ = [
     "vector_norm",
     "view",
     "view_as",
+    "view_as_complex",
+    "view_as_real",
     "viz",
+    "vjp",
+    "vmap",
     "vsplit",
     "vstack",
     "where",

@@ -22,6 +22,8 @@ from ._core import (
     Tensor,
     bfloat16,
     bool,
+    complex64,
+    complex128,
     dtype,
     float16,
     float32,
@@ -107,8 +109,10 @@ def asarray(obj: Any, dtype: Any = None, device: Any = None, copy: Any = None) -
     >>> sn.asarray(np.arange(3)).tolist()
     [0, 1, 2]
     """
-    if dtype is None and device is None and not copy and isinstance(obj, Tensor):
-        return obj
+    if isinstance(obj, Tensor) and not copy:
+        same = dtype is None or _core.dtype(dtype) is obj.dtype
+        if same and (device is None or device == obj.device):
+            return obj
     return _core.asarray(obj, dtype, device, copy)
 
 
@@ -124,10 +128,18 @@ def from_numpy(array: Any) -> Tensor:
     return _core.asarray(array, None, None, None)
 
 
-def from_dlpack(x: Any, /, *, copy: Any = None) -> Tensor:
+def from_dlpack(x: Any, /, *, device: Any = None, copy: Any = None) -> Tensor:
     """A tensor from any object with ``__dlpack__``: PyTorch, NumPy, CuPy, JAX.
 
     Memory that the other side declares read-only is shared; other memory is copied.
+
+    Parameters
+    ----------
+    x : object with ``__dlpack__``
+    device : str, optional
+        Where the tensor goes; where it is, by default.
+    copy : bool, optional
+        True always copies; False fails where a copy is needed; None copies when needed.
 
     Examples
     --------
@@ -135,7 +147,26 @@ def from_dlpack(x: Any, /, *, copy: Any = None) -> Tensor:
     >>> sn.from_dlpack(np.arange(3.0)).tolist()
     [0.0, 1.0, 2.0]
     """
-    return _core.from_dlpack(x, copy)
+    made = _core.from_dlpack(x, copy)
+    if device is None or device == made.device:
+        return made
+    if copy is False:
+        raise _core.InvalidValue(
+            f"[from_dlpack] copy=False, but the data must be copied from {made.device} to "
+            f"{device}; leave copy out (SN104)"
+        )
+    return made.to(device)
+
+
+def is_complex(x: Tensor) -> Any:
+    """Whether a tensor holds complex numbers.
+
+    Examples
+    --------
+    >>> sn.is_complex(sn.tensor([1j])), sn.is_complex(sn.ones(2))
+    (True, False)
+    """
+    return x.dtype.is_complex
 
 
 def is_tensor(x: object) -> Any:
@@ -187,6 +218,7 @@ def _creator(name: str) -> Any:
     create.__name__ = create.__qualname__ = name
     create.__doc__ = function.__doc__
     create.registry_signature = function.registry_signature  # type: ignore[attr-defined]
+    create.__wrapped__ = function  # type: ignore[attr-defined]  # for inspect.signature
     return create
 
 
@@ -199,9 +231,9 @@ for _name in ("rand", "randn"):
 __all__ = [  # noqa: PLE0604, F822 - some are set in globals() above
     "DTypeError", "DeviceError", "FileError", "GradError", "IndexOutOfRange", "InternalError",
     "InvalidType", "InvalidValue", "NumericError", "OutOfMemory", "SennitError", "ShapeError",
-    "Tensor", "asarray", "bfloat16", "bool", "broadcast_shapes", "dtype", "e", "float16",
-    "float32", "float64",
-    "from_dlpack", "from_numpy", "inf", "int8", "int16", "int32", "int64", "is_tensor", "nan",
+    "Tensor", "asarray", "bfloat16", "bool", "broadcast_shapes", "complex64", "complex128", "dtype",
+    "e", "float16", "float32", "float64", "from_dlpack", "from_numpy", "inf", "int8", "int16",
+    "int32", "int64", "is_complex", "is_tensor", "nan",
     "newaxis", "pi", "promote_types", "rand", "randn", "tensor", "uint8", "uint16", "uint32",
     "uint64", *(name for name in _functions if "." not in name),
 ]  # fmt: skip

@@ -3,6 +3,8 @@
 
 from typing import Any, TypeGuard, overload
 
+from collections.abc import Sequence
+
 from ._core import (
     DeviceLike,
     DTypeLike,
@@ -29,6 +31,8 @@ from ._core import ShapeError as ShapeError
 from ._core import Tensor as Tensor
 from ._core import bfloat16 as bfloat16
 from ._core import bool as bool
+from ._core import complex64 as complex64
+from ._core import complex128 as complex128
 from ._core import dtype as dtype
 from ._core import float16 as float16
 from ._core import float32 as float32
@@ -41,6 +45,9 @@ from ._core import uint8 as uint8
 from ._core import uint16 as uint16
 from ._core import uint32 as uint32
 from ._core import uint64 as uint64
+from ._results import UniqueAllResult as UniqueAllResult
+from ._results import UniqueCountsResult as UniqueCountsResult
+from ._results import UniqueInverseResult as UniqueInverseResult
 
 __all__ = [
     "DTypeError",
@@ -64,8 +71,11 @@ __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
     "adaptive_max_pool1d",
+    "adaptive_max_pool1d_with_indices",
     "adaptive_max_pool2d",
+    "adaptive_max_pool2d_with_indices",
     "adaptive_max_pool3d",
+    "adaptive_max_pool3d_with_indices",
     "add",
     "addbmm",
     "addcdiv",
@@ -79,6 +89,7 @@ __all__ = [
     "amax",
     "amin",
     "aminmax",
+    "angle",
     "any",
     "arange",
     "arccos",
@@ -142,8 +153,13 @@ __all__ = [
     "clone",
     "column_stack",
     "combinations",
+    "complex",
+    "complex64",
+    "complex128",
     "concat",
     "concatenate",
+    "conj",
+    "conj_physical",
     "contiguous",
     "conv1d",
     "conv2d",
@@ -160,6 +176,7 @@ __all__ = [
     "count_nonzero",
     "cov",
     "cross_entropy",
+    "ctc_loss",
     "cummax",
     "cummin",
     "cumprod",
@@ -247,6 +264,7 @@ __all__ = [
     "i0",
     "igamma",
     "igammac",
+    "imag",
     "index_add",
     "index_copy",
     "index_fill",
@@ -259,6 +277,7 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "is_complex",
     "is_tensor",
     "isclose",
     "isfinite",
@@ -362,6 +381,7 @@ __all__ = [
     "permute",
     "permute_dims",
     "pi",
+    "polar",
     "polygamma",
     "positive",
     "pow",
@@ -376,6 +396,7 @@ __all__ = [
     "randn",
     "randn_like",
     "ravel",
+    "real",
     "reciprocal",
     "relu",
     "remainder",
@@ -384,6 +405,7 @@ __all__ = [
     "repeat_interleave",
     "reshape",
     "reshape_as",
+    "resolve_conj",
     "rms_norm",
     "rnn_sequence",
     "roll",
@@ -473,6 +495,8 @@ __all__ = [
     "vector_norm",
     "view",
     "view_as",
+    "view_as_complex",
+    "view_as_real",
     "vsplit",
     "vstack",
     "where",
@@ -506,8 +530,13 @@ def asarray(
 def from_numpy(array: Any) -> Tensor:
     """A tensor from a NumPy array; the same as ``asarray(array)``."""
 
-def from_dlpack(x: Any, /, *, copy: _bool | None = None) -> Tensor:
+def from_dlpack(
+    x: Any, /, *, device: DeviceLike | None = None, copy: _bool | None = None
+) -> Tensor:
     """A tensor from any object with ``__dlpack__``: PyTorch, NumPy, CuPy, JAX."""
+
+def is_complex(x: Tensor) -> _bool:
+    """Whether a tensor holds complex numbers."""
 
 def is_tensor(x: object) -> TypeGuard[Tensor]:
     """Whether `x` is a tensor."""
@@ -542,13 +571,22 @@ def adaptive_avg_pool3d(x: Tensor, output_size: Ints) -> Tensor:
 def adaptive_max_pool1d(x: Tensor, output_size: Ints) -> Tensor:
     """Largest elements of windows chosen so that the result has `output_size`."""
 
+def adaptive_max_pool1d_with_indices(x: Tensor, output_size: Ints) -> tuple[Tensor, Tensor]:
+    """Adaptive max pooling that also returns where each result stood."""
+
 def adaptive_max_pool2d(x: Tensor, output_size: Ints) -> Tensor:
     """Largest elements of windows chosen so that the result has `output_size`."""
+
+def adaptive_max_pool2d_with_indices(x: Tensor, output_size: Ints) -> tuple[Tensor, Tensor]:
+    """Adaptive max pooling that also returns where each result stood."""
 
 def adaptive_max_pool3d(x: Tensor, output_size: Ints) -> Tensor:
     """Largest elements of windows chosen so that the result has `output_size`."""
 
-def add(x: Operand, y: Operand, *, alpha: Operand = 1) -> Tensor:
+def adaptive_max_pool3d_with_indices(x: Tensor, output_size: Ints) -> tuple[Tensor, Tensor]:
+    """Adaptive max pooling that also returns where each result stood."""
+
+def add(x: Operand, y: Operand, alpha: Operand = 1) -> Tensor:
     """x + alpha * y; integers wrap. Operands broadcast and are promoted."""
 
 def addbmm(
@@ -557,7 +595,7 @@ def addbmm(
     """beta * x + alpha * the sum of the products of two batches of matrices."""
 
 @overload
-def addcdiv(x: Operand, tensor1: Operand, tensor2: Operand, *, value: Operand = 1) -> Tensor:
+def addcdiv(x: Operand, tensor1: Operand, tensor2: Operand, value: Operand = 1) -> Tensor:
     """x + value * tensor1 / tensor2."""
 
 @overload
@@ -569,7 +607,7 @@ def addcdiv(x: Operand, tensor1: Operand, *, z: Operand, value: Operand = 1) -> 
     """x + value * tensor1 / tensor2."""
 
 @overload
-def addcmul(x: Operand, tensor1: Operand, tensor2: Operand, *, value: Operand = 1) -> Tensor:
+def addcmul(x: Operand, tensor1: Operand, tensor2: Operand, value: Operand = 1) -> Tensor:
     """x + value * tensor1 * tensor2."""
 
 @overload
@@ -599,7 +637,7 @@ def addr(x: Tensor, vec1: Tensor, vec2: Tensor, beta: Operand = 1, alpha: Operan
     """beta * x + alpha * outer(vec1, vec2)."""
 
 def adjoint(x: Tensor) -> Tensor:
-    """A view with the last two dimensions exchanged."""
+    """The last two dimensions exchanged, and complex numbers conjugated."""
 
 def all(
     x: Tensor,
@@ -645,6 +683,9 @@ def aminmax(
     keepdim: _bool = False,
 ) -> tuple[Tensor, Tensor]:
     """The smallest and the largest element."""
+
+def angle(x: Tensor) -> Tensor:
+    """The angle of each complex number with the positive real axis, in radians, in [-pi, ..."""
 
 def any(
     x: Tensor,
@@ -731,7 +772,9 @@ def asin(x: Operand) -> Tensor:
 def asinh(x: Operand) -> Tensor:
     """Inverse hyperbolic sine."""
 
-def astype(x: Tensor, dtype: DTypeLike) -> Tensor:
+def astype(
+    x: Tensor, dtype: DTypeLike, copy: _bool = True, device: DeviceLike | None = None
+) -> Tensor:
     """Converts to another dtype."""
 
 def atan(x: Operand) -> Tensor:
@@ -927,11 +970,20 @@ def column_stack(tensors: Tensors) -> Tensor:
 def combinations(x: Tensor, r: _int = 2, with_replacement: _bool = False) -> Tensor:
     """Every choice of r elements of a vector, in order, as the rows of a matrix."""
 
+def complex(real: Tensor, imag: Tensor) -> Tensor:
+    """Complex numbers of real and imaginary parts, which broadcast."""
+
 def concat(tensors: Tensors, axis: _int | None = 0, *, dim: _int | None = 0) -> Tensor:
     """Tensors joined along an axis that exists; None joins them flattened."""
 
 def concatenate(tensors: Tensors, axis: _int | None = 0, *, dim: _int | None = 0) -> Tensor:
     """Tensors joined along an axis that exists; None joins them flattened."""
+
+def conj(x: Tensor) -> Tensor:
+    """The complex conjugate of each element; a real tensor is its own."""
+
+def conj_physical(x: Tensor) -> Tensor:
+    """The complex conjugate of each element; a real tensor is its own."""
 
 def contiguous(x: Tensor) -> Tensor:
     """The same elements in row-major order in memory."""
@@ -1056,6 +1108,17 @@ def cross_entropy(
 ) -> Tensor:
     """Cross-entropy between logits and labels, or probabilities, of classes."""
 
+def ctc_loss(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Tensor,
+    target_lengths: Tensor,
+    blank: _int = 0,
+    reduction: _str = "mean",
+    zero_infinity: _bool = False,
+) -> Tensor:
+    """Connectionist temporal classification: the negative log-likelihood of sequences of ..."""
+
 @overload
 def cummax(x: Tensor, axis: _int) -> tuple[Tensor, Tensor]:
     """The largest element up to each along an axis, and the latest position of it."""
@@ -1152,10 +1215,10 @@ def digamma(x: Operand) -> Tensor:
 def dist(x: Tensor, other: Tensor, p: _float = 2.0) -> Tensor:
     """The p-norm of x - other, over all elements."""
 
-def div(x: Operand, y: Operand, *, rounding_mode: _str | None = None) -> Tensor:
+def div(x: Operand, y: Operand, rounding_mode: _str | None = None) -> Tensor:
     """x / y; integers are computed in float32."""
 
-def divide(x: Operand, y: Operand, *, rounding_mode: _str | None = None) -> Tensor:
+def divide(x: Operand, y: Operand, rounding_mode: _str | None = None) -> Tensor:
     """x / y; integers are computed in float32."""
 
 def dot(x: Tensor, other: Tensor) -> Tensor:
@@ -1451,6 +1514,9 @@ def igamma(x: Operand, y: Operand) -> Tensor:
 
 def igammac(x: Operand, y: Operand) -> Tensor:
     """Regularised upper incomplete gamma function Q(x, y) = 1 - P(x, y); differentiable in y."""
+
+def imag(x: Tensor) -> Tensor:
+    """The imaginary part of each element; a view, through which x can be written."""
 
 @overload
 def index_add(
@@ -2064,7 +2130,7 @@ def nll_loss(
 ) -> Tensor:
     """Negative log-likelihood: `cross_entropy` for log-probabilities, such as `log_softmax` ..."""
 
-def nonzero(x: Tensor) -> list[Tensor]:
+def nonzero(x: Tensor) -> tuple[Tensor, ...]:
     """One int64 tensor per dimension with the positions of elements that are not zero."""
 
 def nonzero_static(x: Tensor, size: _int, fill_value: Operand = -1) -> Tensor:
@@ -2134,7 +2200,7 @@ def outer(x: Tensor, other: Tensor) -> Tensor:
 def outer(x: Tensor, *, vec2: Tensor) -> Tensor:
     """Every product of an element of one vector with an element of another: (m,), (n,) to ..."""
 
-def pad(x: Tensor, pad: Ints, mode: _str = "constant", value: Operand = 0) -> Tensor:
+def pad(x: Tensor, pad: Ints, mode: _str = "constant", value: Operand | None = None) -> Tensor:
     """x with elements added around it (or cropped, where a width is negative)."""
 
 def pdist(x: Tensor, p: _float = 2.0) -> Tensor:
@@ -2164,11 +2230,14 @@ def permute_dims(x: Tensor, *, dims: Ints) -> Tensor:
 def permute_dims(x: Tensor, *axes: _int) -> Tensor:
     """A view whose dimension i is dimension axes[i] of x."""
 
+def polar(abs: Tensor, angle: Tensor) -> Tensor:
+    """Complex numbers of a magnitude and an angle in radians."""
+
 def polygamma(n: _int, x: Tensor) -> Tensor:
     """The n-th derivative of digamma."""
 
 def positive(x: Tensor) -> Tensor:
-    """+x: x itself. Not defined on bool."""
+    """x itself: what ``+x`` means."""
 
 def pow(x: Operand, y: Operand) -> Tensor:
     """x to the power y, special values as in C99; integers by squaring, wrapping."""
@@ -2257,6 +2326,9 @@ def randn_like(x: Tensor) -> Tensor:
 def ravel(x: Tensor, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
     """Dimensions start_dim to end_dim (included) merged into one."""
 
+def real(x: Tensor) -> Tensor:
+    """The real part of each element; a view, through which x can be written."""
+
 def reciprocal(x: Operand) -> Tensor:
     """1 / x."""
 
@@ -2305,6 +2377,9 @@ def reshape(x: Tensor, *shape: _int, copy: _bool | None = None) -> Tensor:
 def reshape_as(x: Tensor, other: Tensor) -> Tensor:
     """x in the shape of other."""
 
+def resolve_conj(x: Tensor) -> Tensor:
+    """The complex conjugate of each element; a real tensor is its own."""
+
 @overload
 def rms_norm(
     x: Tensor, normalized_shape: Ints, weight: Tensor | None = None, eps: _float = 1e-6
@@ -2348,13 +2423,13 @@ def roll(x: Tensor, *, shifts: Ints, dim: Ints | None = None) -> Tensor:
 def rot90(x: Tensor, k: _int = 1, axes: Ints = (0, 1), *, dims: Ints = (0, 1)) -> Tensor:
     """x turned k times by a quarter, from the first axis towards the second."""
 
-def round(x: Operand, *, decimals: _int = 0) -> Tensor:
+def round(x: Operand, decimals: _int = 0) -> Tensor:
     """The nearest number with so many decimals (negative: of tens, hundreds ...)."""
 
 def rsqrt(x: Operand) -> Tensor:
     """1 / sqrt(x)."""
 
-def rsub(x: Operand, y: Operand, *, alpha: Operand = 1) -> Tensor:
+def rsub(x: Operand, y: Operand, alpha: Operand = 1) -> Tensor:
     """y - alpha * x: subtraction with the operands exchanged."""
 
 def scalar_tensor(
@@ -2586,10 +2661,10 @@ def std_mean(
 ) -> tuple[Tensor, Tensor]:
     """Standard deviation and mean, as `std` and `mean` give them."""
 
-def sub(x: Operand, y: Operand, *, alpha: Operand = 1) -> Tensor:
+def sub(x: Operand, y: Operand, alpha: Operand = 1) -> Tensor:
     """x - alpha * y; integers wrap. Operands broadcast and are promoted."""
 
-def subtract(x: Operand, y: Operand, *, alpha: Operand = 1) -> Tensor:
+def subtract(x: Operand, y: Operand, alpha: Operand = 1) -> Tensor:
     """x - alpha * y; integers wrap. Operands broadcast and are promoted."""
 
 def sum(
@@ -2673,7 +2748,12 @@ def tensor_split(x: Tensor, *, sections: Ints, dim: _int = 0) -> tuple[Tensor, .
     """Views of consecutive parts by NumPy's rule."""
 
 def tensordot(
-    x: Tensor, other: Tensor, axes: Ints = 2, other_axes: Ints | None = None, *, dims: Ints = 2
+    x: Tensor,
+    other: Tensor,
+    axes: Ints | tuple[Sequence[_int], Sequence[_int]] = 2,
+    other_axes: Ints | None = None,
+    *,
+    dims: Ints | tuple[Sequence[_int], Sequence[_int]] = 2,
 ) -> Tensor:
     """Sum of products over axes of both tensors."""
 
@@ -2740,16 +2820,18 @@ def triu_indices(
 ) -> Tensor:
     """Rows and columns of the elements on and above a diagonal, as a (2, n) tensor."""
 
-def true_divide(x: Operand, y: Operand, *, rounding_mode: _str | None = None) -> Tensor:
+def true_divide(x: Operand, y: Operand, rounding_mode: _str | None = None) -> Tensor:
     """x / y; integers are computed in float32."""
 
 def trunc(x: Operand) -> Tensor:
     """Nearest integer towards zero."""
 
-def type(x: Tensor, dtype: DTypeLike) -> Tensor:
+def type(
+    x: Tensor, dtype: DTypeLike, copy: _bool = True, device: DeviceLike | None = None
+) -> Tensor:
     """Converts to another dtype."""
 
-def unbind(x: Tensor, axis: _int = 0, *, dim: _int = 0) -> list[Tensor]:
+def unbind(x: Tensor, axis: _int = 0, *, dim: _int = 0) -> tuple[Tensor, ...]:
     """Views of the elements of an axis, without that axis."""
 
 @overload
@@ -2774,7 +2856,7 @@ def unique(
 ) -> Tensor | tuple[Tensor, ...]:
     """The distinct elements, or the distinct parts along an axis, ascending."""
 
-def unique_all(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def unique_all(x: Tensor) -> UniqueAllResult:
     """Distinct elements, their first positions, for each element of x the position of its ..."""
 
 def unique_consecutive(
@@ -2787,10 +2869,10 @@ def unique_consecutive(
 ) -> Tensor | tuple[Tensor, ...]:
     """The first of each run of equal elements (or equal parts along an axis), in order."""
 
-def unique_counts(x: Tensor) -> tuple[Tensor, Tensor]:
+def unique_counts(x: Tensor) -> UniqueCountsResult:
     """Distinct elements and how often each occurs."""
 
-def unique_inverse(x: Tensor) -> tuple[Tensor, Tensor]:
+def unique_inverse(x: Tensor) -> UniqueInverseResult:
     """Distinct elements, and for each element of x the position of its value among them."""
 
 def unique_values(x: Tensor) -> Tensor:
@@ -2811,7 +2893,7 @@ def unravel_index(indices: Tensor, *shape: _int) -> tuple[Tensor, ...]:
 def unsqueeze(x: Tensor, axis: Ints = 0, *, dim: Ints = 0) -> Tensor:
     """With new dimensions of size 1 at the given places of the result; a view."""
 
-def unstack(x: Tensor, axis: _int = 0, *, dim: _int = 0) -> list[Tensor]:
+def unstack(x: Tensor, axis: _int = 0, *, dim: _int = 0) -> tuple[Tensor, ...]:
     """Views of the elements of an axis, without that axis."""
 
 def vander(x: Tensor, N: _int | None = None, increasing: _bool = False) -> Tensor:
@@ -2870,6 +2952,12 @@ def view(x: Tensor, *shape: _int) -> Tensor:
 
 def view_as(x: Tensor, other: Tensor) -> Tensor:
     """x in the shape of other."""
+
+def view_as_complex(x: Tensor) -> Tensor:
+    """Complex numbers of pairs along the last dimension, which must have size 2."""
+
+def view_as_real(x: Tensor) -> Tensor:
+    """The parts of complex numbers along a new last dimension of size 2."""
 
 def vsplit(x: Tensor, indices_or_sections: Ints) -> tuple[Tensor, ...]:
     """Views of parts along the first dimension."""

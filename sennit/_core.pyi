@@ -7,11 +7,13 @@ from typing import Any, Self, SupportsIndex, TypeAlias, overload
 import numpy as np
 import numpy.typing as npt
 
+from ._results import UniqueAllResult, UniqueCountsResult, UniqueInverseResult
+
 _int: TypeAlias = builtins.int
 _float: TypeAlias = builtins.float
 _bool: TypeAlias = builtins.bool
 _str: TypeAlias = builtins.str
-Operand: TypeAlias = Tensor | _float | npt.NDArray[Any] | np.generic
+Operand: TypeAlias = Tensor | complex | npt.NDArray[Any] | np.generic
 Tensors: TypeAlias = Sequence[Tensor] | Tensor
 Ints: TypeAlias = _int | Sequence[_int]
 DTypeLike: TypeAlias = dtype | _str | type[Any] | np.dtype[Any]
@@ -31,6 +33,12 @@ class dtype:  # noqa: N801 - the Array API's name
     def kind(self) -> _str: ...
     @property
     def is_floating_point(self) -> _bool: ...
+    @property
+    def is_complex(self) -> _bool: ...
+    @property
+    def to_real(self) -> dtype: ...
+    @property
+    def to_complex(self) -> dtype: ...
 
 class Function:
     __name__: _str
@@ -81,6 +89,22 @@ class Tensor:
         """The tensor with its last two dimensions swapped, a view."""
 
     @property
+    def mH(self) -> Tensor:
+        """The tensor with its last two dimensions swapped, and conjugated when complex."""
+
+    @property
+    def real(self) -> Tensor:
+        """The real part: a view of a complex tensor."""
+
+    @real.setter
+    def real(self, value: Operand | Sequence[Any]) -> None: ...
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part: a view of a complex tensor."""
+
+    @imag.setter
+    def imag(self, value: Operand | Sequence[Any]) -> None: ...
+    @property
     def requires_grad(self) -> _bool:
         """Whether gradients flow to this tensor."""
 
@@ -114,14 +138,16 @@ class Tensor:
     def __bool__(self) -> _bool: ...
     def __int__(self) -> _int: ...
     def __float__(self) -> _float: ...
+    def __complex__(self) -> complex: ...
     def __index__(self) -> _int: ...
     def __len__(self) -> _int: ...
     def __getitem__(self, key: Index, /) -> Tensor: ...
     def __setitem__(self, key: Index, value: Operand | Sequence[Any], /) -> None: ...
     def __neg__(self) -> Tensor: ...
+    def __pos__(self) -> Self: ...
     def __abs__(self) -> Tensor: ...
     def __invert__(self) -> Tensor: ...
-    def item(self) -> _int | _float:
+    def item(self) -> Any:
         """The only element as a Python number."""
 
     def tolist(self) -> Any:
@@ -157,9 +183,13 @@ class Tensor:
     ) -> Tensor:
         """Converts to a dtype, a device, or both."""
 
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None], /) -> None:
-        """Calls a function on the gradient before it is accumulated."""
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None], /) -> HookHandle:
+        """Calls ``hook(gradient)`` whenever the gradient of this tensor has been computed; ..."""
 
+    def to_device(self, device: DeviceLike, /, *, stream: Any = None) -> Tensor:
+        """The tensor on a device; itself when it is there."""
+
+    def __array_namespace__(self, /, *, api_version: _str | None = None) -> Any: ...
     def stride(self) -> tuple[_int, ...]:
         """Strides in elements."""
 
@@ -200,6 +230,7 @@ class Tensor:
     def __ipow__(self, other: Operand, /) -> Self: ...
     def __matmul__(self, other: Operand, /) -> Tensor: ...
     def __rmatmul__(self, other: Operand, /) -> Tensor: ...
+    def __imatmul__(self, other: Operand, /) -> Self: ...
     def __and__(self, other: Operand, /) -> Tensor: ...
     def __rand__(self, other: Operand, /) -> Tensor: ...
     def __iand__(self, other: Operand, /) -> Self: ...
@@ -211,8 +242,10 @@ class Tensor:
     def __ixor__(self, other: Operand, /) -> Self: ...
     def __lshift__(self, other: Operand, /) -> Tensor: ...
     def __rlshift__(self, other: Operand, /) -> Tensor: ...
+    def __ilshift__(self, other: Operand, /) -> Self: ...
     def __rshift__(self, other: Operand, /) -> Tensor: ...
     def __rrshift__(self, other: Operand, /) -> Tensor: ...
+    def __irshift__(self, other: Operand, /) -> Self: ...
     def __lt__(self, other: Operand, /) -> Tensor: ...
     def __le__(self, other: Operand, /) -> Tensor: ...
     def __gt__(self, other: Operand, /) -> Tensor: ...
@@ -282,7 +315,7 @@ class Tensor:
         """beta * x + alpha * outer(vec1, vec2)."""
 
     def adjoint(self) -> Tensor:
-        """A view with the last two dimensions exchanged."""
+        """The last two dimensions exchanged, and complex numbers conjugated."""
 
     def all(
         self,
@@ -328,6 +361,9 @@ class Tensor:
         keepdim: _bool = False,
     ) -> tuple[Tensor, Tensor]:
         """The smallest and the largest element."""
+
+    def angle(self) -> Tensor:
+        """The angle of each complex number with the positive real axis, in radians, in ..."""
 
     def any(
         self,
@@ -402,7 +438,9 @@ class Tensor:
     def asinh(self) -> Tensor:
         """Inverse hyperbolic sine."""
 
-    def astype(self, dtype: DTypeLike) -> Tensor:
+    def astype(
+        self, dtype: DTypeLike, copy: _bool = True, device: DeviceLike | None = None
+    ) -> Tensor:
         """Converts to another dtype."""
 
     def atan(self) -> Tensor:
@@ -488,6 +526,12 @@ class Tensor:
 
     def clone(self) -> Tensor:
         """A tensor of its own with the same elements: writes to one do not show in the other."""
+
+    def conj(self) -> Tensor:
+        """The complex conjugate of each element; a real tensor is its own."""
+
+    def conj_physical(self) -> Tensor:
+        """The complex conjugate of each element; a real tensor is its own."""
 
     def contiguous(self) -> Tensor:
         """The same elements in row-major order in memory."""
@@ -1216,7 +1260,7 @@ class Tensor:
     def nextafter(self, y: Operand) -> Tensor:
         """The next representable value from x towards y."""
 
-    def nonzero(self) -> list[Tensor]:
+    def nonzero(self) -> tuple[Tensor, ...]:
         """One int64 tensor per dimension with the positions of elements that are not zero."""
 
     def nonzero_static(self, size: _int, fill_value: Operand = -1) -> Tensor:
@@ -1245,7 +1289,7 @@ class Tensor:
     def outer(self, *, vec2: Tensor) -> Tensor:
         """Every product of an element of one vector with an element of another: (m,), (n,) ..."""
 
-    def pad(self, pad: Ints, mode: _str = "constant", value: Operand = 0) -> Tensor:
+    def pad(self, pad: Ints, mode: _str = "constant", value: Operand | None = None) -> Tensor:
         """x with elements added around it (or cropped, where a width is negative)."""
 
     @overload
@@ -1273,7 +1317,7 @@ class Tensor:
         """A view whose dimension i is dimension axes[i] of x."""
 
     def positive(self) -> Tensor:
-        """+x: x itself. Not defined on bool."""
+        """x itself: what ``+x`` means."""
 
     def pow(self, y: Operand) -> Tensor:
         """x to the power y, special values as in C99; integers by squaring, wrapping."""
@@ -1365,6 +1409,9 @@ class Tensor:
 
     def reshape_as(self, other: Tensor) -> Tensor:
         """x in the shape of other."""
+
+    def resolve_conj(self) -> Tensor:
+        """The complex conjugate of each element; a real tensor is its own."""
 
     @overload
     def roll(
@@ -1646,7 +1693,12 @@ class Tensor:
         """Views of consecutive parts by NumPy's rule."""
 
     def tensordot(
-        self, other: Tensor, axes: Ints = 2, other_axes: Ints | None = None, *, dims: Ints = 2
+        self,
+        other: Tensor,
+        axes: Ints | tuple[Sequence[_int], Sequence[_int]] = 2,
+        other_axes: Ints | None = None,
+        *,
+        dims: Ints | tuple[Sequence[_int], Sequence[_int]] = 2,
     ) -> Tensor:
         """Sum of products over axes of both tensors."""
 
@@ -1691,10 +1743,12 @@ class Tensor:
     def trunc(self) -> Tensor:
         """Nearest integer towards zero."""
 
-    def type(self, dtype: DTypeLike) -> Tensor:
+    def type(
+        self, dtype: DTypeLike, copy: _bool = True, device: DeviceLike | None = None
+    ) -> Tensor:
         """Converts to another dtype."""
 
-    def unbind(self, axis: _int = 0, *, dim: _int = 0) -> list[Tensor]:
+    def unbind(self, axis: _int = 0, *, dim: _int = 0) -> tuple[Tensor, ...]:
         """Views of the elements of an axis, without that axis."""
 
     @overload
@@ -1719,7 +1773,7 @@ class Tensor:
     ) -> Tensor | tuple[Tensor, ...]:
         """The distinct elements, or the distinct parts along an axis, ascending."""
 
-    def unique_all(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def unique_all(self) -> UniqueAllResult:
         """Distinct elements, their first positions, for each element of x the position of ..."""
 
     def unique_consecutive(
@@ -1732,10 +1786,10 @@ class Tensor:
     ) -> Tensor | tuple[Tensor, ...]:
         """The first of each run of equal elements (or equal parts along an axis), in order."""
 
-    def unique_counts(self) -> tuple[Tensor, Tensor]:
+    def unique_counts(self) -> UniqueCountsResult:
         """Distinct elements and how often each occurs."""
 
-    def unique_inverse(self) -> tuple[Tensor, Tensor]:
+    def unique_inverse(self) -> UniqueInverseResult:
         """Distinct elements, and for each element of x the position of its value among them."""
 
     def unique_values(self) -> Tensor:
@@ -1744,7 +1798,7 @@ class Tensor:
     def unsqueeze(self, axis: Ints = 0, *, dim: Ints = 0) -> Tensor:
         """With new dimensions of size 1 at the given places of the result; a view."""
 
-    def unstack(self, axis: _int = 0, *, dim: _int = 0) -> list[Tensor]:
+    def unstack(self, axis: _int = 0, *, dim: _int = 0) -> tuple[Tensor, ...]:
         """Views of the elements of an axis, without that axis."""
 
     def var(
@@ -1852,6 +1906,8 @@ class ShapeError(SennitError, ValueError):
 
 bfloat16: dtype
 bool: dtype
+complex128: dtype
+complex64: dtype
 float16: dtype
 float32: dtype
 float64: dtype
@@ -1877,18 +1933,40 @@ def set_grad_enabled(on: _bool, /) -> None: ...
 def gradients(
     outputs: Sequence[Tensor],
     inputs: Sequence[Tensor],
-    gradients: Sequence[Tensor] | None,
-    create_graph: _bool,
-) -> list[Tensor | None]: ...
+    gradients: Sequence[Tensor | None] | None,
+    create_graph: _bool | None,
+    stop: _bool = False,
+    own: Sequence[Tensor] = ...,
+) -> list[Any]: ...
 def make_leaf(x: Tensor, /) -> Tensor: ...
 def make_relay(x: Tensor, /) -> Tensor: ...
 def custom_function(
     inputs: Sequence[Tensor],
     outputs: Sequence[Tensor],
-    backward: Callable[..., Sequence[Tensor | None]],
+    backward: Callable[..., Sequence[Any]],
     name: _str,
-    /,
+    saved: Sequence[Tensor],
+    rewrap: Callable[..., Sequence[Tensor]] | None,
+    first: _int,
 ) -> list[Tensor]: ...
+def tracing() -> _bool: ...
+def traced_nodes() -> _int: ...
+def call_batched(
+    function: Callable[[list[Tensor]], Sequence[Tensor]],
+    tensors: Sequence[Tensor],
+    batched: Sequence[_bool],
+    size: _int,
+    randomness: _str,
+    /,
+) -> tuple[list[Tensor], list[_bool]]: ...
+def tape_mark() -> _int: ...
+def tape_boundary(roots: Sequence[Tensor], mark: _int, /) -> list[Tensor]: ...
+def same_place(a: Tensor, b: Tensor, /) -> _bool: ...
+def differentiable(tensors: Sequence[Tensor], leaves: Sequence[Tensor], /) -> _bool: ...
+def settled(x: Tensor, leaves: Sequence[Tensor], /) -> Tensor: ...
+def barrier(x: Tensor, after: Sequence[Tensor], /) -> Tensor: ...
+def random_state() -> tuple[_int, _int]: ...
+def set_random_state(seed: _int, counter: _int, /) -> None: ...
 def release_consumed() -> None: ...
 def flush() -> None: ...
 def synchronize() -> None: ...
@@ -1927,3 +2005,13 @@ def start_trace() -> None: ...
 def stop_trace() -> list[tuple[_str, _str, _str, _int, _int, _str]]: ...
 def detect_nan() -> _bool: ...
 def set_detect_nan(on: _bool, /) -> None: ...
+
+class HookHandle:
+    def remove(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *args: object) -> None: ...
+
+class Writes:
+    def call(self, function: Callable[[], Any], /) -> Any: ...
+    def undo(self) -> None: ...
+    def keep_outer(self, results: list[Tensor], /) -> None: ...

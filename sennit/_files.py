@@ -33,6 +33,7 @@ _DTYPES = {
     "U64": (_core.uint64, "<u8"),
     "I64": (_core.int64, "<i8"),
     "F64": (_core.float64, "<f8"),
+    "C64": (_core.complex64, "<c8"),
 }
 _NAMES = {ours: name for name, (ours, _) in _DTYPES.items()}
 _DIGEST = "sha256"  # the metadata's key of our checksum
@@ -59,7 +60,10 @@ def _elements(x: _core.Tensor) -> memoryview:
     """The bytes of a tensor, in row-major order; without a copy where it lies so already."""
     if x.size == 0:
         return memoryview(b"")
-    return memoryview(_core.functions["contiguous"](x.detach().to("cpu"))).cast("B")
+    plain = x.detach().to("cpu")
+    if plain.dtype.is_complex:  # memory views have no format for complex numbers
+        plain = _core.functions["view_as_real"](plain)
+    return memoryview(_core.functions["contiguous"](plain)).cast("B")
 
 
 def save(
@@ -125,6 +129,13 @@ def save(
                 f"a tensor is named {name!r}; a name must be a string other than '__metadata__'",
             )
         listed[name] = _core.asarray(value)
+        if listed[name].dtype not in _NAMES:
+            raise error(
+                _core.DTypeError,
+                "save",
+                f"tensor {name!r} is {listed[name].dtype.name}, which the format does not have; "
+                "convert it with x.astype(sn.complex64), or save sn.view_as_real(x)",
+            )
 
     # Wide elements first, so that everything is aligned without gaps, which the format forbids.
     order = sorted(listed, key=lambda name: -listed[name].itemsize)

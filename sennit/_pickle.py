@@ -27,7 +27,10 @@ def rebuild(
 
         array = array.view(ml_dtypes.bfloat16)
     x = _core.asarray(array, wanted, device, True)
-    result = kind(x, requires_grad=requires_grad) if kind is not _core.Tensor else x
+    # The subclasses of the package take other arguments; what they keep is in `attributes`.
+    result = x
+    if kind is not _core.Tensor:
+        result = _core.Tensor.__new__(kind, x, requires_grad=requires_grad)
     if requires_grad:
         result.requires_grad_(True)
     if attributes:
@@ -42,6 +45,8 @@ def reduce_tensor(x: _core.Tensor) -> tuple[Any, ...]:
             "a tensor with a history cannot be pickled or deep-copied; use x.detach() or x.clone()"
         )
     plain = x.detach()
+    if plain.dtype.is_complex:  # memory views have no format for complex numbers
+        plain = _core.functions["view_as_real"](plain)
     data = bytes(memoryview(_core.functions["contiguous"](plain)).cast("B")) if x.size else b""
     return rebuild, (
         type(x),

@@ -14,6 +14,10 @@ def _number(value: object, digits: int) -> str:
         if "e" not in text and "." not in text and "n" not in text:
             text += "."
         return text
+    if isinstance(value, complex):
+        imaginary = _number(value.imag, digits)
+        sign = "" if imaginary.startswith("-") else "+"
+        return f"{_number(value.real, digits)}{sign}{imaginary}j"
     return str(value)
 
 

@@ -7,9 +7,12 @@ from typing import Any
 
 from . import _core
 from ._core import Tensor
+from ._errors import error
+from ._tree import flatten, tree_map, unflatten
 
 __all__ = [
     "Function",
+    "FunctionContext",
     "backward",
     "enable_grad",
     "grad",
@@ -171,14 +174,16 @@ def gradients(
     return _core.gradients(outs, ins, gradients, create_graph)
 
 
-def _positions(argnums: int | tuple[int, ...], count: int) -> tuple[int, ...]:
+def _positions(argnums: int | tuple[int, ...], count: int, op: str = "grad") -> tuple[int, ...]:
     given = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     fixed = tuple(a + count if a < 0 else a for a in given)
     for a, original in zip(fixed, given, strict=True):
         if not 0 <= a < count:
-            raise _core.InvalidValue(
-                f"[grad] argnums contains {original}, but the call has {count} positional "
-                f"arguments; it must name some of them (SN104)"
+            raise error(
+                _core.InvalidValue,
+                op,
+                f"argnums contains {original}, but the call has {count} positional arguments; it "
+                "must name some of them",
             )
     return fixed
 
@@ -213,53 +218,65 @@ def value_and_grad(
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         chosen = _positions(argnums, len(args))
-        leaves: list[Tensor] = []
-
-        def mark(tree: Any) -> Any:
-            if isinstance(tree, Tensor):
-                if not tree.dtype.is_floating_point:
-                    return _core.make_leaf(tree)  # raises, naming the dtype
-                leaf = _core.make_relay(tree)
-                leaves.append(leaf)
-                return leaf
-            if isinstance(tree, dict):
-                return {k: mark(v) for k, v in tree.items()}
-            if isinstance(tree, list | tuple):
-                return type(tree)(mark(v) for v in tree)
-            if isinstance(tree, float):
-                return mark(_core.asarray(tree, None, None, None))
-            return tree
-
         with enable_grad():
-            marked = [mark(a) if i in chosen else a for i, a in enumerate(args)]
+            picked, marked = mark_arguments("grad", args, chosen)
             result = function(*marked, **kwargs)
             value = result[0] if has_aux else result
             if not isinstance(value, Tensor) or value.size != 1:
                 shape = value.shape if isinstance(value, Tensor) else type(value).__name__
-                raise _core.GradError(
-                    f"[grad] the function returned {shape}; a gradient needs a tensor of one "
-                    f"element; reduce the result with .sum() or .mean() (SN106)"
+                raise error(
+                    _core.GradError,
+                    "grad",
+                    f"the function returned {shape}; a gradient needs a tensor of one element; "
+                    "reduce the result with .sum() or .mean()",
                 )
-            outer = any(leaf_.requires_grad and not leaf_.is_leaf for leaf_ in leaves)
-            found = _core.gradients([value], leaves, None, outer or _core.grad_enabled())
-        zeros = _core.functions["zeros_like"]
-        by_leaf = iter(g if g is not None else zeros(x) for g, x in zip(found, leaves, strict=True))
-
-        def gather(tree: Any) -> Any:
-            if isinstance(tree, Tensor | float):
-                return next(by_leaf)
-            if isinstance(tree, dict):
-                return {k: gather(v) for k, v in tree.items()}
-            if isinstance(tree, list | tuple):
-                return type(tree)(gather(v) for v in tree)
-            return None
-
-        grads = tuple(gather(args[i]) for i in sorted(set(chosen)))
-        by_position = dict(zip(sorted(set(chosen)), grads, strict=True))
-        answer = tuple(by_position[i] for i in chosen)
-        return result, (answer[0] if isinstance(argnums, int) else answer)
+            if value.dtype.is_complex:
+                raise error(
+                    _core.GradError,
+                    "grad",
+                    f"the function returned a {value.dtype.name} number; a gradient needs a real "
+                    "one; take .real or sn.abs of it",
+                )
+            grads = pull_back([value], picked, None)
+        return result, (grads[0] if isinstance(argnums, int) else tuple(grads))
 
     return wrapped
+
+
+def mark_arguments(
+    op: str, args: tuple[Any, ...], chosen: tuple[int, ...]
+) -> tuple[list[Any], list[Any]]:
+    """The chosen arguments as fresh leaves (whose own history continues), and all arguments with
+    these in place."""
+
+    def mark(leaf: Any) -> Any:
+        if isinstance(leaf, float):
+            leaf = _core.asarray(leaf)
+        if not isinstance(leaf, Tensor):
+            raise error(
+                _core.InvalidType,
+                op,
+                f"an argument to differentiate holds a {type(leaf).__name__}; it must be a "
+                "floating-point tensor, or a tuple, list or dict of them; name others by argnums",
+            )
+        if not leaf.dtype.is_floating_point:
+            return _core.make_leaf(leaf)  # raises, naming the dtype
+        return _core.make_relay(leaf)
+
+    places = {i: tree_map(mark, args[i]) for i in sorted(set(chosen))}
+    return [places[i] for i in chosen], [places.get(i, a) for i, a in enumerate(args)]
+
+
+def pull_back(
+    outputs: list[Tensor], inputs: list[Any], cotangents: list[Tensor] | None
+) -> list[Any]:
+    """Gradients of `outputs` in the structure of `inputs`; zeros where they do not matter."""
+    leaves = flatten(inputs)
+    found = _core.gradients(outputs, leaves, cotangents, None)
+    zeros = _core.functions["zeros_like"]
+    filled = (zeros(x) if g is None else g for g, x in zip(found, leaves, strict=True))
+    grads: list[Any] = unflatten(inputs, filled)
+    return grads
 
 
 def grad(
@@ -284,25 +301,77 @@ def grad(
     return wrapped
 
 
-class _Context:
-    """What a custom function keeps between its forward and its backward pass."""
+class FunctionContext:
+    """What a custom function keeps between its forward and its backward pass: the first argument of
+    its static methods. Any attribute may be set on it; tensors are kept by `save_for_backward`.
 
-    def __init__(self) -> None:
-        self.saved_tensors: tuple[Tensor, ...] = ()
-        self.needs_input_grad: tuple[bool, ...] = ()
+    Attributes
+    ----------
+    saved_tensors : tuple of Tensor
+        What was saved, as it was then.
+    needs_input_grad : tuple of bool
+        For each argument of `forward`, whether its gradient is wanted.
 
-    def save_for_backward(self, *tensors: Tensor) -> None:
-        """Keeps tensors for the backward pass, as ``ctx.saved_tensors``."""
+    Examples
+    --------
+    >>> class Double(sn.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         assert isinstance(ctx, sn.autograd.FunctionContext)
+    ...         return x * 2
+    ...
+    ...     @staticmethod
+    ...     def backward(ctx, g):
+    ...         return g * 2 if ctx.needs_input_grad[0] else None
+    >>> sn.grad(Double.apply)(sn.tensor(1.0)).item()
+    2.0
+    """
+
+    saved_tensors: tuple[Any, ...]
+    needs_input_grad: tuple[bool, ...]
+
+    def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
+        self.saved_tensors = ()
+        self.needs_input_grad = needs_input_grad
+        self._forward_tensors: tuple[Any, ...] | None = None
+        self._constant: tuple[Any, ...] = ()
+        self._materialize = True
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Keeps tensors (or None) for the backward pass, as ``ctx.saved_tensors``."""
         self.saved_tensors = tensors
+
+    def save_for_forward(self, *tensors: Tensor | None) -> None:
+        """Keeps other tensors for `jvp` than for `backward`."""
+        self._forward_tensors = tensors
+
+    def mark_non_differentiable(self, *outputs: Tensor) -> None:
+        """Names results that no gradient flows through."""
+        self._constant = outputs
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether `backward` and `jvp` get zeros (the default) or None where nothing arrives."""
+        self._materialize = bool(value)
+
+
+# How many sn.jvp calls are under way: there backward rules only carry tangents.
+_forward_modes = 0
 
 
 class Function:
     """A function with its own gradient, written in Python.
 
-    Subclass it with two static methods: ``forward(ctx, *args)`` computes the result(s), and
-    ``backward(ctx, *gradients)`` returns one gradient (or None) per argument of `forward`. Call
-    it with ``MyFunction.apply(*args)``. Gradients written with ordinary operations can be
-    differentiated again.
+    Subclass it with static methods, and call it with ``MyFunction.apply(*args)``:
+
+    - ``forward(ctx, *args)`` computes the result(s); or ``forward(*args)``, together with
+      ``setup_context(ctx, inputs, output)``, which saves what the others need;
+    - ``backward(ctx, *gradients)`` returns one gradient (or None) per argument of `forward`;
+    - ``jvp(ctx, *tangents)`` (optional) returns the tangents of the results for those of the
+      arguments (None for arguments without one). Without it, forward mode (`sn.jvp`) is derived
+      from `backward`; with it alone, there is forward mode only.
+
+    Gradients and tangents written with ordinary operations can be differentiated again, and the
+    function can be called inside of `sn.vmap`, where its methods are given one example.
 
     Examples
     --------
@@ -323,38 +392,226 @@ class Function:
     """
 
     @staticmethod
-    def forward(ctx: Any, *args: Any) -> Any:
+    def forward(*args: Any) -> Any:
         """Computes the result; override it."""
         raise NotImplementedError("a sn.Function needs a static method forward(ctx, *args)")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Saves what gradients need, if `forward` takes no context; override it."""
+        raise NotImplementedError
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         """Computes the arguments' gradients; override it."""
         raise NotImplementedError("a sn.Function needs a static method backward(ctx, *gradients)")
 
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        """Computes the results' tangents; override it if the derived one is not wanted."""
+        raise NotImplementedError
+
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Calls `forward` and puts the call on the tape."""
-        ctx = _Context()
-        ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
-        with no_grad():
-            result = cls.forward(ctx, *args)
-        many = isinstance(result, tuple)
-        outputs = list(result) if many else [result]
-        positions = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
-        count = len(args)
-
-        def run_backward(*grads: Tensor | None) -> list[Tensor | None]:
-            found = cls.backward(ctx, *grads)
-            listed = list(found) if isinstance(found, tuple | list) else [found]
-            if len(listed) != count:
-                raise _core.GradError(
-                    f"[{cls.__name__}] backward returned {len(listed)} gradients, but forward "
-                    f"took {count} arguments; return one for each, None where there is none (SN106)"
-                )
-            return [listed[i] for i in positions]
-
-        wrapped = _core.custom_function(
-            [args[i] for i in positions], outputs, run_backward, cls.__name__
+        tracing = _core.tracing()
+        ctx = FunctionContext(
+            tuple(
+                isinstance(a, Tensor)
+                and (a.requires_grad or (tracing and a.dtype.is_floating_point))
+                for a in args
+            )
         )
-        return tuple(wrapped) if many else wrapped[0]
+        first = _core.traced_nodes()
+        with no_grad():
+            if cls.setup_context is Function.setup_context:
+                result = cls.forward(ctx, *args)
+            else:
+                result = cls.forward(*args)
+                cls.setup_context(ctx, args, result)
+        many = isinstance(result, tuple | list)
+        outputs = list(result) if many else [result]
+        for o in outputs:
+            if not isinstance(o, Tensor):
+                raise error(
+                    _core.InvalidType,
+                    cls.__name__,
+                    f"forward returned a {type(o).__name__}; it must return a tensor or a tuple of "
+                    "tensors",
+                )
+        constant = {id(t) for t in ctx._constant}
+        moving = [k for k, o in enumerate(outputs) if id(o) not in constant]
+        rule = _Rule(cls, ctx, args, outputs, moving)
+        made = _record_custom(
+            [args[i] for i in rule.positions],
+            [outputs[k] for k in moving],
+            rule.backward,
+            cls.__name__,
+            rule.saved,
+            first,
+        )
+        for k, t in zip(moving, made, strict=True):
+            outputs[k] = t
+        return tuple(outputs) if many else outputs[0]
+
+
+class _Rule:
+    """The gradient rule of one call of a custom function, as the tape calls it."""
+
+    def __init__(
+        self,
+        cls: type[Function],
+        ctx: FunctionContext,
+        args: tuple[Any, ...],
+        outputs: list[Tensor],
+        moving: list[int],
+    ) -> None:
+        self.cls, self.ctx, self.count, self.moving = cls, ctx, len(args), moving
+        self.positions = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
+        self.inputs = [(args[i].shape, args[i].dtype, args[i].device) for i in self.positions]
+        self.outputs = [(o.shape, o.dtype, o.device) for o in outputs]
+        forward = ctx._forward_tensors
+        self.lists = [ctx.saved_tensors, ctx.saved_tensors if forward is None else forward]
+        self.saved = [t for t in (*ctx.saved_tensors, *(forward or ())) if t is not None]
+        # The tensors are handed over at each call; kept here they would keep the tape alive.
+        self.lists = [tuple(None if t is None else True for t in ts) for ts in self.lists]
+        self.shared = forward is None
+        ctx.saved_tensors, ctx._forward_tensors, ctx._constant = (), None, ()
+
+    def _restore(self, saved: list[Tensor], forward: bool) -> None:
+        n = sum(x is not None for x in self.lists[0])
+        tensors = iter(saved[n:] if forward and not self.shared else saved)
+        marks = self.lists[1 if forward else 0]
+        self.ctx.saved_tensors = tuple(None if m is None else next(tensors) for m in marks)
+
+    def _filled(self, given: list[Any], metas: list[Any]) -> list[Any]:
+        if not self.ctx._materialize:
+            return given
+        return [_zeros(m) if g is None else g for g, m in zip(given, metas, strict=True)]
+
+    def _plain(self, saved: list[Tensor], grads: list[Any]) -> list[Any]:
+        self._restore(saved, False)
+        given: list[Any] = [None] * len(self.outputs)
+        for k, g in zip(self.moving, grads, strict=True):
+            given[k] = g
+        found = self.cls.backward(self.ctx, *self._filled(given, self.outputs))
+        self.ctx.saved_tensors = ()
+        listed = list(found) if isinstance(found, tuple | list) else [found]
+        if len(listed) != self.count:
+            raise error(
+                _core.GradError,
+                self.cls.__name__,
+                f"backward returned {len(listed)} gradients, but forward took {self.count} "
+                "arguments; return one for each, None where there is none",
+            )
+        return [listed[i] for i in self.positions]
+
+    def backward(self, saved: list[Tensor], *grads: Any) -> list[Any]:
+        if self.cls.jvp is Function.jvp or not (
+            _core.tracing() or any(g is not None and g.requires_grad for g in grads)
+        ):
+            return self._plain(saved, list(grads))
+        # The gradients are linear in `grads`, and their derivative is the tangent: so says jvp.
+        first = _core.traced_nodes()
+        if self.cls.backward is not Function.backward:
+            made = self._plain(saved, [None if g is None else g.detach() for g in grads])
+        elif _forward_modes:
+            made = [_zeros(m) if m[1].is_floating_point else None for m in self.inputs]
+        else:
+            made = self._plain(saved, list(grads))  # raises
+        known = [k for k, g in enumerate(made) if g is not None]
+        arrived = [k for k, g in enumerate(grads) if g is not None]
+
+        def tangents(kept: list[Tensor], *ways: Any) -> list[Any]:
+            given: list[Any] = [None] * self.count
+            for k, way in zip(known, ways, strict=True):
+                given[self.positions[k]] = way
+            if self.ctx._materialize:
+                for i, m in zip(self.positions, self.inputs, strict=True):
+                    if given[i] is None and m[1].is_floating_point:
+                        given[i] = _zeros(m)
+            self._restore(kept, True)
+            found = self.cls.jvp(self.ctx, *given)
+            self.ctx.saved_tensors = ()
+            listed = list(found) if isinstance(found, tuple | list) else [found]
+            if len(listed) != len(self.outputs):
+                raise error(
+                    _core.GradError,
+                    self.cls.__name__,
+                    f"jvp returned {len(listed)} tangents for {len(self.outputs)} results; return "
+                    "one for each, None where there is none",
+                )
+            return [*ways, *(listed[self.moving[k]] for k in arrived)]
+
+        wrapped = _record_custom(
+            [*(made[k] for k in known), *(grads[k] for k in arrived)],
+            [made[k].detach() for k in known],
+            tangents,
+            self.cls.__name__,
+            saved,
+            first,
+        )
+        for k, g in zip(known, wrapped, strict=True):
+            made[k] = g
+        return made
+
+
+def _zeros(meta: tuple[Any, Any, Any]) -> Tensor:
+    made: Tensor = _core.functions["zeros"](meta[0], dtype=meta[1], device=meta[2])
+    return made
+
+
+def _record_custom(
+    inputs: list[Tensor],
+    outputs: list[Tensor],
+    backward: Callable[..., list[Any]],
+    name: str,
+    saved: list[Tensor],
+    first: int,
+) -> list[Tensor]:
+    """Puts a custom function on the tape, and into the trace that is being recorded."""
+
+    def rewrap(
+        ins: list[Tensor],
+        in_flags: list[bool],
+        outs: list[Tensor],
+        out_flags: list[bool],
+        kept: list[Tensor],
+        kept_flags: list[bool],
+        size: int,
+    ) -> list[Tensor]:
+        start = _core.traced_nodes()
+        if not any([*in_flags, *out_flags, *kept_flags]):
+            return _record_custom(ins, outs, backward, name, kept, start)
+
+        def batched_backward(tensors: list[Tensor], *grads: Any) -> list[Any]:
+            arrived = [k for k, g in enumerate(grads) if g is not None]
+            places: list[int] = []
+
+            def one(leaves: list[Tensor]) -> list[Tensor]:
+                each: list[Any] = [None] * len(grads)
+                for k, g in zip(arrived, leaves[len(tensors) :], strict=True):
+                    each[k] = g
+                found = backward(leaves[: len(tensors)], *each)
+                places[:] = [i for i, g in enumerate(found) if g is not None]
+                return [found[i] for i in places]
+
+            values, flags = _core.call_batched(
+                one,
+                [*tensors, *(grads[k] for k in arrived)],
+                [*kept_flags, *(out_flags[k] for k in arrived)],
+                size,
+                "same",
+            )
+            result: list[Any] = [None] * len(ins)
+            for i, value, batched in zip(places, values, flags, strict=True):
+                if batched and not in_flags[i]:
+                    value = value.sum(axis=0)  # all examples share the argument
+                elif in_flags[i] and not batched:
+                    value = value.broadcast_to((size, *value.shape))
+                result[i] = value
+            return result
+
+        return _record_custom(ins, outs, batched_backward, name, kept, start)
+
+    return _core.custom_function(inputs, outputs, backward, name, saved, rewrap, first)

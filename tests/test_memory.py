@@ -85,7 +85,7 @@ def test_activations_are_those_of_the_module() -> None:
     report = sn.memory.by_module(model, inputs=(x,))
     assert report["2"]["activations"] >= 256 * 4096 * 4
     assert 256 * 16 * 4 <= report["0"]["activations"] < 256 * 4096
-    assert not model._pre_hooks and not large._post_hooks  # none left behind
+    assert not model._hooks and not large._hooks  # none left behind
     with sn.no_grad():  # nothing is kept for gradients
         assert sn.memory.by_module(model, inputs=(x,))["1"]["activations"] <= 256 * 16 * 4
 

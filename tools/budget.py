@@ -16,23 +16,23 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A reader should get through the first six in a weekend: 9,800 lines together at most.
+# A reader should get through the first six in a weekend: 10,500 lines together at most.
 LINES = {
     "core/base": 1400,
     "core/ir": 900,
-    "core/record": 1600,
+    "core/record": 2300,
     "core/pass": 1500,
     "core/plan": 2350,
     "core/engine": 2250,
-    "core/op": 11500,
+    "core/op": 19000,
     "core/memory": 600,
-    "core/backend/cpu": 14300,
-    "core/backend/reference": 2500,
+    "core/backend/cpu": 15000,
+    "core/backend/reference": 2750,
     "core/runtime": 1500,
-    "bindings": 3300,
-    "sennit": 15800,
+    "bindings": 4050,
+    "sennit": 33500,
 }
-TOTAL_LINES = 57_000
+TOTAL_LINES = 84_500
 # Counted apart from the total: large, and not needed to understand the rest.
 LINES_APART = {"core/backend/cuda": 6000, "sennit/distributed": 2500}
 SUFFIXES = {".py", ".h", ".cpp", ".inc", ".cu"}  # generated .pyi stubs are not read by people

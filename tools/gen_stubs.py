@@ -34,6 +34,7 @@ TYPES = {
     "Tensors": "Tensors",
     "Ints": "Ints",
     "Order": "_float | _str",
+    "Axes": "Ints | tuple[Sequence[_int], Sequence[_int]]",
     "DType": "DTypeLike",
     "Device": "DeviceLike",
     "int": "_int",
@@ -54,7 +55,7 @@ PYTHON_TYPES = {
     "a": "DTypeLike",
     "b": "DTypeLike",
 }
-PYTHON_RESULTS = {"is_tensor": "TypeGuard[Tensor]"}
+PYTHON_RESULTS = {"is_tensor": "TypeGuard[Tensor]", "is_complex": "_bool"}
 
 CORE_HEAD = """
 import builtins
@@ -64,11 +65,13 @@ from typing import Any, SupportsIndex, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ._results import UniqueAllResult, UniqueCountsResult, UniqueInverseResult
+
 _int: TypeAlias = builtins.int
 _float: TypeAlias = builtins.float
 _bool: TypeAlias = builtins.bool
 _str: TypeAlias = builtins.str
-Operand: TypeAlias = Tensor | _float | npt.NDArray[Any] | np.generic
+Operand: TypeAlias = Tensor | complex | npt.NDArray[Any] | np.generic
 Tensors: TypeAlias = Sequence[Tensor] | Tensor
 Ints: TypeAlias = _int | Sequence[_int]
 DTypeLike: TypeAlias = dtype | _str | type[Any] | np.dtype[Any]
@@ -88,6 +91,12 @@ class dtype:  # noqa: N801 - the Array API's name
     def kind(self) -> _str: ...
     @property
     def is_floating_point(self) -> _bool: ...
+    @property
+    def is_complex(self) -> _bool: ...
+    @property
+    def to_real(self) -> dtype: ...
+    @property
+    def to_complex(self) -> dtype: ...
 
 class Function:
     __name__: _str
@@ -109,12 +118,15 @@ ATTRIBUTES = {
     "nbytes": "_int",
     "T": "Tensor",
     "mT": "Tensor",
+    "mH": "Tensor",
+    "real": "Tensor",
+    "imag": "Tensor",
     "requires_grad": "_bool",
     "is_leaf": "_bool",
     "grad": "Tensor | None",
     "data": "Tensor",
 }
-SETTABLE = {"requires_grad", "grad", "data"}
+SETTABLE = {"requires_grad", "grad", "data", "real", "imag"}
 
 METHODS = {
     "__new__": "(cls, data: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None, "
@@ -124,14 +136,16 @@ METHODS = {
     "__bool__": "(self) -> _bool",
     "__int__": "(self) -> _int",
     "__float__": "(self) -> _float",
+    "__complex__": "(self) -> complex",
     "__index__": "(self) -> _int",
     "__len__": "(self) -> _int",
     "__getitem__": "(self, key: Index, /) -> Tensor",
     "__setitem__": "(self, key: Index, value: Operand | Sequence[Any], /) -> None",
     "__neg__": "(self) -> Tensor",
+    "__pos__": "(self) -> Self",
     "__abs__": "(self) -> Tensor",
     "__invert__": "(self) -> Tensor",
-    "item": "(self) -> _int | _float",
+    "item": "(self) -> Any",
     "tolist": "(self) -> Any",
     "numpy": "(self) -> npt.NDArray[Any]",
     "detach": "(self) -> Tensor",
@@ -142,7 +156,9 @@ METHODS = {
     "assign_": "(self, value: Tensor, /) -> Self",
     "to": "(self, *args: DTypeLike | Tensor | _bool | None, "
     "**kwargs: DTypeLike | DeviceLike | _bool | None) -> Tensor",
-    "register_hook": "(self, hook: Callable[[Tensor], Tensor | None], /) -> None",
+    "register_hook": "(self, hook: Callable[[Tensor], Tensor | None], /) -> HookHandle",
+    "to_device": "(self, device: DeviceLike, /, *, stream: Any = None) -> Tensor",
+    "__array_namespace__": "(self, /, *, api_version: _str | None = None) -> Any",
     "stride": "(self) -> tuple[_int, ...]",
     "__array__": "(self, dtype: Any = None, copy: _bool | None = None) -> npt.NDArray[Any]",
     "__dlpack__": "(self, *, stream: Any = None, max_version: tuple[_int, _int] | None = None, "
@@ -174,11 +190,26 @@ PRIVATE = {
     "grad_enabled": "() -> _bool",
     "set_grad_enabled": "(on: _bool, /) -> None",
     "gradients": "(outputs: Sequence[Tensor], inputs: Sequence[Tensor], "
-    "gradients: Sequence[Tensor] | None, create_graph: _bool) -> list[Tensor | None]",
+    "gradients: Sequence[Tensor | None] | None, create_graph: _bool | None, "
+    "stop: _bool = False, own: Sequence[Tensor] = ...) -> list[Any]",
     "make_leaf": "(x: Tensor, /) -> Tensor",
     "make_relay": "(x: Tensor, /) -> Tensor",
     "custom_function": "(inputs: Sequence[Tensor], outputs: Sequence[Tensor], "
-    "backward: Callable[..., Sequence[Tensor | None]], name: _str, /) -> list[Tensor]",
+    "backward: Callable[..., Sequence[Any]], name: _str, saved: Sequence[Tensor], "
+    "rewrap: Callable[..., Sequence[Tensor]] | None, first: _int) -> list[Tensor]",
+    "tracing": "() -> _bool",
+    "traced_nodes": "() -> _int",
+    "call_batched": "(function: Callable[[list[Tensor]], Sequence[Tensor]], "
+    "tensors: Sequence[Tensor], batched: Sequence[_bool], size: _int, randomness: _str, /) "
+    "-> tuple[list[Tensor], list[_bool]]",
+    "tape_mark": "() -> _int",
+    "tape_boundary": "(roots: Sequence[Tensor], mark: _int, /) -> list[Tensor]",
+    "same_place": "(a: Tensor, b: Tensor, /) -> _bool",
+    "differentiable": "(tensors: Sequence[Tensor], leaves: Sequence[Tensor], /) -> _bool",
+    "settled": "(x: Tensor, leaves: Sequence[Tensor], /) -> Tensor",
+    "barrier": "(x: Tensor, after: Sequence[Tensor], /) -> Tensor",
+    "random_state": "() -> tuple[_int, _int]",
+    "set_random_state": "(seed: _int, counter: _int, /) -> None",
     "release_consumed": "() -> None",
     "flush": "() -> None",
     "synchronize": "() -> None",
@@ -217,6 +248,21 @@ PRIVATE = {
     "stop_trace": "() -> list[tuple[_str, _str, _str, _int, _int, _str]]",
     "detect_nan": "() -> _bool",
     "set_detect_nan": "(on: _bool, /) -> None",
+}
+
+
+# Classes of _core beside the tensor.
+CLASSES = {
+    "HookHandle": {
+        "remove": "(self) -> None",
+        "__enter__": "(self) -> Self",
+        "__exit__": "(self, *args: object) -> None",
+    },
+    "Writes": {
+        "call": "(self, function: Callable[[], Any], /) -> Any",
+        "undo": "(self) -> None",
+        "keep_outer": "(self, results: list[Tensor], /) -> None",
+    },
 }
 
 
@@ -377,7 +423,8 @@ def tensor_class(core: Any) -> str:
         lines.append("    @property\n")
         lines.append(definition(name, f"(self) -> {kind}", doc, "    "))
         if name in SETTABLE:
-            value = "Operand | Sequence[Any]" if name == "data" else kind
+            free = name in ("data", "real", "imag")
+            value = "Operand | Sequence[Any]" if free else kind
             lines.append(f"    @{name}.setter\n")
             lines.append(definition(name, f"(self, value: {value}) -> None", "", "    "))
     for name, signature in METHODS.items():
@@ -411,7 +458,7 @@ def core_stub(core: Any) -> str:
     dtypes = [n for n in names if isinstance(getattr(core, n), core.dtype)]
     parts += [f"{name}: dtype\n" for name in dtypes]
     parts.append("\n")
-    known = {"Tensor", "dtype", "functions", "Function", *errors, *dtypes}
+    known = {"Tensor", "dtype", "functions", "Function", *CLASSES, *errors, *dtypes}
     plain = [n for n in names if n not in known]
     missing, extra = set(plain) - set(PRIVATE), set(PRIVATE) - set(plain)
     if missing or extra:
@@ -420,6 +467,10 @@ def core_stub(core: Any) -> str:
             f"function: {sorted(extra)}"
         )
     parts += [definition(n, s) for n, s in PRIVATE.items() if n in plain]
+    for name, members in CLASSES.items():
+        parts.append(f"\nclass {name}:\n")
+        parts += [definition(n, s, "", "    ") for n, s in members.items()]
+        parts.append("\n")
     text = tidy(parts)
     typing = "from typing import Any, Self, SupportsIndex, TypeAlias, overload"
     return text.replace("from typing import Any, SupportsIndex, TypeAlias", typing)
@@ -481,6 +532,12 @@ def registry_stub(module: Any, functions: dict[str, Any]) -> str:
     return "".join(parts)
 
 
+def result_imports(body: str) -> str:
+    """Named results of functions of the registry."""
+    names = sorted(set(re.findall(r"\b\w+Result\b", body)))
+    return "".join(f"from ._results import {n} as {n}\n" for n in names)
+
+
 def typing_line(body: str, names: tuple[str, ...]) -> str:
     used = [n for n in names if re.search(rf"(?<![\w.]){n}\b", body)]
     return f"from typing import {', '.join(used)}\n\n" if used else ""
@@ -505,6 +562,9 @@ def api_stub(core: Any, api: Any) -> str:
     body = "".join(parts)
     head = typing_line(body, ("Any", "TypeGuard", "overload"))
     imports = used_imports(body, ("Tensor",)) + import_lines("._core", from_core)
+    imports += result_imports(body)
+    if "Sequence" in body:
+        imports = "from collections.abc import Sequence\n\n" + imports
     return tidy(
         [HEADER, "# ruff: noqa: I001\n\n", head, imports, "\n", all_line(names), "\n", body]
     )

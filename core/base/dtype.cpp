@@ -7,9 +7,9 @@
 namespace sn {
 
 namespace {
-constexpr const char* kNames[kNumDTypes] = {"bool",     "int8",    "int16",  "int32",  "int64",
-                                            "uint8",    "uint16",  "uint32", "uint64", "float16",
-                                            "bfloat16", "float32", "float64"};
+constexpr const char* kNames[kNumDTypes] = {
+    "bool",   "int8",    "int16",    "int32",   "int64",   "uint8",     "uint16",    "uint32",
+    "uint64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"};
 
 int int_bits(DType d) { return static_cast<int>(dtype_size(d)) * 8; }
 
@@ -37,6 +37,10 @@ DType promote(DType a, DType b) {
     if (a == b) return a;
     if (is_bool(a)) return b;
     if (is_bool(b)) return a;
+    if (is_complex(a) || is_complex(b)) {
+        const bool wide = complex_dtype(a) == DType::kC128 || complex_dtype(b) == DType::kC128;
+        return wide ? DType::kC128 : DType::kC64;
+    }
     if (is_float(a) && is_float(b)) {
         // float16 with bfloat16 meet in float32: neither holds the other's values.
         if (dtype_size(a) == dtype_size(b)) return DType::kF32;
@@ -61,7 +65,9 @@ DType promote_weak(DType tensor, ScalarKind scalar, DType default_float) {
     switch (scalar) {
         case ScalarKind::kBool: return tensor;
         case ScalarKind::kInt: return is_bool(tensor) ? DType::kI64 : tensor;
-        case ScalarKind::kFloat: return is_float(tensor) ? tensor : default_float;
+        case ScalarKind::kFloat: return is_inexact(tensor) ? tensor : default_float;
+        case ScalarKind::kComplex:
+            return complex_dtype(is_inexact(tensor) ? tensor : default_float);
     }
     return tensor;
 }

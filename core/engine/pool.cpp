@@ -313,18 +313,45 @@ bool find_slot(Pool& p, PoolJob& job) {
     return false;
 }
 
+// The chunks lie in parts, one per thread while there are few: a thread begins with its own and
+// then helps with the others. So the thread that wrote a part of a tensor mostly reads that part in
+// the next operation too, from its own cache.
 class ParallelFor final : public PoolJob {
 public:
     ParallelFor(int64_t n, int64_t grain, int64_t chunks, FunctionRef<void(int64_t, int64_t)> body)
-        : n_(n), grain_(grain), chunks_(chunks), body_(body) {}
+        : n_(n),
+          grain_(grain),
+          body_(body),
+          count_(static_cast<int>(std::min<int64_t>({pool_threads(), int64_t{kMaxParts}, chunks}))),
+          limit_(chunks) {
+        for (int i = 0; i < count_; ++i) {
+            parts_[i].next.store(chunks * i / count_, std::memory_order_relaxed);
+            parts_[i].end = chunks * (i + 1) / count_;
+        }
+    }
 
     void help() override {
         PieceScope scope(this);
         const TraceScope trace("pieces");
-        while (next_.load(std::memory_order_relaxed) < chunks_) {
-            const int64_t chunk = next_.fetch_add(1, std::memory_order_relaxed);
-            if (chunk >= chunks_) return;
-            if (chunk == chunks_ - 1) pool_quiet(*this);
+        for (int i = 0; i < count_; ++i) run_part(parts_[(state.index + i) % count_]);
+        pool_quiet(*this);  // all claimed
+    }
+
+    void rethrow() {
+        if (failed_.load(std::memory_order_acquire)) std::rethrow_exception(error_);
+    }
+
+private:
+    static constexpr int kMaxParts = 16;
+    struct alignas(64) Part {
+        std::atomic<int64_t> next;
+        int64_t end;
+    };
+
+    void run_part(Part& part) {
+        while (part.next.load(std::memory_order_relaxed) < part.end) {
+            const int64_t chunk = part.next.fetch_add(1, std::memory_order_relaxed);
+            if (chunk >= part.end || chunk >= limit_.load(std::memory_order_relaxed)) return;
             try {
                 body_(chunk * grain_, std::min(n_, chunk * grain_ + grain_));
             } catch (...) {
@@ -333,30 +360,22 @@ public:
         }
     }
 
-    void rethrow() {
-        if (failed_.load(std::memory_order_acquire)) std::rethrow_exception(error_);
-    }
-
-private:
-    // Chunks are claimed in order, so those below a failed one have all been claimed and will run:
-    // stopping the claims cannot hide a lower failure.
+    // Chunks above the lowest failed one need not run; those below still do, and may fail too.
     void record(int64_t chunk) {
-        next_.store(chunks_, std::memory_order_relaxed);
-        pool_quiet(*this);
         std::lock_guard lock(lock_);
-        if (!failed_.load(std::memory_order_relaxed) || chunk < failed_chunk_) {
-            failed_chunk_ = chunk;
-            error_ = std::current_exception();
-            failed_.store(true, std::memory_order_release);
-        }
+        if (chunk >= limit_.load(std::memory_order_relaxed)) return;
+        limit_.store(chunk, std::memory_order_relaxed);
+        error_ = std::current_exception();
+        failed_.store(true, std::memory_order_release);
     }
 
-    const int64_t n_, grain_, chunks_;
+    const int64_t n_, grain_;
     const FunctionRef<void(int64_t, int64_t)> body_;
-    std::atomic<int64_t> next_{0};
+    const int count_;
+    Part parts_[kMaxParts];
+    std::atomic<int64_t> limit_;
     std::atomic<bool> failed_{false};
     SpinLock lock_;
-    int64_t failed_chunk_ = 0;
     std::exception_ptr error_;
 };
 

@@ -2,7 +2,9 @@
 // The typed C++ functions of the tensor namespace: what gradient and lowering rules are written
 // with, and the C++ API. Each family header stands beside the file that holds its op records.
 #include "op/attention.h"
+#include "op/complex.h"
 #include "op/conv.h"
+#include "op/ctc.h"
 #include "op/elementwise_api.h"
 #include "op/indexing.h"
 #include "op/linalg.h"

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -95,6 +96,23 @@ void grad_attention(GradCall& c) {
     record(id, in, same_attrs(c.attrs).b(mask_grad), out);
     for (int i = 0; i < (mask_grad ? 4 : 3); ++i)
         if (c.needs(i)) c.set(i, out[i]);
+}
+
+// A batch is one more leading dimension. Numbers of dropout are drawn by position: so they differ
+// from example to example, and where they must not, the examples are called one by one.
+bool batch_attention(BatchCall& c) {
+    const bool dropped = c.attrs.b(4);
+    if (dropped && c.randomness != Randomness::kDifferent) return false;
+    const size_t tensors = c.in.size() - (dropped ? 3 : 0);
+    std::vector<Tensor> in(c.in.begin(), c.in.end());
+    for (size_t i = 0; i < tensors; ++i) in[i] = c.spread(i);
+    return c.call(in, same_attrs(c));
+}
+// The gradient of a mask that is not asked for is one empty vector for all examples.
+bool batch_attention_grad(BatchCall& c) {
+    if (!batch_attention(c)) return false;
+    if (!c.attrs.b(5)) c.out[3] = expand(c.out[3], Dims{c.size, 0});
+    return true;
 }
 
 // ---- the gradient of the gradient: it may hold scores ------------------------------------------
@@ -295,11 +313,9 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
              o.dropout);
     }
     if (o.dropout > 0) {
-        const RandomState state = random_state();
         in.emplace_back(o.dropout);
-        in.emplace_back(static_cast<int64_t>(state.seed));
-        in.emplace_back(static_cast<int64_t>(state.counter));
-        set_random_state({state.seed, state.counter + 1});
+        in.emplace_back(static_cast<int64_t>(random_state().seed));
+        in.emplace_back(next_draw(kName));
     }
     const double scale = o.has_scale
                              ? o.scale
@@ -346,9 +362,11 @@ void register_attention_ops() {
                  .infer = infer_attention,
                  .grad = grad_attention,
                  .saves = kOperands | save_out(0) | save_out(1),
+                 .batch = batch_attention,
                  .work = attention_work,
                  .layout = Layout::kAny,
-                 .out_strides = attention_out_strides});
+                 .out_strides = attention_out_strides,
+                 .draws = true});
     register_op({.name = "attention_grad",
                  .n_in = -1,
                  .n_out = 4,
@@ -357,9 +375,11 @@ void register_attention_ops() {
                  .infer = infer_attention_grad,
                  .grad = grad_attention_grad,
                  .saves = 0x3ff,
+                 .batch = batch_attention_grad,
                  .work = attention_grad_work,
                  .layout = Layout::kAny,
-                 .out_strides = attention_grad_out_strides});
+                 .out_strides = attention_grad_out_strides,
+                 .draws = true});
     register_function(
         {.signature = "scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, "
                       "attn_mask: Tensor? = None, dropout_p: float = 0.0, is_causal: bool = False, "

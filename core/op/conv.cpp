@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -134,6 +135,54 @@ void grad_weight_grad(GradCall& c) {  // linear in x and in dy
     if (c.needs(1)) c.set(1, forward(c.in(0), c.grad(), c.attrs));
 }
 
+// (examples, N, C, ...) as (N, examples * C, ...): groups of channels of their own, and back.
+Tensor joined_channels(const Tensor& x) {
+    Dims order = all_axes(x.rank());
+    std::swap(order[0], order[1]);
+    const Tensor turned = permute(x, order);
+    Dims shape = turned.shape();
+    shape[1] *= shape[2];
+    shape.erase(2);
+    return reshape(turned, shape);
+}
+Tensor split_channels(const Tensor& x, int64_t examples) {
+    Dims shape = x.shape();
+    shape[1] /= examples;
+    shape.insert(1, examples);
+    Dims order = all_axes(static_cast<int>(shape.size()));
+    std::swap(order[0], order[1]);
+    return permute(reshape(x, shape), order);
+}
+
+// With one weight for all, the examples' images are one batch of images. With a weight for each,
+// the examples are groups of channels.
+template <Pass pass>
+bool batch_conv(BatchCall& c) {
+    const int64_t groups = c.attrs.i(4);
+    if (pass != kWeightGrad && !c.batched[1]) {
+        c.call({joined_images(c.in[0]), c.in[1]}, same_attrs(c));
+        c.out[0] = split_images(c.out[0], c.size);
+        return true;
+    }
+    if (pass == kWeightGrad) {
+        if (!c.batched[0] && groups == 1)  // one image, several gradients: more output channels
+            c.call({c.in[0], joined_channels(c.in[1])}, same_attrs(c));
+        else
+            c.call({joined_channels(c.spread(0)), joined_channels(c.spread(1))},
+                   EditedAttrs(c).word(4, groups * c.size).get());
+        c.out[0] = split_images(c.out[0], c.size);
+        return true;
+    }
+    const Tensor weights = joined_images(c.in[1]);
+    if (pass == kForward && !c.batched[0] && groups == 1)
+        c.call({c.in[0], weights}, same_attrs(c));
+    else
+        c.call({joined_channels(c.spread(0)), weights},
+               EditedAttrs(c).word(4, groups * c.size).get());
+    c.out[0] = split_channels(c.out[0], c.size);
+    return true;
+}
+
 // ---- arguments ----------------------------------------------------------------------------------
 
 void check_geometry(const char* op, const ConvGeometry& g) {
@@ -177,6 +226,19 @@ Attrs attrs_of(const ConvGeometry& g) {
 }
 
 }  // namespace
+
+Tensor joined_images(const Tensor& x) {
+    Dims shape = x.shape();
+    shape[0] *= shape[1];
+    shape.erase(1);
+    return reshape(x, shape);
+}
+Tensor split_images(const Tensor& x, int64_t examples) {
+    Dims shape = x.shape();
+    shape[0] /= examples;
+    shape.insert(0, examples);
+    return reshape(x, shape);
+}
 
 Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias,
             const ConvGeometry& geometry) {
@@ -440,6 +502,7 @@ void register_conv_ops() {
                  .infer = infer_conv,
                  .grad = grad_conv,
                  .saves = both,
+                 .batch = batch_conv<kForward>,
                  .work = work_of<kForward>,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b01,
@@ -452,6 +515,7 @@ void register_conv_ops() {
                  .infer = infer_data_grad,
                  .grad = grad_data_grad,
                  .saves = both,
+                 .batch = batch_conv<kDataGrad>,
                  .work = work_of<kDataGrad>,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b01,
@@ -464,6 +528,7 @@ void register_conv_ops() {
                  .infer = infer_weight_grad,
                  .grad = grad_weight_grad,
                  .saves = both,
+                 .batch = batch_conv<kWeightGrad>,
                  .work = work_of<kWeightGrad>,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b11,

@@ -27,7 +27,11 @@ MaxPoolResult max_pool(const Tensor& x, const PoolGeometry& geometry);
 Tensor avg_pool(const Tensor& x, const PoolGeometry& geometry, bool count_include_pad,
                 int64_t divisor_override);
 Tensor adaptive_avg_pool(const Tensor& x, DimSpan output_size);
-Tensor adaptive_max_pool(const Tensor& x, DimSpan output_size);
+MaxPoolResult adaptive_max_pool(const Tensor& x, DimSpan output_size);
+
+// (examples, N, ...) as (examples * N, ...), and back: for batching rules.
+Tensor joined_images(const Tensor& x);
+Tensor split_images(const Tensor& x, int64_t examples);
 
 void register_conv_ops();
 void register_pool_ops();  // called by register_conv_ops

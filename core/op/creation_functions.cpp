@@ -11,11 +11,12 @@ namespace sn {
 namespace {
 
 DType number_dtype(const Tensor& value) {
+    if (value.weak() && is_complex(value.dtype())) return DType::kC64;
     if (!value.is_scalar()) return value.dtype();
     switch (value.value()->scalar.kind) {
         case ScalarKind::kBool: return DType::kBool;
         case ScalarKind::kInt: return DType::kI64;
-        case ScalarKind::kFloat: break;
+        default: break;
     }
     return DType::kF32;
 }
@@ -69,9 +70,20 @@ Tensor linspace_function(const Args& a) {
     if (count < 0) {
         fail(ErrorKind::kValue, "linspace", "num is %lld; it must be 0 or more", ll(count));
     }
-    return linspace(Tensor(read_number("linspace", a.tensor(0)).as_double()),
-                    Tensor(read_number("linspace", a.tensor(1)).as_double()), count, a.flag(3),
-                    a.has(4) ? a.dtype(4) : DType::kF32, a.has(5) ? a.device(5) : Device());
+    const bool parts = is_complex(a.tensor(0).dtype()) || is_complex(a.tensor(1).dtype());
+    const DType dtype = a.has(4) ? a.dtype(4) : parts ? DType::kC64 : DType::kF32;
+    if (parts && !is_complex(dtype)) {
+        fail(ErrorKind::kDType, "linspace",
+             "start or stop is complex and dtype is %s; a complex dtype is required",
+             dtype_name(dtype));
+    }
+    const auto line = [&](Tensor (*part)(const Tensor&)) {
+        return linspace(Tensor(read_number("linspace", part(a.tensor(0))).as_double()),
+                        Tensor(read_number("linspace", part(a.tensor(1))).as_double()), count,
+                        a.flag(3), real_dtype(dtype), a.has(5) ? a.device(5) : Device());
+    };
+    if (parts) return complex(line(real), line(imag));
+    return cast(line(real), dtype);
 }
 
 Tensor eye_function(const Args& a) {
@@ -253,7 +265,7 @@ ValueError : step is 0, or a number is not finite.
 
 indexing : "xy" (as in NumPy: the first vector runs along the columns) or "ij".
 
->>> [t.tolist() for t in sn.meshgrid([sn.arange(2), sn.arange(2)])]
+>>> [t.tolist() for t in sn.meshgrid(sn.arange(2), sn.arange(2))]
 [[[0, 1], [0, 1]], [[0, 0], [1, 1]]]
 )",
         .call_many = meshgrid_function,

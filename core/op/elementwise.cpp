@@ -5,9 +5,11 @@
 #include <string>
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/families.h"
 #include "op/function.h"
 #include "op/op.h"
+#include "record/read.h"
 #include "record/tape.h"
 
 namespace sn {
@@ -151,6 +153,7 @@ void register_elementwise(const char* name, int tile_op, GradFn grad, uint32_t s
     def.name = name;
     def.n_in = arity;
     def.doc = sentence;
+    def.batch = batch_elementwise;
     def.tile_op = tile_op;
     def.dtype_class = static_cast<uint8_t>(info.dtypes);
     def.result_rule = static_cast<uint8_t>(info.result);
@@ -226,6 +229,7 @@ DType elementwise_compute_dtype(const char* op, TileClass cls, DType dtype, bool
 
 Tensor cast(const Tensor& x, DType dtype) {
     if (x.dtype() == dtype && !x.weak()) return x;
+    if (is_complex(dtype) || is_complex(x.dtype())) return cast_complex(x, dtype);
     static const OpId id = find_op("cast");
     return record(id, std::span<const Tensor>(&x, 1), Attrs().dtype(dtype));
 }
@@ -255,6 +259,7 @@ void register_elementwise_ops() {
                  .doc = "Conversion to another dtype.",
                  .infer = infer_cast,
                  .grad = grad_cast,
+                 .batch = batch_elementwise,
                  .cast = true,
                  .layout = Layout::kAny});
     register_function(
@@ -279,16 +284,27 @@ void register_elementwise_ops() {
              },
          .aliases = "clamp"});
     register_function(
-        {.signature = "astype(x: Tensor, dtype: DType) -> Tensor",
-         .doc = "Converts to another dtype.\n\nFloat to integer truncates toward zero, saturates "
-                "at the "
-                "limits and maps NaN to 0; integer to integer wraps; to bool is `x != 0`.\n\n"
-                "Parameters\n----------\nx : Tensor\ndtype : dtype\n\nReturns\n-------\nTensor\n   "
-                " Of "
-                "the same shape; `x` itself when it has the dtype already.\n\nExamples\n--------\n"
-                ">>> sn.astype(sn.tensor([1.5, -2.5]), sn.int32).tolist()\n[1, -2]\n",
-         .call = [](const Args& a) { return cast(a.tensor(0), a.dtype(1)); },
-         .aliases = "type"});
+        {.signature = "astype(x: Tensor, dtype: DType, copy: bool = True, "
+                      "device: Device? = None) -> Tensor",
+         .doc =
+             "Converts to another dtype.\n\nFloat to integer truncates toward zero, saturates "
+             "at the "
+             "limits and maps NaN to 0; integer to integer wraps; to bool is `x != 0`.\n\n"
+             "Complex numbers become no real ones (take sn.real(x) first); real ones become "
+             "complex."
+             "\n\nParameters\n----------\nx : Tensor\ndtype : dtype\ncopy : bool\n    Accepted for "
+             "the Array API: the result is always a tensor of its own, and memory is shared where "
+             "nobody can tell.\ndevice "
+             ": str, optional\n    Where the result goes.\n\nReturns\n-------\nTensor\n    Of "
+             "the same shape.\n\nExamples\n--------\n"
+             ">>> sn.astype(sn.tensor([1.5, -2.5]), sn.int32).tolist()\n[1, -2]\n",
+         .call =
+             [](const Args& a) {
+                 const Tensor y = cast(a.tensor(0), a.dtype(1));
+                 return a.has(3) ? copy_to_device(y, a.device(3)) : y;
+             },
+         .aliases = "type",
+         .fresh = true});
 }
 
 }  // namespace sn

@@ -7,12 +7,13 @@
 
 namespace sn {
 
-// The dtypes that an elementwise op is defined on.
+// The dtypes that an elementwise op is defined on. Complex numbers are in none: see complex.h.
 enum class TileClass : uint8_t { FLOAT, NUMERIC, INT, INTBOOL, BOOL, ANY };
 // SELECT: the first argument is bool, the others and the result share the dtype.
 enum class TileResult : uint8_t { SAME, BOOL, SELECT };
 
 constexpr bool class_has(TileClass c, DType d) {
+    if (is_complex(d)) return false;
     switch (c) {
         case TileClass::FLOAT: return is_float(d);
         case TileClass::NUMERIC: return !is_bool(d);

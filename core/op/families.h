@@ -22,6 +22,10 @@ void register_scatter_functions();
 void register_statistics_functions();
 void register_counting_functions();
 void register_special_functions();
+void register_ctc_ops();
+void register_complex_ops();
+void register_complex_rules();  // ... and of complex_math.cpp:
+void register_complex_math();
 
 inline void register_families() {
     register_elementwise_ops();
@@ -42,6 +46,9 @@ inline void register_families() {
     register_statistics_functions();
     register_counting_functions();
     register_special_functions();
+    register_ctc_ops();
+    register_complex_ops();
+    register_complex_rules();  // of the ops above
 }
 
 }  // namespace sn

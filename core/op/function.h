@@ -15,20 +15,22 @@ namespace sn {
 //   Tensors     a sequence of tensors         int, float, bool, str
 //   Ints        an int or a sequence of ints  Ints?     ... or None (axes, shapes, strides)
 //   DType       a dtype                       Device    a device or its name
-//   Order       a float or str
+//   Order       a float or str              Axes      Ints, or two sequences of ints of one length
 // "sum(x: Tensor, axis: Ints? = None, dtype: DType? = None, keepdims: bool = False) -> Tensor"
 // `dim` and `keepdim` are accepted for `axis` and `keepdims` everywhere, `input` for `x`, `other`
-// for the second operand; "axis|dims" adds a name by hand. "*tensors: Tensors", as the last
-// parameter, takes the positional arguments that are left, or one sequence. The result
-// Parameters behind "*" are given by name only. "Tensor | tuple[Tensor, ...]" is a tuple unless it is one tensor; "bool" waits for the one
-// element.
+// for the second operand; "axis|dims" adds a name by hand. "*tensors: Tensors" takes the positional
+// arguments that are left, or one sequence. Parameters behind "*" are given by name only.
+// A result is "Tensor", "tuple[Tensor, ...]", "list[Tensor]", "None", the name of a named tuple of
+// sennit/_results.py, "bool", which waits for the one element, or "Tensor | tuple[Tensor, ...]": a
+// tuple unless it is one tensor.
 struct ArgValue {
     bool given = false;  // false: None, or left out without a default
     Tensor tensor;
     std::vector<Tensor> tensors;
     Dims ints;
-    bool single = false;    // Ints given as one int
-    Scalar scalar{};        // int, float, bool
+    bool single = false;  // Ints given as one int
+    bool paired = false;  // Axes given as two sequences of one length, the second behind the first
+    Scalar scalar{};      // int, float, bool
     std::string_view text;  // str
     DType dtype = DType::kF32;
     Device device;
@@ -42,6 +44,7 @@ public:
     const std::vector<Tensor>& tensors(int i) const { return values_[i].tensors; }
     DimSpan ints(int i) const { return values_[i].ints; }
     bool single(int i) const { return values_[i].single; }
+    bool paired(int i) const { return values_[i].paired; }
     int64_t integer(int i) const { return values_[i].scalar.as_int(); }
     double real(int i) const { return values_[i].scalar.as_double(); }
     bool flag(int i) const { return values_[i].scalar.as_int() != 0; }
@@ -62,6 +65,7 @@ struct FunctionDef {
     Results (*call_many)(const Args&) = nullptr;  // "-> tuple[Tensor, Tensor]", "-> list[Tensor]"
     const char* aliases = "";                     // space-separated further names
     bool method = true;  // also a method of Tensor (when the first parameter is a tensor)
+    bool fresh = false;  // never the operand's own handle: writes to one do not show in the other
 };
 
 // A later definition of a name replaces an earlier one: functions that the elementwise lists derive

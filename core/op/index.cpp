@@ -289,10 +289,7 @@ Tensor index_update(const Tensor& x, const IndexItem* items, int n, const Tensor
             Dims shape(mask.shape());
             shape.resize(x.shape().size());
             for (int i = mask.rank(); i < x.rank(); ++i) shape[i] = 1;
-            return where(reshape(mask, shape),
-                         value.is_scalar() ? scalar_operand("index_update", value, x.dtype())
-                                           : cast(value, x.dtype()),
-                         x);
+            return where(reshape(mask, shape), value_operand("index_update", value, x), x);
         }
     }
     const IndexForm f = resolve(x, items, n);

@@ -4,6 +4,7 @@
 #include "op/indexing.h"
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/op.h"
 #include "op/rules.h"
 #include "record/tape.h"
@@ -85,8 +86,8 @@ std::vector<Tensor> broadcast_indices(const char* op, std::span<const Tensor> in
 }
 
 Tensor values_for(const char* op, const Tensor& x, const Tensor& values, DimSpan shape) {
-    const Tensor v =
-        values.is_scalar() ? full({}, values, x.dtype(), x.device()) : cast(values, x.dtype());
+    const Tensor v = values.weak() && values.rank() == 0 ? full({}, values, x.dtype(), x.device())
+                                                         : cast(values, x.dtype());
     if (!broadcastable_to(v.shape(), shape)) {
         fail(ErrorKind::kShape, op,
              "the values have shape %s; they must have shape %s or broadcast "
@@ -96,6 +97,74 @@ Tensor values_for(const char* op, const Tensor& x, const Tensor& values, DimSpan
     return expand(v, shape);
 }
 
+// ---- batching rules. Indices of one example are checked against its own sizes, so that a bad one
+// is an error and not the next example's element: where both sides are batched, the example's
+// number is one more index.
+
+// Dimensions [from, from + count) moved to `to`.
+Tensor move_dims(const Tensor& x, int64_t from, int64_t count, int64_t to) {
+    Dims source, target;
+    for (int64_t i = 0; i < count; ++i) {
+        source.push_back(from + i);
+        target.push_back(to + i);
+    }
+    return moveaxis(x, source, target);
+}
+
+bool batch_take(BatchCall& c) {
+    const int64_t axis = c.attrs.i(0);
+    if (!c.batched[1]) return c.call(c.in, EditedAttrs(c).word(0, axis + 1).get());
+    const int64_t rank = c.rank(1);
+    if (!c.batched[0]) {
+        Tensor out;
+        record(c.def.id, c.in, same_attrs(c), {&out, 1});
+        c.out[0] = move_dims(out, axis, 1, 0);
+        return true;
+    }
+    const Tensor x = move_dims(c.in[0], axis + 1, 1, 1);
+    const Tensor indices[] = {c.numbers(static_cast<int>(rank)), c.in[1]};
+    c.out[0] = move_dims(gather_nd(x, indices), 1, rank, axis + 1);
+    return true;
+}
+
+// As take along axis 0, but for the row without a gradient.
+bool batch_embedding(BatchCall& c) {
+    if (!c.batched[0]) return c.call(c.in, same_attrs(c));
+    if (c.attrs.i(0) >= 0) return false;
+    const Tensor indices[] = {c.numbers(c.rank(1)), c.batched[1] ? c.in[1] : c.spread(1)};
+    c.out[0] = gather_nd(c.in[0], indices);
+    return true;
+}
+
+bool batch_index_add(BatchCall& c) {
+    const int64_t axis = c.attrs.i(0);
+    if (!c.batched[1])
+        return c.call({c.spread(0), c.in[1], c.spread(2)}, EditedAttrs(c).word(0, axis + 1).get());
+    const int64_t rank = c.rank(1);
+    const Tensor x = move_dims(c.spread(0), axis + 1, 1, 1);
+    const Tensor values = move_dims(c.spread(2), axis + 1, rank, 1);
+    const Tensor indices[] = {c.numbers(static_cast<int>(rank)), c.in[1]};
+    c.out[0] = move_dims(scatter_nd(x, indices, values, true), 1, 1, axis + 1);
+    return true;
+}
+
+// gather_nd, and scatter_nd, whose operand 1 is the values.
+template <size_t first>
+bool batch_nd(BatchCall& c) {
+    std::vector<Tensor> indices;
+    for (size_t i = first; i < c.in.size(); ++i) indices.push_back(c.in[i]);
+    if (first == 1 && !c.batched[0]) {
+        for (size_t i = first; i < c.in.size(); ++i) indices[i - first] = c.spread(i);
+        c.out[0] = gather_nd(c.in[0], indices);
+        return true;
+    }
+    indices.insert(indices.begin(), c.numbers(c.rank(first)));
+    const Tensor x = c.spread(0);
+    c.out[0] =
+        first == 1 ? gather_nd(x, indices) : scatter_nd(x, indices, c.spread(1), c.attrs.b(0));
+    return true;
+}
+
 // Of several values written to one place only the last gets a gradient: where writing and reading
 // back the numbers of the writers gives a writer its own number, it won.
 Tensor writer_numbers(const Tensor& values) {
@@ -103,6 +172,8 @@ Tensor writer_numbers(const Tensor& values) {
 }
 
 Tensor zeros_of(const Meta& m) { return full(m.shape, 0, m.dtype, m.device); }
+// The same as one element, repeated by strides of 0: for index_add, which takes them as they are.
+Tensor one_zero_of(const Meta& m) { return expand(full({}, 0, m.dtype, m.device), m.shape); }
 Tensor unwritten(const Tensor& x) { return full(x.shape(), -1, DType::kI64, x.device()); }
 
 }  // namespace
@@ -267,9 +338,11 @@ void register_indexing_ops() {
             },
         .grad =
             [](GradCall& c) {
-                c.set(0, index_add(zeros_of(c.in_meta(0)), c.in(1), c.grad(), c.attrs.i(0)));
+                c.set(0, index_add(one_zero_of(c.in_meta(0)), c.in(1), c.grad(), c.attrs.i(0)));
             },
         .saves = save_in(1),
+        .batch = batch_take,
+        .moves = true,
         .checks_values = true,
     });
     register_op({
@@ -294,9 +367,11 @@ void register_indexing_ops() {
                 Tensor g = c.grad();
                 const int64_t padding = c.attrs.i(0);
                 if (padding >= 0) g = where(unsqueeze(equal(indices, padding), -1), 0.0, g);
-                c.set(0, index_add(zeros_of(c.in_meta(0)), indices, g, 0));
+                c.set(0, index_add(one_zero_of(c.in_meta(0)), indices, g, 0));
             },
         .saves = save_in(1),
+        .batch = batch_embedding,
+        .moves = true,
         .checks_values = true,
     });
     register_op({
@@ -315,6 +390,8 @@ void register_indexing_ops() {
                 c.set(0, scatter_add(zeros_of(c.in_meta(0)), c.in(1), c.grad(), c.attrs.i(0)));
             },
         .saves = save_in(1),
+        .batch = batch_axis<0>,
+        .moves = true,
         .checks_values = true,
     });
     register_op({
@@ -335,6 +412,8 @@ void register_indexing_ops() {
                 if (c.needs(2)) c.set(2, take(c.grad(), c.in(1), c.attrs.i(0)));
             },
         .saves = save_in(1),
+        .batch = batch_index_add,
+        .any_layout_in = 1,
         .checks_values = true,
         .inplace_in = 0,
     });
@@ -367,6 +446,7 @@ void register_indexing_ops() {
                 c.set(2, g);
             },
         .saves = save_in(1),
+        .batch = batch_axis<0>,
         .checks_values = true,
         .inplace_in = 0,
     });
@@ -410,6 +490,8 @@ void register_indexing_ops() {
                 c.set(0, scatter_nd(zeros_of(c.in_meta(0)), indices, c.grad(), true));
             },
         .saves = 0xfffe,
+        .batch = batch_nd<1>,
+        .moves = true,
         .checks_values = true,
     });
     register_op({
@@ -440,6 +522,7 @@ void register_indexing_ops() {
                 c.set(1, g);
             },
         .saves = 0xfffc,
+        .batch = batch_nd<2>,
         .checks_values = true,
         .inplace_in = 0,
     });
@@ -463,6 +546,7 @@ void register_indexing_ops() {
                 c.out[0].shape.push_back(c.attrs.i(0));
                 c.out[0].dtype = c.attrs.dtype(1);
             },
+        .batch = batch_leading,
         .checks_values = true,
     });
     register_indexing_functions();

@@ -69,10 +69,7 @@ Tensor masked_fill_function(const Args& a) {
         fail(ErrorKind::kDType, "masked_fill", "the mask has dtype %s; bool is required",
              dtype_name(mask.dtype()));
     }
-    return where(mask,
-                 value.is_scalar() ? scalar_operand("masked_fill", value, x.dtype())
-                                   : cast(value, x.dtype()),
-                 x);
+    return where(mask, value_operand("masked_fill", value, x), x);
 }
 
 Tensor masked_select_function(const Args& a) {
@@ -256,7 +253,7 @@ IndexError : an index is negative or not below the number of rows.
         .method = false,
     });
     register_function({
-        .signature = "nonzero(x: Tensor) -> list[Tensor]",
+        .signature = "nonzero(x: Tensor) -> tuple[Tensor, ...]",
         .doc = R"(One int64 tensor per dimension with the positions of elements that are not zero.
 
 Waits for the values, since the result's size depends on them.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -66,6 +67,24 @@ void grad_matmul(GradCall& c) {
         c.set(1, matrices(turned(x), g));
 }
 
+// Matrices of one example are matrices of the batch; leading dimensions of the example keep their
+// places counted from the end.
+bool batch_matmul(BatchCall& c) {
+    if (c.batched[1] && c.rank(1) == 2 && c.rank(0) > 2) {
+        // A matrix that an example shares stays one product of all its rows, also in the gradient.
+        const Tensor& x = c.in[0];
+        Dims rows{numel(c.shape(0).first(c.rank(0) - 1)), x.size(-1)}, out(c.shape(0));
+        if (c.batched[0]) rows.insert(0, c.size);
+        c.call({reshape(x, rows), c.in[1]}, {});
+        out[c.rank(0) - 1] = c.in[1].size(-1);
+        out.insert(0, c.size);
+        c.out[0] = reshape(c.out[0], out);
+        return true;
+    }
+    const int rank = std::max(c.rank(0), c.rank(1));
+    return c.call({c.raised(0, rank), c.raised(1, rank)}, {});
+}
+
 [[noreturn]] void fail_scalar(const char* op, const Tensor& x, const Tensor& y) {
     fail(ErrorKind::kShape, op,
          "operands have shapes %s and %s; both need at least one dimension; use * for a product "
@@ -81,8 +100,8 @@ void promote_pair(const char* op, Tensor* x, Tensor* y) {
              "both operands are bool; products need numbers; convert with "
              ".astype(sn.int64) or another dtype");
     }
-    *x = cast(*x, dtype);
-    *y = cast(*y, dtype);
+    // A real operand of a complex product stays real: it has no imaginary part to multiply with.
+    for (Tensor* t : {x, y}) *t = cast(*t, is_complex(t->dtype()) ? dtype : real_dtype(dtype));
 }
 
 }  // namespace
@@ -137,8 +156,8 @@ Tensor vecdot(const Tensor& x, const Tensor& y, int64_t axis) {
              format_shape(a.shape()).c_str(), format_shape(b.shape()).c_str(), ll(a.size(ax)),
              ll(b.size(bx)), ll(axis));
     }
-    const DType dtype = a.dtype();
-    const Tensor product = to_compute(axis_to_last(a, ax)) * to_compute(axis_to_last(b, bx));
+    const DType dtype = promote(a.dtype(), b.dtype());
+    const Tensor product = to_compute(axis_to_last(conj(a), ax)) * to_compute(axis_to_last(b, bx));
     const int64_t last[] = {-1};
     return cast(sum(product, last, false), dtype);
 }
@@ -209,6 +228,7 @@ void register_linalg_ops() {
                  .infer = infer_matmul,
                  .grad = grad_matmul,
                  .saves = save_in(0) | save_in(1),
+                 .batch = batch_matmul,
                  .work = matmul_work,
                  .layout = Layout::kAny,
                  .epilogue = true});
@@ -308,7 +328,7 @@ Examples
 [[3, 4], [6, 8]]
 )",
          .call = [](const Args& a) { return outer(a.tensor(0), a.tensor(1)); }});
-    register_function({.signature = "tensordot(x: Tensor, other: Tensor, axes|dims: Ints = 2, "
+    register_function({.signature = "tensordot(x: Tensor, other: Tensor, axes|dims: Axes = 2, "
                                     "other_axes: Ints? = None) -> Tensor",
                        .doc = R"(Sum of products over axes of both tensors.
 
@@ -316,9 +336,10 @@ Parameters
 ----------
 x, other : Tensor
     Any shapes.
-axes : int or sequence of int
-    An int n contracts the last n axes of `x` with the first n of `other`. A sequence names axes of
-    `x`, and `other_axes` those of `other`, in the same order.
+axes : int, or pair of sequences of int
+    An int n contracts the last n axes of `x` with the first n of `other`. A pair names axes of `x`
+    and axes of `other`, in the same order. (One sequence names those of `x`, and `other_axes` those
+    of `other`.)
 
 Examples
 --------
@@ -328,6 +349,11 @@ Examples
                        .call = [](const Args& a) {
                            const Tensor &x = a.tensor(0), &y = a.tensor(1);
                            if (a.has(3)) return tensordot(x, y, a.ints(2), a.ints(3));
+                           if (a.paired(2)) {
+                               const size_t half = a.ints(2).size() / 2;
+                               return tensordot(x, y, a.ints(2).first(half),
+                                                a.ints(2).subspan(half));
+                           }
                            const int64_t n = a.ints(2).empty() ? 0 : a.ints(2)[0];
                            if (!a.single(2) || n < 0 || n > x.rank() || n > y.rank()) {
                                fail(ErrorKind::kValue, "tensordot",

@@ -1,6 +1,7 @@
 #include <string>
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -57,6 +58,25 @@ void infer_check_labels(InferCall& c) {
     c.out[0].shape = c.out[1].shape = c.in[0]->shape;
     c.out[0].dtype = c.attrs.dtype(2);
     c.out[1].dtype = c.out[2].dtype = c.attrs.dtype(3);
+}
+
+bool batch_check_labels(BatchCall& c) {
+    if (!c.batched[0] || c.any_batched(1, 2)) return false;
+    const int64_t count = numel(c.shape(0));
+    if (c.in.size() > 1 && count != 1) return false;  // sums of weights have an order
+    Tensor out[3];
+    record(c.def.id, c.in, same_attrs(c), out);
+    c.out[0] = out[0];
+    c.out[1] = out[1];
+    const int64_t size[] = {c.size};
+    if (count == 1) {
+        c.out[2] = reshape(out[1], size);
+    } else {  // ones and zeros, which every order counts exactly
+        const int64_t rows[] = {c.size, count};
+        const Tensor weights = reshape(cast(out[1], DType::kF64), rows);
+        c.out[2] = cast(sum(weights, kLast, false), out[1].dtype());
+    }
+    return true;
 }
 
 struct Labels {
@@ -137,6 +157,13 @@ void grad_cross_entropy(GradCall& c) {
         gx = gx * (1.0 - smoothing) + where(greater(r.counted, 0.0), p * mass - r.spread, 0.0);
     }
     c.set(0, gx * g);
+}
+
+bool batch_cross_entropy(BatchCall& c) {
+    if (c.any_batched(3, 4)) return false;
+    std::vector<Tensor> in(c.in.begin(), c.in.end());
+    for (size_t i = 0; i < 3; ++i) in[i] = c.spread(i);
+    return c.call(in, same_attrs(c));
 }
 
 Tensor row_cross_entropy(const Tensor& x, const Labels& labels, const CrossEntropyOptions& o) {
@@ -330,6 +357,7 @@ void register_label_losses() {
                  .schema = "classes:int ignore_index:int number:dtype weight:dtype",
                  .doc = "Labels as class numbers and row weights; fails when one names no class.",
                  .infer = infer_check_labels,
+                 .batch = batch_check_labels,
                  .checks_values = true});
     register_op({.name = "cross_entropy",
                  .n_in = -1,
@@ -338,7 +366,8 @@ void register_label_losses() {
                  .infer = infer_cross_entropy,
                  .grad = grad_cross_entropy,
                  .saves = save_in(0) | save_in(1) | save_in(2) | save_in(3),
-                 .lower = lower_cross_entropy});
+                 .lower = lower_cross_entropy,
+                 .batch = batch_cross_entropy});
     register_function(
         {.signature = "cross_entropy(x: Tensor, target: Tensor, weight: Tensor? = None, "
                       "ignore_index: int = -100, reduction: str = \"mean\", "

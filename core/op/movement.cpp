@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/rules.h"
 #include "record/read.h"
 #include "record/tape.h"
@@ -12,6 +13,7 @@
 namespace sn {
 
 void register_movement_functions();
+void register_barrier();
 
 namespace {
 
@@ -98,6 +100,56 @@ std::vector<Tensor> scalar_inputs(const GradCall& c, int from) {
     return scalars;
 }
 
+// ---- batching rules: the batch is one more dimension in front
+
+bool batch_reshape(BatchCall& c) {
+    const Dims shape = resolve_reshape(c.def.name, c.shape(0), c.attrs.ints(0));
+    return c.call({c.in[0]}, EditedAttrs(c).ints(0, with_front(c.size, shape)).get());
+}
+
+bool batch_permute(BatchCall& c) {
+    const Dims axes = with_front(0, next_axes(c.attrs.ints(0)));
+    return c.call({c.in[0]}, EditedAttrs(c).ints(0, axes).get());
+}
+
+bool batch_expand(BatchCall& c) {
+    const Dims shape = resolve_expand(c.def.name, c.shape(0), c.attrs.ints(0));
+    return c.call({c.raised(0, static_cast<int>(shape.size()))},
+                  EditedAttrs(c).ints(0, with_front(c.size, shape)).get());
+}
+
+// slice, and slice_update, whose operand 1 is the part.
+template <size_t starts>
+bool batch_region(BatchCall& c) {
+    if (c.any_batched(starts, c.in.size())) return false;
+    std::vector<Tensor> in{c.spread(0)};
+    if (starts == 2) in.push_back(c.raised(1, c.rank(0)));
+    in.push_back(int_scalar(0));
+    in.insert(in.end(), c.in.begin() + starts, c.in.end());
+    return c.call(in, EditedAttrs(c)
+                          .ints(0, with_front(c.size, c.attrs.ints(0)))
+                          .ints(1, with_front(1, c.attrs.ints(1)))
+                          .get());
+}
+
+bool batch_pad(BatchCall& c) {
+    if (c.batched[1]) return false;
+    return c.call(c.in, EditedAttrs(c)
+                            .ints(0, with_front(0, c.attrs.ints(0)))
+                            .ints(1, with_front(0, c.attrs.ints(1)))
+                            .get());
+}
+
+bool batch_full(BatchCall& c) {
+    const DimSpan shape = c.attrs.ints(0);
+    const Tensor value = cast(c.in[0], c.attrs.dtype(1));
+    const int64_t flat[] = {c.size};
+    Dims ones(shape.size() + 1, 1);
+    ones[0] = c.size;
+    c.out[0] = expand(reshape(reshape(value, flat), ones), with_front(c.size, shape));
+    return true;
+}
+
 Tensor zeros_of(const Meta& meta) { return full(meta.shape, 0, meta.dtype, meta.device); }
 
 }  // namespace
@@ -112,13 +164,20 @@ Tensor scalar_operand(std::string_view op, const Tensor& value, DType dtype) {
                  "or slicing to place many",
                  format_shape(value.shape()).c_str());
         }
+        if (value.weak() && value.value()->kind == ValueState::kBuffer)  // on any device
+            return scalar_operand(op, Tensor(read_number(op, value)), dtype);
         const Tensor flat = value.rank() == 0 ? value : reshape(value, {});
         return cast(flat, dtype);
     }
     const Scalar s = value.value()->scalar;
-    if (is_float(dtype)) return Tensor(s.as_double());
+    if (is_inexact(dtype)) return Tensor(s.as_double());
     if (is_bool(dtype)) return Tensor(s.kind == ScalarKind::kFloat ? s.f != 0 : s.i != 0);
     return Tensor(s.as_int());
+}
+
+Tensor value_operand(std::string_view op, const Tensor& value, const Tensor& x) {
+    if (value.is_scalar()) return scalar_operand(op, value, x.dtype());
+    return value.weak() ? full({}, value, x.dtype(), x.device()) : cast(value, x.dtype());
 }
 
 Tensor int_scalar(int64_t value) { return Tensor(value); }
@@ -189,8 +248,7 @@ Tensor narrow(const Tensor& x, int64_t axis, int64_t start, int64_t size) {
 Tensor slice_update(const Tensor& x, const Tensor& part, std::span<const Tensor> starts,
                     DimSpan sizes, DimSpan steps) {
     static const OpId id = find_op("slice_update");
-    std::vector<Tensor> in{x, part.is_scalar() ? scalar_operand("slice_update", part, x.dtype())
-                                               : cast(part, x.dtype())};
+    std::vector<Tensor> in{x, value_operand("slice_update", part, x)};
     in.insert(in.end(), starts.begin(), starts.end());
     return record(id, in, Attrs().ints(sizes).ints(steps));
 }
@@ -257,72 +315,13 @@ std::vector<Tensor> split(const Tensor& x, DimSpan sizes, int64_t axis) {
     return parts;
 }
 
-Tensor pad(const Tensor& x, DimSpan low, DimSpan high, const Tensor& value) {
-    static const OpId id = find_op("pad");
-    Dims lo(low), hi(high), starts(lo.size(), 0), sizes(x.shape()), steps(lo.size(), 1);
-    bool any = false;
-    for (size_t i = 0; i < lo.size(); ++i) {  // a negative width crops
-        starts[i] = std::max<int64_t>(-lo[i], 0);
-        sizes[i] -= starts[i] + std::max<int64_t>(-hi[i], 0);
-        if (sizes[i] < 0) {
-            fail(ErrorKind::kShape, "pad",
-                 "widths %s and %s crop more than shape %s has; negative widths must leave 0 or "
-                 "more elements",
-                 format_shape(low).c_str(), format_shape(high).c_str(),
-                 format_shape(x.shape()).c_str());
-        }
-        lo[i] = std::max<int64_t>(lo[i], 0);
-        hi[i] = std::max<int64_t>(hi[i], 0);
-        any = any || lo[i] || hi[i];
-    }
-    const Tensor inner = slice(x, starts, sizes, steps);
-    if (!any) return clone(inner);
-    return record(id, {inner, scalar_operand("pad", value, x.dtype())}, Attrs().ints(lo).ints(hi));
-}
-
-Tensor pad_mode(const Tensor& x, DimSpan low, DimSpan high, std::string_view mode) {
-    Tensor out = x;
-    for (int axis = 0; axis < x.rank(); ++axis) {
-        const int64_t n = x.size(axis), lo = low[axis], hi = high[axis];
-        if (lo == 0 && hi == 0) continue;
-        const int64_t most = mode == "reflect" ? n - 1 : mode == "circular" ? n : INT64_MAX;
-        if (lo < 0 || hi < 0 || lo > most || hi > most || n == 0) {
-            fail(ErrorKind::kShape, "pad",
-                 "widths (%lld, %lld) of axis %d do not fit mode '%.*s' with size %lld; they must "
-                 "be between 0 and %lld; use mode='constant' for others",
-                 ll(lo), ll(hi), axis, static_cast<int>(mode.size()), mode.data(), ll(n), ll(most));
-        }
-        std::vector<Tensor> parts;
-        const int64_t axes[1] = {axis};
-        const auto edge = [&](int64_t at, int64_t width) {
-            Dims shape(out.shape());
-            shape[axis] = width;
-            return expand(narrow(out, axis, at, 1), shape);
-        };
-        if (lo > 0) {
-            if (mode == "reflect")
-                parts.push_back(flip(narrow(out, axis, 1, lo), axes));
-            else if (mode == "circular")
-                parts.push_back(narrow(out, axis, n - lo, lo));
-            else
-                parts.push_back(edge(0, lo));
-        }
-        parts.push_back(out);
-        if (hi > 0) {
-            if (mode == "reflect")
-                parts.push_back(flip(narrow(out, axis, n - 1 - hi, hi), axes));
-            else if (mode == "circular")
-                parts.push_back(narrow(out, axis, 0, hi));
-            else
-                parts.push_back(edge(n - 1, hi));
-        }
-        out = concat(parts, axis);
-    }
-    return out;
-}
-
 Tensor full(DimSpan shape, const Tensor& value, DType dtype, Device device) {
     static const OpId id = find_op("full");
+    if (is_complex(value.dtype()) && is_complex(dtype)) {
+        const DType part = real_dtype(dtype);
+        const Tensor re = full(shape, real(value), part, device);
+        return Parts(re, full(shape, imag(value), part, device)).join(dtype);
+    }
     return record(id, {scalar_operand("full", value, dtype)},
                   Attrs().ints(shape).dtype(dtype).i(device.backend << 8 | device.index));
 }
@@ -452,6 +451,8 @@ void register_movement_ops() {
                 c.out[0].dtype = c.in[0]->dtype;
             },
         .grad = [](GradCall& c) { c.set(0, reshape(c.grad(), c.in_meta(0).shape)); },
+        .batch = batch_reshape,
+        .moves = true,
         .view =
             [](ViewCall& c) {
                 return reshape_strides(c.in->shape, c.in_strides, c.out->shape, &c.strides);
@@ -481,6 +482,8 @@ void register_movement_ops() {
             },
         .grad =
             [](GradCall& c) { c.set(0, permute(c.grad(), inverse_permutation(c.attrs.ints(0)))); },
+        .batch = batch_permute,
+        .moves = true,
         .view =
             [](ViewCall& c) {
                 for (int64_t a : c.attrs.ints(0)) c.strides.push_back(c.in_strides[a]);
@@ -502,6 +505,8 @@ void register_movement_ops() {
                 c.out[0].dtype = c.in[0]->dtype;
             },
         .grad = [](GradCall& c) { c.set(0, c.grad()); },  // the walk sums to the input's shape
+        .batch = batch_expand,
+        .moves = true,
         .view =
             [](ViewCall& c) {
                 c.strides = broadcast_strides(c.in->shape, c.in_strides, c.out->shape);
@@ -532,9 +537,17 @@ void register_movement_ops() {
             },
         .grad =
             [](GradCall& c) {
-                c.set(0, slice_update(zeros_of(c.in_meta(0)), c.grad(), scalar_inputs(c, 1),
-                                      c.attrs.ints(0), c.attrs.ints(1)));
+                const std::vector<Tensor> starts = scalar_inputs(c, 1);
+                const DimSpan sizes = c.attrs.ints(0), steps = c.attrs.ints(1);
+                Tensor all = c.arrived(0), part = c.grad();
+                if (all)
+                    part = slice(all, starts, sizes, steps) + part;
+                else
+                    all = zeros_of(c.in_meta(0));
+                c.set_total(0, slice_update(all, part, starts, sizes, steps));
             },
+        .batch = batch_region<1>,
+        .moves = true,
         .view =
             [](ViewCall& c) {
                 const DimSpan steps = c.attrs.ints(1);
@@ -577,6 +590,8 @@ void register_movement_ops() {
                 if (c.needs(0)) c.set(0, slice_update(c.grad(), 0, starts, sizes, steps));
                 if (c.needs(1)) c.set(1, slice(c.grad(), starts, sizes, steps));
             },
+        .batch = batch_region<2>,
+        .moves = true,
         .layout = Layout::kAny,
         .inplace_in = 0,
     });
@@ -616,6 +631,8 @@ void register_movement_ops() {
                     start += size;
                 }
             },
+        .batch = batch_axis<0>,
+        .moves = true,
         .layout = Layout::kAny,
     });
     register_op({
@@ -644,6 +661,8 @@ void register_movement_ops() {
                 if (c.needs(0)) c.set(0, inner);
                 if (c.needs(1)) c.set(1, sum(c.grad(), {}, false) - sum(inner, {}, false));
             },
+        .batch = batch_pad,
+        .moves = true,
         .layout = Layout::kAny,
     });
     register_op({
@@ -651,6 +670,8 @@ void register_movement_ops() {
         .doc = "The same elements in row-major order without gaps.",
         .infer = [](InferCall& c) { c.out[0] = *c.in[0]; },
         .grad = [](GradCall& c) { c.set(0, c.grad()); },
+        .batch = batch_leading,
+        .moves = true,
         .layout = Layout::kAny,
     });
     register_op({
@@ -670,6 +691,8 @@ void register_movement_ops() {
                 }
             },
         .grad = [](GradCall& c) { c.set(0, sum(c.grad(), {}, false)); },
+        .batch = batch_full,
+        .moves = true,
         .layout = Layout::kAny,
     });
     register_op({
@@ -692,6 +715,7 @@ void register_movement_ops() {
                 c.out[0] = {Dims{c.attrs.i(0)}, c.attrs.dtype(2), attr_device(c.attrs.i(3))};
             },
     });
+    register_barrier();
     register_movement_functions();
 }
 

@@ -34,7 +34,10 @@ Tensor unsqueeze(const Tensor& x, int64_t axis);
 Tensor transpose(const Tensor& x, int64_t a, int64_t b);
 Tensor moveaxis(const Tensor& x, DimSpan source, DimSpan destination);
 Tensor contiguous(const Tensor& x);
-Tensor clone(const Tensor& x);               // another value
+Tensor clone(const Tensor& x);  // another value
+// x itself for what is computed from it, but not merged with what else is computed from x, and not
+// before `after` is there: recomputation that must not be undone.
+Tensor barrier(const Tensor& x, std::span<const Tensor> after);
 Tensor alias(const Tensor& x);               // a view of all of x
 Tensor flip(const Tensor& x, DimSpan axes);  // axes empty: none
 Tensor roll(const Tensor& x, int64_t shift, int64_t axis);
@@ -45,6 +48,8 @@ Tensor triangle_mask(int64_t rows, int64_t columns, int64_t k, bool lower, Devic
 
 // A runtime argument of exactly this dtype (not weak), from a number or a rank-0 tensor.
 Tensor scalar_operand(std::string_view op, const Tensor& value, DType dtype);
+// What is written into x: a number stays one, a tensor is converted.
+Tensor value_operand(std::string_view op, const Tensor& value, const Tensor& x);
 Tensor int_scalar(int64_t value);
 // The number that a scalar or a tensor of one element holds (waits for it).
 Scalar read_number(std::string_view op, const Tensor& value);

@@ -26,6 +26,19 @@ Tensor exchange(const Tensor& x, int64_t a, int64_t b) {
     return alias(x);
 }
 
+// reshape(copy=False): the strides must allow a view.
+void require_view(const Tensor& x, DimSpan shape) {
+    if (x.is_scalar()) return;
+    materialize(x.detach());
+    Dims strides;
+    const Value& v = *x.value();
+    if (reshape_strides(v.meta.shape, v.strides, shape, &strides)) return;
+    fail(ErrorKind::kValue, "reshape",
+         "copy=False, but shape %s with strides %s cannot become %s without a copy; leave copy out",
+         format_shape(v.meta.shape).c_str(), format_shape(v.strides).c_str(),
+         format_shape(shape).c_str());
+}
+
 Tensor flatten_all(const Tensor& x) { return reshape(x, Dims{-1}); }
 
 Tensor flatten(const Tensor& x, int64_t first, int64_t last) {
@@ -231,7 +244,7 @@ Tensor pad_function(const Args& a) {
         low[x.rank() - 1 - static_cast<int>(i)] = widths[2 * i];
         high[x.rank() - 1 - static_cast<int>(i)] = widths[2 * i + 1];
     }
-    if (mode == "constant") return pad(x, low, high, a.tensor(3));
+    if (mode == "constant") return pad(x, low, high, a.has(3) ? a.tensor(3) : Tensor(0));
     if (mode == "edge" || mode == "replicate") return pad_mode(x, low, high, "replicate");
     if (mode == "wrap" || mode == "circular") return pad_mode(x, low, high, "circular");
     if (mode == "reflect") return pad_mode(x, low, high, "reflect");
@@ -322,7 +335,8 @@ void register_movement_functions() {
 Parameters
 ----------
 shape : new sizes with the same product; one of them may be -1.
-copy : True for a copy of its own; otherwise a view where the strides allow one.
+copy : True for a copy of its own; False fails where a view is not possible; None gives a view
+    where the strides allow one.
 
 Raises
 ------
@@ -333,7 +347,9 @@ ShapeError : the numbers of elements differ.
 )",
         .call =
             [](const Args& a) {
-                const Tensor out = reshape(a.tensor(0), a.ints(1));
+                const Tensor& x = a.tensor(0);
+                const Tensor out = reshape(x, a.ints(1));
+                if (a.has(2) && !a.flag(2)) require_view(x, out.shape());
                 return a.has(2) && a.flag(2) ? clone(out) : out;
             },
     });
@@ -424,7 +440,23 @@ ValueError : an axis is missing or given twice.
                 }
                 return transpose(a.tensor(0), -2, -1);
             },
-        .aliases = "adjoint",
+    });
+    register_function({
+        .signature = "adjoint(x: Tensor) -> Tensor",
+        .doc = R"(The last two dimensions exchanged, and complex numbers conjugated.
+
+>>> sn.adjoint(sn.tensor([[1j, 2j]])).tolist()
+[[-1j], [-2j]]
+)",
+        .call =
+            [](const Args& a) {
+                if (a.tensor(0).rank() < 2) {
+                    fail(ErrorKind::kShape, "adjoint",
+                         "x has shape %s; two or more dimensions are required",
+                         format_shape(a.tensor(0).shape()).c_str());
+                }
+                return conj(transpose(a.tensor(0), -2, -1));
+            },
     });
     register_function({
         .signature = "moveaxis(x: Tensor, source: Ints, destination: Ints) -> Tensor",
@@ -491,7 +523,7 @@ ShapeError : a size of x is neither equal nor 1.
         .signature = "broadcast_tensors(*tensors: Tensors) -> list[Tensor]",
         .doc = R"(All tensors broadcast to their common shape, without copies.
 
->>> [t.shape for t in sn.broadcast_tensors([sn.zeros((3, 1)), sn.zeros((2,))])]
+>>> [t.shape for t in sn.broadcast_tensors(sn.zeros((3, 1)), sn.zeros((2,)))]
 [(3, 2), (3, 2)]
 )",
         .call_many = broadcast_function,
@@ -578,7 +610,7 @@ ShapeError : sizes other than that of `axis` differ.
         .call_many = chunk_function,
     });
     register_function({
-        .signature = "unstack(x: Tensor, axis: int = 0) -> list[Tensor]",
+        .signature = "unstack(x: Tensor, axis: int = 0) -> tuple[Tensor, ...]",
         .doc = R"(Views of the elements of an axis, without that axis.
 
 >>> [t.tolist() for t in sn.unstack(sn.arange(4).reshape((2, 2)))]
@@ -673,14 +705,14 @@ output_size : the size that the axis will have; a check of what `repeats` adds u
     });
     register_function({
         .signature =
-            "pad(x: Tensor, pad: Ints, mode: str = \"constant\", value: Operand = 0) -> Tensor",
+            "pad(x: Tensor, pad: Ints, mode: str = \"constant\", value: Operand? = None) -> Tensor",
         .doc = R"(x with elements added around it (or cropped, where a width is negative).
 
 Parameters
 ----------
 pad : pairs (before, behind), the last dimension first.
 mode : "constant", "reflect", "replicate" (or "edge"), "circular" (or "wrap").
-value : what to fill with, in mode "constant".
+value : what to fill with, in mode "constant"; None: zero.
 
 >>> sn.pad(sn.arange(3), (1, 2), value=9).tolist()
 [9, 0, 1, 2, 9, 9]

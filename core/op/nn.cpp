@@ -1,6 +1,7 @@
 #include "op/nn.h"
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -81,6 +82,12 @@ void infer_layer_norm(InferCall& c) {
     c.out[0].dtype = c.in[0]->dtype;
 }
 
+bool batch_leading_first(BatchCall& c) {  // further operands are those of every row
+    std::vector<Tensor> in(c.in.begin(), c.in.end());
+    in[0] = c.spread(0);
+    return c.call(in, same_attrs(c));
+}
+
 void lower_layer_norm(LowerCall& c) {
     const Tensor x = to_compute(c.in[0]);
     const Dims axes = trailing_axes(x.rank(), c.attrs.i(0));
@@ -104,6 +111,20 @@ void grad_layer_norm(GradCall& c) {
     }
     if (weight && c.needs(1)) c.set(1, g * normal);
     if (c.attrs.b(3) && c.needs(weight ? 2 : 1)) c.set(weight ? 2 : 1, g);
+}
+
+// A weight of each example's own is multiplied on afterwards, as the op itself does.
+bool batch_norm_of_rows(BatchCall& c) {
+    if (!c.any_batched(1, 3)) return batch_leading_first(c);
+    const int rank = c.rank(0);
+    const DType dtype = c.in[0].dtype();
+    const Tensor x = to_compute(c.batched[0] ? c.in[0] : c.spread(0));
+    Tensor y = record(c.def.id, {x}, EditedAttrs(c).word(2, 0).word(3, 0).get());
+    size_t next = 1;
+    if (c.attrs.b(2)) y = y * cast(c.raised(next++, rank), y.dtype());
+    if (c.attrs.b(3)) y = y + cast(c.raised(next, rank), y.dtype());
+    c.out[0] = cast(y, dtype);
+    return true;
 }
 
 void lower_rms_norm(LowerCall& c) {
@@ -203,6 +224,74 @@ void grad_batch_norm(GradCall& c) {
     if (gx && c.needs(0)) c.set(0, gx);
 }
 
+// With given statistics. Attributes as above; inputs: x, mean, variance, weight, bias.
+void infer_batch_norm_inference(InferCall& c) {
+    const Dims& x = c.in[0]->shape;
+    const char* const names[] = {"the running mean", "the running variance",
+                                 c.attrs.b(1) ? "weight" : "bias", "bias"};
+    for (size_t i = 1; i < c.in.size(); ++i)
+        check_channels("batch_norm", names[i - 1], c.in[i]->shape, x);
+    c.out[0].shape = x;
+    c.out[0].dtype = c.in[0]->dtype;
+}
+
+void lower_batch_norm_inference(LowerCall& c) {
+    const Tensor x = to_compute(c.in[0]);
+    const int rank = x.rank();
+    size_t next = 3;
+    Tensor scale = rsqrt(cast(c.in[2], x.dtype()) + c.attrs.f(0));
+    if (c.attrs.b(1)) scale = scale * cast(c.in[next++], x.dtype());
+    Tensor y = (x - per_channel(cast(c.in[1], x.dtype()), rank)) * per_channel(scale, rank);
+    if (c.attrs.b(2)) y = y + per_channel(cast(c.in[next], x.dtype()), rank);
+    c.out[0] = cast(y, c.in[0].dtype());
+}
+
+void grad_batch_norm_inference(GradCall& c) {
+    const Tensor x = to_compute(c.in(0)), g = to_compute(c.grad());
+    const int rank = x.rank();
+    const Dims axes = axes_but_channels(rank);
+    const bool weight = c.attrs.b(1);
+    const Tensor deviation = rsqrt(cast(c.in(2), x.dtype()) + c.attrs.f(0));
+    const Tensor factor = weight ? deviation * cast(c.in(3), x.dtype()) : deviation;
+    if (c.needs(0)) c.set(0, g * per_channel(factor, rank));
+    const int bias = weight ? 4 : 3;
+    const bool needs_bias = c.attrs.b(2) && c.needs(bias);
+    if (c.needs(1) || needs_bias) {
+        const Tensor sum_g = sum(g, axes, false);
+        if (c.needs(1)) c.set(1, negative(factor * sum_g));
+        if (needs_bias) c.set(bias, sum_g);
+    }
+    if (c.needs(2) || (weight && c.needs(3))) {
+        const Tensor centred = x - per_channel(cast(c.in(1), x.dtype()), rank);
+        const Tensor sum_gn = sum(g * (centred * per_channel(deviation, rank)), axes, false);
+        if (weight && c.needs(3)) c.set(3, sum_gn);
+        if (c.needs(2)) c.set(2, -0.5 * (factor * deviation * sum_gn));
+    }
+}
+
+// Channels of different examples are different channels.
+bool batch_batch_norm(BatchCall& c) {
+    const Tensor x = c.spread(0);
+    const int rank = c.rank(0);
+    Dims order = all_axes(rank + 1), back, split, flat;
+    std::swap(order[0], order[1]);  // batch of x, examples, channels, ...
+    const Tensor turned = permute(x, order);
+    for (int64_t n : turned.shape()) split.push_back(n);
+    flat = split;
+    flat[1] *= flat[2];
+    flat.erase(2);
+    const int64_t joined[] = {flat[1]};
+    std::vector<Tensor> in{reshape(turned, flat)};
+    for (size_t i = 1; i < c.in.size(); ++i) in.push_back(reshape(c.spread(i), joined));
+    Tensor out[3];
+    record(c.def.id, in, same_attrs(c), out);
+    c.out[0] = permute(reshape(out[0], split), order);
+    const int64_t apart[] = {split[1], split[2]};
+    c.out[1] = reshape(out[1], apart);
+    c.out[2] = reshape(out[2], apart);
+    return true;
+}
+
 // Used inside lowered graphs only: both moments in one pass over x. Outputs: variance, mean.
 void infer_var_mean(InferCall& c) {
     for (int k : {0, 1}) {
@@ -280,17 +369,10 @@ BatchNormResult batch_norm_train(const Tensor& x, const Tensor& weight, const Te
 Tensor batch_norm_inference(const Tensor& x, const Tensor& mean, const Tensor& var,
                             const Tensor& weight, const Tensor& bias, double eps) {
     check_batched("batch_norm", x);
-    check_channels("batch_norm", "the running mean", mean.shape(), x.shape());
-    check_channels("batch_norm", "the running variance", var.shape(), x.shape());
-    if (weight) check_channels("batch_norm", "weight", weight.shape(), x.shape());
-    if (bias) check_channels("batch_norm", "bias", bias.shape(), x.shape());
-    const DType dtype = compute_dtype(x.dtype());
-    Tensor scale = rsqrt(cast(var, dtype) + eps);
-    if (weight) scale = scale * cast(weight, dtype);
-    Tensor y =
-        (to_compute(x) - per_channel(cast(mean, dtype), x.rank())) * per_channel(scale, x.rank());
-    if (bias) y = y + per_channel(cast(bias, dtype), x.rank());
-    return cast(y, x.dtype());
+    static const OpId id = find_op("batch_norm_inference");
+    const Tensor all[] = {x, mean, var, weight ? weight : bias, bias};
+    const size_t count = 3 + size_t{given(weight)} + size_t{given(bias)};
+    return record(id, {all, count}, Attrs().f(eps).b(given(weight)).b(given(bias)));
 }
 
 // ---- public functions ---------------------------------------------------------------------------
@@ -514,13 +596,15 @@ void register_nn_ops() {
                  .infer = infer_softmax,
                  .grad = grad_softmax,
                  .saves = save_out(0),
-                 .lower = lower_softmax});
+                 .lower = lower_softmax,
+                 .batch = batch_leading});
     register_op({.name = "log_softmax",
                  .doc = "Log-softmax along the last axis.",
                  .infer = infer_softmax,
                  .grad = grad_log_softmax,
                  .saves = save_out(0),
-                 .lower = lower_log_softmax});
+                 .lower = lower_log_softmax,
+                 .batch = batch_leading});
     register_op({.name = "layer_norm",
                  .n_in = -1,
                  .schema = kNormSchema,
@@ -528,7 +612,8 @@ void register_nn_ops() {
                  .infer = infer_layer_norm,
                  .grad = grad_layer_norm,
                  .saves = save_in(0) | save_in(1),
-                 .lower = lower_layer_norm});
+                 .lower = lower_layer_norm,
+                 .batch = batch_norm_of_rows});
     register_op({.name = "rms_norm",
                  .n_in = -1,
                  .schema = kNormSchema,
@@ -536,7 +621,8 @@ void register_nn_ops() {
                  .infer = infer_layer_norm,
                  .grad = grad_rms_norm,
                  .saves = save_in(0) | save_in(1),
-                 .lower = lower_rms_norm});
+                 .lower = lower_rms_norm,
+                 .batch = batch_norm_of_rows});
     register_op({.name = "batch_norm",
                  .n_in = -1,
                  .n_out = 3,
@@ -545,12 +631,22 @@ void register_nn_ops() {
                  .infer = infer_batch_norm,
                  .grad = grad_batch_norm,
                  .saves = save_in(0) | save_in(1) | save_out(1) | save_out(2),
-                 .lower = lower_batch_norm});
+                 .lower = lower_batch_norm,
+                 .batch = batch_batch_norm});
+    register_op({.name = "batch_norm_inference",
+                 .n_in = -1,
+                 .schema = "eps:float weight:bool bias:bool",
+                 .doc = "Batch normalisation with given statistics.",
+                 .infer = infer_batch_norm_inference,
+                 .grad = grad_batch_norm_inference,
+                 .saves = save_in(0) | save_in(1) | save_in(2) | save_in(3),
+                 .lower = lower_batch_norm_inference});
     register_op({.name = "var_mean",
                  .n_out = 2,
                  .schema = "axes:ints keepdims:bool",
                  .doc = "Variance and mean in one pass, in the compute dtype.",
                  .infer = infer_var_mean,
+                 .batch = batch_axes<0>,
                  .layout = Layout::kAny});
     register_softmax_functions();
     register_norm_functions();

@@ -34,6 +34,25 @@ struct LowerCall {
 };
 using LowerFn = void (*)(LowerCall&);
 
+// An op call with a complex operand is made, when it is recorded, of calls on real and imaginary
+// parts: no kernel and no tile instruction computes on complex numbers (op/complex.h).
+struct ComplexCall {
+    std::span<const Tensor> in;
+    AttrView attrs;
+    std::span<Tensor> out;
+    DType dtype;  // complex: what the operands promote to
+};
+using ComplexFn = void (*)(ComplexCall&);
+// Where the gradient of such a call comes from.
+enum class ComplexGrad : uint8_t {
+    kComposed,   // from the calls that it is made of
+    kConjugate,  // from the op's own rule, which reads what was saved conjugated: that is the
+                 // gradient of a holomorphic function, by PyTorch's convention
+    kPlain,      // from the op's own rule, which reads what was saved as it is (norms, abs)
+};
+// The value that the result is known to be (the real part of complex(a, b) is a), or kNone.
+using SameAsFn = ValueId (*)(const Graph& g, const Node& n);
+
 // A view op computes no element: it reads its first input with other strides. `strides` of the
 // output are static; the offset may depend on scalar operands: offset = sum of scalar k * factor k.
 struct ViewCall {
@@ -50,6 +69,17 @@ using ViewFn = bool (*)(ViewCall&);
 // The base with the part that a view shows replaced by `part`: what a write through a view means.
 using ViewUpdateFn = Tensor (*)(const Tensor& base, const Tensor& part,
                                 std::span<const Tensor> scalars, AttrView attrs);
+
+// What a random op means for each example of a batch (sn.vmap).
+enum class Randomness : uint8_t {
+    kError,      // it may not be called
+    kDifferent,  // every example draws numbers of its own
+    kSame,       // all examples share one draw
+};
+// Calls the op for a batch of examples at once, with ordinary ops, so that every example has the
+// bits that it has alone. False: no rule for these operands; the examples are called one by one.
+struct BatchCall;
+using BatchFn = bool (*)(BatchCall&);
 
 // Multiply-adds of a call, for ops that these and not memory keep busy.
 struct WorkCall {
@@ -90,6 +120,11 @@ struct OpDef {
     GradFn grad = nullptr;
     uint32_t saves = 0;  // what the gradient reads: save_in(i) | save_out(i)
     LowerFn lower = nullptr;
+    BatchFn batch = nullptr;
+    ComplexFn complex = nullptr;  // without, a complex operand is an error ...
+    ComplexGrad complex_grad = ComplexGrad::kComposed;
+    bool moves = false;  // ... but for ops that only place elements, which take every dtype
+    SameAsFn same_as = nullptr;
     WorkFn work = nullptr;
     ViewFn view = nullptr;
     ViewUpdateFn view_update = nullptr;
@@ -99,15 +134,21 @@ struct OpDef {
     int dtype_operand = 0;    // elementwise: operands before this one are bool (`where`)
     int reduce_kind = -1;     // reduction (attributes axes, keepdims): cpu::ReduceKind
     bool cast = false;        // elementwise conversion to the output's dtype
+    // Its operands are the parts of its result, interleaved in memory: a program that computes them
+    // stores them there.
+    bool joins = false;
     Layout layout = Layout::kContiguous;
     OutStridesFn out_strides = nullptr;  // kAny: the results' layout; without, row-major
+    uint32_t any_layout_in = 0;  // mask of inputs that a kContiguous kernel takes in any layout
     uint32_t channels_last_in =
         0;  // mask of inputs that a kChannelsLast kernel wants channels last
     uint32_t channels_last_out = ~0u;  // mask of outputs that it makes channels last
     bool epilogue = false;       // the kernel runs a tile program on its result while in cache
     bool checks_values = false;  // may fail on values (bad index): ordered before writes in place
     bool pure = true;            // false: never merged by CSE (random state, effects)
-    int inplace_in = -1;         // this input's buffer may become the first output's
+    bool draws = false;    // random, where the last operand is a scalar: the number of the draw
+    bool barrier = false;  // a view that waits for its other operands
+    int inplace_in = -1;   // this input's buffer may become the first output's
     // Derived at registration.
     OpId id = 0;
     std::vector<AttrType> attr_types = {};
@@ -115,6 +156,8 @@ struct OpDef {
 };
 
 OpId register_op(OpDef def);
+// For the family file of complex rules, after the op's own family.
+void set_complex_rule(std::string_view op, ComplexGrad grad, ComplexFn rule);
 const OpDef& op_def(OpId id);
 int op_count();
 OpId find_op(std::string_view name);  // fails with kValue when unknown

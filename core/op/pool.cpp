@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/conv.h"
 #include "op/function.h"
 #include "op/op.h"
@@ -93,6 +94,15 @@ void grad_avg_pool_grad(GradCall& c) {
     c.set(0, record(id, {c.grad()}, average_attrs(c.attrs)));
 }
 
+// Images of all examples are one batch of images.
+bool batch_pool(BatchCall& c) {
+    std::vector<Tensor> in;
+    for (size_t i = 0; i < c.in.size(); ++i) in.push_back(joined_images(c.spread(i)));
+    c.call(in, same_attrs(c));
+    for (Tensor& y : c.out) y = split_images(y, c.size);
+    return true;
+}
+
 void check_pool(const char* const (&names)[3], const Tensor& x, const PoolGeometry& g) {
     const size_t rank = g.kernel.size();
     const char* op = names[std::clamp<size_t>(rank, 1, 3) - 1];
@@ -125,6 +135,20 @@ Attrs attrs_of(const PoolGeometry& g) {
 // One adaptive axis: window i of n covers [floor(i size / n), ceil((i + 1) size / n)).
 int64_t window_begin(int64_t i, int64_t size, int64_t n) { return i * size / n; }
 int64_t window_end(int64_t i, int64_t size, int64_t n) { return ((i + 1) * size + n - 1) / n; }
+
+// (n, elements): which elements of an axis each window covers; short windows repeat the last one.
+Tensor window_elements(int64_t size, int64_t n, Device device) {
+    int64_t most = 0;
+    for (int64_t i = 0; i < n; ++i)
+        most = std::max(most, window_end(i, size, n) - window_begin(i, size, n));
+    const Tensor i = arange(0, 1, n, DType::kI64, device);
+    const Tensor step = arange(0, 1, most, DType::kI64, device);
+    const Tensor begin = floor_divide(i * int_scalar(size), int_scalar(n));
+    const Tensor last =
+        floor_divide((i + int_scalar(1)) * int_scalar(size) - int_scalar(1), int_scalar(n));
+    const int64_t column[] = {n, 1};
+    return minimum(reshape(begin, column) + step, reshape(last, column));
+}
 
 template <class Reduce>
 Tensor adaptive_axis(const Tensor& x, int axis, int64_t n, Reduce reduce) {
@@ -201,15 +225,46 @@ Tensor adaptive_avg_pool(const Tensor& x, DimSpan output_size) {
     return cast(y, x.dtype());
 }
 
-Tensor adaptive_max_pool(const Tensor& x, DimSpan output_size) {
+MaxPoolResult adaptive_max_pool(const Tensor& x, DimSpan output_size) {
     PoolGeometry g;
+    const size_t rank = output_size.size();
     const bool even = even_windows("adaptive_max_pool", x, output_size, &g);
-    if (all_ones(output_size)) return max(x, trailing_axes(x.rank(), output_size.size()), true);
-    if (even) return max_pool(x, g).y;
-    Tensor y = x;
-    for (size_t d = 0; d < output_size.size(); ++d)
-        y = adaptive_axis(y, static_cast<int>(d) + 2, output_size[d], max);
-    return y;
+    if (is_bool(x.dtype()))
+        fail(ErrorKind::kDType, "adaptive_max_pool", "x is bool; numbers are required");
+    if (even && !all_ones(output_size)) return max_pool(x, g);
+    int64_t plane = 1, windows = 1;
+    for (size_t d = 0; d < rank; ++d) {
+        plane *= x.size(static_cast<int>(d) + 2);
+        windows *= output_size[d];
+    }
+    const int64_t flat[] = {x.size(0), x.size(1), plane};
+    const Tensor planes = reshape(x, flat);
+    Tensor index;
+    if (all_ones(output_size)) {
+        index = argmax(planes, 2, true);
+    } else {
+        // Positions of the elements of each window in the plane. A window that is smaller than the
+        // largest one repeats its last element, which changes neither the maximum nor the first
+        // place of it.
+        Tensor at = int_scalar(0);
+        for (size_t d = 0; d < rank; ++d) {
+            Dims shape(2 * rank, 1);
+            const Tensor axis =
+                window_elements(x.size(static_cast<int>(d) + 2), output_size[d], x.device());
+            shape[d] = axis.size(0);
+            shape[rank + d] = axis.size(1);
+            at = at * int_scalar(x.size(static_cast<int>(d) + 2)) + reshape(axis, shape);
+        }
+        const int64_t by_window[] = {windows, -1};
+        at = reshape(at, by_window);
+        const Tensor best = argmax(take(planes, at, 2), 3, false);
+        const Tensor first = arange(0, at.size(1), windows, DType::kI64, x.device());
+        const int64_t all[] = {-1};
+        index = take(reshape(at, all), best + first, 0);
+    }
+    Dims shape{x.size(0), x.size(1)};
+    for (int64_t n : output_size) shape.push_back(n);
+    return {reshape(take_along_axis(planes, index, 2), shape), reshape(index, shape)};
 }
 
 // ---- public functions ---------------------------------------------------------------------------
@@ -264,11 +319,24 @@ Tensor call_avg(const Args& a) {  // ... ceil_mode count_include_pad divisor_ove
         return unbatched(a.tensor(0), R, avg_pool(x, g, a.flag(5), divisor));
     });
 }
-template <int R, Tensor (*pool)(const Tensor&, DimSpan)>
-Tensor call_adaptive(const Args& a) {
-    const Dims size = spatial_list("adaptive_pool", "output_size", a.ints(1), a.single(1), R);
-    return batched(a.tensor(0), R,
-                   [&](const Tensor& x) { return unbatched(a.tensor(0), R, pool(x, size)); });
+template <int R>
+Tensor call_adaptive_avg(const Args& a) {
+    const Dims size = spatial_list("adaptive_avg_pool", "output_size", a.ints(1), a.single(1), R);
+    return batched(a.tensor(0), R, [&](const Tensor& x) {
+        return unbatched(a.tensor(0), R, adaptive_avg_pool(x, size));
+    });
+}
+template <int R>
+Results call_adaptive_max_both(const Args& a) {
+    const Dims size = spatial_list("adaptive_max_pool", "output_size", a.ints(1), a.single(1), R);
+    return batched(a.tensor(0), R, [&](const Tensor& x) {
+        const MaxPoolResult r = adaptive_max_pool(x, size);
+        return Results{unbatched(a.tensor(0), R, r.y), unbatched(a.tensor(0), R, r.index)};
+    });
+}
+template <int R>
+Tensor call_adaptive_max(const Args& a) {
+    return call_adaptive_max_both<R>(a)[0];
 }
 
 #define SN_MAX_ARGS                                                            \
@@ -435,7 +503,7 @@ Examples
                            "adaptive_" #kind "_pool" #R "d(x: Tensor, output_size: Ints) " \
                            "-> Tensor",                                                    \
                        .doc = kind,                                                        \
-                       .call = call_adaptive<R, adaptive_##kind##_pool>,                   \
+                       .call = call_adaptive_##kind<R>,                                    \
                        .method = false});
     SN_ADAPTIVE(avg, 1)
     SN_ADAPTIVE(avg, 2)
@@ -444,6 +512,34 @@ Examples
     SN_ADAPTIVE(max, 2)
     SN_ADAPTIVE(max, 3)
 #undef SN_ADAPTIVE
+    const char* both = R"(Adaptive max pooling that also returns where each result stood.
+
+Window i of n covers the elements from floor(i L / n) up to ceil((i + 1) L / n). Among equal elements
+the first one counts, and gets the gradient.
+
+Returns
+-------
+tuple of Tensor
+    The values, and int64 positions in the flattened spatial plane of the input.
+
+Examples
+--------
+>>> x = sn.tensor([[[1.0, 3.0, 2.0, 0.0]]])
+>>> values, index = sn.adaptive_max_pool1d_with_indices(x, 2)
+>>> index.tolist()
+[[[1, 2]]]
+)";
+#define SN_ADAPTIVE_BOTH(R)                                                                       \
+    register_function({.signature =                                                               \
+                           "adaptive_max_pool" #R "d_with_indices(x: Tensor, output_size: Ints) " \
+                           "-> tuple[Tensor, Tensor]",                                            \
+                       .doc = both,                                                               \
+                       .call_many = call_adaptive_max_both<R>,                                    \
+                       .method = false});
+    SN_ADAPTIVE_BOTH(1)
+    SN_ADAPTIVE_BOTH(2)
+    SN_ADAPTIVE_BOTH(3)
+#undef SN_ADAPTIVE_BOTH
 }
 
 }  // namespace
@@ -456,6 +552,7 @@ void register_pool_ops() {
                  .infer = infer_max_pool,
                  .grad = grad_max_pool,
                  .saves = save_out(1),
+                 .batch = batch_pool,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b1});
     register_op({.name = "max_pool_grad",
@@ -465,6 +562,7 @@ void register_pool_ops() {
                  .infer = infer_pool_grad<5>,
                  .grad = grad_max_pool_grad,
                  .saves = save_in(1),
+                 .batch = batch_pool,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b11});
     register_op({.name = "avg_pool",
@@ -472,6 +570,7 @@ void register_pool_ops() {
                  .doc = "Mean of each window.",
                  .infer = infer_avg_pool,
                  .grad = grad_avg_pool,
+                 .batch = batch_pool,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b1});
     register_op({.name = "avg_pool_grad",
@@ -479,6 +578,7 @@ void register_pool_ops() {
                  .doc = "The adjoint of avg_pool.",
                  .infer = infer_pool_grad<7>,
                  .grad = grad_avg_pool_grad,
+                 .batch = batch_pool,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b1});
     register_max_functions();

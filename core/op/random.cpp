@@ -6,11 +6,13 @@
 #include <cmath>
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
 #include "record/read.h"
 #include "record/tape.h"
+#include "record/trace.h"
 
 namespace sn {
 
@@ -18,10 +20,10 @@ namespace {
 
 RandomState generator;  // guarded by the record lock, like everything that records
 
-Tensor draw(OpId id, const Tensor& a, const Tensor& b, DimSpan shape, DType dtype, Device device) {
-    return record(id,
-                  {a, b, Tensor(static_cast<int64_t>(generator.seed)),
-                   Tensor(static_cast<int64_t>(generator.counter++))},
+Tensor draw(const char* op, OpId id, const Tensor& a, const Tensor& b, DimSpan shape, DType dtype,
+            Device device) {
+    const int64_t number = next_draw(op);
+    return record(id, {a, b, Tensor(static_cast<int64_t>(generator.seed)), Tensor(number)},
                   Attrs().ints(shape).dtype(dtype).i(device.backend << 8 | device.index));
 }
 
@@ -35,6 +37,12 @@ void infer_draw(InferCall& c) {
         fail(ErrorKind::kShape, c.op, "shape %s has a negative size; sizes must be 0 or more",
              format_shape(c.out[0].shape).c_str());
     }
+}
+
+// Numbers of their own for each example are one draw of a larger shape.
+bool batch_draw(BatchCall& c) {
+    if (c.any_batched(0, c.in.size())) return false;
+    return c.call(c.in, EditedAttrs(c).ints(0, with_front(c.size, c.attrs.ints(0))).get());
 }
 
 bool both_scalars(const Tensor& a, const Tensor& b) { return a.is_scalar() && b.is_scalar(); }
@@ -115,6 +123,15 @@ Results set_state_function(const Args& a) {
 
 }  // namespace
 
+int64_t next_draw(const char* op) {
+    const Trace* trace = current_trace();
+    if (trace && trace->randomness() == Randomness::kError) {
+        fail(ErrorKind::kValue, op,
+             "random numbers are drawn inside sn.vmap, whose randomness is 'error'; say what they "
+             "are for each example: randomness='different' or randomness='same'");
+    }
+    return static_cast<int64_t>(generator.counter++);
+}
 RandomState random_state() { return generator; }
 void set_random_state(RandomState state) { generator = state; }
 void seed(uint64_t value) { generator = {value, 0}; }
@@ -131,7 +148,7 @@ Tensor random_uniform(DimSpan shape, const Tensor& low, const Tensor& high, DTyp
                  a, b);
         }
     }
-    return draw(id, scalar_operand("random.uniform", low, dtype),
+    return draw("random.uniform", id, scalar_operand("random.uniform", low, dtype),
                 scalar_operand("random.uniform", high, dtype), shape, dtype, device);
 }
 
@@ -142,7 +159,7 @@ Tensor random_normal(DimSpan shape, const Tensor& mean, const Tensor& std, DType
         fail(ErrorKind::kValue, "random.normal", "std is %g; it must be 0 or more",
              std.value()->scalar.as_double());
     }
-    return draw(id, scalar_operand("random.normal", mean, dtype),
+    return draw("random.normal", id, scalar_operand("random.normal", mean, dtype),
                 scalar_operand("random.normal", std, dtype), shape, dtype, device);
 }
 
@@ -158,7 +175,7 @@ Tensor random_integers(DimSpan shape, const Tensor& low, const Tensor& high, DTy
         fail(ErrorKind::kDType, "random.integers", "dtype is %s; an integer dtype is required",
              dtype_name(dtype));
     }
-    return draw(id, scalar_operand("random.integers", low, DType::kI64),
+    return draw("random.integers", id, scalar_operand("random.integers", low, DType::kI64),
                 scalar_operand("random.integers", high, DType::kI64), shape, dtype, device);
 }
 
@@ -180,11 +197,10 @@ Tensor dropout(const Tensor& x, const Tensor& p) {
              rate);
     }
     if (rate == 0) return x;
+    const int64_t number = next_draw("dropout");
     // The probability stays a float64: as a float32 it would change which elements are kept.
     const Tensor mask = record(
-        id,
-        {Tensor(rate), Tensor(static_cast<int64_t>(generator.seed)),
-         Tensor(static_cast<int64_t>(generator.counter++))},
+        id, {Tensor(rate), Tensor(static_cast<int64_t>(generator.seed)), Tensor(number)},
         Attrs().ints(x.shape()).dtype(DType::kBool).i(x.device().backend << 8 | x.device().index));
     return where(mask, x * Tensor(rate < 1 ? 1 / (1 - rate) : 0.0), 0.0);
 }
@@ -384,6 +400,8 @@ void register_random_ops() {
         .schema = "shape:ints dtype:dtype device:int",
         .doc = "Operands low, high, seed, draw: numbers spread evenly over [low, high).",
         .infer = infer_draw,
+        .batch = batch_draw,
+        .draws = true,
     });
     register_op({
         .name = "random_normal",
@@ -391,6 +409,8 @@ void register_random_ops() {
         .schema = "shape:ints dtype:dtype device:int",
         .doc = "Operands mean, std, seed, draw: normal numbers (Box and Muller's method).",
         .infer = infer_draw,
+        .batch = batch_draw,
+        .draws = true,
     });
     register_op({
         .name = "random_integers",
@@ -398,6 +418,8 @@ void register_random_ops() {
         .schema = "shape:ints dtype:dtype device:int",
         .doc = "Operands low, high, seed, draw: integers spread evenly over [low, high).",
         .infer = infer_draw,
+        .batch = batch_draw,
+        .draws = true,
     });
     register_op({
         .name = "dropout_mask",
@@ -405,6 +427,8 @@ void register_random_ops() {
         .schema = "shape:ints dtype:dtype device:int",
         .doc = "Operands p, seed, draw: false with probability p.",
         .infer = infer_draw,
+        .batch = batch_draw,
+        .draws = true,
     });
     register_random_functions();
 }

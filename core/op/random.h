@@ -22,6 +22,8 @@ struct RandomState {
     uint64_t seed = 0;
     uint64_t counter = 0;
 };
+// The number of the next draw. Fails in a trace where examples may not draw.
+int64_t next_draw(const char* op);
 RandomState random_state();
 void set_random_state(RandomState state);
 

@@ -1,9 +1,11 @@
 #include "op/recurrent.h"
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
+#include "record/tape.h"
 
 namespace sn {
 
@@ -68,26 +70,23 @@ Tensor gate(const Tensor& x, int64_t q, int64_t hidden) {
 }
 Tensor plus(const Tensor& a, const Tensor& b) { return !a ? b : !b ? a : a + b; }
 
-// What the gradient rule of every cell knows.
+// What the gradient rules of every cell know.
 struct Sequence {
-    GradCall& call;
     int64_t cell, steps, batch, hidden;
     bool reverse, initial;
     int states;  // which result holds h
 
-    explicit Sequence(GradCall& c) : call(c) {
-        cell = c.attrs.i(0);
-        reverse = c.attrs.b(1);
-        initial = c.attrs.b(2);
+    Sequence(const AttrView& attrs, const Meta& h) {
+        cell = attrs.i(0);
+        reverse = attrs.b(1);
+        initial = attrs.b(2);
         states = gates_of(cell) > 1 ? 1 : 0;
-        const Dims& shape = c.out_meta(states).shape;
-        steps = shape[0] - 1;
-        batch = shape[1];
-        hidden = shape[2];
+        steps = h.shape[0] - 1;
+        batch = h.shape[1];
+        hidden = h.shape[2];
     }
     int64_t before(int64_t t) const { return reverse ? t + 1 : t; }
     int64_t after(int64_t t) const { return reverse ? t : t + 1; }
-    Tensor state_before() const { return narrow(call.out(states), 0, reverse ? 1 : 0, steps); }
     int h0() const { return cell == kGru ? 3 : 2; }  // position of the operand
 };
 
@@ -97,11 +96,11 @@ struct Gradients {
     Tensor candidate;  // GRU: of the recurrent part of the candidate
 };
 
-void set_gradients(const Sequence& s, const Gradients& g) {
-    GradCall& c = s.call;
+void set_gradients(const Sequence& s, GradCall& c, const Tensor& states, const Gradients& g) {
     if (c.needs(0)) c.set(0, g.gates);
     if (c.needs(1)) {
-        const Tensor h = as_rows(s.state_before()), d = as_rows(g.gates);
+        const Tensor h = as_rows(narrow(states, 0, s.reverse ? 1 : 0, s.steps)),
+                     d = as_rows(g.gates);
         if (s.cell == kGru) {
             const Tensor parts[] = {matmul(turned(narrow(d, 1, 0, 2 * s.hidden)), h),
                                     matmul(turned(as_rows(g.candidate)), h)};
@@ -119,49 +118,51 @@ void set_gradients(const Sequence& s, const Gradients& g) {
     if (s.cell == kLstm && c.needs(s.h0() + 1)) c.set(s.h0() + 1, g.c0);
 }
 
-// By the kernel.
-Gradients run_grad(const Sequence& s) {
+// What a gradient is computed from: saved values, and what has arrived.
+struct Saved {
+    Tensor weight, gates, h, cells, candidates;  // as far as the cell has them
+    Tensor d_gates, d_h, d_cells, d_candidates;  // may be empty
+};
+
+// By the kernel. Only gradients of gradients arrive at gates and candidates; it does not know them.
+Gradients run_grad(const Sequence& s, const Saved& v) {
     static const OpId ids[] = {find_op("rnn_sequence_grad"), find_op("rnn_sequence_grad"),
                                find_op("lstm_sequence_grad"), find_op("gru_sequence_grad")};
-    GradCall& c = s.call;
-    const bool dh = c.has_grad(s.states), dc = s.cell == kLstm && c.has_grad(2);
-    std::vector<Tensor> in{c.in(1)};
-    if (s.states == 1) in.push_back(c.out(0));
-    in.push_back(s.cell == kLstm ? c.out(2) : c.out(s.states));
-    if (s.cell == kGru) in.push_back(c.out(2));
-    if (dh) in.push_back(c.grad(s.states));
-    if (dc) in.push_back(c.grad(2));
+    std::vector<Tensor> in{v.weight};
+    if (s.states == 1) in.push_back(v.gates);
+    in.push_back(s.cell == kLstm ? v.cells : v.h);
+    if (s.cell == kGru) in.push_back(v.candidates);
+    if (v.d_h) in.push_back(v.d_h);
+    if (v.d_cells) in.push_back(v.d_cells);
     Tensor out[3];
     const size_t n_out = s.states == 1 ? 3 : 2;
-    record(ids[s.cell], in, Attrs().i(s.cell).b(s.reverse).b(s.initial).b(dh).b(dc),
+    record(ids[s.cell], in,
+           Attrs().i(s.cell).b(s.reverse).b(s.initial).b(given(v.d_h)).b(given(v.d_cells)),
            std::span<Tensor>(out, n_out));
     return {out[0], out[1], s.cell == kLstm ? out[2] : Tensor(),
             s.cell == kGru ? out[2] : Tensor()};
 }
 
-// With ordinary ops, which have gradients themselves, and with the gradients of gates and
-// candidates that only gradients of gradients have.
-Gradients write_grad(const Sequence& s) {
-    GradCall& c = s.call;
-    const Tensor weight = c.in(1), h = c.out(s.states);
-    const Tensor states = s.cell == kLstm ? c.out(2) : h;
+// With ordinary ops, which have gradients themselves, and with what has arrived at gates and
+// candidates.
+Gradients write_grad(const Sequence& s, const Saved& v) {
+    const Tensor& weight = v.weight;
+    const Tensor& states = s.cell == kLstm ? v.cells : v.h;
     const int64_t n = s.hidden;
-    const auto arrived = [&](int k, int64_t slot) {
-        return c.has_grad(k) ? at(c.grad(k), slot) : Tensor();
-    };
+    const auto arrived = [](const Tensor& d, int64_t slot) { return d ? at(d, slot) : Tensor(); };
     std::vector<Tensor> gates(s.steps), candidates(s.steps);
     Tensor dh, dc;
     for (int64_t i = 0; i < s.steps; ++i) {
         const int64_t t = s.reverse ? i : s.steps - 1 - i;
-        dh = plus(dh, arrived(s.states, s.after(t)));
-        if (!dh) dh = zeros_like(at(h, 0));
+        dh = plus(dh, arrived(v.d_h, s.after(t)));
+        if (!dh) dh = zeros_like(at(states, 0));
         if (s.cell == kTanh || s.cell == kRelu) {
-            const Tensor y = at(h, s.after(t));
+            const Tensor y = at(v.h, s.after(t));
             gates[t] = s.cell == kTanh ? dh * (1.0 - y * y) : where(greater(y, 0.0), dh, 0.0);
             dh = matmul(gates[t], weight);
             continue;
         }
-        const Tensor p = at(c.out(0), t), from_gates = arrived(0, t);
+        const Tensor p = at(v.gates, t), from_gates = arrived(v.d_gates, t);
         const auto into = [&](int64_t q, const Tensor& d) {
             return from_gates ? d + gate(from_gates, q, n) : d;
         };
@@ -175,7 +176,7 @@ Gradients write_grad(const Sequence& s) {
         };
         if (s.cell == kLstm) {
             const Tensor u = tanh(at(states, s.after(t)));
-            dc = plus(plus(dc, arrived(2, s.after(t))), dh * gate(p, 3, n) * (1.0 - u * u));
+            dc = plus(plus(dc, arrived(v.d_cells, s.after(t))), dh * gate(p, 3, n) * (1.0 - u * u));
             const Tensor parts[] = {sigmoid_part(0, dc * gate(p, 2, n)),
                                     sigmoid_part(1, dc * at(states, s.before(t))),
                                     tanh_part(2, dc * gate(p, 0, n)), sigmoid_part(3, dh * u)};
@@ -183,28 +184,102 @@ Gradients write_grad(const Sequence& s) {
             dc = dc * gate(p, 1, n);
             dh = matmul(gates[t], weight);
         } else {
-            const Tensor candidate = at(c.out(2), t), z = gate(p, 1, n);
+            const Tensor candidate = at(v.candidates, t), z = gate(p, 1, n);
             const Tensor d_n = tanh_part(2, dh * (1.0 - z));
-            const Tensor d_z = sigmoid_part(1, dh * (at(h, s.before(t)) - gate(p, 2, n)));
+            const Tensor d_z = sigmoid_part(1, dh * (at(v.h, s.before(t)) - gate(p, 2, n)));
             const Tensor d_r = sigmoid_part(0, d_n * candidate);
-            candidates[t] = plus(d_n * gate(p, 0, n), arrived(2, t));
+            candidates[t] = plus(d_n * gate(p, 0, n), arrived(v.d_candidates, t));
             const Tensor own[] = {d_r, d_z, d_n}, recurrent[] = {d_r, d_z, candidates[t]};
             gates[t] = concat(own, -1);
             dh = dh * z + matmul(concat(recurrent, -1), weight);
         }
     }
     const int64_t first = s.reverse ? s.steps : 0;
-    dh = plus(dh, arrived(s.states, first));
-    if (s.cell == kLstm) dc = plus(dc, arrived(2, first));
+    dh = plus(dh, arrived(v.d_h, first));
+    if (s.cell == kLstm) dc = plus(dc, arrived(v.d_cells, first));
     return {stack(gates, 0), dh, dc, s.cell == kGru ? stack(candidates, 0) : Tensor()};
 }
 
 void grad_sequence(GradCall& c) {
-    const Sequence s(c);
-    const bool kernel =
-        !grad_enabled() && (s.states == 0 || !c.has_grad(0)) && (s.cell != kGru || !c.has_grad(2));
-    set_gradients(s, kernel ? run_grad(s) : write_grad(s));
+    const Sequence s(c.attrs, c.out_meta(gates_of(c.attrs.i(0)) > 1 ? 1 : 0));
+    const auto arrived = [&](int k) { return c.has_grad(k) ? c.grad(k) : Tensor(); };
+    Saved v;
+    v.weight = c.in(1);
+    v.h = c.out(s.states);
+    v.d_h = arrived(s.states);
+    if (s.states == 1) {
+        v.gates = c.out(0);
+        v.d_gates = arrived(0);
+        (s.cell == kLstm ? v.cells : v.candidates) = c.out(2);
+        (s.cell == kLstm ? v.d_cells : v.d_candidates) = arrived(2);
+    }
+    const bool kernel = !v.d_gates && !v.d_candidates;
+    set_gradients(s, c, v.h, kernel ? run_grad(s, v) : write_grad(s, v));
 }
+
+// The gradient of what the kernel computes: that of the same numbers made of ordinary ops.
+void grad_sequence_grad(GradCall& c) {
+    const Sequence s(c.attrs, c.in_meta(gates_of(c.attrs.i(0)) > 1 ? 2 : 1));
+    std::vector<Tensor> leaves(c.n_in()), targets, roots, seeds;
+    for (int i = 0; i < c.n_in(); ++i) {
+        const Tensor t = c.in(i);
+        leaves[i] = c.needs(i) ? relay(t) : t.detach();
+        if (c.needs(i)) targets.push_back(leaves[i]);
+    }
+    size_t next = 0;
+    Saved v;
+    v.weight = leaves[next++];
+    if (s.states == 1) v.gates = leaves[next++];
+    (s.cell == kLstm ? v.cells : v.h) = leaves[next++];
+    if (s.cell == kGru) v.candidates = leaves[next++];
+    if (c.attrs.b(3)) v.d_h = leaves[next++];
+    if (c.attrs.b(4)) v.d_cells = leaves[next++];
+    const bool again = grad_enabled();
+    set_grad_enabled(true);
+    const Gradients made = write_grad(s, v);
+    set_grad_enabled(again);
+    const Tensor results[] = {made.gates, made.h0, s.cell == kLstm ? made.c0 : made.candidate};
+    for (size_t k = 0; k < c.out_grads.size(); ++k) {
+        if (!c.has_grad(static_cast<int>(k)) || !results[k].requires_grad()) continue;
+        roots.push_back(results[k]);
+        seeds.push_back(c.grad(static_cast<int>(k)));
+    }
+    if (roots.empty()) return;
+    BackwardOptions options;
+    options.create_graph = again;
+    options.accumulate = false;
+    options.targets = targets;
+    std::vector<Tensor> found = backward(roots, seeds, options);
+    size_t k = 0;
+    for (int i = 0; i < c.n_in(); ++i)
+        if (c.needs(i)) c.set(i, std::move(found[k++]));
+}
+
+// Sequences of all examples are one batch of sequences. A weight of each example's own has no such
+// form. Operands [from, to) are weights.
+bool batch_states(BatchCall& c, size_t from, size_t to) {
+    if (c.any_batched(from, to)) return false;
+    std::vector<Tensor> in(c.in.begin(), c.in.end()), out(c.out.size());
+    for (size_t i = 0; i < in.size(); ++i) {
+        if (i >= from && i < to) continue;
+        const int64_t rank = c.rank(i);  // (steps, batch, n) or (batch, n)
+        const int64_t front[] = {0}, at[] = {rank - 2};
+        Dims shape(c.shape(i));
+        shape[rank - 2] *= c.size;
+        in[i] = reshape(moveaxis(c.spread(i), front, at), shape);
+    }
+    record(c.def.id, in, same_attrs(c), out);
+    for (size_t k = 0; k < out.size(); ++k) {
+        const int64_t rank = out[k].rank(), front[] = {0}, at[] = {rank - 2};
+        Dims shape(out[k].shape());
+        shape[rank - 2] /= c.size;
+        shape.insert(rank - 2, c.size);
+        c.out[k] = moveaxis(reshape(out[k], shape), at, front);
+    }
+    return true;
+}
+bool batch_sequence(BatchCall& c) { return batch_states(c, 1, c.attrs.i(0) == kGru ? 3 : 2); }
+bool batch_sequence_grad(BatchCall& c) { return batch_states(c, 0, 1); }
 
 // ---- arguments ----------------------------------------------------------------------------------
 
@@ -290,7 +365,8 @@ Tensor at_lengths(const Tensor& states, const Tensor& lengths, int64_t shift) {
     return squeeze(take_along_axis(states, slots, 0), first);
 }
 
-RecurrentResult run_layer(const Layer& l, bool reverse) {
+// input: what x adds to the gates.
+RecurrentResult run_layer(const Layer& l, const Tensor& input, bool reverse) {
     static const OpId ids[] = {find_op("rnn_sequence"), find_op("rnn_sequence"),
                                find_op("lstm_sequence"), find_op("gru_sequence")};
     const int64_t steps = l.x.size(0), batch = l.x.size(1);
@@ -299,7 +375,7 @@ RecurrentResult run_layer(const Layer& l, bool reverse) {
     const auto or_zeros = [&](const Tensor& t) {
         return t ? t : full(shape, Tensor(0.0), l.x.dtype(), l.x.device());
     };
-    std::vector<Tensor> in{input_part(l), l.w.hh};
+    std::vector<Tensor> in{input, l.w.hh};
     if (l.cell == kGru) {
         const int64_t size[] = {l.hidden};
         in.push_back(l.w.bias_hh ? narrow(l.w.bias_hh, 0, 2 * l.hidden, l.hidden)
@@ -322,8 +398,37 @@ RecurrentResult run_layer(const Layer& l, bool reverse) {
     return result;
 }
 
-// An LSTM whose state is projected to fewer numbers: ordinary ops, step by step.
+// Units up to which a projected LSTM runs with the product of its two weights: beyond, that product
+// does not stay in cache. Part of the numerics.
+constexpr int64_t kJoinedUnits = 768;
+
+// The state of a projected LSTM is h = R y with what the cell gives out, so its gates see W h =
+// (W R) y: an ordinary layer with the weight W R, whose outputs are projected all at once.
+RecurrentResult run_joined(const Layer& l, bool reverse) {
+    const int64_t steps = l.x.size(0);
+    Tensor input = input_part(l);
+    if (l.h0) {  // a given state is no R y: it enters the first step's gates by itself
+        const int64_t first = reverse ? steps - 1 : 0;
+        const Tensor own = narrow(input, 0, first, 1) + unsqueeze(linear(l.h0, l.w.hh, {}), 0);
+        const Tensor rest = narrow(input, 0, reverse ? 0 : 1, steps - 1);
+        const Tensor parts[] = {reverse ? rest : own, reverse ? own : rest};
+        input = steps == 1 ? own : concat(parts, 0);
+    }
+    Layer joined = l;
+    joined.w.hh = matmul(l.w.hh, l.w.hr);
+    joined.w.hr = joined.h0 = {};
+    RecurrentResult r = run_layer(joined, input, reverse);
+    r.y = linear(r.y, l.w.hr, {});
+    r.h = linear(r.h, l.w.hr, {});
+    if (l.lengths && l.h0)
+        r.h = where(unsqueeze(equal(l.lengths, Tensor(int64_t{0})), -1), l.h0, r.h);
+    return r;
+}
+
+// An LSTM whose state is projected to fewer numbers; when it is large, by ordinary ops, step by
+// step.
 RecurrentResult run_projected(const Layer& l, bool reverse) {
+    if (l.hidden <= kJoinedUnits) return run_joined(l, reverse);
     const int64_t steps = l.x.size(0), n = l.hidden;
     const Tensor input = input_part(l), weight = turned(l.w.hh), project = turned(l.w.hr);
     const int64_t h_shape[] = {l.x.size(1), l.w.hr.size(0)}, c_shape[] = {l.x.size(1), n};
@@ -342,7 +447,12 @@ RecurrentResult run_projected(const Layer& l, bool reverse) {
     }
     const Tensor states = stack(y, 0);
     if (!l.lengths) return {states, h, c};
-    return {states, at_lengths(states, l.lengths, 1), at_lengths(stack(cells, 0), l.lengths, 1)};
+    const auto after_first = [&](const Tensor& all, const Tensor& start) {
+        const Tensor parts[] = {unsqueeze(start, 0), all};
+        return at_lengths(concat(parts, 0), l.lengths, 0);
+    };
+    return {states, after_first(states, l.h0 ? l.h0 : zeros(h_shape)),
+            after_first(stack(cells, 0), l.c0 ? l.c0 : zeros(c_shape))};
 }
 
 RecurrentResult rounded(RecurrentResult r, DType dtype) {
@@ -360,19 +470,20 @@ RecurrentResult rnn_sequence(const Tensor& x, const RecurrentWeights& weights, c
     }
     const Layer l = make_layer("rnn_sequence", nonlinearity == "tanh" ? kTanh : kRelu, x, weights,
                                h0, {}, lengths, reverse);
-    return rounded(run_layer(l, reverse), l.dtype);
+    return rounded(run_layer(l, input_part(l), reverse), l.dtype);
 }
 
 RecurrentResult lstm_sequence(const Tensor& x, const RecurrentWeights& weights, const Tensor& h0,
                               const Tensor& c0, bool reverse, const Tensor& lengths) {
     const Layer l = make_layer("lstm_sequence", kLstm, x, weights, h0, c0, lengths, reverse);
-    return rounded(weights.hr ? run_projected(l, reverse) : run_layer(l, reverse), l.dtype);
+    return rounded(weights.hr ? run_projected(l, reverse) : run_layer(l, input_part(l), reverse),
+                   l.dtype);
 }
 
 RecurrentResult gru_sequence(const Tensor& x, const RecurrentWeights& weights, const Tensor& h0,
                              bool reverse, const Tensor& lengths) {
     const Layer l = make_layer("gru_sequence", kGru, x, weights, h0, {}, lengths, reverse);
-    return rounded(run_layer(l, reverse), l.dtype);
+    return rounded(run_layer(l, input_part(l), reverse), l.dtype);
 }
 
 namespace {
@@ -390,6 +501,7 @@ void register_recurrent_ops() {
                  .infer = infer_sequence,
                  .grad = grad_sequence,
                  .saves = save_in(1) | save_out(0),
+                 .batch = batch_sequence,
                  .work = sequence_work});
     register_op({.name = "lstm_sequence",
                  .n_in = -1,
@@ -399,6 +511,7 @@ void register_recurrent_ops() {
                  .infer = infer_sequence,
                  .grad = grad_sequence,
                  .saves = save_in(1) | save_out(0) | save_out(1) | save_out(2),
+                 .batch = batch_sequence,
                  .work = sequence_work,
                  .inplace_in = 0});
     register_op({.name = "gru_sequence",
@@ -409,6 +522,7 @@ void register_recurrent_ops() {
                  .infer = infer_sequence,
                  .grad = grad_sequence,
                  .saves = save_in(1) | save_out(0) | save_out(1) | save_out(2),
+                 .batch = batch_sequence,
                  .work = sequence_work,
                  .inplace_in = 0});
     constexpr const char* kGradSchema = SN_RECURRENT_SCHEMA " dh:bool dc:bool";
@@ -418,6 +532,9 @@ void register_recurrent_ops() {
                  .schema = kGradSchema,
                  .doc = "Gradients of rnn_sequence: of its first input and the initial state.",
                  .infer = infer_sequence_grad,
+                 .grad = grad_sequence_grad,
+                 .saves = 0x3f,
+                 .batch = batch_sequence_grad,
                  .work = sequence_grad_work});
     register_op({.name = "lstm_sequence_grad",
                  .n_in = -1,
@@ -425,6 +542,9 @@ void register_recurrent_ops() {
                  .schema = kGradSchema,
                  .doc = "Gradients of lstm_sequence: of its first input and the initial states.",
                  .infer = infer_sequence_grad,
+                 .grad = grad_sequence_grad,
+                 .saves = 0x3f,
+                 .batch = batch_sequence_grad,
                  .work = sequence_grad_work,
                  .inplace_in = 1});
     register_op({.name = "gru_sequence_grad",
@@ -434,6 +554,9 @@ void register_recurrent_ops() {
                  .doc = "Gradients of gru_sequence: of its first input, the initial state and the "
                         "recurrent part of the candidate.",
                  .infer = infer_sequence_grad,
+                 .grad = grad_sequence_grad,
+                 .saves = 0x3f,
+                 .batch = batch_sequence_grad,
                  .work = sequence_grad_work,
                  .inplace_in = 1});
 
@@ -509,7 +632,8 @@ h0, c0 : Tensor or None
     (batch, hidden); zeros by default.
 weight_hr : Tensor or None
     (projected, hidden): the state is this times what the cell gives out (Sak et al., 2014);
-    weight_hh is then (4 hidden, projected). Runs step by step, at the speed of separate ops.
+    weight_hh is then (4 hidden, projected). Above 768 units it runs step by step, at the speed of
+    separate ops.
 reverse : bool
     From the last step to the first; results stand where their inputs do.
 lengths : Tensor or None

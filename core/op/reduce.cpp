@@ -5,6 +5,7 @@
 
 #include "backend/cpu/program.h"
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -207,10 +208,10 @@ Tensor call_reduce(OpId id, const char* op, const Tensor& x, DimSpan axes, bool 
 
 // Sums and products of small integers are 64 bits wide.
 Tensor widened(const Tensor& x) {
-    if (is_float(x.dtype())) return x;
+    if (is_inexact(x.dtype())) return x;
     return cast(x, is_unsigned_int(x.dtype()) ? DType::kU64 : DType::kI64);
 }
-Tensor floated(const Tensor& x) { return is_float(x.dtype()) ? x : cast(x, DType::kF32); }
+Tensor floated(const Tensor& x) { return is_inexact(x.dtype()) ? x : cast(x, DType::kF32); }
 Tensor truth(const Tensor& x) { return is_bool(x.dtype()) ? x : not_equal(x, 0); }
 
 }  // namespace
@@ -221,7 +222,7 @@ constexpr int64_t kManyIntegers = 1 << 15;
 
 Tensor sum(const Tensor& x, DimSpan axes, bool keepdims) {
     static const OpId id = find_op("sum"), wide = find_op("sum_wide");
-    if (!is_float(x.dtype()) && dtype_size(x.dtype()) < 8 && numel(x.shape()) >= kManyIntegers)
+    if (!is_inexact(x.dtype()) && dtype_size(x.dtype()) < 8 && numel(x.shape()) >= kManyIntegers)
         return call_reduce(wide, "sum", x, axes, keepdims);
     return call_reduce(id, "sum", widened(x), axes, keepdims);
 }
@@ -258,7 +259,8 @@ Tensor var(const Tensor& x, DimSpan axes, double correction, bool keepdims) {
     if (correction == 0.0) return call_reduce(id, "var", f, axes, keepdims);
     const Dims chosen = axes.empty() ? all_axes(x.rank()) : normalize_axes("var", axes, x.rank());
     const double scale = bessel(count_along(x.shape(), chosen), correction);
-    return cast(call_reduce(id, "var", to_compute(f), axes, keepdims) * scale, f.dtype());
+    return cast(call_reduce(id, "var", to_compute(f), axes, keepdims) * scale,
+                real_dtype(f.dtype()));
 }
 Tensor standard_deviation(const Tensor& x, DimSpan axes, double correction, bool keepdims) {
     static const OpId id = find_op("std");
@@ -273,15 +275,15 @@ Tensor count_nonzero(const Tensor& x, DimSpan axes, bool keepdims) {
 }
 
 Tensor vector_norm(const Tensor& x, double order, DimSpan axes, bool keepdims) {
-    require_float("vector_norm", "x", x.dtype());
+    if (!is_complex(x.dtype())) require_float("vector_norm", "x", x.dtype());
     static const OpId norm2 = find_op("norm2");
     if (order == 2.0) return call_reduce(norm2, "vector_norm", x, axes, keepdims);
     if (std::isinf(order))
         return order > 0 ? max(abs(x), axes, keepdims) : min(abs(x), axes, keepdims);
-    if (order == 0.0) return cast(count_nonzero(x, axes, keepdims), x.dtype());
+    if (order == 0.0) return cast(count_nonzero(x, axes, keepdims), real_dtype(x.dtype()));
     if (order == 1.0) return sum(abs(x), axes, keepdims);
     const Tensor p = sum(pow(abs(to_compute(x)), order), axes, keepdims);
-    return cast(pow(p, 1.0 / order), x.dtype());
+    return cast(pow(p, 1.0 / order), real_dtype(x.dtype()));
 }
 
 namespace {
@@ -372,7 +374,7 @@ Tensor call_arg(const Args& a) {  // (x, axis, keepdims)
     const Tensor y = find(reshape(x, flat), 0, false);
     return a.flag(2) ? reshape(y, Dims(x.rank(), 1)) : y;
 }
-Tensor without_nan(const Tensor& x) { return is_float(x.dtype()) ? where(isnan(x), 0.0, x) : x; }
+Tensor without_nan(const Tensor& x) { return is_inexact(x.dtype()) ? where(isnan(x), 0.0, x) : x; }
 
 void register_basic_functions() {
     register_function({.signature = "sum(x: Tensor, axis: Ints? = None, dtype: DType? = None, "
@@ -641,6 +643,7 @@ void register_reduction(const char* name, ReduceKind kind, InferFn infer, GradFn
                  .infer = infer,
                  .grad = grad,
                  .saves = saves,
+                 .batch = batch_axes<0>,
                  .reduce_kind = static_cast<int>(kind),
                  .layout = Layout::kAny});
 }
@@ -654,6 +657,7 @@ void register_reduce_ops() {
                  .schema = kReduceSchema,
                  .doc = "Sum of bools or integers over axes, in 64 bits.",
                  .infer = infer_sum_wide,
+                 .batch = batch_axes<0>,
                  .layout = Layout::kAny});
     register_reduction("prod", ReduceKind::kProd, infer_reduce, grad_prod, x, "Product over axes.");
     register_reduction("max", ReduceKind::kMax, infer_extremum, grad_extremum, x | y,
@@ -669,11 +673,13 @@ void register_reduce_ops() {
                  .schema = "axis:int keepdims:bool",
                  .doc = "Position of the largest element along an axis.",
                  .infer = infer_arg,
+                 .batch = batch_axis<0>,
                  .layout = Layout::kAny});
     register_op({.name = "argmin",
                  .schema = "axis:int keepdims:bool",
                  .doc = "Position of the smallest element along an axis.",
                  .infer = infer_arg,
+                 .batch = batch_axis<0>,
                  .layout = Layout::kAny});
     register_op({.name = "logsumexp",
                  .schema = kReduceSchema,
@@ -681,21 +687,24 @@ void register_reduce_ops() {
                  .infer = infer_extremum,
                  .grad = grad_logsumexp,
                  .saves = x | y,
-                 .lower = lower_logsumexp});
+                 .lower = lower_logsumexp,
+                 .batch = batch_axes<0>});
     register_op({.name = "std",
                  .schema = "axes:ints keepdims:bool correction:float",
                  .doc = "Standard deviation over axes.",
                  .infer = infer_mean,
                  .grad = grad_std,
                  .saves = x | y,
-                 .lower = lower_std});
+                 .lower = lower_std,
+                 .batch = batch_axes<0>});
     register_op({.name = "norm2",
                  .schema = kReduceSchema,
                  .doc = "Euclidean norm over axes.",
                  .infer = infer_mean,
                  .grad = grad_norm2,
                  .saves = x | y,
-                 .lower = lower_norm2});
+                 .lower = lower_norm2,
+                 .batch = batch_axes<0>});
     register_basic_functions();
     register_order_functions();
     register_composite_functions();

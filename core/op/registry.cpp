@@ -72,6 +72,16 @@ OpId register_op(OpDef def) {
     return r.ops.back().id;
 }
 
+void set_complex_rule(std::string_view op, ComplexGrad grad, ComplexFn rule) {
+    Registry& r = raw_registry();
+    const auto it = r.by_name.find(op);
+    SN_CHECK(it != r.by_name.end());
+    OpDef& def = r.ops[it->second];
+    SN_CHECK(!def.complex && !def.moves);
+    def.complex = rule;
+    def.complex_grad = grad;
+}
+
 const OpDef& op_def(OpId id) { return raw_registry().ops[id]; }
 int op_count() { return static_cast<int>(registry().ops.size()); }
 

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -51,7 +52,7 @@ Tensor reverse_scan(const Tensor& a, const Tensor& g, int64_t axis) {
 
 Tensor scan(const char* op, const Tensor& x, int64_t axis, OpId id) {
     const Tensor v =
-        is_float(x.dtype()) ? x : cast(x, is_unsigned_int(x.dtype()) ? DType::kU64 : DType::kI64);
+        is_inexact(x.dtype()) ? x : cast(x, is_unsigned_int(x.dtype()) ? DType::kU64 : DType::kI64);
     if (x.rank() == 0) return clone(v);
     return record(id, {v}, Attrs().i(normalize_axis(op, axis, x.rank())));
 }
@@ -68,7 +69,12 @@ struct Runs {
 Runs find_runs(const Tensor& x) {
     Runs r;
     const Tensor flat = reshape(x, Dims{-1});
-    r.order = argsort(flat, 0, false);
+    if (is_complex(x.dtype())) {  // by the real part, then by the imaginary one
+        const Tensor by_imag = argsort(imag(flat), 0, false);
+        r.order = take(by_imag, argsort(take(real(flat), by_imag, 0), 0, false), 0);
+    } else {
+        r.order = argsort(flat, 0, false);
+    }
     r.sorted = take(flat, r.order, 0);
     const int64_t n = flat.numel();
     if (n == 0) {
@@ -298,7 +304,7 @@ Integers are summed in int64 (uint64 for unsigned ones), float16 and bfloat16 in
             },
     });
     register_function({
-        .signature = "unique_all(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]",
+        .signature = "unique_all(x: Tensor) -> UniqueAllResult",
         .doc =
             R"(Distinct elements, their first positions, for each element of x the position of its
 value among them, and their counts.
@@ -309,7 +315,7 @@ value among them, and their counts.
         .call_many = unique_all,
     });
     register_function({
-        .signature = "unique_counts(x: Tensor) -> tuple[Tensor, Tensor]",
+        .signature = "unique_counts(x: Tensor) -> UniqueCountsResult",
         .doc = R"(Distinct elements and how often each occurs.
 
 >>> [t.tolist() for t in sn.unique_counts(sn.arange(4) % 3)]
@@ -322,7 +328,7 @@ value among them, and their counts.
             },
     });
     register_function({
-        .signature = "unique_inverse(x: Tensor) -> tuple[Tensor, Tensor]",
+        .signature = "unique_inverse(x: Tensor) -> UniqueInverseResult",
         .doc = R"(Distinct elements, and for each element of x the position of its value among them.
 
 >>> [t.tolist() for t in sn.unique_inverse(sn.arange(4) % 2)]
@@ -352,6 +358,7 @@ void register_sorting_ops() {
                 c.set(0, scatter(zero, argsort(c.in(0), axis, c.attrs.b(1)), c.grad(), axis));
             },
         .saves = save_in(0),
+        .batch = batch_axis<0>,
     });
     register_op({
         .name = "argsort",
@@ -362,6 +369,7 @@ void register_sorting_ops() {
                 c.out[0].shape = c.in[0]->shape;
                 c.out[0].dtype = DType::kI64;
             },
+        .batch = batch_axis<0>,
     });
     register_op({
         .name = "topk",
@@ -390,6 +398,7 @@ void register_sorting_ops() {
                 c.set(0, scatter(zero, c.out(1), c.grad(), c.attrs.i(1)));
             },
         .saves = save_out(1),
+        .batch = batch_axis<1>,
     });
     register_op({
         .name = "cumsum",
@@ -401,6 +410,7 @@ void register_sorting_ops() {
                 const int64_t axis = c.attrs.i(0);
                 c.set(0, flip_axis(cumsum(flip_axis(c.grad(), axis), axis), axis));
             },
+        .batch = batch_axis<0>,
     });
     register_op({
         .name = "cumprod",
@@ -415,6 +425,7 @@ void register_sorting_ops() {
                 c.set(0, shifted(c.out(0), 1, axis) * reverse_scan(c.in(0), c.grad(), axis));
             },
         .saves = save_in(0) | save_out(0),
+        .batch = batch_axis<0>,
     });
     register_op({
         .name = "running_max",
@@ -471,6 +482,7 @@ void register_sorting_ops() {
                 if (c.needs(1)) c.set(1, s);
             },
         .saves = save_in(0) | save_out(0),
+        .batch = batch_axis<0>,
     });
     register_op({
         .name = "searchsorted",
@@ -487,6 +499,8 @@ void register_sorting_ops() {
                 c.out[0].shape = c.in[1]->shape;
                 c.out[0].dtype = DType::kI64;
             },
+        .batch =
+            [](BatchCall& c) { return !c.batched[0] && c.call({c.in[0], c.in[1]}, same_attrs(c)); },
     });
     register_sorting_functions();
 }

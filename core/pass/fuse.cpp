@@ -12,6 +12,9 @@ namespace {
 // memory, and a search for a path that leaves it and returns ends after so many groups.
 constexpr size_t kMaxGroup = 256;
 constexpr size_t kMaxSearch = 512;
+// A reduction of so many elements that nothing joined is a kernel of its own: it streams its
+// operand without an interpreter's pauses. Below, a program costs less to start.
+constexpr int64_t kLoneReduction = 64 * 1024;
 
 // Grows groups along the graph's order: a node joins the groups that make its operands where their
 // loop spaces agree and no path leads out of the merged group and back in.
@@ -34,6 +37,18 @@ private:
     };
 
     NodeId source(ValueId v) const;  // the computing node behind a value, or kNone
+    bool behind_barrier(ValueId v) const;
+    // The computing nodes that a reader of the value waits for, in turn: what barriers on the way
+    // to its source wait for too.
+    template <class F>
+    void each_source(ValueId v, F&& see) const {
+        if (const NodeId s = source(v); s != kNone) see(s);
+        for (NodeId n = g_.producer(v); n != kNone && p_.view[n];
+             n = g_.producer(g_.in(g_.nodes[n])[0])) {
+            if (!op_def(g_.nodes[n].op).barrier) continue;
+            for (ValueId u : g_.in(g_.nodes[n]).subspan(1)) each_source(u, see);
+        }
+    }
     uint32_t find(uint32_t draft) const {
         while (drafts_[draft].merged_into != kNone) draft = drafts_[draft].merged_into;
         return draft;
@@ -51,9 +66,11 @@ private:
     bool is_row_shape(const Draft& d, DimSpan shape) const;
     void place_elementwise(NodeId id);
     void place_reduce(NodeId id);
+    void place_join(NodeId id);
     bool compatible(const Draft& a, const Draft& b) const;
     void join(NodeId id, const std::vector<uint32_t>& members);
     int trailing_reduction(const Node& n) const;
+    bool is_lone_reduction(const Group& group) const;
 
     const Program& p_;
     const Graph& g_;
@@ -68,6 +85,13 @@ NodeId Fuser::source(ValueId v) const {
     NodeId n = g_.producer(v);
     while (n != kNone && p_.view[n]) n = g_.producer(g_.in(g_.nodes[n])[0]);
     return n;
+}
+
+bool Fuser::behind_barrier(ValueId v) const {
+    for (NodeId n = g_.producer(v); n != kNone && p_.view[n];
+         n = g_.producer(g_.in(g_.nodes[n])[0]))
+        if (op_def(g_.nodes[n].op).barrier) return true;
+    return false;
 }
 
 // Number of trailing dimensions that a reduction runs along, or 0 when it is of another kind or its
@@ -153,6 +177,7 @@ Dims epilogue_order(DimSpan shape, DimSpan strides, bool channels_last) {
 }
 
 bool Fuser::accepts_epilogue(const Draft& d, NodeId id) const {
+    if (op_def(g_.nodes[id].op).joins) return false;
     const Node& anchor = g_.nodes[d.group.anchor];
     const Meta& product = g_.meta(anchor.first_out);
     const Node& n = g_.nodes[id];
@@ -253,8 +278,7 @@ bool Fuser::cannot_join(const std::vector<uint32_t>& members, NodeId joining) {
         stack.push_back(d);
         ++visited;
     };
-    for (ValueId v : g_.in(g_.nodes[joining]))
-        if (source(v) != kNone) push(source(v));
+    for (ValueId v : g_.in(g_.nodes[joining])) each_source(v, push);
     for (uint32_t m : members)
         for (NodeId s : drafts_[m].sources) push(s);
     while (!stack.empty()) {
@@ -273,9 +297,9 @@ bool Fuser::cannot_join(const std::vector<uint32_t>& members, NodeId joining) {
 
 void Fuser::add_sources(Draft& d, NodeId id) const {
     for (ValueId v : g_.in(g_.nodes[id])) {
+        each_source(v, [&](NodeId s) { d.sources.push_back(s); });
         const NodeId behind = source(v);
         if (behind == kNone) continue;
-        d.sources.push_back(behind);
         if (g_.producer(v) != behind) d.viewed.push_back(behind);
     }
 }
@@ -283,9 +307,10 @@ void Fuser::add_sources(Draft& d, NodeId id) const {
 void Fuser::add_reader(NodeId id) {
     const uint32_t self = draft_of(id);
     for (ValueId v : g_.in(g_.nodes[id])) {
-        const NodeId behind = source(v);
-        const uint32_t d = behind == kNone ? kNone : draft_of(behind);
-        if (d != kNone && d != self) drafts_[d].readers.push_back(self);
+        each_source(v, [&](NodeId s) {
+            const uint32_t d = draft_of(s);
+            if (d != kNone && d != self) drafts_[d].readers.push_back(self);
+        });
     }
 }
 
@@ -356,7 +381,7 @@ void Fuser::place_elementwise(NodeId id) {
     const auto in = g_.in(n);
     for (size_t k = in.size(); k-- > 0;) {
         const NodeId behind = source(in[k]);
-        if (behind == kNone) continue;
+        if (behind == kNone || behind_barrier(in[k])) continue;
         const uint32_t d = draft_of(behind);
         if (d == kNone || std::find(members.begin(), members.end(), d) != members.end()) continue;
         if (g_.producer(in[k]) != behind && drafts_[d].group.anchor != behind) continue;
@@ -370,7 +395,7 @@ void Fuser::place_elementwise(NodeId id) {
     }
     if (members.empty() || !find_readers(members)) {
         Draft draft;
-        draft.group.fused = true;
+        draft.group.fused = !op_def(n.op).joins;  // nothing to compute beside it: a kernel
         draft.group.shape = shape;
         start(id, std::move(draft));
         return;
@@ -386,10 +411,20 @@ void Fuser::place_elementwise(NodeId id) {
     }
 }
 
+// Two tensors are joined where they are computed; a number is joined by the kernel.
+void Fuser::place_join(NodeId id) {
+    for (ValueId v : g_.in(g_.nodes[id])) {
+        if (g_.values[v].kind != ValueKind::kScalar) continue;
+        start(id, {});
+        return;
+    }
+    place_elementwise(id);
+}
+
 void Fuser::place_reduce(NodeId id) {
     const Node& n = g_.nodes[id];
     const NodeId behind = source(g_.in(n)[0]);
-    if (behind != kNone) {
+    if (behind != kNone && !behind_barrier(g_.in(n)[0])) {
         const uint32_t d = draft_of(behind);
         if (d != kNone && accepts_reduce(drafts_[d], id) && !is_full({}, d) &&
             !cannot_join({d}, id) && find_readers({d})) {
@@ -405,6 +440,12 @@ void Fuser::place_reduce(NodeId id) {
     start(id, std::move(draft));
 }
 
+bool Fuser::is_lone_reduction(const Group& group) const {
+    if (group.nodes.size() != 1 || group.anchor != kNone) return false;
+    const Node& n = g_.nodes[group.nodes[0]];
+    return op_def(n.op).reduce_kind >= 0 && numel(g_.meta(g_.in(n)[0]).shape) >= kLoneReduction;
+}
+
 std::vector<Group> Fuser::run() {
     for (NodeId id = 0; id < g_.nodes.size(); ++id) {
         if (p_.view[id]) continue;
@@ -413,6 +454,8 @@ std::vector<Group> Fuser::run() {
         const bool sized = numel(g_.meta(n.first_out).shape) > 0;
         if ((def.tile_op >= 0 || def.cast) && sized) {
             place_elementwise(id);
+        } else if (def.joins && sized) {
+            place_join(id);
         } else if (trailing_reduction(n) > 0) {
             place_reduce(id);
         } else {
@@ -448,6 +491,7 @@ std::vector<Group> Fuser::run() {
         ready.pop();
         std::sort(drafts_[d].group.nodes.begin(), drafts_[d].group.nodes.end());
         order.push_back(std::move(drafts_[d].group));
+        if (is_lone_reduction(order.back())) order.back().fused = false;
         for (uint32_t u : users[d])
             if (--waiting[u] == 0) ready.emplace(drafts_[u].first, u);
     }

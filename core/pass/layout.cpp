@@ -174,7 +174,9 @@ void LayoutPass::run() {
             continue;
         }
         if (def.layout == Layout::kContiguous) {
-            for (ValueId& v : in) v = copied(v, contiguous_strides(fresh_.meta(v).shape), n.origin);
+            for (size_t i = 0; i < in.size(); ++i)
+                if (!(def.any_layout_in >> i & 1))
+                    in[i] = copied(in[i], contiguous_strides(fresh_.meta(in[i]).shape), n.origin);
         } else if (def.layout == Layout::kChannelsLast) {
             for (size_t i = 0; i < in.size(); ++i) {
                 const Dims shape = fresh_.meta(in[i]).shape;

@@ -1,6 +1,6 @@
 #include "op/op.h"
 #include "pass/pass.h"
-#include "record/recorder.h"
+#include "record/trace.h"
 
 namespace sn {
 
@@ -10,7 +10,7 @@ namespace {
 class Lowering {
 public:
     explicit Lowering(const Graph& recorded)
-        : recorded_(recorded), trace_(Recorder::Kind::kTrace), tensors_(recorded.values.size()) {}
+        : recorded_(recorded), tensors_(recorded.values.size()) {}
 
     Program run();
 
@@ -20,20 +20,12 @@ private:
     void copy_node(const Node& node);
 
     const Graph& recorded_;
-    Recorder trace_;
+    Trace trace_;
     std::vector<Tensor> tensors_;  // by value id of the recorded graph
 };
 
 void Lowering::bind_inputs() {
-    for (ValueId id : recorded_.inputs) {
-        Value* v = new Value;
-        v->kind = ValueState::kPending;
-        v->recorder = &trace_;
-        v->meta = recorded_.meta(id);
-        v->id = trace_.graph.add_input(v->meta);
-        trace_.holders.push_back(v);
-        tensors_[id] = Tensor(Ref<Value>(v));
-    }
+    for (ValueId id : recorded_.inputs) tensors_[id] = trace_.placeholder(recorded_.meta(id));
     for (size_t slot = 0; slot < recorded_.scalars.size(); ++slot) {
         const ValueId id = recorded_.scalars[slot];
         const DType dtype = recorded_.meta(id).dtype;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <numeric>
 #include <unordered_map>
 
 #include "op/op.h"
@@ -37,8 +38,17 @@ bool does_nothing(const Graph& g, const Node& n) {
 
 void simplify(Program& program) {
     const Graph& old = program.graph;
+    // Values that are known to be others.
+    std::vector<ValueId> same(old.values.size());
+    std::iota(same.begin(), same.end(), 0);
+    for (const Node& n : old.nodes) {
+        const SameAsFn same_as = op_def(n.op).same_as;
+        const ValueId v = same_as ? same_as(old, n) : kNone;
+        if (v != kNone) same[n.first_out] = same[v];
+    }
     std::vector<uint8_t> needed(old.nodes.size(), 0);
     const auto need = [&](ValueId v) {
+        v = same[v];
         if (old.producer(v) != kNone) needed[old.producer(v)] = 1;
     };
     for (ValueId v : old.outputs) need(v);
@@ -80,11 +90,11 @@ void simplify(Program& program) {
         if (!needed[id]) continue;
         const OpDef& def = op_def(n.op);
         if (does_nothing(old, n)) {
-            to[n.first_out] = to[old.in(n)[0]];
+            to[n.first_out] = to[same[old.in(n)[0]]];
             continue;
         }
         SmallVec<ValueId, 8> in;
-        for (ValueId v : old.in(n)) in.push_back(to[v]);
+        for (ValueId v : old.in(n)) in.push_back(to[same[v]]);
         uint64_t h = mix(n.op, n.n_attrs);
         for (ValueId v : in) h = mix(h, v);
         for (int64_t word : old.attr(n)) h = mix(h, static_cast<uint64_t>(word));
@@ -111,7 +121,7 @@ void simplify(Program& program) {
         seen.emplace(h, static_cast<NodeId>(fresh.nodes.size() - 1));
         for (uint32_t k = 0; k < n.n_out; ++k) to[n.first_out + k] = first + k;
     }
-    for (ValueId v : old.outputs) fresh.outputs.push_back(to[v]);
+    for (ValueId v : old.outputs) fresh.outputs.push_back(to[same[v]]);
     program.graph = std::move(fresh);
     program.scalars = std::move(scalars);
 }

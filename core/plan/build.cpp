@@ -123,6 +123,8 @@ uint32_t Builder::new_buffer(ValueId v, uint32_t step) {
 // the result can take its place. kNone when there is none.
 uint32_t Builder::overwritable(const Group& group, ValueId out, uint32_t step) const {
     const Node* plain = group.fused ? nullptr : &g_.nodes[group.nodes[0]];
+    // Parts are stored one after the other: not over what is still to be read.
+    if (group.fused && op_def(g_.nodes[g_.producer(out)].op).joins) return kNone;
     if (plain && op_def(plain->op).inplace_in < 0) return kNone;
     const Meta& m = g_.meta(out);
     if (!(m.shape == group.shape) && group.fused) return kNone;
@@ -227,9 +229,13 @@ void Builder::place_views() {
         ViewCall call{
             attr_view(g_, n), &g_.meta(in[0]), p_.strides[in[0]], &g_.meta(n.first_out), {}, 0, {}};
         op_def(n.op).view(call);
+        // A view may see elements as several smaller ones (the parts of complex numbers).
+        const auto factor = static_cast<int64_t>(dtype_size(g_.meta(in[0]).dtype) /
+                                                 dtype_size(g_.meta(n.first_out).dtype));
         Place place;
-        place.offset = places_[in[0]].offset + call.offset;
+        place.offset = places_[in[0]].offset * factor + call.offset;
         place.terms = places_[in[0]].terms;
+        for (size_t i = 1; i < place.terms.size(); i += 2) place.terms[i] *= factor;
         for (size_t k = 0; k < call.scalar_factors.size(); ++k) {
             place.terms.push_back(static_cast<int64_t>(g_.values[in[1 + k]].source));
             place.terms.push_back(call.scalar_factors[k]);
@@ -355,6 +361,11 @@ private:
     const Group& group_;
     ProgramSpec spec_;
     std::vector<std::pair<ValueId, int>> made_;  // value -> program value
+    struct Joined {
+        ValueId value;
+        int parts[2];  // program values
+    };
+    std::vector<Joined> joined_;
     int product_value_ = -1;
 };
 
@@ -448,6 +459,7 @@ void ProgramMaker::instruct(const Node& n) {
         }
     }
     instruction.op = n.op;
+    SmallVec<int32_t, 4> args;
     for (ValueId v : in) {
         int number = -1;
         if (inside(v)) {
@@ -459,8 +471,13 @@ void ProgramMaker::instruct(const Node& n) {
             number = input(v, target_of(n));
         }
         SN_CHECK(number >= 0);
-        instruction.args.push_back(number);
+        args.push_back(number);
     }
+    if (def.joins) {  // no instruction: its operands are stored
+        joined_.push_back({n.first_out, {args[0], args[1]}});
+        return;
+    }
+    instruction.args = args;
     spec_.instructions.push_back(std::move(instruction));
     made_.emplace_back(n.first_out,
                        static_cast<int>(spec_.inputs.size() + spec_.instructions.size() - 1));
@@ -475,6 +492,20 @@ void ProgramMaker::add_outputs() {
         out.strides = b_.loop_strides(v, b_.g_.meta(v).shape, group_);
         out.binding = binding(b_.slot(v));
         spec_.outputs.push_back(std::move(out));
+    }
+    for (const Joined& j : joined_) {
+        const Meta& m = b_.g_.meta(j.value);
+        Slot slot = b_.slot(j.value);
+        for (int part : j.parts) {
+            ProgramSpec::Output out;
+            out.value = part;
+            out.dtype = real_dtype(m.dtype);
+            out.strides = b_.loop_strides(j.value, m.shape, group_);
+            for (int64_t& stride : out.strides) stride *= 2;
+            out.binding = binding(slot);
+            spec_.outputs.push_back(std::move(out));
+            slot.offset += static_cast<int64_t>(dtype_size(out.dtype));
+        }
     }
 }
 

@@ -250,7 +250,11 @@ void execute_window(Recorder& recorder) {
         v.strides = out.strides;
         v.offset =
             slot_offset(out.slot, run->scalars) / static_cast<int64_t>(dtype_size(v.meta.dtype));
-        if (b.kind == BufferKind::kInput) v.offset += recorder.inputs[b.index]->offset;
+        if (b.kind == BufferKind::kInput) {
+            const Value& in = *recorder.inputs[b.index];
+            v.offset += in.offset * static_cast<int64_t>(dtype_size(in.meta.dtype)) /
+                        static_cast<int64_t>(dtype_size(v.meta.dtype));
+        }
         v.buffer = run->outputs[k];
     }
     if (!in_caller) {

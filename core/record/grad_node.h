@@ -19,7 +19,8 @@ struct GradNode {
     uint16_t op = 0;
     uint16_t n_in = 0, n_out = 0;
     bool leaf = false;
-    bool released = false;  // saved values were given up by release_consumed()
+    bool conjugate = false;  // its rule reads saved complex values conjugated
+    bool released = false;   // saved values were given up by release_consumed()
     uint32_t site = 0;
     uint64_t seq = 0;  // order of recording: inputs have smaller numbers
     GradInput* inputs = nullptr;

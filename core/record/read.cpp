@@ -8,6 +8,7 @@
 #include "plan/execute.h"
 #include "record/recorder.h"
 #include "record/tape.h"
+#include "record/trace.h"
 
 namespace sn {
 
@@ -15,16 +16,18 @@ void materialize(const Tensor& x) {
     Value* v = x.value().get();
     if (v->kind == ValueState::kPending) {
         if (!v->recorder || v->recorder->kind() == Recorder::Kind::kTrace) {
-            fail(ErrorKind::kValue, "read",
-                 "a value inside a trace is read; its elements exist only when the traced graph "
-                 "runs; "
-                 "return the tensor instead, or use sn.where, sn.cond and the like");
+            fail(ErrorKind::kValue, "trace",
+                 "the elements of a tensor of shape %s that was made inside of a traced function "
+                 "(sn.vmap, sn.jacfwd ...) are asked for after the function has ended; return it "
+                 "from the function instead of keeping it",
+                 format_shape(v->meta.shape).c_str());
         }
         v->recorder->flush();
         return;
     }
     if (v->kind == ValueState::kScalar) {
         // A number becomes a tensor of rank 0.
+        const OutsideTraces scope;
         Tensor made = full({}, x, v->meta.dtype, v->meta.device);
         materialize(made);
         Value* m = made.value().get();
@@ -48,15 +51,19 @@ void wait_ready(const Tensor& x) {
             // Settled below: the failure may not concern this value.
         }
     }
-    if (buffer->state() == BufferState::kFailed) settle_failures(Recorder::current());
+    if (buffer->state() == BufferState::kFailed) settle_failures(Recorder::window());
     if (buffer->state() == BufferState::kFailed) {
-        Recorder::current().take_failure();  // it is told now
+        Recorder::window().take_failure();  // it is told now
         std::rethrow_exception(buffer->error());
     }
 }
 
 const void* read_values(const Tensor& x, Tensor* keep) {
-    *keep = contiguous(x.detach());
+    const Tensor t = readable(x);
+    {
+        const OutsideTraces scope;
+        *keep = contiguous(t);
+    }
     wait_ready(*keep);
     const Value& v = *keep->value();
     if (!is_contiguous(v.meta.shape, v.strides)) {
@@ -128,7 +135,7 @@ Tensor copy_to_device(const Tensor& x, Device device) {
 }
 
 void finish_recorded() {
-    Recorder& recorder = Recorder::current();
+    Recorder& recorder = Recorder::window();
     recorder.flush();
     recorder.lane().drain();
     settle_failures(recorder);

@@ -7,6 +7,7 @@
 #include "backend/backend.h"
 #include "op/op.h"
 #include "plan/execute.h"
+#include "record/trace.h"
 
 namespace sn {
 
@@ -74,9 +75,10 @@ thread_local ThreadWindow thread_window;
 
 }  // namespace
 
-Recorder& Recorder::current() {
-    if (scoped) return *scoped;
-    if (!thread_window.window) thread_window.window = new Recorder(Kind::kWindow);
+Recorder& Recorder::current() { return scoped ? *scoped : window(); }
+
+Recorder& Recorder::window() {
+    if (!thread_window.window) thread_window.window = new Recorder;
     return *thread_window.window;
 }
 
@@ -115,6 +117,7 @@ void Recorder::start() {
 // A value that another thread's window makes is flushed and waited for. Before any operand is
 // bound: waiting lets others record.
 void Recorder::prepare(const Tensor& tensor) {
+    if (kind_ == Kind::kTrace) return;  // it captures the handle, and computes nothing
     const Value& v = *tensor.value();
     if (v.kind == ValueState::kPending && v.recorder && v.recorder != this &&
         v.recorder->kind_ == Kind::kWindow)
@@ -149,14 +152,17 @@ ValueId Recorder::bind(const Tensor& tensor, DType scalar_dtype) {
         v->id = id;
         return id;
     }
-    if (v->kind == ValueState::kPending) {
-        if (!v->recorder || v->recorder->kind_ == Kind::kTrace) {
-            fail(ErrorKind::kValue, "record",
-                 "a tensor of a trace is used outside of it; return it from the traced function "
-                 "instead");
-        }
-        v->recorder->flush();
+    const bool pending = v->kind == ValueState::kPending;
+    if (pending &&
+        (!v->recorder || (kind_ == Kind::kWindow && v->recorder->kind_ == Kind::kTrace))) {
+        fail(ErrorKind::kValue, "trace",
+             "a tensor of shape %s that was made inside of a traced function (sn.vmap, sn.jacfwd "
+             "...) is used after the function has ended; return it from the function instead of "
+             "keeping it",
+             format_shape(v->meta.shape).c_str());
     }
+    if (kind_ == Kind::kTrace) return static_cast<Trace*>(this)->capture(tensor);
+    if (pending) v->recorder->flush();
     if (v->recorder == this && v->epoch == epoch_) return v->id;
     SN_CHECK(v->kind == ValueState::kBuffer);
     const ValueId id = graph.add_input(v->meta);
@@ -199,7 +205,10 @@ void Recorder::append(OpId op, std::span<const ValueId> in, const Attrs& attrs,
         values[k] = Ref<Value>(v);
         bytes_ += numel(out[k].shape) * static_cast<int64_t>(dtype_size(out[k].dtype));
     }
-    if (kind_ == Kind::kTrace) return;
+    if (kind_ == Kind::kTrace) {
+        static_cast<Trace*>(this)->appended();
+        return;
+    }
     const int nodes = static_cast<int>(node) + 1;
     // A view runs with what follows: while it is pending, its handle can be linked to its base.
     if (op_def(op).view && nodes < 4 * limit_nodes + 64) return;

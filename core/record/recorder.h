@@ -18,12 +18,13 @@ namespace sn {
 class Recorder {
 public:
     enum class Kind : uint8_t { kWindow, kTrace };
-    explicit Recorder(Kind kind) : kind_(kind) { start(); }
+    Recorder() : Recorder(Kind::kWindow) {}
     ~Recorder();
     Recorder(const Recorder&) = delete;
     Recorder& operator=(const Recorder&) = delete;
 
     static Recorder& current();  // of this thread
+    static Recorder& window();   // of this thread, whatever is being traced
 
     // The graph value that stands for a tensor here; makes it an input when it lives elsewhere. A
     // scalar is bound with the dtype in which it is used.
@@ -66,6 +67,9 @@ public:
     std::vector<uint32_t> sites;        // by node
     std::vector<uint64_t> key;          // structure of the graph so far, for the plan cache
     uint32_t origin = kNone;            // a trace that rewrites a graph: the node being rewritten
+
+protected:
+    explicit Recorder(Kind kind) : kind_(kind) { start(); }  // kTrace: see Trace
 
 private:
     void start();

@@ -7,7 +7,7 @@
 #include <unordered_map>
 
 #include "op/api.h"
-#include "record/recorder.h"
+#include "record/trace.h"
 
 namespace sn {
 
@@ -83,37 +83,68 @@ Ref<GradNode> make_leaf(const Meta& meta) {
     return leaf;
 }
 
+namespace {
+
+[[noreturn]] void fail_released(const char* op) {
+    fail(ErrorKind::kGrad, op,
+         "the values saved for this gradient were given up by optimizer.step(), which follows a "
+         "backward pass; call backward() on everything before the step, or record the forward "
+         "pass again");
+}
+
+Tensor as_saved(const GradNode& node, Tensor x) {
+    return node.conjugate && is_complex(x.dtype()) ? conj(x) : x;
+}
+
+}  // namespace
+
+Tensor relay(const Tensor& t) {
+    const Meta& meta = t.value()->meta;
+    Ref<GradNode> node;
+    if (t.requires_grad()) {
+        node = Ref<GradNode>(GradNode::make(1, 1));
+        node->inputs[0] = {t.node(), t.output(), nullptr, meta};
+        node->outputs[0].meta = meta;
+        node->extra = std::make_unique<GradExtra>();
+        node->extra->name = "grad";
+        node->extra->backward = [](GradCall& c) { c.set(0, c.grad()); };
+    } else {
+        node = make_leaf(meta);
+    }
+    const Tensor made(t.value(), std::move(node), 0);
+    if (Trace* trace = current_trace()) trace->add_relay(made, t);
+    return made;
+}
+
 Tensor GradCall::in(int i) const {
     const GradInput& slot = node.inputs[i];
     if (!slot.saved) {
-        if (node.released) {
-            fail(ErrorKind::kGrad, op_def(node.op).name,
-                 "the values saved for this gradient were given up by optimizer.step(), which "
-                 "follows a backward pass; call backward() on everything before the step, or "
-                 "record the forward pass again");
-        }
+        if (node.released) fail_released(op_def(node.op).name);
         fail(ErrorKind::kInternal, op_def(node.op).name,
              "the gradient rule reads input %d, which its record does not declare in `saves`", i);
     }
-    return Tensor(slot.saved, slot.node, slot.output);
+    return as_saved(node, Tensor(slot.saved, slot.node, slot.output));
 }
 
 Tensor GradCall::out(int i) const {
     const GradOutput& slot = node.outputs[i];
     if (!slot.saved) {
-        if (node.released) {
-            fail(ErrorKind::kGrad, op_def(node.op).name,
-                 "the values saved for this gradient were given up by optimizer.step(), which "
-                 "follows a backward pass; call backward() on everything before the step, or "
-                 "record the forward pass again");
-        }
+        if (node.released) fail_released(op_def(node.op).name);
         fail(ErrorKind::kInternal, op_def(node.op).name,
              "the gradient rule reads output %d, which its record does not declare in `saves`", i);
     }
-    return Tensor(slot.saved, Ref<GradNode>(&node), static_cast<uint32_t>(i));
+    return as_saved(node, Tensor(slot.saved, Ref<GradNode>(&node), static_cast<uint32_t>(i)));
 }
 
 bool GradCall::needs(int i) const { return static_cast<bool>(node.inputs[i].node); }
+Tensor GradCall::arrived(int i) const {
+    const GradInput& slot = node.inputs[i];
+    if (!slot.node) return {};
+    const Tensor& pending = slot.node->outputs[slot.output].pending;
+    const bool fits =
+        pending && pending.shape() == slot.meta.shape && pending.dtype() == slot.meta.dtype;
+    return fits ? pending : Tensor();
+}
 const Meta& GradCall::in_meta(int i) const { return node.inputs[i].meta; }
 const Meta& GradCall::out_meta(int i) const { return node.outputs[i].meta; }
 
@@ -122,9 +153,12 @@ namespace {
 // The gradient in the shape and dtype of what it belongs to: undoes broadcasting and promotion.
 Tensor fit(Tensor gradient, const Meta& meta) {
     if (!(gradient.shape() == meta.shape)) gradient = sum_to(gradient, meta.shape);
+    if (is_complex(gradient.dtype()) && !is_complex(meta.dtype)) gradient = real(gradient);
     if (gradient.dtype() != meta.dtype) gradient = cast(gradient, meta.dtype);
     return gradient;
 }
+
+thread_local const char* gradient_op = nullptr;
 
 class Walk {
 public:
@@ -142,7 +176,14 @@ public:
 
 private:
     void visit(GradNode* node);
-    void visit_leaf(GradNode* node);
+    void accumulate(GradNode* leaf);
+    void run_hooks(GradNode* node);
+    bool arrive_at_end(GradNode* node, uint32_t output, Tensor& gradient);
+    // The targets that are outputs of the entry: which output, and which target.
+    std::span<const std::pair<uint32_t, size_t>> ends_of(const GradNode* node) const {
+        const auto it = ends_.find(node);
+        return it == ends_.end() ? std::span<const std::pair<uint32_t, size_t>>() : it->second;
+    }
     bool needed(const GradNode* node) const { return !restricted_ || needed_.contains(node); }
 
     struct Earlier {
@@ -154,6 +195,7 @@ private:
     std::priority_queue<GradNode*, std::vector<GradNode*>, Earlier> heap_;
     std::unordered_map<const GradNode*, bool> needed_;
     std::vector<Tensor> results_;
+    std::unordered_map<const GradNode*, std::vector<std::pair<uint32_t, size_t>>> ends_;
     bool restricted_ = false;
 };
 
@@ -161,6 +203,12 @@ private:
 void Walk::restrict_to_targets(std::span<const Tensor> roots) {
     restricted_ = true;
     results_.resize(options_.targets.size());
+    for (size_t i = 0; i < options_.targets.size(); ++i) {
+        const Tensor& t = options_.targets[i];
+        if (!t.node()) continue;
+        needed_[t.node().get()] = true;
+        if (options_.stop_at_targets) ends_[t.node().get()].emplace_back(t.output(), i);
+    }
     std::vector<GradNode*> order, stack;
     std::unordered_map<const GradNode*, bool> seen;
     for (const Tensor& r : roots)
@@ -171,6 +219,7 @@ void Walk::restrict_to_targets(std::span<const Tensor> roots) {
     while (!stack.empty()) {
         GradNode* node = stack.back();
         stack.pop_back();
+        if (ends_.contains(node)) continue;
         order.push_back(node);
         for (int i = 0; i < node->n_in; ++i) {
             GradNode* next = node->inputs[i].node.get();
@@ -182,8 +231,6 @@ void Walk::restrict_to_targets(std::span<const Tensor> roots) {
     }
     std::sort(order.begin(), order.end(),
               [](const GradNode* a, const GradNode* b) { return a->seq < b->seq; });
-    for (const Tensor& t : options_.targets)
-        if (t.node()) needed_[t.node().get()] = true;
     for (GradNode* node : order) {
         for (int i = 0; i < node->n_in; ++i) {
             if (node->inputs[i].node && needed_.contains(node->inputs[i].node.get())) {
@@ -196,6 +243,7 @@ void Walk::restrict_to_targets(std::span<const Tensor> roots) {
 
 void Walk::arrive(GradNode* node, uint32_t output, Tensor gradient) {
     if (!needed(node)) return;
+    if (options_.stop_at_targets && arrive_at_end(node, output, gradient)) return;
     Tensor& pending = node->outputs[output].pending;
     if (!node->queued) {
         node->queued = true;
@@ -206,16 +254,39 @@ void Walk::arrive(GradNode* node, uint32_t output, Tensor gradient) {
     pending = pending ? pending + gradient : std::move(gradient);
 }
 
-void Walk::visit_leaf(GradNode* node) {
-    Tensor gradient = node->outputs[0].pending;
-    for (const auto& hook : node->extra->hooks) {
-        Tensor changed = hook(gradient);
-        if (changed) gradient = std::move(changed);
+// Whether the walk ends at this entry; then the gradient is kept, if it is asked for.
+bool Walk::arrive_at_end(GradNode* node, uint32_t output, Tensor& gradient) {
+    bool end = false;
+    for (const auto& [target, i] : ends_of(node)) {
+        end = true;
+        if (target == output) (*options_.arrived)[i].push_back(gradient);
     }
-    node->outputs[0].pending = gradient;
-    if (!options_.accumulate) return;
-    Tensor& grad = node->extra->grad;
-    grad = grad ? grad + gradient : std::move(gradient);
+    return end;
+}
+
+void Walk::run_hooks(GradNode* node) {
+    if (!node->extra) return;
+    const auto hooks = node->extra->hooks;  // a hook may add others
+    for (const std::shared_ptr<GradHook>& hook : hooks) {
+        Tensor& gradient = node->outputs[hook->output].pending;
+        if (!hook->call || !gradient) continue;
+        const Tensor changed = hook->call(gradient);
+        if (!changed) continue;
+        const Meta& meta = node->outputs[hook->output].meta;
+        if (!(changed.shape() == meta.shape)) {
+            fail(ErrorKind::kGrad, "register_hook",
+                 "a hook returned a gradient of shape %s for a tensor of shape %s; it must return "
+                 "None or a gradient of that shape",
+                 format_shape(changed.shape()).c_str(), format_shape(meta.shape).c_str());
+        }
+        gradient = fit(changed, meta);
+    }
+}
+
+void Walk::accumulate(GradNode* leaf) {
+    Tensor& grad = leaf->extra->grad;
+    const Tensor& gradient = leaf->outputs[0].pending;
+    grad = grad ? grad + gradient : gradient;
 }
 
 void Walk::visit(GradNode* node) {
@@ -224,23 +295,41 @@ void Walk::visit(GradNode* node) {
     const OpDef& def = op_def(node->op);
     GradCall call{*node, out_grads, in_grads, AttrView(def.attr_types, node->attrs)};
     SiteScope site(node->site);
-    if (node->extra && node->extra->backward)
+    const NumberDevice numbers(node->outputs[0].meta.device);
+    const bool custom = node->extra && (node->extra->backward || node->extra->name);
+    const struct Name {
+        const char* before = gradient_op;
+        explicit Name(const char* op) { gradient_op = op; }
+        ~Name() { gradient_op = before; }
+    } name(custom && node->extra->name ? node->extra->name : def.name);
+    if (custom) {
+        if (!node->extra->backward) fail_released(node->extra->name);
         node->extra->backward(call);
-    else
+    } else {
         def.grad(call);
+    }
     link_consumed(node);
     for (int i = 0; i < node->n_in; ++i) {
         GradInput& slot = node->inputs[i];
-        if (!slot.node || !in_grads[i]) continue;
-        arrive(slot.node.get(), slot.output, fit(std::move(in_grads[i]), slot.meta));
+        if (!slot.node) continue;
+        if (in_grads[i]) {
+            // What had arrived is in it.
+            if (call.totals >> i & 1) slot.node->outputs[slot.output].pending = Tensor();
+            arrive(slot.node.get(), slot.output, fit(std::move(in_grads[i]), slot.meta));
+        }
+        if (!custom || node->extra->further.empty()) continue;
+        for (Tensor& g : node->extra->further[i])
+            arrive(slot.node.get(), slot.output, fit(std::move(g), slot.meta));
     }
+    if (custom) node->extra->further.clear();
 }
 
 std::vector<Tensor> Walk::run() {
     while (!heap_.empty()) {
         GradNode* node = heap_.top();
         heap_.pop();
-        if (node->leaf) visit_leaf(node);
+        run_hooks(node);
+        if (node->leaf && options_.accumulate) accumulate(node);
         for (size_t i = 0; i < options_.targets.size(); ++i) {
             const Tensor& t = options_.targets[i];
             if (t.node().get() == node) results_[i] = node->outputs[t.output()].pending;
@@ -283,7 +372,51 @@ void release_consumed() {
         node->released = true;
         for (int i = 0; i < node->n_in; ++i) node->inputs[i].saved = Ref<Value>();
         for (int k = 0; k < node->n_out; ++k) node->outputs[k].saved = Ref<Value>();
+        if (node->extra) node->extra->backward = nullptr;  // it may hold values too
     }
 }
+
+std::shared_ptr<GradHook> add_hook(const Tensor& tensor, GradHook hook) {
+    GradNode& node = *tensor.node();
+    if (!node.extra) node.extra = std::make_unique<GradExtra>();
+    std::erase_if(node.extra->hooks, [](const auto& h) { return !h->call; });
+    hook.output = tensor.output();
+    node.extra->hooks.push_back(std::make_shared<GradHook>(std::move(hook)));
+    return node.extra->hooks.back();
+}
+
+uint64_t tape_mark() { return next_seq; }
+
+std::vector<Tensor> tape_boundary(std::span<const Tensor> roots, uint64_t mark) {
+    std::vector<Tensor> found;
+    std::unordered_map<const GradNode*, bool> seen;
+    std::vector<GradNode*> stack;
+    std::unordered_map<const GradNode*, std::vector<uint32_t>> kept;
+    const auto reach = [&](const Ref<GradNode>& node, uint32_t output, const Meta& meta) {
+        if (!node) return;
+        if (node->leaf || node->seq < mark) {
+            std::vector<uint32_t>& outputs = kept[node.get()];
+            if (std::ranges::find(outputs, output) != outputs.end()) return;
+            outputs.push_back(output);
+            Ref<Value> v(new Value);
+            v->kind = ValueState::kPending;
+            v->meta = meta;
+            found.emplace_back(std::move(v), node, output);
+        } else if (!seen[node.get()]) {
+            seen[node.get()] = true;
+            stack.push_back(node.get());
+        }
+    };
+    for (const Tensor& r : roots) reach(r.node(), r.output(), r.value()->meta);
+    while (!stack.empty()) {
+        GradNode* node = stack.back();
+        stack.pop_back();
+        for (int i = 0; i < node->n_in; ++i)
+            reach(node->inputs[i].node, node->inputs[i].output, node->inputs[i].meta);
+    }
+    return found;
+}
+
+const char* gradient_of() { return gradient_op; }
 
 }  // namespace sn

@@ -74,11 +74,28 @@ struct GradCall {
     // A gradient of a broadcast shape or of another float dtype is fine: the walk reduces and
     // casts.
     void set(int i, Tensor gradient) { in_grads[i] = std::move(gradient); }
+    // What has arrived at an input so far (empty: nothing yet), in its shape and dtype. A rule
+    // whose gradient is zero outside of a part adds to that part itself and sets the total: so the
+    // gradient of n parts of one tensor does not cost n passes over all of it.
+    Tensor arrived(int i) const;
+    void set_total(int i, Tensor total) {
+        set(i, std::move(total));
+        totals |= uint32_t{1} << i;
+    }
+    uint32_t totals = 0;
 };
 
 // Looks for NaN after every op call, which then runs by itself.
 void set_detect_nan(bool on);
 bool detect_nan();
+
+// A scope in which ops on Python numbers alone go to this device: a gradient rule's, to that of its
+// op, since what it makes of numbers (y - 1 in the gradient of pow) meets tensors there.
+struct NumberDevice {
+    explicit NumberDevice(Device device);
+    ~NumberDevice();
+    Device before;
+};
 
 bool grad_enabled();
 void set_grad_enabled(bool enabled);

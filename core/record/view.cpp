@@ -3,6 +3,7 @@
 #include "op/op.h"
 #include "record/recorder.h"
 #include "record/tape.h"
+#include "record/trace.h"
 
 namespace sn {
 
@@ -24,6 +25,9 @@ const Tensor& read(Cell& cell) {
         if (c.base_version == base.version && c.current) continue;
         std::vector<Tensor> in{base.current};
         in.insert(in.end(), c.scalars.begin(), c.scalars.end());
+        // Where the base belongs: what is read inside a trace must not stay there.
+        Trace* owner = trace_of(base.current);
+        const RecordInto scope(owner ? static_cast<Recorder&>(*owner) : Recorder::window());
         c.current = record(c.op, in, c.attrs);
         c.base_version = base.version;
         ++c.version;
@@ -67,19 +71,23 @@ void write(Cell& cell, Tensor value) {
 
 Ref<Cell> link_view(const Tensor& result, const Tensor& source, FunctionRef<Ref<Cell>&()> base) {
     const Value* v = result.value().get();
-    if (v->kind != ValueState::kPending || !v->recorder ||
-        v->recorder->kind() == Recorder::Kind::kTrace)
-        return nullptr;
+    if (v->kind != ValueState::kPending || !v->recorder) return nullptr;
     const Recorder& recorder = *v->recorder;
     const Graph& g = recorder.graph;
     const Value* s = source.value().get();
-    if (!recorder.holds(*s)) return nullptr;
+    const bool traced = recorder.kind() == Recorder::Kind::kTrace;
+    const ValueId from = traced               ? static_cast<const Trace&>(recorder).find(source)
+                         : recorder.holds(*s) ? s->id
+                                              : kNone;
+    if (from == kNone) return nullptr;
     // From the result back to the source, through view nodes only.
     SmallVec<NodeId, 4> path;
     ValueId at = v->id;
-    while (at != s->id) {
+    while (at != from) {
         const NodeId n = g.producer(at);
-        if (n == kNone || !op_def(g.nodes[n].op).view || path.size() >= 8) return nullptr;
+        if (n == kNone || !op_def(g.nodes[n].op).view || op_def(g.nodes[n].op).barrier ||
+            path.size() >= 8)
+            return nullptr;
         path.push_back(n);
         at = g.in(g.nodes[n])[0];
     }

@@ -16,8 +16,10 @@ _clip, _where, _tanh, _sigmoid = _f["clip"], _f["where"], _f["tanh"], _f["sigmoi
 __all__ = [
     "celu",
     "elu",
+    "geglu",
     "gelu",
     "glu",
+    "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
@@ -25,13 +27,16 @@ __all__ = [
     "leaky_relu",
     "mish",
     "prelu",
+    "reglu",
     "relu",
     "relu6",
+    "rrelu",
     "selu",
     "silu",
     "softplus",
     "softshrink",
     "softsign",
+    "swiglu",
     "tanhshrink",
     "threshold",
 ]
@@ -262,6 +267,18 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
     return _where(input > threshold, input, float(value))
 
 
+def _halves(op: str, input: Any, dim: int) -> tuple[Any, Any]:
+    if input.ndim == 0 or input.shape[dim] % 2:
+        raise error(
+            _core.ShapeError,
+            op,
+            f"the input has shape {input.shape}; dimension {dim} is cut into two halves and must "
+            "have an even size; make the layer before it twice as wide",
+        )
+    a, b = _f["chunk"](input, 2, dim)
+    return a, b
+
+
 def glu(input: Any, dim: int = -1) -> Any:
     """First half times the sigmoid of the second half (Dauphin et al. 2016).
 
@@ -270,11 +287,106 @@ def glu(input: Any, dim: int = -1) -> Any:
     >>> sn.nn.functional.glu(sn.tensor([2.0, 0.0])).tolist()
     [1.0]
     """
-    if input.shape[dim] % 2:
-        raise error(
-            _core.ShapeError,
-            "glu",
-            f"dimension {dim} of shape {input.shape} has odd size; it is cut into two halves",
-        )
-    a, b = _f["chunk"](input, 2, dim)
+    a, b = _halves("glu", input, dim)
     return a * _sigmoid(b)
+
+
+def swiglu(input: Any, dim: int = -1) -> Any:
+    """First half times `silu` of the second half (Shazeer, "GLU variants improve transformer",
+    2020).
+
+    Examples
+    --------
+    >>> sn.nn.functional.swiglu(sn.tensor([2.0, 0.0])).tolist()
+    [0.0]
+    """
+    a, b = _halves("swiglu", input, dim)
+    return a * _silu(b)
+
+
+def geglu(input: Any, dim: int = -1) -> Any:
+    """First half times `gelu` of the second half (Shazeer 2020).
+
+    Examples
+    --------
+    >>> sn.nn.functional.geglu(sn.tensor([2.0, 0.0])).tolist()
+    [0.0]
+    """
+    a, b = _halves("geglu", input, dim)
+    return a * _gelu(b)
+
+
+def reglu(input: Any, dim: int = -1) -> Any:
+    """First half times `relu` of the second half (Shazeer 2020).
+
+    Examples
+    --------
+    >>> sn.nn.functional.reglu(sn.tensor([2.0, 3.0])).tolist()
+    [6.0]
+    """
+    a, b = _halves("reglu", input, dim)
+    return a * _relu(b)
+
+
+def rrelu(
+    input: Any,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> Any:
+    """x above zero, ``a * x`` below: in training with a slope drawn from [lower, upper) for each
+    element, else with their mean (Xu et al. 2015).
+
+    Examples
+    --------
+    >>> sn.nn.functional.rrelu(sn.tensor([-2.0, 2.0]), 0.25, 0.75).tolist()
+    [-1.0, 2.0]
+    """
+    if not lower <= upper:
+        raise error(
+            _core.InvalidValue,
+            "rrelu",
+            f"lower is {lower} and upper {upper}; lower must not be the larger one",
+        )
+    if not training:
+        return _leaky_relu(input, (lower + upper) / 2)
+    slope = _f["random.uniform"](float(lower), float(upper), input.shape, input.dtype, input.device)
+    return _where(input > 0, input, input * slope)
+
+
+def gumbel_softmax(
+    logits: Any, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Any:
+    """Samples of classes that have gradients: the softmax of logits with Gumbel noise (Jang et al.
+    2017; Maddison et al. 2017).
+
+    Parameters
+    ----------
+    tau : float
+        Temperature: the smaller, the nearer to one class.
+    hard : bool
+        Whether one class is exactly 1; gradients are those of the soft sample.
+    eps : float
+        Accepted for PyTorch's sake.
+    dim : int
+
+    Examples
+    --------
+    >>> y = sn.nn.functional.gumbel_softmax(sn.zeros((2, 3)), hard=True)
+    >>> y.sum(-1).tolist()
+    [1.0, 1.0]
+    """
+    if not tau > 0:
+        raise error(_core.InvalidValue, "gumbel_softmax", f"tau is {tau}; it must be positive")
+    # -log(uniform) is exponential. Uniform numbers may be 0, whose noise is -inf: never chosen.
+    draw = _f["random.uniform"](0.0, 1.0, logits.shape, logits.dtype, logits.device)
+    noise = -_f["log"](-_f["log"](draw))
+    soft = _f["softmax"]((logits + noise) / tau, dim)
+    if not hard:
+        return soft
+    axis = dim % logits.ndim
+    shape = (-1,) + (1,) * (logits.ndim - 1 - axis)
+    place = _f["arange"](logits.shape[axis], device=logits.device).reshape(shape)
+    one = (place == _f["argmax"](soft.detach(), dim, True)).astype(soft.dtype)
+    return one - soft.detach() + soft

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _core
+from .._errors import error
 from . import functional as F
 from . import init
 from .module import Module
@@ -16,6 +17,7 @@ __all__ = [
     "GELU",
     "GLU",
     "SELU",
+    "GeGLU",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
@@ -25,15 +27,19 @@ __all__ = [
     "LogSoftmax",
     "Mish",
     "PReLU",
+    "RReLU",
+    "ReGLU",
     "ReLU",
     "ReLU6",
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softmax2d",
     "Softmin",
     "Softplus",
     "Softshrink",
     "Softsign",
+    "SwiGLU",
     "Tanh",
     "Tanhshrink",
     "Threshold",
@@ -404,6 +410,114 @@ class GLU(_Activation):
 
     def forward(self, x: Any) -> Any:
         return F.glu(x, self.dim)
+
+
+class SwiGLU(_Activation):
+    """First half times `silu` of the second half (Shazeer, "GLU variants improve
+    transformer", 2020).
+
+    Parameters
+    ----------
+    dim : int
+        The dimension that is halved.
+
+    Examples
+    --------
+    >>> sn.nn.SwiGLU()(sn.ones((2, 6))).shape
+    (2, 3)
+    """
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
+
+    def forward(self, x: Any) -> Any:
+        return F.swiglu(x, self.dim)
+
+
+class GeGLU(_Activation):
+    """First half times `gelu` of the second half (Shazeer, "GLU variants improve
+    transformer", 2020).
+
+    Parameters
+    ----------
+    dim : int
+        The dimension that is halved.
+
+    Examples
+    --------
+    >>> sn.nn.GeGLU()(sn.ones((2, 6))).shape
+    (2, 3)
+    """
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
+
+    def forward(self, x: Any) -> Any:
+        return F.geglu(x, self.dim)
+
+
+class ReGLU(_Activation):
+    """First half times `relu` of the second half (Shazeer, "GLU variants improve
+    transformer", 2020).
+
+    Parameters
+    ----------
+    dim : int
+        The dimension that is halved.
+
+    Examples
+    --------
+    >>> sn.nn.ReGLU()(sn.ones((2, 6))).shape
+    (2, 3)
+    """
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
+
+    def forward(self, x: Any) -> Any:
+        return F.reglu(x, self.dim)
+
+
+class RReLU(_Activation):
+    """x above zero, below a slope drawn anew for each element in training (Xu et al. 2015).
+
+    Parameters
+    ----------
+    lower, upper : float
+        Slopes are uniform between them; outside of training they are their mean.
+
+    Examples
+    --------
+    >>> sn.nn.RReLU(0.25, 0.75).eval()(sn.tensor([-2.0, 2.0])).tolist()
+    [-1.0, 2.0]
+    """
+
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False) -> None:
+        self.lower = lower
+        self.upper = upper
+        self.inplace = inplace
+
+    def forward(self, x: Any) -> Any:
+        return F.rrelu(x, self.lower, self.upper, self.training)
+
+
+class Softmax2d(_Activation):
+    """Softmax over the channels of images, (N, C, H, W) or (C, H, W).
+
+    Examples
+    --------
+    >>> sn.nn.Softmax2d()(sn.zeros((1, 2, 1, 1))).flatten().tolist()
+    [0.5, 0.5]
+    """
+
+    def forward(self, x: Any) -> Any:
+        if x.ndim not in (3, 4):
+            raise error(
+                _core.ShapeError,
+                "Softmax2d",
+                f"the input has shape {x.shape}; required is (N, C, H, W) or (C, H, W)",
+            )
+        return _softmax(x, -3)
 
 
 class Softmax(_Activation):

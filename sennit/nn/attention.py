@@ -7,6 +7,8 @@ from typing import Any
 from .. import _core
 from .._errors import error
 from . import init
+from ._attention import attend, joined_mask, with_extra_keys
+from .kv_cache import KVCache, cached_mask
 from .linear import Linear
 from .module import Module
 from .parameter import Parameter
@@ -14,16 +16,7 @@ from .parameter import Parameter
 __all__ = ["MultiheadAttention"]
 
 _f = _core.functions
-_attention, _linear, _concat = _f["scaled_dot_product_attention"], _f["linear"], _f["concat"]
-_empty, _zeros, _where, _softmax = _f["empty"], _f["zeros"], _f["where"], _f["softmax"]
-_dropout, _tril, _ones = _f["dropout"], _f["tril"], _f["ones"]
-
-
-def additive_mask(mask: Any, dtype: Any) -> Any:
-    """PyTorch's layer masks (True: do not look) as numbers that are added to scores."""
-    if mask is None or mask.dtype != _core.bool:
-        return mask
-    return _where(mask, _zeros((), dtype=dtype) - float("inf"), 0.0)
+_linear, _empty = _f["linear"], _f["empty"]
 
 
 class MultiheadAttention(Module):
@@ -142,33 +135,6 @@ class MultiheadAttention(Module):
         )
         return q, k, v
 
-    def _mask(self, padding: Any, mask: Any, batch: int, extra: int, dtype: Any) -> Any:
-        """Both masks as one that broadcasts to (batch, heads, L, S + extra), or None."""
-        if mask is not None:
-            if mask.ndim == 3:  # one for each batch entry and head
-                mask = mask.reshape(batch, self.num_heads, *mask.shape[1:])
-            elif mask.ndim != 2:
-                raise error(
-                    _core.ShapeError,
-                    "MultiheadAttention",
-                    f"attn_mask has shape {mask.shape}; it must be (L, S) or "
-                    "(batch * num_heads, L, S)",
-                )
-        if padding is not None:
-            padding = padding.reshape(batch, 1, 1, padding.shape[-1])
-        both = padding is not None and mask is not None
-        masks = [m for m in (padding, mask) if m is not None]
-        if not masks:
-            return None
-        if both and all(m.dtype == _core.bool for m in masks):
-            masks = [masks[0] | masks[1]]
-        if extra:  # what was appended may always be looked at
-            masks = [_concat([m, _zeros((*m.shape[:-1], extra), dtype=m.dtype)], -1) for m in masks]
-        if len(masks) == 1 and masks[0].dtype == _core.bool:
-            return ~masks[0]
-        added = [additive_mask(m, dtype) for m in masks]
-        return added[0] if len(added) == 1 else added[0] + added[1]
-
     def forward(
         self,
         query: Any,
@@ -179,6 +145,7 @@ class MultiheadAttention(Module):
         attn_mask: Any = None,
         average_attn_weights: bool = True,
         is_causal: bool = False,
+        cache: KVCache | None = None,
     ) -> tuple[Any, Any]:
         """Attends; gives the result and, with `need_weights`, the weights.
 
@@ -197,6 +164,9 @@ class MultiheadAttention(Module):
         is_causal : bool
             Query i looks at keys 0 to i only; `attn_mask`, which PyTorch wants as well, may be left
             out.
+        cache : KVCache, optional
+            Keys and values are added to those of earlier steps, and attention goes over all of
+            them. With `is_causal` a query looks at all before it; a mask has columns for all.
         """
         if query.ndim not in (2, 3) or key.ndim != query.ndim or value.ndim != query.ndim:
             raise error(
@@ -218,43 +188,32 @@ class MultiheadAttention(Module):
         value = key if shared else batched(value)
         batch, length = query.shape[:2]
         q, k, v = self._project(query, key, value)
-        extra = 0
-        if self.bias_k is not None and self.bias_v is not None:
-            wide = (batch, 1, self.embed_dim)
-            k = _concat([k, self.bias_k.expand(wide)], 1)
-            v = _concat([v, self.bias_v.expand(wide)], 1)
-            extra += 1
-        if self.add_zero_attn:
-            nothing = _zeros((batch, 1, self.embed_dim), dtype=k.dtype)
-            k, v = _concat([k, nothing], 1), _concat([v, nothing], 1)
-            extra += 1
-        mask = self._mask(key_padding_mask, attn_mask, batch, extra, q.dtype)
+        k, v, extra = with_extra_keys(k, v, self.bias_k, self.bias_v, self.add_zero_attn)
+        if cache is not None and extra:
+            raise error(
+                _core.InvalidValue,
+                "MultiheadAttention",
+                "a cache is given to a layer with add_bias_kv or add_zero_attn, whose extra keys "
+                "stand behind all others; make the layer without them",
+            )
 
         def heads(x: Any) -> Any:
             x = x.reshape(batch, x.shape[1], self.num_heads, self.head_dim)
             return x.permute_dims((0, 2, 1, 3))
 
         q, k, v = heads(q), heads(k), heads(v)
-        rate = self.dropout if self.training else 0.0
         causal = is_causal and attn_mask is None
-        weights = None
-        if need_weights:
-            scores = (q * self.head_dim**-0.5) @ k.permute_dims((0, 1, 3, 2))
-            inf = float("inf")
-            if causal:
-                inside = _tril(_ones(scores.shape[-2:], dtype=_core.bool))
-                scores = _where(inside, scores, -inf)
-            if mask is not None:
-                if mask.dtype == _core.bool:
-                    scores = _where(mask, scores, -inf)
-                else:
-                    scores = scores + mask
-            weights = _dropout(_softmax(scores, -1), rate)
-            y = weights @ v
-            if average_attn_weights:
-                weights = weights.mean(1)
-        else:
-            y = _attention(q, k, v, mask, rate, causal)
+        if cache is not None:
+            begin = cache.length
+            k, v = cache.update(k, v)
+            if causal and begin:
+                causal = False
+                seen = cached_mask(length, begin + length, q.device)
+                attn_mask = None if seen is None else ~seen
+        lengths = (length, k.shape[2] - extra, extra)
+        mask = joined_mask(key_padding_mask, attn_mask, batch, self.num_heads, lengths, q.dtype)
+        rate = self.dropout if self.training else 0.0
+        y, weights = attend(q, k, v, mask, rate, causal, need_weights, average_attn_weights)
         y = y.permute_dims((0, 2, 1, 3)).reshape(batch, length, self.embed_dim)
         y = self.out_proj(y)
         if single:

@@ -10,7 +10,7 @@ from .._errors import error
 from . import init
 from .linear import _positive
 from .module import Module
-from .parameter import Parameter
+from .parameter import Parameter, UninitializedParameter
 
 __all__ = [
     "Conv1d",
@@ -42,6 +42,7 @@ class _Conv(Module):
 
     _rank: int
     _transposed = False
+    _lazy = False  # whether the channels of the input become known at the first call
     weight: Parameter
     bias: Parameter | None
 
@@ -56,11 +57,14 @@ class _Conv(Module):
         groups: int,
         bias: bool,
         padding_mode: str,
+        device: Any,
         dtype: Any,
         output_padding: _Size = 0,
     ) -> None:
         layer, rank = type(self).__name__, self._rank
-        _positive(layer, in_channels=in_channels, out_channels=out_channels, groups=groups)
+        _positive(layer, out_channels=out_channels, groups=groups)
+        if not self._lazy:
+            _positive(layer, in_channels=in_channels)
         if in_channels % groups or out_channels % groups:
             raise error(
                 _core.InvalidValue,
@@ -81,6 +85,7 @@ class _Conv(Module):
         self.stride = _spatial(layer, "stride", stride, rank)
         self.dilation = _spatial(layer, "dilation", dilation, rank)
         self.output_padding = _spatial(layer, "output_padding", output_padding, rank)
+        self.transposed = self._transposed
         self.groups = groups
         self.padding_mode = padding_mode
         self._auto_pad = "explicit"
@@ -102,16 +107,23 @@ class _Conv(Module):
             self._auto_pad = padding
         else:
             self.padding = _spatial(layer, "padding", padding, rank)
-        channels = (
-            (in_channels, out_channels // groups)
-            if self._transposed
-            else (out_channels, in_channels // groups)
-        )
-        self.weight = Parameter(_empty((*channels, *self.kernel_size), dtype=dtype))
+        if self._lazy:
+            self.weight = UninitializedParameter(device=device, dtype=dtype)
+            self.register_parameter(
+                "bias", UninitializedParameter(device=device, dtype=dtype) if bias else None
+            )
+            return
+        self.weight = Parameter(_empty(self._weight_shape(), dtype=dtype, device=device))
         self.register_parameter(
-            "bias", Parameter(_empty((out_channels,), dtype=dtype)) if bias else None
+            "bias", Parameter(_empty((out_channels,), dtype=dtype, device=device)) if bias else None
         )
         self.reset_parameters()
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        first, second = self.out_channels, self.in_channels
+        if self._transposed:
+            first, second = second, first
+        return (first, second // self.groups, *self.kernel_size)
 
     def reset_parameters(self) -> None:
         """Draws the parameters anew."""
@@ -153,7 +165,7 @@ class _Conv(Module):
             f"stride={self.stride}"
         )
         if self.padding != (0,) * rank:
-            text += f", padding={self.padding!r}"
+            text += f", padding={self.padding}"
         if self.dilation != (1,) * rank:
             text += f", dilation={self.dilation}"
         if self.output_padding != (0,) * rank:
@@ -179,6 +191,7 @@ class _PlainConv(_Conv):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
+        device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__(
@@ -191,6 +204,7 @@ class _PlainConv(_Conv):
             groups,
             bias,
             padding_mode,
+            device,
             dtype,
         )
 
@@ -208,8 +222,8 @@ class Conv1d(_PlainConv):
 
     _rank = 1
 
-    def forward(self, x: Any) -> Any:
-        return self._convolve(_conv1d, x)
+    def forward(self, input: Any) -> Any:
+        return self._convolve(_conv1d, input)
 
 
 class Conv2d(_PlainConv):
@@ -226,6 +240,8 @@ class Conv2d(_PlainConv):
     bias : bool
     padding_mode : str
         "zeros", "reflect", "replicate" or "circular".
+    device, dtype : optional
+        Of the parameters; the CPU and float32 by default.
 
     Attributes
     ----------
@@ -241,8 +257,8 @@ class Conv2d(_PlainConv):
 
     _rank = 2
 
-    def forward(self, x: Any) -> Any:
-        return self._convolve(_conv2d, x)
+    def forward(self, input: Any) -> Any:
+        return self._convolve(_conv2d, input)
 
 
 class Conv3d(_PlainConv):
@@ -258,8 +274,8 @@ class Conv3d(_PlainConv):
 
     _rank = 3
 
-    def forward(self, x: Any) -> Any:
-        return self._convolve(_conv3d, x)
+    def forward(self, input: Any) -> Any:
+        return self._convolve(_conv3d, input)
 
 
 class _TransposedConv(_Conv):
@@ -277,6 +293,7 @@ class _TransposedConv(_Conv):
         bias: bool = True,
         dilation: _Size = 1,
         padding_mode: str = "zeros",
+        device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__(
@@ -289,6 +306,7 @@ class _TransposedConv(_Conv):
             groups,
             bias,
             padding_mode,
+            device,
             dtype,
             output_padding,
         )
@@ -340,8 +358,8 @@ class ConvTranspose1d(_TransposedConv):
 
     _rank = 1
 
-    def forward(self, x: Any, output_size: Any = None) -> Any:
-        return self._spread(_conv_transpose1d, x, output_size)
+    def forward(self, input: Any, output_size: Any = None) -> Any:
+        return self._spread(_conv_transpose1d, input, output_size)
 
 
 class ConvTranspose2d(_TransposedConv):
@@ -365,8 +383,8 @@ class ConvTranspose2d(_TransposedConv):
 
     _rank = 2
 
-    def forward(self, x: Any, output_size: Any = None) -> Any:
-        return self._spread(_conv_transpose2d, x, output_size)
+    def forward(self, input: Any, output_size: Any = None) -> Any:
+        return self._spread(_conv_transpose2d, input, output_size)
 
 
 class ConvTranspose3d(_TransposedConv):
@@ -380,8 +398,8 @@ class ConvTranspose3d(_TransposedConv):
 
     _rank = 3
 
-    def forward(self, x: Any, output_size: Any = None) -> Any:
-        return self._spread(_conv_transpose3d, x, output_size)
+    def forward(self, input: Any, output_size: Any = None) -> Any:
+        return self._spread(_conv_transpose3d, input, output_size)
 
 
 _conv1d = _f["conv1d"]

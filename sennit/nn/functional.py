@@ -12,6 +12,24 @@ from .._errors import error
 from ..autograd import Function, no_grad
 from ._activations import *  # noqa: F403
 from ._activations import __all__ as _activations
+from ._attention import *  # noqa: F403
+from ._attention import __all__ as _attention
+from ._distance import *  # noqa: F403
+from ._distance import __all__ as _distance
+from ._dropout import *  # noqa: F403
+from ._dropout import __all__ as _noise
+from ._embedding_bag import *  # noqa: F403
+from ._embedding_bag import __all__ as _embedding_bag
+from ._folding import *  # noqa: F403
+from ._folding import __all__ as _folding
+from ._losses import *  # noqa: F403
+from ._losses import __all__ as _losses
+from ._losses_extra import *  # noqa: F403
+from ._losses_extra import __all__ as _losses_extra
+from ._pooling import *  # noqa: F403
+from ._pooling import __all__ as _pooling
+from ._resampling import *  # noqa: F403
+from ._resampling import __all__ as _resampling
 
 _f = _core.functions
 _where = _f["where"]
@@ -25,13 +43,9 @@ layer_norm = _f["layer_norm"]
 group_norm = _f["group_norm"]
 cross_entropy = _f["cross_entropy"]
 nll_loss = _f["nll_loss"]
-mse_loss = _f["mse_loss"]
-l1_loss = _f["l1_loss"]
 smooth_l1_loss = _f["smooth_l1_loss"]
-huber_loss = _f["huber_loss"]
 binary_cross_entropy = _f["binary_cross_entropy"]
 binary_cross_entropy_with_logits = _f["binary_cross_entropy_with_logits"]
-cosine_similarity = _f["cosine_similarity"]
 normalize = _f["normalize"]
 one_hot = _f["one_hot"]
 pad = _f["pad"]
@@ -41,17 +55,20 @@ logsigmoid = _f["logsigmoid"]
 conv_transpose1d = _f["conv_transpose1d"]
 conv_transpose2d = _f["conv_transpose2d"]
 conv_transpose3d = _f["conv_transpose3d"]
-avg_pool1d = _f["avg_pool1d"]
-avg_pool2d = _f["avg_pool2d"]
-avg_pool3d = _f["avg_pool3d"]
-adaptive_avg_pool1d = _f["adaptive_avg_pool1d"]
-adaptive_avg_pool2d = _f["adaptive_avg_pool2d"]
-adaptive_avg_pool3d = _f["adaptive_avg_pool3d"]
-adaptive_max_pool1d = _f["adaptive_max_pool1d"]
-adaptive_max_pool2d = _f["adaptive_max_pool2d"]
-adaptive_max_pool3d = _f["adaptive_max_pool3d"]
 
-_REEXPORTED = [name for name in list(globals()) if name in _f and name not in _activations]
+_OTHERS = [
+    *_activations,
+    *_attention,
+    *_distance,
+    *_noise,
+    *_embedding_bag,
+    *_folding,
+    *_losses,
+    *_losses_extra,
+    *_pooling,
+    *_resampling,
+]
+_REEXPORTED = [name for name in list(globals()) if name in _f and name not in _OTHERS]
 
 
 def softmax(input: Any, dim: int = -1, dtype: Any = None) -> Any:
@@ -76,15 +93,15 @@ def log_softmax(input: Any, dim: int = -1, dtype: Any = None) -> Any:
     return _log_softmax(input if dtype is None else input.astype(dtype), dim)
 
 
-def softmin(input: Any, dim: int = -1) -> Any:
-    """`softmax` of ``-x``.
+def softmin(input: Any, dim: int = -1, dtype: Any = None) -> Any:
+    """`softmax` of ``-x``; `dtype` converts the input first.
 
     Examples
     --------
     >>> sn.nn.functional.softmin(sn.tensor([1.0, 1.0])).tolist()
     [0.5, 0.5]
     """
-    return _softmax(-input, dim)
+    return _softmax(-(input if dtype is None else input.astype(dtype)), dim)
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
@@ -139,10 +156,10 @@ def embedding(
     if scale_grad_by_freq and weight.requires_grad:
         flat = input.reshape(-1)
         count = _f["index_add"](
-            _f["zeros"]((weight.shape[0],), dtype=weight.dtype),
+            _f["zeros"]((weight.shape[0],), dtype=weight.dtype, device=weight.device),
             0,
             flat,
-            _f["ones"](flat.shape, dtype=weight.dtype),
+            _f["ones"](flat.shape, dtype=weight.dtype, device=weight.device),
         )
         share = (1.0 / count[input])[..., None]
         rows = _embedding(input, weight, padding_idx)
@@ -159,10 +176,10 @@ def _renormalize(weight: Any, rows: Any, max_norm: float, norm_type: float) -> N
         norm = (weight.abs() ** norm_type).sum(-1) ** (1.0 / norm_type)
     flat = rows.reshape(-1)
     named = _f["index_add"](
-        _f["zeros"]((weight.shape[0],), dtype=_core.int64),
+        _f["zeros"]((weight.shape[0],), dtype=_core.int64, device=weight.device),
         0,
         flat,
-        _f["ones"](flat.shape, dtype=_core.int64),
+        _f["ones"](flat.shape, dtype=_core.int64, device=weight.device),
     )
     scale = _where((named > 0) & (norm > max_norm), max_norm / (norm + 1e-7), 1.0)
     weight.assign_(weight.detach() * scale[:, None])
@@ -470,7 +487,7 @@ def local_response_norm(
     n, channels = input.shape[:2]
     squares = (input * input).reshape((n, 1, channels, -1))
     padded = pad(squares, (0, 0, size // 2, (size - 1) // 2))
-    means = avg_pool2d(padded, (size, 1), 1).reshape(input.shape)
+    means = _f["avg_pool2d"](padded, (size, 1), 1).reshape(input.shape)
     return input / (means * alpha + k) ** beta
 
 
@@ -500,29 +517,35 @@ conv2d = _convolution(2)
 conv3d = _convolution(3)
 
 
-def _max_pooling(rank: int) -> Any:
-    plain, indexed = _f[f"max_pool{rank}d"], _f[f"max_pool{rank}d_with_indices"]
+def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Any:
+    """`conv1d` of sequences (steps, batch, channels).
 
-    def max_pool(
-        input: Any,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        dilation: Any = 1,
-        ceil_mode: bool = False,
-        return_indices: bool = False,
-    ) -> Any:
-        function = indexed if return_indices else plain
-        return function(input, kernel_size, stride, padding, dilation, ceil_mode)
+    Parameters
+    ----------
+    input : Tensor
+        (T, B, C).
+    weight : Tensor
+        (kernel, C, O).
+    bias : Tensor
+        (O,).
+    pad : int
+        Steps of zeros on both sides.
 
-    max_pool.__name__ = max_pool.__qualname__ = f"max_pool{rank}d"
-    max_pool.__doc__ = plain.__doc__
-    return max_pool
-
-
-max_pool1d = _max_pooling(1)
-max_pool2d = _max_pooling(2)
-max_pool3d = _max_pooling(3)
+    Examples
+    --------
+    >>> F = sn.nn.functional
+    >>> F.conv_tbc(sn.ones((5, 2, 3)), sn.ones((3, 3, 4)), sn.zeros(4), pad=1).shape
+    (5, 2, 4)
+    """
+    if input.ndim != 3 or weight.ndim != 3:
+        raise error(
+            _core.ShapeError,
+            "conv_tbc",
+            f"the input has shape {input.shape} and the weight {weight.shape}; (steps, batch, "
+            "channels) and (kernel, channels, outputs) are required",
+        )
+    y = conv1d(input.permute_dims((1, 2, 0)), weight.permute_dims((2, 1, 0)), bias, padding=pad)
+    return y.permute_dims((2, 0, 1))
 
 
 def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
@@ -545,12 +568,13 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
 
 
 __all__ = [  # noqa: PLE0604
-    *_activations,
+    *_OTHERS,
     *_REEXPORTED,
     "batch_norm",
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_tbc",
     "dropout",
     "embedding",
     "instance_norm",
@@ -558,9 +582,6 @@ __all__ = [  # noqa: PLE0604
     "local_response_norm",
     "linear_cross_entropy",
     "log_softmax",
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool3d",
     "rms_norm",
     "softmax",
     "softmin",

@@ -15,12 +15,14 @@ from .._errors import error
 __all__ = [
     "calculate_gain",
     "constant_",
+    "dirac_",
     "eye_",
     "kaiming_normal_",
     "kaiming_uniform_",
     "normal_",
     "ones_",
     "orthogonal_",
+    "sparse_",
     "trunc_normal_",
     "uniform_",
     "xavier_normal_",
@@ -296,3 +298,67 @@ def orthogonal_(tensor: _core.Tensor, gain: float = 1.0) -> _core.Tensor:
         _core.flush()
     q = done if rows <= columns else done.T
     return _set(tensor, (q * gain).reshape(tensor.shape))
+
+
+def dirac_(tensor: _core.Tensor, groups: int = 1) -> _core.Tensor:
+    """Weights of a convolution that passes its input on, as many channels as there are on both
+    sides; with groups, within each group.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        (out_channels, in_channels / groups, kernel...), with one to three kernel dimensions.
+    groups : int
+
+    Examples
+    --------
+    >>> sn.nn.init.dirac_(sn.empty((2, 2, 3))).tolist()
+    [[[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]], [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]
+    """
+    shape = tensor.shape
+    if tensor.ndim not in (3, 4, 5) or groups < 1 or shape[0] % groups:
+        raise error(
+            _core.ShapeError,
+            "init.dirac_",
+            f"the tensor has shape {shape} and groups is {groups}; required are three to five "
+            "dimensions and groups that divide the first",
+        )
+    value = _f["zeros"](shape, dtype=tensor.dtype)
+    middle = tuple(n // 2 for n in shape[2:])
+    each = shape[0] // groups
+    for group in range(groups):
+        for channel in range(min(each, shape[1])):
+            value[(group * each + channel, channel, *middle)] = 1
+    return _set(tensor, value)
+
+
+def sparse_(tensor: _core.Tensor, sparsity: float, std: float = 0.01) -> _core.Tensor:
+    """Normal numbers, of which a part in each column is set to zero (Martens 2010).
+
+    Parameters
+    ----------
+    tensor : Tensor
+        (rows, columns).
+    sparsity : float
+        The part of each column that is zero, rounded up to a whole number.
+    std : float
+        Deviation of the others.
+
+    Examples
+    --------
+    >>> w = sn.nn.init.sparse_(sn.empty((10, 3)), 0.5)
+    >>> (w == 0).sum(0).tolist()
+    [5, 5, 5]
+    """
+    if tensor.ndim != 2 or not 0 <= sparsity <= 1:
+        raise error(
+            _core.ShapeError if tensor.ndim != 2 else _core.InvalidValue,
+            "init.sparse_",
+            f"the tensor has shape {tensor.shape} and sparsity is {sparsity}; required are two "
+            "dimensions and a part between 0 and 1",
+        )
+    # The rank of each element among random numbers of its column: so many are zero.
+    draw = _uniform(0.0, 1.0, tensor.shape)
+    rank = _f["argsort"](_f["argsort"](draw, 0), 0)
+    kept = rank >= math.ceil(sparsity * tensor.shape[0])
+    return _set(tensor, _f["where"](kept, _normal(0.0, float(std), tensor.shape), 0.0))

@@ -8,6 +8,7 @@ from typing import Any
 from .. import _core
 from .._errors import error
 from . import init
+from ._distance import bilinear
 from .module import Module
 from .parameter import Parameter
 
@@ -40,8 +41,8 @@ class Identity(Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
-    def forward(self, x: Any) -> Any:
-        return x
+    def forward(self, input: Any) -> Any:
+        return input
 
 
 class Linear(Module):
@@ -52,8 +53,8 @@ class Linear(Module):
     in_features, out_features : int
     bias : bool
         Whether there is one.
-    dtype : dtype, optional
-        Of the parameters; float32 by default.
+    device, dtype : optional
+        Of the parameters; the CPU and float32 by default.
 
     Attributes
     ----------
@@ -72,14 +73,20 @@ class Linear(Module):
     bias: Parameter | None
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, dtype: Any = None
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         _positive("Linear", in_features=in_features, out_features=out_features)
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = Parameter(_empty((out_features, in_features), dtype=dtype))
+        self.weight = Parameter(_empty((out_features, in_features), dtype=dtype, device=device))
         self.register_parameter(
-            "bias", Parameter(_empty((out_features,), dtype=dtype)) if bias else None
+            "bias",
+            Parameter(_empty((out_features,), dtype=dtype, device=device)) if bias else None,
         )
         self.reset_parameters()
 
@@ -90,8 +97,8 @@ class Linear(Module):
             bound = 1 / math.sqrt(self.in_features)
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x: Any) -> Any:
-        return _linear(x, self.weight, self.bias)
+    def forward(self, input: Any) -> Any:
+        return _linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return (
@@ -103,10 +110,19 @@ class Linear(Module):
 class Bilinear(Module):
     """``x1 @ A @ x2 + b`` for each output feature.
 
+    Parameters
+    ----------
+    in1_features, in2_features, out_features : int
+    bias : bool
+        Whether there is one.
+    device, dtype : optional
+        Of the parameters; the CPU and float32 by default.
+
     Attributes
     ----------
     weight : Parameter, (out_features, in1_features, in2_features)
     bias : Parameter, (out_features,), or None
+        Both start uniform in ±1 / sqrt(in1_features).
 
     Examples
     --------
@@ -123,6 +139,7 @@ class Bilinear(Module):
         in2_features: int,
         out_features: int,
         bias: bool = True,
+        device: Any = None,
         dtype: Any = None,
     ) -> None:
         _positive(
@@ -134,9 +151,11 @@ class Bilinear(Module):
         self.in1_features = in1_features
         self.in2_features = in2_features
         self.out_features = out_features
-        self.weight = Parameter(_empty((out_features, in1_features, in2_features), dtype=dtype))
+        shape = (out_features, in1_features, in2_features)
+        self.weight = Parameter(_empty(shape, dtype=dtype, device=device))
         self.register_parameter(
-            "bias", Parameter(_empty((out_features,), dtype=dtype)) if bias else None
+            "bias",
+            Parameter(_empty((out_features,), dtype=dtype, device=device)) if bias else None,
         )
         self.reset_parameters()
 
@@ -147,12 +166,8 @@ class Bilinear(Module):
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x1: Any, x2: Any) -> Any:
-        weight = self.weight.permute_dims((0, 2, 1)).reshape(-1, self.in1_features)
-        left = _linear(x1, weight)
-        left = left.reshape(*x1.shape[:-1], self.out_features, self.in2_features)
-        y = (left * x2[..., None, :]).sum(-1)
-        return y if self.bias is None else y + self.bias
+    def forward(self, input1: Any, input2: Any) -> Any:
+        return bilinear(input1, input2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return (
@@ -297,6 +312,11 @@ class Embedding(Module):
 class Flatten(Module):
     """Makes one dimension of several; by default of all but the first.
 
+    Parameters
+    ----------
+    start_dim, end_dim : int
+        The first and the last of those dimensions.
+
     Examples
     --------
     >>> sn.nn.Flatten()(sn.ones((2, 3, 4))).shape
@@ -307,8 +327,8 @@ class Flatten(Module):
         self.start_dim = start_dim
         self.end_dim = end_dim
 
-    def forward(self, x: Any) -> Any:
-        return _flatten(x, self.start_dim, self.end_dim)
+    def forward(self, input: Any) -> Any:
+        return _flatten(input, self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
@@ -317,6 +337,12 @@ class Flatten(Module):
 class Unflatten(Module):
     """Makes several dimensions of one.
 
+    Parameters
+    ----------
+    dim : int
+    unflattened_size : tuple of int
+        The sizes that it becomes; one of them may be -1.
+
     Examples
     --------
     >>> sn.nn.Unflatten(1, (3, 4))(sn.ones((2, 12))).shape
@@ -324,11 +350,18 @@ class Unflatten(Module):
     """
 
     def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
+        if not isinstance(dim, int) or not all(isinstance(n, int) for n in unflattened_size):
+            raise error(
+                _core.InvalidType,
+                "Unflatten",
+                f"dim is {dim!r} and unflattened_size {unflattened_size!r}; an int and a tuple of "
+                "ints are required; dimensions have no names here",
+            )
         self.dim = dim
         self.unflattened_size = tuple(unflattened_size)
 
-    def forward(self, x: Any) -> Any:
-        return _f["unflatten"](x, self.dim, self.unflattened_size)
+    def forward(self, input: Any) -> Any:
+        return _f["unflatten"](input, self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, TypeVar
 from .. import _core
 from .._errors import error
 from ..autograd import no_grad
-from .parameter import Parameter
+from .hooks import call_with_hooks
+from .parameter import Buffer, Parameter, is_lazy
 
-__all__ = ["Handle", "LoadResult", "Module"]
+__all__ = ["Handle", "Hook", "LoadResult", "Module"]
 
 _enter = _core.enter_scope
 _leave = _core.leave_scope
@@ -42,20 +43,29 @@ class Handle:
     1.0
     """
 
-    def __init__(self, module: Module, hooks: str, number: int) -> None:
-        self._place = (module, hooks, number)
+    def __init__(self, module: Module, hook: Hook) -> None:
+        self._place = (module, hook)
 
     def remove(self) -> None:
         """Removes the hook; removing it twice does nothing."""
-        module, hooks, number = self._place
-        getattr(module, hooks).pop(number, None)
-        object.__setattr__(module, "_hooked", bool(module._pre_hooks or module._post_hooks))
+        module, hook = self._place
+        kept = tuple(h for h in module._hooks if h is not hook)
+        module.__dict__["_hooks"] = kept
 
     def __enter__(self) -> Handle:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.remove()
+
+
+class Hook(NamedTuple):
+    """A function that is called around `Module.forward`."""
+
+    kind: str  # "pre", "post", "backward pre" or "backward"
+    function: Callable[..., Any]
+    with_kwargs: bool = False
+    always_call: bool = False
 
 
 class Module:
@@ -88,12 +98,14 @@ class Module:
     training: bool
     # What errors and explanations call the module: its name in its parent, its class at the root.
     _name: str = "Module"
-    _hooked: bool
     # Registered attributes and what they are. The objects themselves are ordinary attributes, so
     # that reading `self.weight` costs what reading any attribute costs.
     _roles: dict[str, str]
-    _pre_hooks: dict[int, Callable[..., Any]]
-    _post_hooks: dict[int, Callable[..., Any]]
+    _hooks: tuple[Hook, ...]
+    # Names of buffers that a state dict may lack, because older ones do, and older names of what a
+    # state dict holds, with the newer ones.
+    _optional_state: frozenset[str] = frozenset()
+    _older_names: Mapping[str, str] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -101,7 +113,7 @@ class Module:
 
     def __new__(cls, *_: Any, **__: Any) -> Any:
         self = super().__new__(cls)
-        self.__dict__.update(training=True, _hooked=False, _roles={}, _pre_hooks={}, _post_hooks={})
+        self.__dict__.update(training=True, _hooks=(), _roles={})
         return self
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -111,8 +123,8 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         before = _enter(self._name)
         try:
-            if self._hooked:
-                return self._call_with_hooks(args, kwargs)
+            if self._hooks:
+                return call_with_hooks(self, args, kwargs)
             return self.forward(*args, **kwargs)
         finally:
             _leave(before)
@@ -125,6 +137,9 @@ class Module:
             return
         if isinstance(value, Module):
             self.add_module(name, value)
+            return
+        if isinstance(value, Buffer):
+            self.register_buffer(name, value, value.persistent)
             return
         role = self._roles.get(name)
         fits = role in (_BUFFER, _TRANSIENT) and isinstance(value, _core.Tensor)
@@ -403,7 +418,7 @@ class Module:
     def _collect_state(self, state: dict[str, _core.Tensor], prefix: str) -> None:
         for role in (_PARAMETER, _BUFFER):
             for name, value in self._own(role):
-                state[prefix + name] = value.detach()
+                state[prefix + name] = value if is_lazy(value) else value.detach()
         for name, module in self._own(_MODULE):
             module._collect_state(state, f"{prefix}{name}.")
 
@@ -425,7 +440,8 @@ class Module:
         Raises
         ------
         InvalidValue
-            When keys or shapes do not agree; the message names all of them.
+            When keys or shapes do not agree; the message names all of them. Lazy parameters take
+            the shapes of the state.
 
         Examples
         --------
@@ -436,10 +452,18 @@ class Module:
         True
         """
         targets: dict[str, _core.Tensor] = {}
+        optional: set[str] = set()
         for path, module in self.named_modules(remove_duplicate=False):
+            for old, new in module._older_names.items():
+                old, new = (f"{path}.{name}" if path else name for name in (old, new))
+                if old in state_dict and new not in state_dict:
+                    state_dict = {new if k == old else k: v for k, v in state_dict.items()}
             for name, value in module._own(_PARAMETER, _BUFFER):
-                targets[f"{path}.{name}" if path else name] = value
-        missing = [k for k in targets if k not in state_dict]
+                key = f"{path}.{name}" if path else name
+                targets[key] = value
+                if name in module._optional_state:
+                    optional.add(key)
+        missing = [k for k in targets if k not in state_dict and k not in optional]
         unexpected = [k for k in state_dict if k not in targets]
         problems = []
         if strict and missing:
@@ -450,8 +474,13 @@ class Module:
         for key, target in targets.items():
             if key not in state_dict:
                 continue
-            value = _core.asarray(state_dict[key])
-            if value.shape != target.shape:
+            given = state_dict[key]
+            if is_lazy(given):  # nothing is known of either: nothing to take over
+                if not is_lazy(target):
+                    problems.append(f"{key} has no shape yet, the model needs {target.shape}")
+                continue
+            value = _core.asarray(given)
+            if not is_lazy(target) and value.shape != target.shape:
                 problems.append(f"{key} has shape {value.shape}, the model needs {target.shape}")
                 continue
             values.append((target, value))
@@ -464,6 +493,8 @@ class Module:
             )
         with no_grad():
             for target, value in values:
+                if is_lazy(target):
+                    target.materialize(value.shape)  # type: ignore[attr-defined]
                 target.assign_(value.detach().to(target.dtype, target.device))
         return LoadResult(missing, unexpected)
 
@@ -569,15 +600,23 @@ class Module:
 
     # ---- hooks
 
-    def _add_hook(self, hooks: str, hook: Callable[..., Any]) -> Handle:
-        table = self.__dict__[hooks]
-        number = max(table, default=-1) + 1
-        table[number] = hook
-        self.__dict__["_hooked"] = True
-        return Handle(self, hooks, number)
+    def _add_hook(self, hook: Hook, prepend: bool) -> Handle:
+        self.__dict__["_hooks"] = (hook, *self._hooks) if prepend else (*self._hooks, hook)
+        return Handle(self, hook)
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> Handle:
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> Handle:
         """Calls ``hook(module, args)`` before `forward`; what it returns replaces the arguments.
+
+        Parameters
+        ----------
+        hook : callable
+        prepend : bool
+            Whether it runs before the hooks that are there already.
+        with_kwargs : bool
+            Whether it is called as ``hook(module, args, kwargs)``; then it returns None or
+            ``(args, kwargs)``.
 
         Examples
         --------
@@ -586,10 +625,27 @@ class Module:
         >>> layer(sn.zeros(1)).item()
         1.0
         """
-        return self._add_hook("_pre_hooks", hook)
+        return self._add_hook(Hook("pre", hook, with_kwargs), prepend)
 
-    def register_forward_hook(self, hook: Callable[..., Any]) -> Handle:
+    def register_forward_hook(
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> Handle:
         """Calls ``hook(module, args, output)`` after `forward`; its result replaces the output.
+
+        Parameters
+        ----------
+        hook : callable
+        prepend : bool
+            Whether it runs before the hooks that are there already.
+        with_kwargs : bool
+            Whether it is called as ``hook(module, args, kwargs, output)``.
+        always_call : bool
+            Whether it is also called when `forward` raises (with None as the output).
 
         Examples
         --------
@@ -600,19 +656,46 @@ class Module:
         >>> shapes
         [(3, 2)]
         """
-        return self._add_hook("_post_hooks", hook)
+        return self._add_hook(Hook("post", hook, with_kwargs, always_call), prepend)
 
-    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for hook in list(self._pre_hooks.values()):
-            changed = hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        result = self.forward(*args, **kwargs)
-        for hook in list(self._post_hooks.values()):
-            changed = hook(self, args, result)
-            if changed is not None:
-                result = changed
-        return result
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> Handle:
+        """Calls ``hook(module, grad_output)`` when the gradients of the module's results are there;
+        what it returns (a tuple, or one gradient) replaces them.
+
+        Examples
+        --------
+        >>> layer = sn.nn.Linear(2, 1)
+        >>> handle = layer.register_full_backward_pre_hook(lambda module, grads: grads[0] * 2)
+        >>> layer(sn.ones((1, 2))).sum().backward()
+        >>> layer.bias.grad.tolist()
+        [2.0]
+        """
+        return self._add_hook(Hook("backward pre", hook), prepend)
+
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> Handle:
+        """Calls ``hook(module, grad_input, grad_output)`` when the gradients of the module's
+        arguments are there; what it returns (a tuple, or one gradient) replaces `grad_input`.
+
+        Both are tuples with one entry for each positional argument or result: None where there is
+        no gradient. When no argument requires one, the hook is called as soon as `grad_output` is
+        there, with Nones.
+
+        Examples
+        --------
+        >>> norms = []
+        >>> layer = sn.nn.Linear(2, 1)
+        >>> handle = layer.register_full_backward_hook(
+        ...     lambda module, grad_input, grad_output: norms.append(grad_output[0].item())
+        ... )
+        >>> layer(sn.ones((1, 2), requires_grad=True)).sum().backward()
+        >>> norms
+        [1.0]
+        """
+        return self._add_hook(Hook("backward", hook), prepend)
 
     # ---- text
 
@@ -620,13 +703,15 @@ class Module:
         """What stands between the parentheses of the repr; subclasses define it."""
         return ""
 
+    def _shown_children(self) -> list[tuple[str, str]]:
+        return [(name, repr(module)) for name, module in self._own(_MODULE)]
+
     def __repr__(self) -> str:
         lines = [s for s in self.extra_repr().split("\n") if s]
         children = [
-            f"({name}): " + repr(module).replace("\n", "\n  ")
-            for name, module in self._own(_MODULE)
+            f"({name}): " + text.replace("\n", "\n  ") for name, text in self._shown_children()
         ]
-        if not children:
+        if not children and len(lines) < 2:
             return f"{type(self).__name__}({', '.join(lines)})"
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines + children) + "\n)"
 

@@ -1,4 +1,4 @@
-"""Normalisation and dropout layers."""
+"""Normalisation layers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from .._errors import error
 from . import init
 from .functional import instance_norm, local_response_norm, track_statistics
 from .module import Module
-from .parameter import Parameter
+from .parameter import Parameter, UninitializedBuffer, UninitializedParameter
 
 __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
-    "Dropout",
-    "Dropout1d",
-    "Dropout2d",
-    "Dropout3d",
     "GroupNorm",
     "InstanceNorm1d",
     "InstanceNorm2d",
@@ -26,13 +22,13 @@ __all__ = [
     "LayerNorm",
     "LocalResponseNorm",
     "RMSNorm",
+    "SyncBatchNorm",
 ]
 
 _f = _core.functions
 _empty, _zeros, _ones = _f["empty"], _f["zeros"], _f["ones"]
 _layer_norm, _rms_norm, _group_norm = _f["layer_norm"], _f["rms_norm"], _f["group_norm"]
 _train, _infer = _f["batch_norm_train"], _f["batch_norm_inference"]
-_dropout = _f["dropout"]
 
 
 def _need_rank(layer: Module, x: _core.Tensor, ranks: tuple[int, ...]) -> None:
@@ -45,10 +41,34 @@ def _need_rank(layer: Module, x: _core.Tensor, ranks: tuple[int, ...]) -> None:
         )
 
 
-class _BatchNorm(Module):
-    _ranks: tuple[int, ...]
+class _Affine(Module):
+    """What normalisations with a weight and a bias share."""
+
     weight: Parameter | None
     bias: Parameter | None
+    _lazy = False  # whether sizes become known at the first call
+
+    def _register(self, shape: tuple[int, ...], weight: bool, bias: bool, **kind: Any) -> None:
+        for name, there in (("weight", weight), ("bias", bias)):
+            value: Parameter | None = None
+            if there and self._lazy:
+                value = UninitializedParameter(**kind)
+            elif there:
+                value = Parameter(_empty(shape, **kind))
+            self.register_parameter(name, value)
+
+    def reset_parameters(self) -> None:
+        """Weights of one and biases of zero."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+
+class _BatchNorm(_Affine):
+    _ranks: tuple[int, ...]
+    # PyTorch's old files do not have it.
+    _optional_state = frozenset({"num_batches_tracked"})
     running_mean: _core.Tensor | None
     running_var: _core.Tensor | None
     num_batches_tracked: _core.Tensor | None
@@ -60,23 +80,29 @@ class _BatchNorm(Module):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
         self.affine = affine
         self.track_running_stats = track_running_stats
-        shape = (num_features,)
-        for name in ("weight", "bias"):
-            self.register_parameter(name, Parameter(_empty(shape, dtype=dtype)) if affine else None)
-        tracked = track_running_stats
-        self.register_buffer("running_mean", _zeros(shape, dtype=dtype) if tracked else None)
-        self.register_buffer("running_var", _ones(shape, dtype=dtype) if tracked else None)
-        self.register_buffer(
-            "num_batches_tracked", _zeros((), dtype=_core.int64) if tracked else None
-        )
-        self.reset_parameters()
+        kind = {"device": device, "dtype": dtype}
+        self._register((num_features,), affine, affine and bias, **kind)
+        for name in ("running_mean", "running_var"):
+            value: Any = None
+            if track_running_stats and self._lazy:
+                value = UninitializedBuffer(**kind)
+            elif track_running_stats:
+                value = _empty((num_features,), **kind)
+            self.register_buffer(name, value)
+        count = _zeros((), dtype=_core.int64, device=device) if track_running_stats else None
+        self.register_buffer("num_batches_tracked", count)
+        if not self._lazy:
+            self.reset_parameters()
 
     def reset_running_stats(self) -> None:
         """Forgets what has been tracked."""
@@ -89,30 +115,45 @@ class _BatchNorm(Module):
     def reset_parameters(self) -> None:
         """Weights of one, biases of zero, and no statistics."""
         self.reset_running_stats()
-        if self.weight is not None and self.bias is not None:
-            init.ones_(self.weight)
-            init.zeros_(self.bias)
+        super().reset_parameters()
 
-    def forward(self, x: Any) -> Any:
+    def _batch_statistics(self, x: Any) -> tuple[Any, Any, Any, int]:
+        """The normalised batch, its mean and biased variance per channel, and how many values
+        these are made of. What several processes share goes here; see `SyncBatchNorm`."""
+        y, mean, var = _train(x, self.weight, self.bias, self.eps)
+        return y, mean, var, x.size // x.shape[1]
+
+    def _check(self, x: Any) -> None:
         _need_rank(self, x, self._ranks)
+
+    def forward(self, input: Any) -> Any:
+        self._check(input)
         mean, var = self.running_mean, self.running_var
         if not self.training and mean is not None:
-            return _infer(x, mean, var, self.weight, self.bias, self.eps)
-        y, batch_mean, batch_var = _train(x, self.weight, self.bias, self.eps)
-        if self.training and mean is not None and var is not None:
-            tracked = self.num_batches_tracked
-            assert tracked is not None
+            return _infer(input, mean, var, self.weight, self.bias, self.eps)
+        tracked = self.num_batches_tracked if self.training else None
+        if tracked is not None:
             tracked.assign_(tracked + 1)
+        if input.size == 0 and input.shape[1] == self.num_features:
+            # Nothing to normalise, and no statistics; what is trained gets gradients of zero.
+            ones, zeros = (
+                f(input.shape[1:2], _core.float32, input.device) for f in (_ones, _zeros)
+            )
+            return _infer(input, zeros, ones, self.weight, self.bias, self.eps)
+        y, batch_mean, batch_var, count = self._batch_statistics(input)
+        if tracked is not None and mean is not None and var is not None:
             rate: Any = self.momentum
             if rate is None:  # the average over all batches
-                rate = (1.0 / tracked.to(_core.float32)).to(mean.dtype)
-            track_statistics(mean, var, batch_mean, batch_var, x.size // x.shape[1], rate)
+                wide = _core.float64 if mean.dtype == _core.float64 else _core.float32
+                rate = (1.0 / tracked.to(wide)).to(mean.dtype)
+            track_statistics(mean, var, batch_mean, batch_var, count, rate)
         return y
 
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
         )
 
 
@@ -147,6 +188,10 @@ class BatchNorm2d(_BatchNorm):
         Whether there are `weight` and `bias`.
     track_running_stats : bool
         Whether there are running statistics; without, inference uses the batch's.
+    device, dtype : optional
+        Of the parameters and statistics; the CPU and float32 by default.
+    bias : bool
+        Whether an affine layer has a `bias`.
 
     Attributes
     ----------
@@ -178,7 +223,90 @@ class BatchNorm3d(_BatchNorm):
     _ranks = (5,)
 
 
-class LayerNorm(Module):
+class SyncBatchNorm(_BatchNorm):
+    """Batch normalisation of (N, C, ...) by the statistics of all processes' batches.
+
+    In one process this is batch normalisation of any number of dimensions. A subclass that
+    overrides ``_batch_statistics`` decides over which batches statistics are taken.
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+        As in `BatchNorm2d`.
+    process_group : optional
+        The processes that share statistics; all by default.
+
+    Examples
+    --------
+    >>> model = sn.nn.Sequential(sn.nn.Conv2d(3, 8, 3), sn.nn.BatchNorm2d(8))
+    >>> type(sn.nn.SyncBatchNorm.convert_sync_batchnorm(model)[1]).__name__
+    'SyncBatchNorm'
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
+        self.process_group = process_group
+
+    def _check(self, x: Any) -> None:
+        if x.ndim < 2:
+            raise error(
+                _core.ShapeError,
+                type(self).__name__,
+                f"the input has shape {x.shape}; (N, C, ...) with at least two dimensions is "
+                "required",
+            )
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Any:
+        """The module with its batch normalisations replaced by this class; parameters and
+        statistics are the same objects. A module that is one itself gives a new one.
+
+        Examples
+        --------
+        >>> layer = sn.nn.BatchNorm1d(3)
+        >>> sync = sn.nn.SyncBatchNorm.convert_sync_batchnorm(layer)
+        >>> sync.weight is layer.weight
+        True
+        """
+        result = module
+        if isinstance(module, _BatchNorm) and not isinstance(module, _InstanceNorm):
+            made = cls(
+                module.num_features,
+                module.eps,
+                module.momentum,
+                False,
+                False,
+                process_group,
+            )
+            made.affine = module.affine
+            made.track_running_stats = module.track_running_stats
+            made.weight, made.bias = module.weight, module.bias
+            made.running_mean, made.running_var = module.running_mean, module.running_var
+            made.num_batches_tracked = module.num_batches_tracked
+            made.train(module.training)
+            result = made
+        for name, child in list(module.named_children()):
+            changed = cls.convert_sync_batchnorm(child, process_group)
+            if changed is not child:
+                result.add_module(name, changed)
+        return result
+
+
+class LayerNorm(_Affine):
     """Layer normalisation (Ba, Kiros, Hinton 2016) over the trailing dimensions.
 
     Parameters
@@ -188,6 +316,8 @@ class LayerNorm(Module):
     eps : float
     elementwise_affine, bias : bool
         Whether there are `weight` and `bias`.
+    device, dtype : optional
+        Of the parameters; the CPU and float32 by default.
 
     Examples
     --------
@@ -196,40 +326,30 @@ class LayerNorm(Module):
     [-1.0, 1.0]
     """
 
-    weight: Parameter | None
-    bias: Parameter | None
-
     def __init__(
         self,
         normalized_shape: int | tuple[int, ...],
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
+        device: Any = None,
         dtype: Any = None,
     ) -> None:
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
         self.normalized_shape = tuple(shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        made = {"weight": elementwise_affine, "bias": elementwise_affine and bias}
-        for name, there in made.items():
-            value = Parameter(_empty(self.normalized_shape, dtype=dtype)) if there else None
-            self.register_parameter(name, value)
+        affine = elementwise_affine
+        self._register(self.normalized_shape, affine, affine and bias, device=device, dtype=dtype)
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        """Weights of one and biases of zero."""
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
-
-    def forward(self, x: Any) -> Any:
-        return _layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+    def forward(self, input: Any) -> Any:
+        return _layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         return (
-            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, "
+            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
         )
 
 
@@ -243,6 +363,8 @@ class RMSNorm(Module):
         The dtype's machine epsilon by default.
     elementwise_affine : bool
         Whether there is a `weight`.
+    device, dtype : optional
+        Of the weight; the CPU and float32 by default.
 
     Examples
     --------
@@ -258,15 +380,16 @@ class RMSNorm(Module):
         normalized_shape: int | tuple[int, ...],
         eps: float | None = None,
         elementwise_affine: bool = True,
+        device: Any = None,
         dtype: Any = None,
     ) -> None:
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
         self.normalized_shape = tuple(shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        value = (
-            Parameter(_empty(self.normalized_shape, dtype=dtype)) if elementwise_affine else None
-        )
+        value = None
+        if elementwise_affine:
+            value = Parameter(_empty(self.normalized_shape, dtype=dtype, device=device))
         self.register_parameter("weight", value)
         self.reset_parameters()
 
@@ -287,7 +410,7 @@ class RMSNorm(Module):
         )
 
 
-class GroupNorm(Module):
+class GroupNorm(_Affine):
     """Group normalisation (Wu, He 2018): statistics over groups of channels of each sample.
 
     Parameters
@@ -296,6 +419,10 @@ class GroupNorm(Module):
     eps : float
     affine : bool
         Whether there are `weight` and `bias`.
+    device, dtype : optional
+        Of the parameters; the CPU and float32 by default.
+    bias : bool
+        Whether an affine layer has a `bias`.
 
     Examples
     --------
@@ -303,16 +430,16 @@ class GroupNorm(Module):
     (1, 6, 4, 4)
     """
 
-    weight: Parameter | None
-    bias: Parameter | None
-
     def __init__(
         self,
         num_groups: int,
         num_channels: int,
         eps: float = 1e-5,
         affine: bool = True,
+        device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         if num_groups < 1 or num_channels % num_groups:
             raise error(
@@ -325,22 +452,17 @@ class GroupNorm(Module):
         self.num_channels = num_channels
         self.eps = eps
         self.affine = affine
-        for name in ("weight", "bias"):
-            value = Parameter(_empty((num_channels,), dtype=dtype)) if affine else None
-            self.register_parameter(name, value)
+        self._register((num_channels,), affine, affine and bias, device=device, dtype=dtype)
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        """Weights of one and biases of zero."""
-        if self.weight is not None and self.bias is not None:
-            init.ones_(self.weight)
-            init.zeros_(self.bias)
-
-    def forward(self, x: Any) -> Any:
-        return _group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+    def forward(self, input: Any) -> Any:
+        return _group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class _InstanceNorm(_BatchNorm):
@@ -351,20 +473,25 @@ class _InstanceNorm(_BatchNorm):
         momentum: float = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
+        device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
 
-    def forward(self, x: Any) -> Any:
-        _need_rank(self, x, self._ranks)
-        batched = x if x.ndim == self._ranks[1] else x[None]
+    def forward(self, input: Any) -> Any:
+        _need_rank(self, input, self._ranks)
+        batched = input if input.ndim == self._ranks[1] else input[None]
         sized = self.affine or self.track_running_stats
         if sized and batched.shape[1] != self.num_features:
             raise error(
                 _core.ShapeError,
                 type(self).__name__,
-                f"the input has shape {x.shape}, with {batched.shape[1]} channels; the layer was "
-                f"made for {self.num_features}; check num_features",
+                f"the input has shape {input.shape}, with {batched.shape[1]} channels; the layer "
+                f"was made for {self.num_features}; check num_features",
             )
         y = instance_norm(
             batched,
@@ -376,7 +503,7 @@ class _InstanceNorm(_BatchNorm):
             self.momentum or 0.0,
             self.eps,
         )
-        return y if x.ndim == self._ranks[1] else y[0]
+        return y if input.ndim == self._ranks[1] else y[0]
 
 
 class InstanceNorm1d(_InstanceNorm):
@@ -462,86 +589,8 @@ class LocalResponseNorm(Module):
         self.beta = beta
         self.k = k
 
-    def forward(self, x: Any) -> Any:
-        return local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+    def forward(self, input: Any) -> Any:
+        return local_response_norm(input, self.size, self.alpha, self.beta, self.k)
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
-
-
-class _Dropout(Module):
-    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
-        if not 0.0 <= p <= 1.0:
-            raise error(
-                _core.InvalidValue, type(self).__name__, f"p is {p}; it must be between 0 and 1"
-            )
-        self.p = p
-        self.inplace = inplace
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
-
-
-class Dropout(_Dropout):
-    """Zero with probability p, else x / (1 - p), in training; nothing in inference.
-
-    Parameters
-    ----------
-    p : float
-    inplace : bool
-        Accepted for PyTorch's sake; values never change here.
-
-    Examples
-    --------
-    >>> sn.nn.Dropout(0.5).eval()(sn.ones(2)).tolist()
-    [1.0, 1.0]
-    """
-
-    def forward(self, x: Any) -> Any:
-        return _dropout(x, self.p) if self.training and self.p > 0 else x
-
-
-class _ChannelDropout(_Dropout):
-    _rank: int
-
-    def forward(self, x: Any) -> Any:
-        if not self.training or self.p == 0:
-            return x
-        _need_rank(self, x, (self._rank + 2,))
-        return x * _dropout(_ones((*x.shape[:2], *(1,) * self._rank), dtype=x.dtype), self.p)
-
-
-class Dropout1d(_ChannelDropout):
-    """Dropout of whole channels of sequences (N, C, L).
-
-    Examples
-    --------
-    >>> sn.nn.Dropout1d(1.0)(sn.ones((1, 2, 3))).sum().item()
-    0.0
-    """
-
-    _rank = 1
-
-
-class Dropout2d(_ChannelDropout):
-    """Dropout of whole channels of images (N, C, H, W).
-
-    Examples
-    --------
-    >>> sn.nn.Dropout2d(1.0)(sn.ones((1, 2, 3, 3))).sum().item()
-    0.0
-    """
-
-    _rank = 2
-
-
-class Dropout3d(_ChannelDropout):
-    """Dropout of whole channels of volumes (N, C, D, H, W).
-
-    Examples
-    --------
-    >>> sn.nn.Dropout3d(1.0)(sn.ones((1, 2, 3, 3, 3))).sum().item()
-    0.0
-    """
-
-    _rank = 3

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _core
+from .._errors import error
+from . import _pooling as functions
 from .module import Module
 
 __all__ = [
@@ -17,16 +19,36 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "FractionalMaxPool2d",
+    "FractionalMaxPool3d",
+    "LPPool1d",
+    "LPPool2d",
+    "LPPool3d",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
 ]
 
-_f = _core.functions
 _Size = int | tuple[int, ...]
 
 
-class _MaxPool(Module):
+class _Pool(Module):
+    """A layer around the function of `_pooling` that `_function` names."""
+
+    _function: str
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "_function" in cls.__dict__:
+            cls._call = staticmethod(getattr(functions, cls._function))
+
+    _call: Any
+
+
+class _MaxPool(_Pool):
     def __init__(
         self,
         kernel_size: _Size,
@@ -43,10 +65,15 @@ class _MaxPool(Module):
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
 
-    def _pool(self, plain: Any, indexed: Any, x: Any) -> Any:
-        function = indexed if self.return_indices else plain
-        return function(
-            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
+    def forward(self, input: Any) -> Any:
+        return self._call(
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+            self.return_indices,
         )
 
     def extra_repr(self) -> str:
@@ -65,8 +92,7 @@ class MaxPool1d(_MaxPool):
     [[[3.0, 5.0]]]
     """
 
-    def forward(self, x: Any) -> Any:
-        return self._pool(_max1, _max1_indexed, x)
+    _function = "max_pool1d"
 
 
 class MaxPool2d(_MaxPool):
@@ -89,8 +115,7 @@ class MaxPool2d(_MaxPool):
     (1, 3, 4, 4)
     """
 
-    def forward(self, x: Any) -> Any:
-        return self._pool(_max2, _max2_indexed, x)
+    _function = "max_pool2d"
 
 
 class MaxPool3d(_MaxPool):
@@ -102,11 +127,12 @@ class MaxPool3d(_MaxPool):
     (1, 3, 2, 2, 2)
     """
 
-    def forward(self, x: Any) -> Any:
-        return self._pool(_max3, _max3_indexed, x)
+    _function = "max_pool3d"
 
 
-class _AvgPool(Module):
+class _AvgPool(_Pool):
+    divisor_override: int | None = None
+
     def __init__(
         self,
         kernel_size: _Size,
@@ -123,9 +149,9 @@ class _AvgPool(Module):
         self.count_include_pad = count_include_pad
         self.divisor_override = divisor_override
 
-    def _pool(self, function: Any, x: Any) -> Any:
-        return function(
-            x,
+    def forward(self, input: Any) -> Any:
+        return self._call(
+            input,
             self.kernel_size,
             self.stride,
             self.padding,
@@ -147,8 +173,21 @@ class AvgPool1d(_AvgPool):
     [[[2.0, 3.0]]]
     """
 
-    def forward(self, x: Any) -> Any:
-        return self._pool(_avg1, x)
+    _function = "avg_pool1d"
+
+    def __init__(
+        self,
+        kernel_size: _Size,
+        stride: _Size | None = None,
+        padding: _Size = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        # PyTorch prints tuples here.
+        first = (kernel_size,) if isinstance(kernel_size, int) else kernel_size
+        steps = (stride,) if isinstance(stride, int) else stride
+        pads = (padding,) if isinstance(padding, int) else padding
+        super().__init__(first, steps, pads, ceil_mode, count_include_pad)
 
 
 class AvgPool2d(_AvgPool):
@@ -172,8 +211,7 @@ class AvgPool2d(_AvgPool):
     (1, 3, 4, 4)
     """
 
-    def forward(self, x: Any) -> Any:
-        return self._pool(_avg2, x)
+    _function = "avg_pool2d"
 
 
 class AvgPool3d(_AvgPool):
@@ -185,27 +223,29 @@ class AvgPool3d(_AvgPool):
     (1, 3, 2, 2, 2)
     """
 
-    def forward(self, x: Any) -> Any:
-        return self._pool(_avg3, x)
+    _function = "avg_pool3d"
 
 
-class _Adaptive(Module):
-    _rank: int
-    _function: str
-
+class _Adaptive(_Pool):
     def __init__(self, output_size: int | tuple[int | None, ...]) -> None:
         self.output_size = output_size
 
-    def forward(self, x: Any) -> Any:
-        sizes = self.output_size
-        if isinstance(sizes, tuple | list):
-            # None keeps the size of that dimension.
-            pairs = zip(sizes, x.shape[-self._rank :], strict=False)
-            sizes = tuple(have if want is None else want for want, have in pairs)
-        return _f[self._function](x, sizes)
+    def forward(self, input: Any) -> Any:
+        return self._call(input, self.output_size)
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"
+
+
+class _AdaptiveMax(_Adaptive):
+    def __init__(
+        self, output_size: int | tuple[int | None, ...], return_indices: bool = False
+    ) -> None:
+        super().__init__(output_size)
+        self.return_indices = return_indices
+
+    def forward(self, input: Any) -> Any:
+        return self._call(input, self.output_size, self.return_indices)
 
 
 class AdaptiveAvgPool1d(_Adaptive):
@@ -217,7 +257,7 @@ class AdaptiveAvgPool1d(_Adaptive):
     [[[2.0, 3.0]]]
     """
 
-    _rank, _function = 1, "adaptive_avg_pool1d"
+    _function = "adaptive_avg_pool1d"
 
 
 class AdaptiveAvgPool2d(_Adaptive):
@@ -234,7 +274,7 @@ class AdaptiveAvgPool2d(_Adaptive):
     (2, 3, 1, 1)
     """
 
-    _rank, _function = 2, "adaptive_avg_pool2d"
+    _function = "adaptive_avg_pool2d"
 
 
 class AdaptiveAvgPool3d(_Adaptive):
@@ -246,10 +286,10 @@ class AdaptiveAvgPool3d(_Adaptive):
     (2, 3, 1, 2, 4)
     """
 
-    _rank, _function = 3, "adaptive_avg_pool3d"
+    _function = "adaptive_avg_pool3d"
 
 
-class AdaptiveMaxPool1d(_Adaptive):
+class AdaptiveMaxPool1d(_AdaptiveMax):
     """Largest elements in windows that cut a sequence into a given number of parts.
 
     Examples
@@ -258,11 +298,18 @@ class AdaptiveMaxPool1d(_Adaptive):
     [[[3.0, 4.0]]]
     """
 
-    _rank, _function = 1, "adaptive_max_pool1d"
+    _function = "adaptive_max_pool1d"
 
 
-class AdaptiveMaxPool2d(_Adaptive):
+class AdaptiveMaxPool2d(_AdaptiveMax):
     """Largest elements in windows that cut an image into a given number of rows and columns.
+
+    Parameters
+    ----------
+    output_size : int or tuple of (int or None)
+        None keeps a size.
+    return_indices : bool
+        Whether to give the positions too, in the flattened plane.
 
     Examples
     --------
@@ -270,10 +317,10 @@ class AdaptiveMaxPool2d(_Adaptive):
     (2, 3, 1, 2)
     """
 
-    _rank, _function = 2, "adaptive_max_pool2d"
+    _function = "adaptive_max_pool2d"
 
 
-class AdaptiveMaxPool3d(_Adaptive):
+class AdaptiveMaxPool3d(_AdaptiveMax):
     """Largest elements in windows that cut a volume into a given number of parts.
 
     Examples
@@ -282,10 +329,215 @@ class AdaptiveMaxPool3d(_Adaptive):
     (2, 3, 1, 1, 1)
     """
 
-    _rank, _function = 3, "adaptive_max_pool3d"
+    _function = "adaptive_max_pool3d"
 
 
-_max1, _max1_indexed = _f["max_pool1d"], _f["max_pool1d_with_indices"]
-_max2, _max2_indexed = _f["max_pool2d"], _f["max_pool2d_with_indices"]
-_max3, _max3_indexed = _f["max_pool3d"], _f["max_pool3d_with_indices"]
-_avg1, _avg2, _avg3 = _f["avg_pool1d"], _f["avg_pool2d"], _f["avg_pool3d"]
+class _LPPool(_Pool):
+    def __init__(
+        self,
+        norm_type: float,
+        kernel_size: _Size,
+        stride: _Size | None = None,
+        ceil_mode: bool = False,
+    ) -> None:
+        self.norm_type = norm_type
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.ceil_mode = ceil_mode
+
+    def forward(self, input: Any) -> Any:
+        return self._call(
+            input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"ceil_mode={self.ceil_mode}"
+        )
+
+
+class LPPool1d(_LPPool):
+    """``(sum of x ** p) ** (1 / p)`` over windows of sequences (N, C, L). See `LPPool2d`.
+
+    Examples
+    --------
+    >>> sn.nn.LPPool1d(2, 2)(sn.tensor([[[3.0, 4.0]]])).tolist()
+    [[[5.0]]]
+    """
+
+    _function = "lp_pool1d"
+
+
+class LPPool2d(_LPPool):
+    """``(sum of x ** p) ** (1 / p)`` over windows of images (N, C, H, W).
+
+    Parameters
+    ----------
+    norm_type : float
+        The p: 1 gives sums, a large one nearly maxima.
+    kernel_size : int or tuple of int
+    stride : int or tuple of int, optional
+        The kernel size by default.
+    ceil_mode : bool
+
+    Examples
+    --------
+    >>> sn.nn.LPPool2d(2, (1, 2))(sn.tensor([[[[3.0, 4.0]]]])).item()
+    5.0
+    """
+
+    _function = "lp_pool2d"
+
+
+class LPPool3d(_LPPool):
+    """``(sum of x ** p) ** (1 / p)`` over windows of volumes (N, C, D, H, W). See `LPPool2d`.
+
+    Examples
+    --------
+    >>> sn.nn.LPPool3d(1, 2)(sn.ones((1, 1, 2, 2, 2))).item()
+    8.0
+    """
+
+    _function = "lp_pool3d"
+
+
+class _Unpool(_Pool):
+    _rank: int
+
+    def __init__(self, kernel_size: _Size, stride: _Size | None = None, padding: _Size = 0) -> None:
+        name, rank = type(self).__name__, self._rank
+        sizes = functions._sizes
+        self.kernel_size = sizes(name, "kernel_size", kernel_size, rank)
+        self.stride = sizes(name, "stride", kernel_size if stride is None else stride, rank)
+        self.padding = sizes(name, "padding", padding, rank)
+
+    def forward(self, input: Any, indices: Any, output_size: Any = None) -> Any:
+        return self._call(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxUnpool1d(_Unpool):
+    """Puts values back to where `MaxPool1d` took them from. See `MaxUnpool2d`.
+
+    Examples
+    --------
+    >>> y, at = sn.nn.MaxPool1d(2, return_indices=True)(sn.tensor([[[1.0, 4.0, 3.0, 2.0]]]))
+    >>> sn.nn.MaxUnpool1d(2)(y, at).tolist()
+    [[[0.0, 4.0, 3.0, 0.0]]]
+    """
+
+    _rank, _function = 1, "max_unpool1d"
+
+
+class MaxUnpool2d(_Unpool):
+    """Puts values back to where `MaxPool2d` took them from, with zeros elsewhere.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding : int or tuple of int
+        Those of the pooling.
+
+    Examples
+    --------
+    >>> y, at = sn.nn.MaxPool2d(2, return_indices=True)(sn.ones((1, 3, 5, 4)))
+    >>> sn.nn.MaxUnpool2d(2)(y, at, output_size=(5, 4)).shape
+    (1, 3, 5, 4)
+    """
+
+    _rank, _function = 2, "max_unpool2d"
+
+
+class MaxUnpool3d(_Unpool):
+    """Puts values back to where `MaxPool3d` took them from. See `MaxUnpool2d`.
+
+    Examples
+    --------
+    >>> y, at = sn.nn.MaxPool3d(2, return_indices=True)(sn.ones((1, 3, 4, 4, 4)))
+    >>> sn.nn.MaxUnpool3d(2)(y, at).shape
+    (1, 3, 4, 4, 4)
+    """
+
+    _rank, _function = 3, "max_unpool3d"
+
+
+class _Fractional(_Pool):
+    _rank: int
+
+    def __init__(
+        self,
+        kernel_size: _Size,
+        output_size: _Size | None = None,
+        output_ratio: Any = None,
+        return_indices: bool = False,
+        _random_samples: Any = None,
+    ) -> None:
+        name, rank = type(self).__name__, self._rank
+        if (output_size is None) == (output_ratio is None):
+            raise error(
+                _core.InvalidValue,
+                name,
+                f"output_size is {output_size} and output_ratio {output_ratio}; one of them is "
+                "required",
+            )
+        sizes = functions._sizes
+        self.kernel_size = sizes(name, "kernel_size", kernel_size, rank)
+        self.output_size: Any = None
+        self.output_ratio: Any = None
+        if output_size is not None:
+            self.output_size = sizes(name, "output_size", output_size, rank)
+        else:
+            self.output_ratio = sizes(name, "output_ratio", output_ratio, rank, float)
+            if not all(0 < r < 1 for r in self.output_ratio):
+                raise error(
+                    _core.InvalidValue,
+                    name,
+                    f"output_ratio is {output_ratio}; it must be between 0 and 1",
+                )
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples)
+
+    def forward(self, input: Any) -> Any:
+        return self._call(
+            input,
+            self.kernel_size,
+            self.output_size,
+            self.output_ratio,
+            self.return_indices,
+            self._random_samples,
+        )
+
+
+class FractionalMaxPool2d(_Fractional):
+    """Max pooling of images (N, C, H, W) over windows that begin at random (Graham 2014).
+
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+    output_size : int or tuple of int, optional
+    output_ratio : float or tuple of float, optional
+        The output's size as a part of the input's; this or `output_size`.
+    return_indices : bool
+        Whether to give the positions too, in the flattened plane.
+
+    Examples
+    --------
+    >>> sn.nn.FractionalMaxPool2d(2, output_ratio=0.7)(sn.ones((1, 3, 10, 10))).shape
+    (1, 3, 7, 7)
+    """
+
+    _rank, _function = 2, "fractional_max_pool2d"
+
+
+class FractionalMaxPool3d(_Fractional):
+    """Max pooling of volumes over windows that begin at random. See `FractionalMaxPool2d`.
+
+    Examples
+    --------
+    >>> sn.nn.FractionalMaxPool3d(2, output_size=(3, 4, 4))(sn.ones((1, 2, 6, 6, 6))).shape
+    (1, 2, 3, 4, 4)
+    """
+
+    _rank, _function = 3, "fractional_max_pool3d"

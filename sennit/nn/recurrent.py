@@ -15,7 +15,16 @@ from .module import Module
 from .parameter import Parameter
 from .utils.rnn import PackedSequence, Plan
 
-__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "GRUCell",
+    "LSTMCell",
+    "RNNBase",
+    "RNNCell",
+    "RNNCellBase",
+]
 
 _f = _core.functions
 _concat, _contiguous, _dropout, _empty, _stack, _take = (
@@ -70,8 +79,14 @@ class _Weights(Module):
             init.uniform_(parameter, -bound, bound)
 
 
-class _Recurrent(_Weights):
-    """What the three layers share; subclasses name the mode."""
+class RNNBase(_Weights):
+    """What `RNN`, `LSTM` and `GRU` share.
+
+    Examples
+    --------
+    >>> isinstance(sn.nn.GRU(2, 3), sn.nn.RNNBase)
+    True
+    """
 
     _mode = ""
 
@@ -268,7 +283,7 @@ class _Recurrent(_Weights):
         return text
 
 
-class RNN(_Recurrent):
+class RNN(RNNBase):
     """Layers of plain recurrent cells, ``h[t] = tanh(W_ih x[t] + b_ih + W_hh h[t - 1] + b_hh)``
     (Elman, "Finding structure in time", 1990).
 
@@ -331,14 +346,14 @@ class RNN(_Recurrent):
         )
 
 
-class LSTM(_Recurrent):
+class LSTM(RNNBase):
     """Layers of LSTM cells (Hochreiter and Schmidhuber, "Long short-term memory", 1997).
 
     Parameters
     ----------
     proj_size : int
         When not 0, the state is a linear projection of the cell's output to this many numbers
-        (Sak et al., 2014); such layers run at the speed of separate ops.
+        (Sak et al., 2014); above 768 units such layers run at the speed of separate ops.
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype
         See `RNN`.
 
@@ -386,7 +401,7 @@ class LSTM(_Recurrent):
         return y, (h, c)
 
 
-class GRU(_Recurrent):
+class GRU(RNNBase):
     """Layers of GRU cells (Cho et al., "Learning phrase representations using RNN
     encoder-decoder", 2014), with ``n = tanh(W_in x + b_in + r * (W_hn h + b_hn))``.
 
@@ -430,8 +445,14 @@ class GRU(_Recurrent):
         )
 
 
-class _Cell(_Weights):
-    """One step of one layer: a sequence of length one."""
+class RNNCellBase(_Weights):
+    """What `RNNCell`, `LSTMCell` and `GRUCell` share: a step is a sequence of length one.
+
+    Examples
+    --------
+    >>> isinstance(sn.nn.GRUCell(2, 3), sn.nn.RNNCellBase)
+    True
+    """
 
     _mode = ""
 
@@ -470,7 +491,7 @@ class _Cell(_Weights):
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
 
 
-class RNNCell(_Cell):
+class RNNCell(RNNCellBase):
     """One step of `RNN`: (batch, input_size) and a state (batch, hidden_size) to the next state.
 
     Parameters
@@ -517,7 +538,7 @@ class RNNCell(_Cell):
         return text if self.nonlinearity == "tanh" else f"{text}, nonlinearity=relu"
 
 
-class LSTMCell(_Cell):
+class LSTMCell(RNNCellBase):
     """One step of `LSTM`: (batch, input_size) and a pair of states to the next pair.
 
     Parameters
@@ -552,7 +573,7 @@ class LSTMCell(_Cell):
         return h, c
 
 
-class GRUCell(_Cell):
+class GRUCell(RNNCellBase):
     """One step of `GRU`: (batch, input_size) and a state (batch, hidden_size) to the next state.
 
     Parameters

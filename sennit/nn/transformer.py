@@ -12,9 +12,10 @@ from . import functional as F
 from . import init
 from .attention import MultiheadAttention
 from .containers import ModuleList
+from .dropout import Dropout
 from .linear import Linear
 from .module import Module
-from .normalization import Dropout, LayerNorm
+from .normalization import LayerNorm
 
 __all__ = [
     "Transformer",

@@ -12,6 +12,7 @@ from .lbfgs import LBFGS
 from .optimizer import Optimizer
 from .schedule_free import AdamWScheduleFree, SGDScheduleFree
 from .sgd import SGD
+from .sparse import SparseAdam
 from .utils import decay_groups, flatten_state, unflatten_state
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "SGDScheduleFree",
+    "SparseAdam",
     "clip_grad_adaptive_",
     "clip_grad_norm_",
     "clip_grad_value_",

@@ -316,8 +316,27 @@ def test_pooling(dtype: str) -> None:
     check(passes(lambda x: sn.avg_pool2d(x, 3, stride=2, padding=1)), x)
     check(passes(lambda x: sn.avg_pool2d(x, 3, 2, 1, True, False)), x)
     check(passes(lambda x: sn.adaptive_avg_pool2d(x, (3, 4))), x)
+    check(passes(lambda x: sn.adaptive_max_pool2d(x, (3, 4))), x)
+    check(lambda x: sn.adaptive_max_pool2d_with_indices(x, (4, 1)), x)
     check(lambda x: sn.max_pool1d(x, 3), draw((2, 5, 20), dtype))
     check(lambda x: sn.avg_pool3d(x, 2), draw((1, 3, 6, 5, 4), dtype))
+
+
+def test_numbers_go_where_the_tensors_are() -> None:
+    """What an op or a gradient rule makes of Python numbers alone meets tensors of any device."""
+    x = sn.tensor([0.5, 2.0, 3.0])
+    for f in (lambda x: x**2.3, lambda x: sn.lerp(x, x * 2.0, 0.3), lambda x: x**3):
+
+        def both(x: Any, f: Any = f) -> Any:
+            z = x.detach().clone()
+            z.requires_grad = True
+            (first,) = sn.gradients([f(z).sum()], [z], create_graph=True)
+            (second,) = sn.gradients([(first * first).sum()], [z])
+            return [first.detach(), second]
+
+        check(both, x)
+    check(lambda x: sn.where(x > 1.0, 1.5, 0.0).astype(sn.float32) * x, x)
+    check(lambda x: (sn.where(x > 1.0, 1.5, 0.0) - 0.25).astype(sn.float64), x)
 
 
 GATES = {"rnn_sequence": 1, "lstm_sequence": 4, "gru_sequence": 3}

@@ -3,6 +3,7 @@
 #include "backend/cpu/conv.h"
 
 #include <cmath>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -411,6 +412,137 @@ void add_bias(void* context, const void* tile, int64_t ld, int64_t, int64_t row0
     for (int64_t r = 0; r < rows; ++r)
         for (int64_t j = 0; j < cols; ++j)
             c.y[(row0 + r) * c.channels + col0 + j] = from[r * ld + j] + c.bias[col0 + j];
+}
+
+// The scalar form of run_tile_steps, for one element.
+template <class A>
+A apply_steps(const TileSteps& list, A x, int64_t row, int64_t col) {
+    for (int k = 0; k < list.count; ++k) {
+        const TileStep& s = list.steps[k];
+        const auto of = [&](int i) {
+            const TileOperand& o = s.of[i];
+            return *reinterpret_cast<const A*>(o.data + row * o.row_bytes + col * o.col_bytes);
+        };
+        switch (s.kind) {
+            case TileStepKind::kAffine:
+                x = x - of(0);
+                x = x * of(1);
+                x = x + of(2);
+                break;
+            case TileStepKind::kAdd: x = x + of(0); break;
+            case TileStepKind::kRelu: x = x < 0 ? A(0) : x; break;
+            case TileStepKind::kClip:
+                if (x == x) {
+                    x = x > of(0) ? x : of(0);
+                    x = x < of(1) ? x : of(1);
+                }
+        }
+    }
+    return x;
+}
+
+void never_run(void*, const void*, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t) {
+    sn::test::report(false, __FILE__, __LINE__, "the epilogue's program ran beside its steps");
+}
+
+// Every kind of step, alone and after others, on sums in the output and in scratch; also with the
+// added matrix where the result goes.
+template <class A>
+void check_steps(const ConvShape& s, std::mt19937& rng) {
+    static const int order[5] = {0, 1, 2, 3, 4};
+    const int64_t rows = s.batch * product(s.out), cols = s.out_channels;
+    Data<A> x = random_data<A>(s.dtype, x_size(s), rng);
+    const Data<A> w = random_data<A>(s.dtype, w_size(s), rng);
+    // A NaN and zeros of both signs on their way through.
+    if (!x.values.empty()) {
+        x.values[x.values.size() / 2] = std::numeric_limits<A>::quiet_NaN();
+        x.values[0] = -A(0);
+    }
+    const Data<A> per_column = random_data<A>(s.dtype, 3 * cols, rng);
+    const Data<A> matrix = random_data<A>(s.dtype, rows * cols, rng);
+    ConvWeight weight;
+    weight.data = w.values.data();
+    weight_strides(s, order, weight.strides);
+    constexpr int64_t kSize = sizeof(A);
+    alignas(64) A cells[4][64 / kSize];
+    const A numbers[4] = {A(0), A(1), -A(0), A(0.75)};
+    for (int c = 0; c < 4; ++c)
+        for (A& cell : cells[c]) cell = numbers[c];
+    const auto column = [&](int i) {
+        return TileOperand{reinterpret_cast<const char*>(per_column.values.data() + i * cols), 0,
+                           kSize};
+    };
+    const auto cell = [&](int i) {
+        return TileOperand{reinterpret_cast<const char*>(cells[i]), 0, 0};
+    };
+    const TileStep norm{TileStepKind::kAffine, {column(0), column(1), column(2)}};
+    const TileStep half{TileStepKind::kAffine, {cell(0), column(1), cell(2)}};
+    const TileStep bias{TileStepKind::kAdd, {column(2), {}, {}}};
+    const TileStep relu{TileStepKind::kRelu, {}};
+    const TileStep clip{TileStepKind::kClip, {cell(0), cell(3), {}}};
+    TileStep residual{TileStepKind::kAdd, {{nullptr, cols * kSize, kSize}, {}, {}}};
+    const std::vector<TileStep> lists[] = {{norm},
+                                           {half},
+                                           {bias},
+                                           {relu},
+                                           {clip},
+                                           {residual},
+                                           {norm, clip},
+                                           {norm, residual, relu},
+                                           {bias, relu, residual, clip, half}};
+    for (const ConvKernels* kernels : levels()) {
+        set_pool_threads(1 + static_cast<int>(rng() % 2));
+        std::vector<A> sums(static_cast<size_t>(rows * cols));
+        kernels->forward(s, x.values.data(), weight, sums.data(), nullptr);
+        for (std::vector<TileStep> list : lists)
+            for (bool in_output : {true, false}) {
+                std::vector<A> y(sums.size(), A(7)), want(sums.size());
+                // Elsewhere sums leave the output alone until it is written: it may hold the
+                // matrix.
+                if (!in_output) y = matrix.values;
+                const A* const added = in_output ? matrix.values.data() : y.data();
+                for (TileStep& step : list)
+                    if (step.of[0].row_bytes)
+                        step.of[0].data = reinterpret_cast<const char*>(added);
+                const TileSteps steps{list.data(), static_cast<int>(list.size()),
+                                      reinterpret_cast<char*>(y.data()), cols * kSize};
+                for (int64_t r = 0; r < rows; ++r)
+                    for (int64_t c = 0; c < cols; ++c)
+                        want[r * cols + c] = apply_steps(steps, sums[r * cols + c], r, c);
+                Epilogue epilogue{&never_run, nullptr, in_output};
+                epilogue.steps = &steps;
+                kernels->forward(s, x.values.data(), weight, in_output ? y.data() : nullptr,
+                                 &epilogue);
+                for (size_t i = 0; i < y.size(); ++i) {
+                    if (y[i] != y[i] && want[i] != want[i]) y[i] = want[i];  // any NaN
+                }
+                CHECK_BITS(y.data(), want.data(), y.size());
+            }
+    }
+    set_pool_threads(1);
+}
+
+TEST(steps_on_the_accumulators) {
+    std::mt19937 rng(6);
+    for (DType dtype : {DType::kF32, DType::kF64}) {
+        const ConvShape shapes[] = {
+            make(dtype, 2, 16, 96, 1, 9, 7, 1, 1, 0),    // whole blocks side by side
+            make(dtype, 1, 24, 51, 1, 11, 5, 1, 1, 0),   // columns that no vector divides
+            make(dtype, 3, 3, 1, 1, 8, 8, 3, 2, 1),      // one column
+            make(dtype, 1, 130, 33, 1, 5, 6, 3, 1, 1),   // several segments of k
+            make(dtype, 2, 2100, 20, 1, 2, 3, 1, 1, 0),  // the same with one tap
+            make(dtype, 2, 45, 45, 45, 9, 10, 3, 1, 1),  // depthwise
+            make(dtype, 1, 64, 64, 64, 13, 9, 3, 2, 1),
+            make(dtype, 2, 24, 36, 3, 6, 7, 3, 1, 1),  // groups
+            make(dtype, 1, 4, 18, 1, 3, 3, 1, 1, 4),   // pixels without any tap
+        };
+        for (const ConvShape& s : shapes) {
+            if (dtype == DType::kF64)
+                check_steps<double>(s, rng);
+            else
+                check_steps<float>(s, rng);
+        }
+    }
 }
 
 TEST(epilogue_and_packed_weights) {

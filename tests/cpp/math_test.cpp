@@ -413,6 +413,7 @@ void test_levels_agree(const Level& a, const Level& b) {
     std::vector<char> p(n * 8 + 64), q(n * 8 + 64), r(n * 8 + 64);
     for (int di = 0; di < kNumDTypes; ++di) {
         const DType d = static_cast<DType>(di);
+        if (is_complex(d)) continue;  // no tile holds any
         fill_random(d, &x, n), fill_random(d, &y, n), fill_random(d, &z, n);
         fill_random(DType::kBool, &c, n);
         for (int op = 0; op < kNumTileOps; ++op) {
@@ -458,6 +459,7 @@ void test_levels_agree(const Level& a, const Level& b) {
             }
         }
         for (int to = 0; to < kNumDTypes; ++to) {
+            if (is_complex(static_cast<DType>(to))) continue;
             a.kernels->cast[di][to](p.data(), x.data(), n);
             b.kernels->cast[di][to](q.data(), x.data(), n);
             EXPECT(same_tile(static_cast<DType>(to), p.data(), q.data(), n), "cast %s to %s",

@@ -16,6 +16,7 @@ EXAMPLES = {
     "char_rnn-gru": ["--kind", "gru", "--steps", "3"],
     "text_cnn": ["--folds", "1", "--epochs", "0"],
     "names_transformer": ["--steps", "3"],
+    "gcn": ["--seeds", "1"],
     "vae": ["--epochs", "0", "--output", "OUT.png"],
     "gan": ["--steps", "2", "--output", "OUT.png"],
 }

@@ -14,6 +14,9 @@ PAGES = [
     "README.md",
     "docs/tour.md",
     "docs/optim.md",
+    "docs/transforms.md",
+    "docs/losses_and_metrics.md",
+    "docs/array_api.md",
     "docs/differences.md",
     "docs/design/000-overview.md",
 ]

@@ -17,19 +17,31 @@ MODULES = [
     "sennit.data.datasets",
     "sennit.data.loader",
     "sennit.data.vision",
+    "sennit.nn._distance",
+    "sennit.nn._dropout",
+    "sennit.nn._folding",
+    "sennit.nn._resampling",
     "sennit.nn.activation",
     "sennit.nn.containers",
     "sennit.nn.conv",
+    "sennit.nn.distance",
+    "sennit.nn.dropout",
     "sennit.nn.functional",
     "sennit.nn.init",
+    "sennit.nn.lazy",
     "sennit.nn.linear",
     "sennit.nn.loss",
     "sennit.nn.module",
     "sennit.nn.normalization",
+    "sennit.nn.padding",
     "sennit.nn.parameter",
     "sennit.nn.pooling",
     "sennit.nn.recurrent",
+    "sennit.nn.resampling",
     "sennit.nn.utils",
+    "sennit.nn.utils.fusion",
+    "sennit.nn.utils.parametrizations",
+    "sennit.nn.utils.parametrize",
     "sennit.nn.utils.rnn",
     "sennit.optim.adam",
     "sennit.optim.optimizer",
@@ -52,7 +64,7 @@ def test_examples_run(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["nn", "optim", "data", "train", "viz", "nn.functional", "nn.init"]
+    "name", ["nn", "optim", "data", "train", "viz", "nn.functional", "nn.init", "nn.utils"]
 )
 def test_every_public_name_has_an_example(name: str) -> None:
     module = importlib.import_module(f"sennit.{name}")

@@ -143,9 +143,9 @@ def test_hooks() -> None:
     assert seen == ["pre"]
     first.remove()
     first.remove()
-    assert layer._hooked
+    assert layer._hooks
     second.remove()
-    assert not layer._hooked
+    assert not layer._hooks
     assert layer(sn.ones((1, 2))).tolist() != [[0.0, 0.0]]
 
 

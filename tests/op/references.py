@@ -277,6 +277,21 @@ def adaptive_pool(f: Any, x: np.ndarray, output_size: Any, n: int) -> np.ndarray
     return out
 
 
+def adaptive_max_pool(x: np.ndarray, output_size: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Values and positions in the flattened plane; among equal elements the first one."""
+    sizes, counts = x.shape[-n:], spread(output_size, n)
+    plane = np.arange(int(np.prod(sizes))).reshape(sizes)
+    places = np.empty(x.shape[:-n] + counts, np.int64)
+    for at in product(*map(range, counts)):
+        part = tuple(
+            slice(a * size // c, -(-(a + 1) * size // c)) for a, size, c in zip(at, sizes, counts)
+        )
+        best = x[(..., *part)].reshape(*x.shape[:-n], -1).argmax(-1)
+        places[(..., *at)] = plane[part].reshape(-1)[best]
+    flat, chosen = x.reshape(*x.shape[:-n], -1), places.reshape(*x.shape[:-n], -1)
+    return np.take_along_axis(flat, chosen, -1).reshape(places.shape), places
+
+
 # ---------------------------------------------------------------- normalisation and losses
 
 

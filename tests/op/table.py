@@ -76,6 +76,7 @@ POSITIVE = Real(0.1, 9.0, ints=(1, 9))
 INSIDE = Real(-0.9, 0.9, ints=(0, 0))
 
 unary("negative", np.negative, dtypes=NUMERIC, tolerance=EXACT)
+unary("positive", np.positive, dtypes=NUMERIC, tolerance=EXACT, large=None)
 unary("abs", np.abs, Real(kinks=(0,)), dtypes=NUMERIC, tolerance=EXACT)
 unary("sign", np.sign, Real(kinks=(0,)), dtypes=NUMERIC, tolerance=EXACT, gradient=())
 unary("square", np.square, dtypes=NUMERIC, tolerance=EXACT)
@@ -302,8 +303,8 @@ row("cumulative_prod",
     CUMULATIVE, Real(0.5, 1.5, ints=(-2, 2)), dtypes=NUMERIC, result="wide", gradient=(0,),
     tolerance=ulps(5, 5, 1), why="a chain of products")
 row("diff", lambda x, axis=-1: np.diff(x, axis=axis),
-    [case((7,)), case((3, 5), axis=0), case((3, 5)), case((1,))], dtypes=NUMERIC, gradient=(0,),
-    tolerance=EXACT)
+    [case((7,)), case((3, 5), axis=0), case((3, 5)), case((1,))],
+    dtypes=NUMERIC, gradient=(0,), tolerance=EXACT)
 
 # ---------------------------------------------------------------- matrices
 
@@ -422,6 +423,9 @@ for n in (1, 2, 3):
     row(f"adaptive_max_pool{n}d",
         lambda x, output_size, n=n: ref.adaptive_pool(np.max, x, output_size, n), sizes,
         gradient=(0,), tolerance=EXACT)
+    row(f"adaptive_max_pool{n}d_with_indices",
+        lambda x, output_size, n=n: ref.adaptive_max_pool(x, output_size, n), sizes,
+        gradient=(0,), tolerance=EXACT)
 
 # ---------------------------------------------------------------- moving elements: always exact
 
@@ -499,7 +503,9 @@ mover("repeat", np.repeat, [case((3,), repeats=2), case((2, 3), repeats=3, axis=
 mover("pad", ref.torch_pad,
       [case((3,), pad=(1, 2)), case((2, 3), pad=(1, 0, 2, 1), value=3), case((2, 5), pad=(-1, 2)),
        case((2, 5), pad=(2, 1), mode="reflect"), case((2, 5), pad=(2, 1, 1, 1), mode="replicate"),
-       case((4, 5), pad=(2, 1), mode="circular"), case((0, 3), pad=(0, 0, 1, 1))],
+       case((4, 5), pad=(2, 1), mode="circular"), case((0, 3), pad=(0, 0, 1, 1)),
+       case((2, 5), pad=(-1, 2), mode="reflect"), case((2, 5), pad=(2, -3), mode="replicate"),
+       case((4, 5), pad=(-2, 1, 2, -1), mode="circular")],
       dtypes=NUMERIC)
 mover("diag", np.diag, [case((3,)), case((3, 4)), case((3, 4), k=1), case((3,), k=-1)])
 mover("diagonal", np.diagonal, [case((3, 4)), case((3, 4), offset=1), case((3, 4), offset=-2),
@@ -729,6 +735,12 @@ ELSEWHERE = {
          "random.permutation", "random.rand", "random.randn", "random.seed", "random.get_state",
          "random.set_state", "rand_like", "randn_like", "dropout"),
         "test_random.py",  # their reference is the generator's definition and statistics
+    ),
+    "ctc_loss": "../nn/test_ctc.py",  # all alignments, lengths, the reference's bits
+    **dict.fromkeys(
+        ("adjoint", "real", "imag", "conj", "complex", "polar", "angle", "view_as_real",
+         "view_as_complex"),
+        "../array_api/test_complex.py",  # against NumPy, PyTorch and the reference back-end
     ),
     "scaled_dot_product_attention": "../nn/test_attention.py",  # masks, heads, windows, dropout
     # Made of ops that have rows: compared with NumPy there, with PyTorch in tests/oracle.

@@ -47,6 +47,8 @@ WITH_TORCH: list[tuple[str, dict[str, Any]]] = [
     ("Adafactor", {"eps": (1e-4, 1e-2), "d": 2.0, "weight_decay": 0.1, "maximize": True}),
 ]
 WITHOUT_TORCH: list[tuple[str, dict[str, Any]]] = [
+    ("SparseAdam", {"lr": 0.1}),  # against PyTorch in test_sparse.py: there it takes no dense ones
+    ("SparseAdam", {"lr": 0.1, "betas": (0.5, 0.9), "eps": 1e-3, "maximize": True}),
     ("Lion", {"lr": 0.02}),
     ("Lion", {"lr": 0.02, "betas": (0.5, 0.8), "weight_decay": 0.1, "maximize": True}),
     ("LAMB", {"lr": 0.1}),

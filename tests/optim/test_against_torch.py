@@ -132,6 +132,17 @@ def lion(x, g, s, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):  # type: ignore
     return x - lr * (np.sign(c) + weight_decay * x)
 
 
+def sparseadam(x, g, s, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):  # type: ignore[no-untyped-def]
+    t = s["t"] = s.get("t", 0) + 1
+    row = (g != 0).reshape(len(g), -1).any(1) if g.ndim else g != 0
+    row = row.reshape(-1, *(1,) * (g.ndim - 1)) if g.ndim else row
+    m, v = s.get("m", 0 * x), s.get("v", 0 * x)
+    m = s["m"] = np.where(row, betas[0] * m + (1 - betas[0]) * g, m)
+    v = s["v"] = np.where(row, betas[1] * v + (1 - betas[1]) * g * g, v)
+    rate = lr * math.sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t)
+    return np.where(row, x - rate * m / (np.sqrt(v) + eps), x)
+
+
 def lamb(x, g, s, lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0, clamp_norm=None):  # type: ignore[no-untyped-def]
     t = s["t"] = s.get("t", 0) + 1
     m = s["m"] = betas[0] * s.get("m", 0 * x) + (1 - betas[0]) * g

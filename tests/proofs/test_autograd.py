@@ -145,10 +145,79 @@ def test_hooks_see_and_may_replace_gradients() -> None:
     assert v.grad.tolist() == [30.0, 30.0]
 
 
-def test_hooks_belong_to_leaves() -> None:
+def test_hooks_of_intermediate_tensors() -> None:
     w = leaf(1, 2)
-    with pytest.raises(sn.GradError, match="leaves"):
-        (w * 2).register_hook(lambda g: g)
+    seen: list[tuple[str, list[float]]] = []
+
+    def note(name):
+        return lambda g: seen.append((name, g.tolist()))
+
+    y = w * 2
+    y.register_hook(note("first"))
+    y.register_hook(lambda g: g * 10)
+    y.register_hook(note("third"))
+    gone = y.register_hook(lambda g: g * 1000)
+    gone.remove()
+    gone.remove()
+    (y * sn.tensor([3.0, 4.0])).sum().backward()
+    assert seen == [("first", [3.0, 4.0]), ("third", [30.0, 40.0])]
+    assert w.grad.tolist() == [60.0, 80.0]
+
+
+def test_hooks_see_what_has_arrived_from_everywhere() -> None:
+    w = leaf(1, 2)
+    seen: list[list[float]] = []
+    y = w * 1
+    with y.register_hook(lambda g: seen.append(g.tolist())):
+        (g,) = sn.gradients([(y * 2).sum() + (y * 3).sum()], w)
+        (_,) = sn.gradients([(y * 2).sum()], y)
+    sn.gradients([(y * 2).sum()], y)
+    assert seen == [[5.0, 5.0], [2.0, 2.0]]
+    assert g.tolist() == [5.0, 5.0]
+
+
+def test_a_hook_belongs_to_one_result_of_an_op() -> None:
+    x = leaf(3, 1, 2)
+    variance, mean = sn.var_mean(x)
+    mean.register_hook(lambda g: g * 5)
+    (variance * 0 + mean * 3).backward()
+    assert x.grad.tolist() == [5.0, 5.0, 5.0]
+
+
+def test_hook_errors() -> None:
+    w = leaf(1, 2)
+    with pytest.raises(
+        sn.GradError, match=r"\[register_hook\] the tensor of shape \(2,\) requires no"
+    ):
+        sn.ones(2).register_hook(lambda g: g)
+    with pytest.raises(sn.InvalidType, match="the hook is int 3; a function is required"):
+        w.register_hook(3)
+    y = w * 2
+    y.register_hook(lambda g: g.sum())
+    with pytest.raises(sn.GradError, match=r"shape \(\) for a tensor of shape \(2,\)"):
+        y.sum().backward()
+    z = w * 2
+    z.register_hook(lambda g: "no")
+    with pytest.raises(sn.InvalidType):
+        z.sum().backward()
+
+
+def test_a_hook_handle_does_not_keep_the_tape() -> None:
+    import gc
+    import weakref
+
+    class Marked:
+        pass
+
+    marked = Marked()
+    w = leaf(1, 2)
+    y = w * 2
+    handle = y.register_hook(lambda g, marked=marked: None)
+    gone = weakref.ref(marked)
+    handle.remove()
+    del marked, y
+    gc.collect()
+    assert gone() is None
 
 
 # ---- custom functions
@@ -428,3 +497,107 @@ def test_tapes_that_no_backward_used_survive_a_step() -> None:
     optimizer.step()
     other.backward()
     assert x.grad.tolist() == [2.0, 4.0]
+
+
+def test_gradient_of_many_slices_adds_to_the_parts():
+    """Overlapping, strided and repeated parts of one tensor, beside a use of all of it: what
+    arrives is added to the part, and no other pass over the whole is made."""
+    rng = np.random.default_rng(0)
+    values = rng.integers(-8, 8, (6, 12, 5)).astype(np.float32)
+    weights = [rng.integers(-8, 8, (6, 3, 5)).astype(np.float32) for _ in range(4)]
+    x = sn.asarray(values).requires_grad_()
+    parts = [np.s_[:, 0:3], np.s_[:, 2:5], np.s_[:, 11:5:-2], np.s_[:, 0:3]]
+    with sn.explain() as e:
+        loss = sum((x[p] * sn.asarray(w)).sum() for p, w in zip(parts, weights)) + (x * 2).sum()
+        loss.backward()
+        sn.synchronize()
+    wanted = np.full_like(values, 2)
+    for p, w in zip(parts, weights):
+        wanted[p] += w
+    assert np.array_equal(x.grad.numpy(), wanted)
+    # The first gradient may need a zero to stand on; none of the others does.
+    names = [op for window in e.windows for step in window["steps"] for op in step["ops"]]
+    assert names.count("full") <= 2
+
+    y = sn.asarray(values).requires_grad_()
+    total = y[0] * 1
+    for row in range(1, 6):
+        total = total + y[row] * y[row - 1]
+    total.sum().backward()
+    grad = np.zeros_like(values)
+    grad[0] += 1
+    for row in range(1, 6):
+        grad[row] += values[row - 1]
+        grad[row - 1] += values[row]
+    assert np.array_equal(y.grad.numpy(), grad)
+
+
+def test_second_gradient_of_several_slices():
+    x = sn.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+    y = (x[:2] * x[1:3] * x[2:]).sum()
+    y.backward(create_graph=True)
+    first = x.grad
+    x.grad = None
+    (first * sn.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
+    a, b, c, d = 1.0, 2.0, 3.0, 4.0
+    # y = a b c + b c d; its gradient is (bc, ac + cd, ab + bd, bc).
+    assert np.array_equal(
+        first.detach().numpy(), np.float32([b * c, a * c + c * d, a * b + b * d, b * c])
+    )
+    weights = np.float32([1, 2, 3, 4])
+    hessian = np.float32([[0, c, b, 0], [c, 0, a + d, c], [b, a + d, 0, b], [0, c, b, 0]])
+    assert np.array_equal(x.grad.numpy(), weights @ hessian)
+
+
+# ---- NaN in gradients
+
+
+@pytest.fixture
+def detecting():
+    sn.config.detect_nan = True
+    yield
+    sn.config.detect_nan = False
+
+
+def test_a_nan_in_a_gradient_names_the_forward_line(detecting) -> None:
+    class Net(sn.nn.Module):
+        def __init__(self):
+            self.inner = Root()
+
+        def forward(self, x):
+            return self.inner(x) * 0
+
+    class Root(sn.nn.Module):
+        def forward(self, x):
+            return sn.sqrt(x)  # the gradient of 0 is 0 * inf
+
+    x = leaf(0, 1)
+    y = Net()(x).sum()
+    with pytest.raises(sn.NumericError, match=r"\[sqrt\] the gradient of this operation") as e:
+        y.backward()
+    assert e.value.op == "sqrt"
+    line = Root.forward.__code__.co_firstlineno + 1
+    assert f"test_autograd.py:{line} in module Net.inner" in e.value.where
+
+
+def test_a_nan_in_the_gradient_of_a_custom_function(detecting) -> None:
+    class Bad(sn.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, g):
+            return sn.log(g * -1)
+
+    with pytest.raises(sn.NumericError, match=r"\[Bad\] .* its step log"):
+        Bad.apply(leaf(1)).sum().backward()
+
+
+def test_a_nan_inside_of_a_map_names_the_line(detecting) -> None:
+    def f(t):
+        return sn.log(t)
+
+    with pytest.raises(sn.NumericError) as e:
+        sn.vmap(f)(sn.tensor([1.0, -1.0]))
+    assert f"test_autograd.py:{f.__code__.co_firstlineno + 1}" in e.value.where

@@ -219,7 +219,7 @@ MISTAKES = {
         "SN102",
         "asarray",
         ["'1w'"],
-        "bool, integers and real",
+        "bool, integers, real and complex floats",
     ),
     # axes and indices
     "axis": M(lambda t: t.x.sum(axis=2), "SN103", "sum", ["axis 2", "rank 2"], "[-2, 1]"),

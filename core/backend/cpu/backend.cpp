@@ -8,6 +8,7 @@
 #include "backend/cpu/epilogue.h"
 #include "backend/cpu/kernel_sets.h"
 #include "backend/cpu/program.h"
+#include "backend/cpu/tile_steps.h"
 #include "memory/recycling.h"
 #include "op/op.h"
 
@@ -32,6 +33,8 @@ public:
     // What an epilogue walks along with the product, each buffer once.
     const SmallVec<EpilogueStream, 6>& streams() const { return streams_; }
     const SmallVec<int, 6>& stream_bindings() const { return stream_bindings_; }
+    // What it does, if that is little enough for accumulators.
+    const cpu::StepList& steps() const { return steps_; }
 
 private:
     void add_stream(DType dtype, DimSpan strides, int binding);
@@ -39,11 +42,13 @@ private:
     std::shared_ptr<const cpu::Program> program_;
     SmallVec<EpilogueStream, 6> streams_;
     SmallVec<int, 6> stream_bindings_;
+    cpu::StepList steps_;
     int product_binding_ = -1;
     bool product_in_output_ = false;
 };
 
-CpuProgram::CpuProgram(const ProgramSpec& spec) : product_in_output_(spec.product_in_output) {
+CpuProgram::CpuProgram(const ProgramSpec& spec)
+    : steps_(spec), product_in_output_(spec.product_in_output) {
     cpu::ProgramBuilder builder(spec.shape, spec.row_dims);
     std::vector<int> values;
     int bindings = 0;
@@ -151,6 +156,11 @@ public:
         epilogue.rows = context.rows;
         epilogue.streams = streams.data();
         epilogue.stream_count = static_cast<int>(streams.size());
+        cpu::BoundSteps steps;
+        // A product that is kept beside the result has to be stored too: that is for the program.
+        const TileSteps* bound = steps.bind(compiled.steps(), buffers, scalars);
+        if (bound && (!compiled.product_in_output() || bound->result == out.data))
+            epilogue.steps = bound;
         call.epilogue = &epilogue;
         kernel(call);
     }

@@ -10,6 +10,33 @@ struct EpilogueStream {
     int64_t row_bytes, element_bytes;
 };
 
+// An operand of a TileStep: one element per column, per point of the matrix, or one for all.
+struct TileOperand {
+    const char* data;              // element (0, 0); as wide as a vector when col_bytes is 0
+    int64_t row_bytes, col_bytes;  // 0: the same for all
+};
+
+// One step of a short epilogue on the sums x, each operation rounded by itself.
+enum class TileStepKind : uint8_t {
+    kAffine,  // (x - of[0]) * of[1] + of[2], all per column
+    kAdd,     // x + of[0]
+    kRelu,
+    kClip,  // minimum(maximum(x, of[0]), of[1]); if of[0] is NaN, so is of[1]
+};
+struct TileStep {
+    TileStepKind kind;
+    TileOperand of[3];
+};
+
+// An epilogue that is short enough for a kernel to do it on its accumulators, before it stores
+// them: the result is that of Epilogue::run, and memory is touched once.
+struct TileSteps {
+    const TileStep* steps;
+    int count;
+    char* result;  // element (0, 0), in the accumulate dtype, columns contiguous
+    int64_t result_row_bytes;
+};
+
 // What happens to a block of a matrix product or convolution once its sums are finished and while
 // it is still in cache: bias, activation, residual, rounding to the output's dtype.
 struct Epilogue {
@@ -25,6 +52,8 @@ struct Epilogue {
     int64_t rows = 0;  // of one matrix of the batch
     const EpilogueStream* streams = nullptr;
     int stream_count = 0;
+    // The same epilogue as steps, or null. A kernel takes either.
+    const TileSteps* steps = nullptr;
 };
 
 }  // namespace sn

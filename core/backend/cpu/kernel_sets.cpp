@@ -20,6 +20,7 @@ namespace sn::cpu {
     void register_random(KernelTable& table);          \
     void register_rnn(KernelTable& table);             \
     void register_attention(KernelTable& table);       \
+    void register_ctc(KernelTable& table);             \
     static void register_kernels(KernelTable& table) { \
         register_copy(table);                          \
         register_indexing(table);                      \
@@ -28,6 +29,7 @@ namespace sn::cpu {
         register_random(table);                        \
         register_rnn(table);                           \
         register_attention(table);                     \
+        register_ctc(table);                           \
     }                                                  \
     }
 #if defined(SN_HAVE_AVX512)

@@ -179,6 +179,7 @@ public:
             reference::register_matmul_conv(*made);
             reference::register_pooling(*made);
             reference::register_recurrent(*made);
+            reference::register_ctc(*made);
             reference::register_attention(*made);
             return made;
         }();

@@ -88,8 +88,8 @@ std::vector<int64_t> offsets_of(const int64_t* shape, const int64_t* strides, in
     return offsets;
 }
 
-std::vector<uint64_t> read_bits(const TensorView& view) {
-    std::vector<uint64_t> bits;
+std::vector<Bits> read_bits(const TensorView& view) {
+    std::vector<Bits> bits;
     const size_t size = dtype_size(view.dtype);
     for (int64_t at : offsets_of(view.shape, view.strides, view.rank)) {
         bits.push_back(0);
@@ -98,7 +98,7 @@ std::vector<uint64_t> read_bits(const TensorView& view) {
     return bits;
 }
 
-void write_bits(const TensorView& view, const std::vector<uint64_t>& bits) {
+void write_bits(const TensorView& view, const std::vector<Bits>& bits) {
     if (!view.data) return;
     const size_t size = dtype_size(view.dtype);
     size_t i = 0;
@@ -116,7 +116,15 @@ int64_t number_i64(const TensorView& scalar) {
         return static_cast<int64_t>(load_cell(scalar.dtype, scalar.data).get<decltype(zero)>());
     });
 }
-uint64_t number_bits(const TensorView& scalar, DType dtype) {
+Bits number_bits(const TensorView& scalar, DType dtype) {
+    if (is_complex(dtype)) {
+        const DType part = real_dtype(dtype);
+        TensorView re = scalar, im = scalar;
+        if (!is_complex(scalar.dtype)) return number_bits(scalar, part);
+        re.dtype = im.dtype = real_dtype(scalar.dtype);
+        im.data = scalar.as<char>() + dtype_size(im.dtype);
+        return number_bits(re, part) | number_bits(im, part) << (8 * dtype_size(part));
+    }
     const bool whole = is_int(dtype);  // integers wrap
     const Scalar number =
         whole ? Scalar::of_int(number_i64(scalar)) : Scalar::of_float(number_f64(scalar));

@@ -66,8 +66,8 @@ std::vector<int64_t> places_nd(const char* op, const TensorView& x, const Tensor
 }
 
 void gather(const KernelCall& c, const std::vector<int64_t>& places) {
-    const std::vector<uint64_t> x = read_bits(c.in[0]);
-    std::vector<uint64_t> out;
+    const std::vector<Bits> x = read_bits(c.in[0]);
+    std::vector<Bits> out;
     for (int64_t place : places) out.push_back(x[place]);
     write_bits(c.out[0], out);
 }
@@ -76,8 +76,8 @@ void gather(const KernelCall& c, const std::vector<int64_t>& places) {
 void scatter(const KernelCall& c, const TensorView& values, const std::vector<int64_t>& places,
              bool accumulate) {
     if (!accumulate) {
-        std::vector<uint64_t> out = read_bits(c.in[0]);
-        const std::vector<uint64_t> from = read_bits(values);
+        std::vector<Bits> out = read_bits(c.in[0]);
+        const std::vector<Bits> from = read_bits(values);
         for (size_t e = 0; e < places.size(); ++e) out[places[e]] = from[e];
         write_bits(c.out[0], out);
         return;
@@ -154,8 +154,8 @@ void scatter_nd(const KernelCall& c) {  // attribute: accumulate
 
 void one_hot(const KernelCall& c) {  // attribute: classes
     const int64_t classes = c.attrs[0];
-    std::vector<uint64_t> out(static_cast<size_t>(c.out[0].numel()), 0);
-    uint64_t one = 0;
+    std::vector<Bits> out(static_cast<size_t>(c.out[0].numel()), 0);
+    Bits one = 0;
     store_cell(c.out[0].dtype, &one, scalar_cell(c.out[0].dtype, Scalar::of_int(1)));
     size_t row = 0;
     for (int64_t k : resolve("one_hot", c.in[0], c.in[0].rank, classes, false))

@@ -22,10 +22,10 @@ std::vector<int64_t> box(const TensorView& whole, const std::vector<int64_t>& st
 }
 
 // The elements of `part` go where `whole` has the box.
-void put_box(const TensorView& whole, std::vector<uint64_t>& to, const TensorView& part,
+void put_box(const TensorView& whole, std::vector<Bits>& to, const TensorView& part,
              const std::vector<int64_t>& start) {
     const std::vector<int64_t> sizes(part.shape, part.shape + part.rank), steps(start.size(), 1);
-    const std::vector<uint64_t> from = read_bits(part);
+    const std::vector<Bits> from = read_bits(part);
     size_t i = 0;
     for (int64_t place : box(whole, start, sizes, steps)) to[place] = from[i++];
 }
@@ -45,9 +45,9 @@ void slice_update(const KernelCall& c) {
         spread.push_back(p < 0 || part.shape[p] == 1 ? 0 : part.strides[p]);
     }
     const TensorView broadcast{part.data, sizes.data(), spread.data(), out.rank, part.dtype};
-    std::vector<uint64_t> to = read_bits(c.in[0]);
+    std::vector<Bits> to = read_bits(c.in[0]);
     const bool number = part.dtype != out.dtype;
-    const std::vector<uint64_t> from = number ? std::vector<uint64_t>() : read_bits(broadcast);
+    const std::vector<Bits> from = number ? std::vector<Bits>() : read_bits(broadcast);
     size_t i = 0;
     for (int64_t place : box(out, start, sizes, steps))
         to[place] = number ? number_bits(part, out.dtype) : from[i++];
@@ -56,7 +56,7 @@ void slice_update(const KernelCall& c) {
 
 void concat(const KernelCall& c) {  // attribute: axis
     const TensorView& out = c.out[0];
-    std::vector<uint64_t> to(static_cast<size_t>(out.numel()));
+    std::vector<Bits> to(static_cast<size_t>(out.numel()));
     std::vector<int64_t> start(static_cast<size_t>(out.rank), 0);
     for (int k = 0; k < c.n_in; ++k) {
         put_box(out, to, c.in[k], start);
@@ -67,21 +67,44 @@ void concat(const KernelCall& c) {  // attribute: axis
 
 void pad(const KernelCall& c) {  // operands: tensor, number; attributes: low, high
     const TensorView& out = c.out[0];
-    std::vector<uint64_t> to(static_cast<size_t>(out.numel()), number_bits(c.in[1], out.dtype));
+    std::vector<Bits> to(static_cast<size_t>(out.numel()), number_bits(c.in[1], out.dtype));
     put_box(out, to, c.in[0], Words(c.attrs).list());
     write_bits(out, to);
 }
 
 void full(const KernelCall& c) {
     const TensorView& out = c.out[0];
-    write_bits(out, std::vector<uint64_t>(static_cast<size_t>(out.numel()),
-                                          number_bits(c.in[0], out.dtype)));
+    write_bits(
+        out, std::vector<Bits>(static_cast<size_t>(out.numel()), number_bits(c.in[0], out.dtype)));
+}
+
+// Operands: real and imaginary part, broadcast, or numbers.
+void complex(const KernelCall& c) {
+    const TensorView& out = c.out[0];
+    const DType part = real_dtype(out.dtype);
+    std::vector<Bits> parts[2];
+    for (int k = 0; k < 2; ++k) {
+        const TensorView& x = c.in[k];
+        if (x.dtype != part) {
+            parts[k].assign(static_cast<size_t>(out.numel()), number_bits(x, part));
+            continue;
+        }
+        std::vector<int64_t> spread;
+        for (int d = 0; d < out.rank; ++d) {
+            const int p = d - (out.rank - x.rank);
+            spread.push_back(p < 0 || x.shape[p] == 1 ? 0 : x.strides[p]);
+        }
+        parts[k] = read_bits({x.data, out.shape, spread.data(), out.rank, part});
+    }
+    for (size_t i = 0; i < parts[0].size(); ++i)
+        parts[0][i] |= parts[1][i] << (8 * dtype_size(part));
+    write_bits(out, parts[0]);
 }
 
 // out[i] = value(i), a double or an int64_t.
 template <class Value>
 void generate(const TensorView& out, Value value) {
-    std::vector<uint64_t> bits;
+    std::vector<Bits> bits;
     for (int64_t i = 0, n = out.numel(); i < n; ++i) {
         const auto v = value(i);
         bits.push_back(0);
@@ -128,6 +151,7 @@ void register_movement(KernelTable& table) {
     table.add("concat", concat);
     table.add("pad", pad);
     table.add("full", full);
+    table.add("complex", complex);
     table.add("arange", arange);
     table.add("linspace", linspace);
 }

@@ -196,7 +196,7 @@ void reduce(ReduceKind kind, const KernelCall& c, const std::vector<int64_t>& ax
     const bool cast = !(is_float(staged) && compute_dtype(staged) == compute_dtype(x.dtype));
     const int64_t size = static_cast<int64_t>(dtype_size(x.dtype));
     std::vector<Cell> cells(r.members.size());
-    std::vector<uint64_t> results, means;
+    std::vector<Bits> results, means;
     for (int64_t start : r.starts) {
         for (size_t i = 0; i < cells.size(); ++i) {
             cells[i] = load_cell(x.dtype, x.as<char>() + (start + r.members[i]) * size);

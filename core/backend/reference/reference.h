@@ -72,8 +72,9 @@ std::vector<int64_t> offsets_of(const int64_t* shape, const int64_t* strides, in
 int64_t product(const int64_t* shape, int from, int to);
 
 // The elements as they lie in memory, for kernels that only move them.
-std::vector<uint64_t> read_bits(const TensorView& view);
-void write_bits(const TensorView& view, const std::vector<uint64_t>& bits);
+using Bits = unsigned __int128;  // any element: a complex128 has 16 bytes
+std::vector<Bits> read_bits(const TensorView& view);
+void write_bits(const TensorView& view, const std::vector<Bits>& bits);
 
 // The elements in compute type T; writing rounds f16 and bf16. An output without memory is one that
 // nobody reads.
@@ -99,7 +100,7 @@ void write(const TensorView& view, const std::vector<T>& values) {
 // A number given as an operand.
 double number_f64(const TensorView& scalar);
 int64_t number_i64(const TensorView& scalar);
-uint64_t number_bits(const TensorView& scalar, DType dtype);  // as it lies in memory
+Bits number_bits(const TensorView& scalar, DType dtype);  // as it lies in memory
 
 // A tensor seen along one axis: [outer][n][inner].
 struct Axis {
@@ -144,5 +145,6 @@ void register_matmul_conv(KernelTable& table);
 void register_pooling(KernelTable& table);
 void register_recurrent(KernelTable& table);
 void register_attention(KernelTable& table);
+void register_ctc(KernelTable& table);
 
 }  // namespace sn::reference

@@ -34,8 +34,8 @@ std::vector<int64_t> order_of(const std::vector<T>& x, const Axis& a, int64_t o,
 void ordered(const KernelCall& c, int64_t axis, bool descending, int64_t k,
              const TensorView* values, const TensorView* indices) {
     const Axis a(c.in[0], axis);
-    const std::vector<uint64_t> bits = read_bits(c.in[0]);
-    std::vector<uint64_t> best(static_cast<size_t>(a.outer * k * a.inner));
+    const std::vector<Bits> bits = read_bits(c.in[0]);
+    std::vector<Bits> best(static_cast<size_t>(a.outer * k * a.inner));
     std::vector<int64_t> from(best.size());
     with_type(c.in[0].dtype, [&](auto zero) {
         const auto x = read<decltype(zero)>(c.in[0]);

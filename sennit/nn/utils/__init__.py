@@ -1,4 +1,4 @@
-"""Functions on the gradients and parameters of a model."""
+"""Functions on the gradients, parameters and layers of a model."""
 
 from __future__ import annotations
 
@@ -8,13 +8,27 @@ from typing import Any
 from ... import _core
 from ..._errors import error
 from ...autograd import no_grad
-from . import rnn
+from . import parametrizations, parametrize, rnn
+from .fusion import (
+    fuse_conv_bn_eval,
+    fuse_conv_bn_weights,
+    fuse_linear_bn_eval,
+    fuse_linear_bn_weights,
+)
 
 __all__ = [
     "clip_grad_adaptive_",
     "clip_grad_norm_",
     "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "fuse_conv_bn_eval",
+    "fuse_conv_bn_weights",
+    "fuse_linear_bn_eval",
+    "fuse_linear_bn_weights",
+    "get_total_norm",
     "parameters_to_vector",
+    "parametrizations",
+    "parametrize",
     "rnn",
     "vector_to_parameters",
 ]
@@ -28,11 +42,88 @@ def _with_gradients(parameters: Any) -> list[_core.Tensor]:
     return [p for p in listed if p.grad is not None]
 
 
+def get_total_norm(
+    tensors: Iterable[_core.Tensor] | _core.Tensor,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> _core.Tensor:
+    """The norm of all tensors together, as if they were one vector.
+
+    Parameters
+    ----------
+    tensors : Tensor or iterable of Tensor
+    norm_type : float
+        The p of the norm; ``sn.inf`` takes the largest element.
+    error_if_nonfinite : bool
+        Whether a norm that is infinite or NaN raises; this waits for the value.
+    foreach : bool, optional
+        Accepted for PyTorch's sake.
+
+    Returns
+    -------
+    Tensor
+        Of rank 0; zero when there are none.
+
+    Examples
+    --------
+    >>> sn.nn.utils.get_total_norm([sn.tensor([3.0]), sn.tensor([4.0])]).item()
+    5.0
+    """
+    listed: list[Any] = [tensors] if isinstance(tensors, _core.Tensor) else list(tensors)
+    if not listed:
+        nothing: _core.Tensor = _f["zeros"](())
+        return nothing
+    norms = [_norm(t.reshape(-1), ord=norm_type) for t in listed]
+    total: _core.Tensor = _norm(_f["stack"](norms), ord=norm_type)
+    if error_if_nonfinite and not bool(_f["isfinite"](total)):
+        raise error(
+            _core.NumericError,
+            "clip_grad_norm_",
+            f"the gradients' norm is {total.item()}; it must be finite",
+        )
+    return total
+
+
+def clip_grads_with_norm_(
+    parameters: Iterable[_core.Tensor] | _core.Tensor,
+    max_norm: float,
+    total_norm: _core.Tensor,
+    foreach: bool | None = None,
+) -> None:
+    """Scales the gradients by ``max_norm / total_norm``, where that is less than one.
+
+    Parameters
+    ----------
+    parameters : Tensor or iterable of Tensor
+        Those without a gradient are passed over.
+    max_norm : float
+    total_norm : Tensor
+        Of rank 0, as `get_total_norm` gives it, perhaps for more gradients than these.
+    foreach : bool, optional
+        Accepted for PyTorch's sake.
+
+    Examples
+    --------
+    >>> w = sn.tensor([3.0, 4.0], requires_grad=True)
+    >>> (w * w / 2).sum().backward()
+    >>> sn.nn.utils.clip_grads_with_norm_(w, 1.0, sn.tensor(10.0))
+    >>> [round(g, 3) for g in w.grad.tolist()]
+    [0.3, 0.4]
+    """
+    with no_grad():
+        scale: Any = _f["minimum"](float(max_norm) / (total_norm + 1e-6), 1.0)
+        for p in _with_gradients(parameters):
+            g: Any = p.grad
+            p.grad = g * scale.to(g.dtype)
+
+
 def clip_grad_norm_(
     parameters: Iterable[_core.Tensor] | _core.Tensor,
     max_norm: float,
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> _core.Tensor:
     """Scales the gradients down so that the norm of all of them together is at most `max_norm`.
 
@@ -45,6 +136,8 @@ def clip_grad_norm_(
         The p of the norm; ``sn.inf`` takes the largest element.
     error_if_nonfinite : bool
         Whether a norm that is infinite or NaN raises; this waits for the value.
+    foreach : bool, optional
+        Accepted for PyTorch's sake.
 
     Returns
     -------
@@ -61,27 +154,20 @@ def clip_grad_norm_(
     [0.6, 0.8]
     """
     chosen = _with_gradients(parameters)
-    if not chosen:
-        nothing: _core.Tensor = _f["zeros"](())
-        return nothing
     with no_grad():
         gradients: list[Any] = [p.grad for p in chosen]
-        norms = [_norm(g.reshape(-1), ord=norm_type) for g in gradients]
-        total: _core.Tensor = _norm(_f["stack"](norms), ord=norm_type)
-        if error_if_nonfinite and not bool(_f["isfinite"](total)):
-            raise error(
-                _core.NumericError,
-                "clip_grad_norm_",
-                f"the gradients' norm is {total.item()}; it must be finite",
-            )
-        scale = _f["minimum"](float(max_norm) / (total + 1e-6), 1.0)
-        for p, g in zip(chosen, gradients, strict=True):
-            p.grad = g * scale.to(g.dtype)
+        total = get_total_norm(gradients, norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(chosen, max_norm, total)
     return total
 
 
-def clip_grad_value_(parameters: Iterable[_core.Tensor] | _core.Tensor, clip_value: float) -> None:
-    """Limits every element of the gradients to [-clip_value, clip_value].
+def clip_grad_value_(
+    parameters: Iterable[_core.Tensor] | _core.Tensor,
+    clip_value: float,
+    foreach: bool | None = None,
+) -> None:
+    """Limits every element of the gradients to [-clip_value, clip_value]; `foreach` is accepted for
+    PyTorch's sake.
 
     Examples
     --------

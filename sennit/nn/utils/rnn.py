@@ -11,6 +11,7 @@ from ..._errors import error
 
 __all__ = [
     "PackedSequence",
+    "invert_permutation",
     "pack_padded_sequence",
     "pack_sequence",
     "pad_packed_sequence",
@@ -85,6 +86,17 @@ class Plan:
         """The way back."""
         rows = padded.reshape(self.steps * self.batch, *padded.shape[2:])
         return _take(rows, self.turned_place if turned else self.place, 0)
+
+
+def invert_permutation(permutation: Any) -> Any:
+    """Where each number stands in a permutation; None of None.
+
+    Examples
+    --------
+    >>> sn.nn.utils.rnn.invert_permutation(sn.tensor([2, 0, 1])).tolist()
+    [1, 2, 0]
+    """
+    return None if permutation is None else _f["argsort"](permutation, 0)
 
 
 def _steps_first(x: Any) -> Any:

@@ -136,8 +136,24 @@ struct Gather {
     void* result;
     int64_t groups, group_source, group_cols, result_channels;
     bool lanewise;
+    bool fetches;  // a tile asks for the source pixels that the next one reads first
     const Epilogue* epilogue;
 };
+
+// The hardware does not see rows of pixels coming when each is long (1x1 with many channels: 68 ->
+// 78 % of the peak) or when they come from memory (depthwise: a third of the time of a large
+// batch). Otherwise asking costs up to a tenth.
+bool fetches_ahead(const ConvShape& s, int64_t source_size, int64_t channels) {
+    const int64_t size = s.dtype == DType::kF64 ? 8 : 4;
+    constexpr int64_t kLongRow = 1 << 10, kCacheBytes = int64_t{4} << 20;
+    bool one_tap = true, one_step = true;
+    for (int d = 0; d < 3; ++d) {
+        one_tap = one_tap && s.kernel[d] == 1;
+        one_step = one_step && s.stride[d] == 1;
+    }
+    if (conv_is_depthwise(s)) return one_step && source_size * size >= kCacheBytes;
+    return one_tap && channels / s.groups * size >= kLongRow;
+}
 
 template <class T, int kVectors>
 GatherTile<T> pick(bool lanewise, bool tail, int rows) {
@@ -146,6 +162,18 @@ GatherTile<T> pick(bool lanewise, bool tail, int rows) {
                     : pick_gather<T, kVectors, true, false>(rows);
     return tail ? pick_gather<T, kVectors, false, true>(rows)
                 : pick_gather<T, kVectors, false, false>(rows);
+}
+
+// The matrix that `steps` adds, if it is laid out like the result, at a row and column.
+template <class T>
+const T* matrix_of(const TileSteps* steps, int64_t ld, int64_t row, int64_t col) {
+    for (int i = 0; steps && i < steps->count; ++i) {
+        const TileOperand& of = steps->steps[i].of[0];
+        if (steps->steps[i].kind == TileStepKind::kAdd &&
+            of.row_bytes == ld * static_cast<int64_t>(sizeof(T)) && of.col_bytes != 0)
+            return reinterpret_cast<const T*>(of.data) + row * ld + col;
+    }
+    return nullptr;
 }
 
 // One chunk of pixels by `count` blocks of columns of a group.
@@ -161,21 +189,29 @@ void gather_blocks(const ConvPlan& plan, const Gather<T>& g, int64_t task, int64
     const int64_t blocks = blocks_of(g.group_cols, kCols);
     const int64_t first_row = t.first_image * plan.result_image + t.chunk->first_row;
     const int64_t first_col = group * g.group_cols + col0;
+    const TileSteps* const steps = g.epilogue ? g.epilogue->steps : nullptr;
     const bool direct = g.epilogue ? g.epilogue->tile_in_output : g.dtype == kDType;
     const int64_t scratch_ld = count * kCols;
-    const Scratch scratch(direct ? 0 : static_cast<size_t>(t.chunk->rows * scratch_ld) * sizeof(T));
+    const bool in_scratch = !direct && (!steps || plan.segments > 1);
+    const Scratch scratch(in_scratch ? static_cast<size_t>(t.chunk->rows * scratch_ld) * sizeof(T)
+                                     : 0);
 
-    T* const result = direct ? static_cast<T*>(g.result) + first_row * g.result_channels + first_col
-                             : static_cast<T*>(scratch.data());
+    // Where the result goes, and where the sums of the segments are until then.
+    const int64_t result_ld =
+        steps ? steps->result_row_bytes / static_cast<int64_t>(sizeof(T)) : g.result_channels;
+    T* const output = static_cast<T*>(steps ? static_cast<void*>(steps->result) : g.result) +
+                      (steps || direct ? first_row * result_ld + first_col : 0);
+    T* const sums = in_scratch ? static_cast<T*>(scratch.data()) : output;
+    const int64_t sums_ld = in_scratch ? scratch_ld : result_ld;
+    T* const result = steps ? output : sums;
     const T* const source =
         g.source + t.first_image * plan.source_image + (g.lanewise ? col0 : group * g.group_source);
     const T* const weight = g.packed + (group * blocks + block) * plan.k * kCols;
     GatherArgs<T> args;
-    args.result_ld = direct ? g.result_channels : scratch_ld;
-    // Without neighbouring taps every pixel is read for the first time: the next tile's are fetched
-    // ahead, because the hardware does not see rows of pixels coming (68 -> 78 % of the peak).
-    const bool one_tap = plan.k == g.group_source && !g.lanewise;
-
+    args.sums_ld = sums_ld;
+    args.first_row = first_row;
+    args.weight_step = plan.k * kCols;
+    const T* const ahead = matrix_of<T>(steps, result_ld, first_row, first_col);
     for (int64_t segment = 0; segment < plan.segments; ++segment)
         for (int32_t i = t.chunk->tile_begin; i < t.chunk->tile_end; ++i) {
             const ConvTile& tile = plan.tiles[i];
@@ -183,42 +219,53 @@ void gather_blocks(const ConvPlan& plan, const Gather<T>& g, int64_t task, int64
             // A segment without valid taps adds nothing; pixels without any still become zero.
             const bool nothing_at_all = begin[0] == begin[plan.segments];
             if (begin[segment] == begin[segment + 1] && !(nothing_at_all && segment == 0)) continue;
+            const bool last = begin[segment + 1] == begin[plan.segments];
             args.add = begin[segment] != begin[0];
+            args.steps = last ? steps : nullptr;
+            args.result_ld = last && steps ? result_ld : sums_ld;
             args.runs = plan.runs + begin[segment];
             args.runs_end = plan.runs + begin[segment + 1];
             args.pixel_base = plan.pixel_base + tile.first;
             args.pixel_row = plan.pixel_row + tile.first;
-            if (one_tap && i + 1 < t.chunk->tile_end && args.runs != args.runs_end) {
+            if (g.fetches && i + 1 < t.chunk->tile_end && args.runs != args.runs_end) {
                 const ConvTile& next = plan.tiles[i + 1];
-                const ConvRun& run = *args.runs;
+                const ConvRun& run = args.runs_end[-1];
+                const int64_t length = g.lanewise ? cols : run.length;
                 for (int r = 0; r < next.rows; ++r) {
                     const T* p = source + plan.pixel_base[next.first + r] + run.offset;
-                    for (int32_t c = 0; c < run.length; c += 64 / sizeof(T))
+                    for (int64_t c = 0; c < length; c += 64 / sizeof(T))
                         __builtin_prefetch(p + c, 0, 2);
                 }
             }
-            for (int64_t b = 0; b < count; ++b) {
-                const int left = static_cast<int>(min_of(cols - b * kCols, kCols));
+            // All whole blocks, then what is left.
+            for (int64_t b = 0; b < count; b += args.blocks) {
+                const int64_t whole = cols / kCols - b;
+                const int left = whole > 0 ? kCols : static_cast<int>(cols - b * kCols);
                 const int vectors = left > kL ? 2 : 1;
+                args.blocks = whole > 0 ? whole : 1;
                 args.tail = left - (vectors - 1) * kL;
                 // Scratch is as wide as the tile; source lanes and the output itself are not.
-                const bool tail = args.tail != kL && (direct || g.lanewise);
+                const bool tail = args.tail != kL && (direct || steps || g.lanewise);
                 args.source = source + (g.lanewise ? b * kCols : 0);
-                args.weight = weight + b * plan.k * kCols;
-                args.result = result + b * kCols;
+                args.weight = weight + b * args.weight_step;
+                args.result = (last ? result : sums) + b * kCols;
+                args.sums = sums + b * kCols;
+                args.first_col = first_col + b * kCols;
+                args.ahead = last && ahead ? ahead + b * kCols : nullptr;
                 const GatherTile<T> run = vectors == 2 ? pick<T, 2>(g.lanewise, tail, tile.rows)
                                                        : pick<T, 1>(g.lanewise, tail, tile.rows);
                 run(args);
             }
         }
 
+    if (steps) return;
     if (g.epilogue) {
-        g.epilogue->run(g.epilogue->context, result, args.result_ld, 0, first_row, t.chunk->rows,
-                        first_col, cols);
+        g.epilogue->run(g.epilogue->context, sums, sums_ld, 0, first_row, t.chunk->rows, first_col,
+                        cols);
     } else if (!direct) {
         for (int64_t r = 0; r < t.chunk->rows; ++r)
             convert_from_f32(
-                g.dtype, reinterpret_cast<const float*>(result) + r * scratch_ld,
+                g.dtype, reinterpret_cast<const float*>(sums) + r * scratch_ld,
                 static_cast<uint16_t*>(g.result) + (first_row + r) * g.result_channels + first_col,
                 cols);
     }
@@ -274,16 +321,17 @@ void run_pass(const ConvShape& s, ConvPass pass, const char* op, const void* sou
     }
     const bool lanewise = conv_is_depthwise(s);
     const int64_t groups = lanewise ? 1 : s.groups;
+    const bool fetches = fetches_ahead(s, source_size, source_channels);
     if (s.dtype == DType::kF64)
         run_gather<double>(owner.plan, {s.dtype, static_cast<const double*>(source),
                                         static_cast<const double*>(packed), result, groups,
                                         source_channels / groups, result_channels / groups,
-                                        result_channels, lanewise, epilogue});
+                                        result_channels, lanewise, fetches, epilogue});
     else
         run_gather<float>(owner.plan, {s.dtype, static_cast<const float*>(source),
                                        static_cast<const float*>(packed), result, groups,
                                        source_channels / groups, result_channels / groups,
-                                       result_channels, lanewise, epilogue});
+                                       result_channels, lanewise, fetches, epilogue});
 }
 
 void forward(const ConvShape& s, const void* x, const ConvWeight& w, void* y,

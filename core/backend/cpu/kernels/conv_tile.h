@@ -1,5 +1,6 @@
 #pragma once
 #include "backend/cpu/conv_plan.h"
+#include "backend/cpu/kernels/tile_steps.h"
 #include "backend/cpu/simd.h"
 
 namespace sn::cpu::SN_ISA {
@@ -66,7 +67,8 @@ SN_INLINE Vec<T> load_lanes(const T* p, int j, int tail) {
 // would keep the accumulators in memory.
 #define SN_UNROLL _Pragma("GCC unroll 16")
 
-// One register tile of a forward or data-gradient pass over one segment of k.
+// A row of register tiles of a forward or data-gradient pass over one segment of k: the same
+// pixels, `blocks` blocks of columns side by side.
 template <class T>
 struct GatherArgs {
     const T* source;  // of the group of images, at the first channel
@@ -74,11 +76,20 @@ struct GatherArgs {
     const int32_t* pixel_row;
     const ConvRun* runs;
     const ConvRun* runs_end;
-    const T* weight;  // [k][kTileCols]
-    T* result;        // of the chunk, at the first column
+    int64_t blocks;
+    const T* weight;      // [k][kTileCols]
+    int64_t weight_step;  // elements from block to block
+    T* result;            // of the chunk, at the first column
     int64_t result_ld;
-    int tail;  // lanes of the last vector (kTail kernels)
-    bool add;  // a later segment: added to what is there
+    const T* sums;  // like result: of the segments before, if any
+    int64_t sums_ld;
+    int tail;  // lanes of the last vector (kTail kernels, of one block)
+    bool add;  // a later segment: added to `sums`
+    // The last segment: what is done before the result is stored, or null, and where in the matrix
+    // the chunk and the columns are.
+    const TileSteps* steps;
+    int64_t first_row, first_col;
+    const T* ahead;  // a matrix that `steps` reads, placed like result, or null
 };
 
 // Lanes are result channels. A plain convolution broadcasts a source channel to them, a depthwise
@@ -87,57 +98,87 @@ template <class T, int kRows, int kVectors, bool kLanewise, bool kTail>
 void gather_tile(const GatherArgs<T>& args) {
     using V = Vec<T>;
     constexpr int kL = kLanes<T>;
+    constexpr int kLine = 64 / static_cast<int>(sizeof(T));
     const T* p[kRows];
     SN_UNROLL
     for (int i = 0; i < kRows; ++i) p[i] = args.source + args.pixel_base[i];
+    int64_t at[kRows];  // of the rows in the result
+    SN_UNROLL
+    for (int i = 0; i < kRows; ++i) at[i] = args.pixel_row[i] * args.result_ld;
+    const T* weight = args.weight;
+    T* const result_end = args.result + args.blocks * kTileCols<T>;
     // The result's lines arrive while the sums are made; otherwise the stores would wait for them.
-    if constexpr (!kLanewise) {
+    const auto ask = [&](const T* y) __attribute__((always_inline)) {
         SN_UNROLL
         for (int i = 0; i < kRows; ++i) {
-            const T* y = args.result + args.pixel_row[i] * args.result_ld;
             SN_UNROLL
-            for (int j = 0; j < kVectors; ++j) __builtin_prefetch(y + j * kL, 1);
+            for (int j = 0; j < kVectors * kL; j += kLine) __builtin_prefetch(y + at[i] + j, 1);
         }
-    }
-    V acc[kRows][kVectors] = {};
-    for (const ConvRun* run = args.runs; run != args.runs_end; ++run) {
-        const T* w = args.weight + static_cast<int64_t>(run->k) * kTileCols<T>;
-        const int64_t end = run->offset + run->length;
-        for (int64_t c = run->offset; c < end; ++c, w += kTileCols<T>) {
-            V b[kVectors];
-            for (int j = 0; j < kVectors; ++j) b[j] = load<V>(w + j * kL);
+    };
+    if constexpr (!kLanewise) ask(args.result);
+    for (T* y = args.result; y != result_end; y += kTileCols<T>, weight += args.weight_step) {
+        const int64_t moved = y - args.result;
+        if (args.ahead) {
             SN_UNROLL
             for (int i = 0; i < kRows; ++i) {
-                if constexpr (kLanewise) {
-                    for (int j = 0; j < kVectors; ++j) {
-                        const V a = load_lanes<T, kTail, kVectors>(p[i] + c, j, args.tail);
-                        acc[i][j] = fma(a, b[j], acc[i][j]);
+                SN_UNROLL
+                for (int j = 0; j < kVectors * kL; j += kLine)
+                    __builtin_prefetch(args.ahead + moved + at[i] + j);
+            }
+        }
+        if constexpr (!kLanewise) ask(y + kTileCols<T>);
+        V acc[kRows][kVectors] = {};
+        for (const ConvRun* run = args.runs; run != args.runs_end; ++run) {
+            const T* w = weight + static_cast<int64_t>(run->k) * kTileCols<T>;
+            int64_t c = run->offset;
+            if constexpr (kLanewise) c += moved;
+            // The runs of a depthwise convolution are single taps.
+            const int64_t end = c + (kLanewise ? 1 : run->length);
+            for (; c < end; ++c, w += kTileCols<T>) {
+                V b[kVectors];
+                for (int j = 0; j < kVectors; ++j) b[j] = load<V>(w + j * kL);
+                SN_UNROLL
+                for (int i = 0; i < kRows; ++i) {
+                    if constexpr (kLanewise) {
+                        for (int j = 0; j < kVectors; ++j) {
+                            const V a = load_lanes<T, kTail, kVectors>(p[i] + c, j, args.tail);
+                            acc[i][j] = fma(a, b[j], acc[i][j]);
+                        }
+                    } else {
+                        const V a = splat<T>(p[i][c]);
+                        for (int j = 0; j < kVectors; ++j) acc[i][j] = fma(a, b[j], acc[i][j]);
                     }
-                } else {
-                    const V a = splat<T>(p[i][c]);
-                    for (int j = 0; j < kVectors; ++j) acc[i][j] = fma(a, b[j], acc[i][j]);
                 }
             }
         }
-    }
-    if (args.add) {
+        if (args.add) {
+            SN_UNROLL
+            for (int i = 0; i < kRows; ++i) {
+                const T* from = args.sums + moved + args.pixel_row[i] * args.sums_ld;
+                SN_UNROLL
+                for (int j = 0; j < kVectors; ++j)
+                    acc[i][j] = load_lanes<T, kTail, kVectors>(from, j, args.tail) + acc[i][j];
+            }
+        }
+        if (args.steps) {
+            run_tile_steps<T>(
+                *args.steps, args.first_col + moved, acc,
+                [&](const T* of, int j) __attribute__((always_inline)) {
+                    if (kTail && j == kVectors - 1) return load_head<T>(of, args.tail);
+                    return load<V>(of);
+                },
+                [&](int i)
+                    __attribute__((always_inline)) { return args.first_row + args.pixel_row[i]; });
+        }
         SN_UNROLL
         for (int i = 0; i < kRows; ++i) {
-            const T* y = args.result + args.pixel_row[i] * args.result_ld;
             SN_UNROLL
             for (int j = 0; j < kVectors; ++j)
-                acc[i][j] = load_lanes<T, kTail, kVectors>(y, j, args.tail) + acc[i][j];
+                if (kTail && j == kVectors - 1)
+                    store_head<T>(y + at[i] + j * kL, acc[i][j], args.tail);
+                else
+                    store(y + at[i] + j * kL, acc[i][j]);
         }
-    }
-    SN_UNROLL
-    for (int i = 0; i < kRows; ++i) {
-        T* y = args.result + args.pixel_row[i] * args.result_ld;
-        SN_UNROLL
-        for (int j = 0; j < kVectors; ++j)
-            if (kTail && j == kVectors - 1)
-                store_head<T>(y + j * kL, acc[i][j], args.tail);
-            else
-                store(y + j * kL, acc[i][j]);
     }
 }
 

@@ -64,7 +64,8 @@ void strided_copy(const TensorView& dst, const TensorView& src) {
     const RowFn row = size == 1   ? copy_row<uint8_t>
                       : size == 2 ? copy_row<uint16_t>
                       : size == 4 ? copy_row<uint32_t>
-                                  : copy_row<uint64_t>;
+                      : size == 8 ? copy_row<uint64_t>
+                                  : copy_row<Wide>;
     if (rank == 0) {
         row(to, from, 1, size, size);
         return;
@@ -73,7 +74,7 @@ void strided_copy(const TensorView& dst, const TensorView& src) {
 
     // A dimension that is dense in src, while another is dense in dst: blocks are transposed.
     Loop across{1, 0, 0};
-    if (inner.dst == size && inner.src != size) {
+    if (inner.dst == size && inner.src != size && size <= 8) {
         for (int d = 0; d < rank; ++d) {
             if (loops[d].src != size || loops[d].n < 4) continue;
             across = loops[d];
@@ -131,6 +132,24 @@ void strided_copy(const TensorView& dst, const TensorView& src) {
     });
 }
 
+namespace {
+
+struct Complex {
+    double re, im;
+};
+struct ComplexFloat {
+    float re, im;
+};
+
+Complex scalar_complex(const TensorView& scalar) {
+    if (scalar.dtype == DType::kC128) return *scalar.as<Complex>();
+    if (scalar.dtype != DType::kC64) return {scalar_f64(scalar), 0.0};
+    const ComplexFloat z = *scalar.as<ComplexFloat>();
+    return {static_cast<double>(z.re), static_cast<double>(z.im)};
+}
+
+}  // namespace
+
 double scalar_f64(const TensorView& scalar) {
     switch (scalar.dtype) {
         case DType::kF64: return *scalar.as<double>();
@@ -168,6 +187,12 @@ void convert_scalar(const TensorView& scalar, DType dtype, void* out) {
         case DType::kBF16: put(sn::f32_to_bf16(static_cast<float>(scalar_f64(scalar)))); break;
         case DType::kF32: put(static_cast<float>(scalar_f64(scalar))); break;
         case DType::kF64: put(scalar_f64(scalar)); break;
+        case DType::kC64: {
+            const Complex z = scalar_complex(scalar);
+            put(ComplexFloat{static_cast<float>(z.re), static_cast<float>(z.im)});
+            break;
+        }
+        case DType::kC128: put(scalar_complex(scalar)); break;
         default: {  // integers wrap, little end first
             const int64_t value = scalar_i64(scalar);
             std::memcpy(out, &value, static_cast<size_t>(element_size(dtype)));
@@ -237,7 +262,7 @@ void slice_update(const KernelCall& c) {
     }
     TensorView to = part_of(out, start, sizes);
     to.strides = strides;
-    alignas(8) char number[8];
+    alignas(16) char number[kMaxElement];
     TensorView from{part.data, sizes, spread, out.rank, out.dtype};
     if (part.dtype != out.dtype) {  // a number, in the dtype that numbers have
         convert_scalar(part, out.dtype, number);
@@ -259,7 +284,7 @@ void pad(const KernelCall& c) {
     const TensorView &x = c.in[0], &out = c.out[0];
     const int64_t* low = c.attrs + 1;
     const int64_t* high = low + out.rank + 1;
-    alignas(8) char number[8];
+    alignas(16) char number[kMaxElement];
     convert_scalar(c.in[1], out.dtype, number);
     // The border is slabs before and behind x along each dimension; dimensions in front of it are
     // already narrowed to x, so that slabs do not overlap.
@@ -278,9 +303,56 @@ void pad(const KernelCall& c) {
 }
 
 void full(const KernelCall& c) {
-    alignas(8) char number[8];
+    alignas(16) char number[kMaxElement];
     convert_scalar(c.in[0], c.out[0].dtype, number);
     fill(c.out[0], number);
+}
+
+// Interleaves two parts, each of the shape of the result, broadcast, or a number.
+void complex(const KernelCall& c) {
+    const TensorView& out = c.out[0];
+    const DType part = out.dtype == DType::kC64 ? DType::kF32 : DType::kF64;
+    const int64_t size = element_size(part);
+    const auto dense = [&](const TensorView& x) {
+        int64_t step = 1;
+        for (int d = out.rank - 1; d >= 0; --d) {
+            if (x.rank != out.rank || x.dtype != part) return false;
+            if (out.shape[d] != 1 && x.strides[d] != step) return false;
+            step *= out.shape[d];
+        }
+        return out.rank > 0;
+    };
+    if (dense(c.in[0]) && dense(c.in[1]) && dense(out)) {
+        const auto run = [&](auto* to) {
+            using T = __typeof__(*to);
+            const T *re = c.in[0].as<T>(), *im = c.in[1].as<T>();
+            parallel_for(count_elements(out), grain_for(4 * size), [&](int64_t begin, int64_t end) {
+                for (int64_t i = begin; i < end; ++i) {
+                    to[2 * i] = re[i];
+                    to[2 * i + 1] = im[i];
+                }
+            });
+        };
+        part == DType::kF32 ? run(out.as<float>()) : run(out.as<double>());
+        return;
+    }
+    int64_t apart[kMaxDims], spread[kMaxDims];
+    for (int d = 0; d < out.rank; ++d) apart[d] = 2 * out.strides[d];
+    for (int k = 0; k < 2; ++k) {
+        const TensorView& x = c.in[k];
+        const TensorView to{out.as<char>() + k * size, out.shape, apart, out.rank, part};
+        if (x.dtype != part) {  // a number, in the dtype that numbers have
+            alignas(16) char number[kMaxElement];
+            convert_scalar(x, part, number);
+            fill(to, number);
+            continue;
+        }
+        for (int d = 0; d < out.rank; ++d) {
+            const int p = d - (out.rank - x.rank);
+            spread[d] = p < 0 || x.shape[p] == 1 ? 0 : x.strides[p];
+        }
+        strided_copy(to, {x.data, out.shape, spread, out.rank, part});
+    }
 }
 
 // out[i] = value(i) for a function of the index; f16 and bf16 are rounded from f32.
@@ -314,11 +386,13 @@ void generate(const TensorView& out, Value value) {
             case DType::kBool:
                 for (int64_t i = begin; i < end; ++i) out.as<uint8_t>()[i] = value(i) != 0;
                 break;
+            case DType::kC64:
+            case DType::kC128: break;  // made of two real ones
         }
     });
 }
 
-bool floating(DType d) { return d >= DType::kF16; }
+bool floating(DType d) { return d >= DType::kF16 && d <= DType::kF64; }
 
 void arange(const KernelCall& c) {
     const TensorView& out = c.out[0];
@@ -357,6 +431,7 @@ void register_copy(KernelTable& table) {
     table.add("concat", concat);
     table.add("pad", pad);
     table.add("full", full);
+    table.add("complex", complex);
     table.add("arange", arange);
     table.add("linspace", linspace);
 }

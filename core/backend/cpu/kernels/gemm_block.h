@@ -245,6 +245,57 @@ struct Block {
     T* part;            // kStream: room for the block's sums
 };
 
+// Rows of c that are few enough for b to be read in place: a row of b meets all of them, so a
+// packed copy would be read about as often as it is written.
+inline constexpr int64_t kPlaceRows = 8;
+
+// A piece of count terms for m rows of n sums, b's rows in place: four terms pass over the sums at
+// a time, which stay in the cache.
+template <class T, class E>
+void few_rows(int64_t m, int64_t n, int64_t count, const AView<T>& a, const E* b, int64_t b_stride,
+              T* sums, bool first) {
+    constexpr int L = Tile<T>::lanes, MR = Tile<T>::rows, U = 4;
+    const T* x[kPlaceRows];
+    const int64_t step = a.by_rows ? 1 : a.stride;
+    for (int64_t r = 0; r < m; ++r)
+        x[r] = a.data + r / MR * a.panel_stride + r % MR * (a.by_rows ? a.stride : 1);
+    if (first)
+        for (int64_t i = 0; i < m * n; ++i) sums[i] = 0;
+    int64_t k = 0;
+    for (; k + U <= count; k += U) {
+        const E* row = b + k * b_stride;
+        int64_t j = 0;
+        for (; j + 2 * L <= n; j += 2 * L) {
+            Vec<T> w[U][2];
+#pragma GCC unroll 4
+            for (int u = 0; u < U; ++u)
+#pragma GCC unroll 2
+                for (int v = 0; v < 2; ++v) w[u][v] = load(row + u * b_stride + j + v * L);
+            for (int64_t r = 0; r < m; ++r) {
+                T* to = sums + r * n + j;
+                Vec<T> s0 = load(to), s1 = load(to + L);
+#pragma GCC unroll 4
+                for (int u = 0; u < U; ++u) {
+                    const Vec<T> xs = splat(x[r][(k + u) * step]);
+                    s0 = fma(xs, w[u][0], s0);
+                    s1 = fma(xs, w[u][1], s1);
+                }
+                store(to, s0);
+                store(to + L, s1);
+            }
+        }
+        for (; j < n; ++j)
+            for (int64_t r = 0; r < m; ++r)
+                for (int u = 0; u < U; ++u)
+                    sums[r * n + j] =
+                        fma(x[r][(k + u) * step], widen(row[u * b_stride + j]), sums[r * n + j]);
+    }
+    for (; k < count; ++k)
+        for (int64_t r = 0; r < m; ++r)
+            for (int64_t j = 0; j < n; ++j)
+                sums[r * n + j] = fma(x[r][k * step], widen(b[k * b_stride + j]), sums[r * n + j]);
+}
+
 // One segment with b streamed. The chains wait in `part` from piece to piece: its rows are close
 // together, where those of c may be a power of two apart and evict each other.
 template <class T>
@@ -253,6 +304,14 @@ void stream_segment(const Problem<T>& p, const Block<T>& block, const AView<T>& 
     constexpr int NR = Tile<T>::cols;
     for (int64_t k = 0; k < kc; k += kStreamTerms) {
         const int64_t count = least(kStreamTerms, kc - k);
+        if (m <= kPlaceRows) {
+            AView<T> piece = a;
+            piece.data += a.by_rows ? k : k * a.stride;
+            with_elements<T>(p.b.dtype, p.b.at(j0, k0 + k), [&](const auto* src) {
+                few_rows(m, n, count, piece, src, p.b.k_stride, block.part, k == 0);
+            });
+            continue;
+        }
         with_elements<T>(p.b.dtype, p.b.at(j0, k0 + k), [&](const auto* src) {
             pack_streamed<T, NR>(src, p.b.k_stride, n, count, block.b_buffer);
         });

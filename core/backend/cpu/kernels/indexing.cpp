@@ -3,11 +3,14 @@
 // thread, in source order: sums and last writers do not depend on the number of threads.
 #include "backend/cpu/copy.h"
 #include "backend/cpu/index_error.h"
+#include "backend/cpu/tile_kernels.h"
 #include "base/error.h"
 #include "engine/pool.h"
 #include "op/scatter_kind.h"
 
 namespace sn::cpu::SN_ISA {
+
+const TileKernels& tile_kernels();
 
 namespace {
 
@@ -194,6 +197,56 @@ void scatter_rows(T* out, const T* values, const int64_t* rows, int64_t outer, i
     by_ranges(rows, n, out_rows, one);
 }
 
+// Rows that all start from one value, added to by source: nothing but the result is written, and
+// every row of it once. The sources of a row come in order, by a counting sort of the rows.
+//   out[r][:] = start + values[first source of r][:] + values[second][:] + ...
+constexpr int64_t kSegmentBytes = 64;     // a row is worth finding its sources first
+constexpr int64_t kStreamOut = 24 << 20;  // such an output is not in a cache when it is read
+constexpr int64_t kAhead = 4;             // sources whose rows are asked for in advance
+
+int64_t segment_words(int64_t n, int64_t out_rows) { return n + out_rows + 1; }
+
+template <class T>
+void add_segments(T* out, T start, const T* values, const int64_t* rows, int64_t n,
+                  int64_t out_rows, int64_t inner, int32_t* words) {
+    int32_t* ends = words;  // of row r's sources in `order`; before that, their beginning
+    int32_t* order = words + out_rows + 1;
+    std::memset(ends, 0, static_cast<size_t>(out_rows + 1) * sizeof(int32_t));
+    for (int64_t i = 0; i < n; ++i) ++ends[rows[i] + 1];
+    for (int64_t r = 0; r < out_rows; ++r) ends[r + 1] += ends[r];
+    for (int64_t i = 0; i < n; ++i) order[ends[rows[i]]++] = static_cast<int32_t>(i);
+    const int64_t bytes = inner * static_cast<int64_t>(sizeof(T));
+    const bool streaming = out_rows * bytes >= kStreamOut;
+    const TileKernels& tile = tile_kernels();
+    parallel_for(out_rows, grain_for(bytes), [&](int64_t begin, int64_t end) {
+        constexpr int64_t kPiece = 1024;
+        alignas(64) T piece[kPiece];
+        int32_t at = begin ? ends[begin - 1] : 0;
+        for (int64_t r = begin; r < end; ++r) {
+            const int32_t first = at;
+            at = ends[r];
+            for (int64_t p = first; p < at; ++p) {
+                if (p + kAhead >= n) break;
+                const char* next =
+                    reinterpret_cast<const char*>(values + order[p + kAhead] * inner);
+                for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(next + b, 0, 2);
+            }
+            for (int64_t c = 0; c < inner; c += kPiece) {
+                const int64_t m = inner - c < kPiece ? inner - c : kPiece;
+                T* to = out + r * inner + c;
+                T* __restrict sum = streaming ? piece : to;
+                for (int64_t k = 0; k < m; ++k) sum[k] = start;
+                for (int32_t p = first; p < at; ++p) {
+                    const T* __restrict v = values + order[p] * inner + c;
+                    for (int64_t k = 0; k < m; ++k) Add::apply(sum[k], v[k]);
+                }
+                if (streaming) tile.stream(to, sum, m * static_cast<int64_t>(sizeof(T)));
+            }
+        }
+        if (streaming) tile.finish_stream();
+    });
+}
+
 // --- lines: gather and scatter along an axis ----------------------------------------------------
 
 // Where element e of `indices` reads or writes in a contiguous tensor of shape `shape`.
@@ -266,17 +319,17 @@ template <class Run>
 void dispatch_scatter(const TensorView& x, const TensorView& out, const TensorView& values,
                       bool accumulate, char* scratch, Run run) {
     const int64_t count = count_elements(out), given = count_elements(values);
+    if (out.data != x.data) strided_copy(out, x);
     if (accumulate && is_half(out.dtype)) {
         const bool bf16 = out.dtype == DType::kBF16;
         float* sums = reinterpret_cast<float*>(scratch);
         float* wide = sums + count;
-        halves_to_f32(x.as<uint16_t>(), sums, count, bf16);
+        halves_to_f32(out.as<uint16_t>(), sums, count, bf16);
         halves_to_f32(values.as<uint16_t>(), wide, given, bf16);
         run(sums, static_cast<const float*>(wide), Add());
         f32_to_halves(sums, out.as<uint16_t>(), count, bf16);
         return;
     }
-    if (out.data != x.data) strided_copy(out, x);
     const auto typed = [&](auto zero, auto op) {
         using T = decltype(zero);
         run(out.as<T>(), static_cast<const T*>(values.as<T>()), op);
@@ -358,7 +411,7 @@ void take_rows(const KernelCall& c, const char* op, int64_t axis, bool negative)
     const int at = static_cast<int>(axis);
     const int64_t n = count_elements(indices);
     const int64_t outer = product(x.shape, 0, at), inner = product(x.shape, at + 1, x.rank);
-    if (outer * inner == 1) {
+    if (outer * inner == 1 && element_size(x.dtype) <= 8) {
         const auto typed = [&](auto zero) {
             using T = decltype(zero);
             if (indices.dtype == DType::kI32)
@@ -386,6 +439,23 @@ void take(const KernelCall& c) { take_rows(c, "take", c.attrs[0], true); }
 void embedding(const KernelCall& c) { take_rows(c, "embedding", 0, false); }
 size_t take_workspace(const KernelCall& c) { return positions_bytes(count_elements(c.in[1])); }
 
+// Whether x is one element, repeated.
+bool is_one_element(const TensorView& x) {
+    for (int d = 0; d < x.rank; ++d)
+        if (x.shape[d] > 1 && x.strides[d] != 0) return false;
+    return true;
+}
+
+// Whether index_add() may go by the rows of its result.
+bool adds_segments(const KernelCall& c) {
+    const TensorView& out = c.out[0];
+    const int64_t rows = c.attrs[0] == 0 && out.rank > 0 ? out.shape[0] : 0;
+    return (out.dtype == DType::kF32 || out.dtype == DType::kF64) && rows > 0 &&
+           is_one_element(c.in[0]) &&
+           count_elements(out) / rows * element_size(out.dtype) >= kSegmentBytes &&
+           count_elements(c.in[1]) + rows < INT32_MAX;
+}
+
 void index_add(const KernelCall& c) {
     const TensorView &x = c.in[0], &indices = c.in[1], &values = c.in[2], &out = c.out[0];
     const int axis = static_cast<int>(c.attrs[0]);
@@ -393,6 +463,15 @@ void index_add(const KernelCall& c) {
     const int64_t outer = product(x.shape, 0, axis), inner = product(x.shape, axis + 1, x.rank);
     int64_t* rows = static_cast<int64_t*>(c.workspace);
     resolve("index_add", indices, axis, size, true, rows);
+    if (adds_segments(c)) {
+        int32_t* words = reinterpret_cast<int32_t*>(scratch_behind(c, n));
+        const auto typed = [&](auto zero) {
+            using T = decltype(zero);
+            add_segments<T>(out.as<T>(), x.as<T>()[0], values.as<T>(), rows, n, size, inner, words);
+        };
+        out.dtype == DType::kF32 ? typed(float()) : typed(double());
+        return;
+    }
     dispatch_scatter(x, out, values, true, scratch_behind(c, n),
                      [&](auto* to, auto* from, auto op) {
                          using T = __typeof__(*to);
@@ -401,7 +480,11 @@ void index_add(const KernelCall& c) {
                      });
 }
 size_t index_add_workspace(const KernelCall& c) {
-    return scatter_bytes(count_elements(c.in[1]), c.out[0], c.in[2], true);
+    const int64_t n = count_elements(c.in[1]);
+    if (adds_segments(c))
+        return positions_bytes(n) +
+               static_cast<size_t>(segment_words(n, c.out[0].shape[0])) * sizeof(int32_t);
+    return scatter_bytes(n, c.out[0], c.in[2], true);
 }
 
 void take_along_axis(const KernelCall& c) {
@@ -413,7 +496,8 @@ void take_along_axis(const KernelCall& c) {
         case 1: gather_places(out.as<uint8_t>(), x.as<uint8_t>(), places, n); break;
         case 2: gather_places(out.as<uint16_t>(), x.as<uint16_t>(), places, n); break;
         case 4: gather_places(out.as<uint32_t>(), x.as<uint32_t>(), places, n); break;
-        default: gather_places(out.as<uint64_t>(), x.as<uint64_t>(), places, n);
+        case 8: gather_places(out.as<uint64_t>(), x.as<uint64_t>(), places, n); break;
+        default: gather_places(out.as<Wide>(), x.as<Wide>(), places, n);
     }
 }
 
@@ -511,7 +595,7 @@ size_t scatter_nd_workspace(const KernelCall& c) {
 void one_hot(const KernelCall& c) {
     const TensorView &indices = c.in[0], &out = c.out[0];
     const int64_t classes = c.attrs[0], size = element_size(out.dtype);
-    alignas(8) char one[8];
+    alignas(16) char one[kMaxElement];
     int64_t number = 1;
     convert_scalar({&number, nullptr, nullptr, 0, DType::kI64}, out.dtype, one);
     char* base = out.as<char>();

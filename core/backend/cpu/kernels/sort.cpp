@@ -259,7 +259,7 @@ void store_row(const TensorView& x, const TensorView& out, int64_t at, int64_t s
         for (int64_t i = 0; i < n; ++i)
             p[i * step] =
                 Key::decode(static_cast<U>(static_cast<U>(P::key(items[i * apart])) ^ turn));
-        if (x.dtype >= DType::kF16)
+        if (x.dtype >= DType::kF16 && x.dtype <= DType::kF64)
             restore_zeros(static_cast<const U*>(x.as<U>()) + at, p, step, n);
     });
 }

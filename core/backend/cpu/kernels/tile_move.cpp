@@ -41,12 +41,37 @@ template <class T>
     const T x = *static_cast<const T*>(value);
     for (int64_t i = 0; i < n; ++i) d[i] = x;
 }
+// Elements 0, 2, 4 ... of two vectors.
+template <class V>
+SN_INLINE V even_lanes(V a, V b) {
+    constexpr int n = sizeof(V) / sizeof(a[0]);
+    if constexpr (n == 2)
+        return __builtin_shufflevector(a, b, 0, 2);
+    else if constexpr (n == 4)
+        return __builtin_shufflevector(a, b, 0, 2, 4, 6);
+    else if constexpr (n == 8)
+        return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+    else
+        return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                       30);
+}
+// d[i] = p[2 i]: a part of complex numbers. The element behind the last one is not touched.
+template <class T>
+SN_INLINE void gather_pairs(T* d, const T* p, int64_t n) {
+    constexpr int L = kLanes<T> < 16 ? kLanes<T> : 16;
+    using V = VecN<T, L>;
+    int64_t i = 0;
+    for (; i + L < n; i += L) store(d + i, even_lanes(load<V>(p + 2 * i), load<V>(p + 2 * i + L)));
+    for (; i < n; ++i) d[i] = p[2 * i];
+}
+
 template <class T>
 [[gnu::noinline]] void gather(void* tile, const void* memory, int64_t stride, int64_t n) {
     if (stride == 1) return copy<sizeof(T)>(tile, memory, n);
     if (stride == 0) return fill<T>(tile, memory, n);
     T* d = static_cast<T*>(tile);
     const T* p = static_cast<const T*>(memory);
+    if (stride == 2) return gather_pairs(d, p, n);
     for (int64_t i = 0; i < n; ++i) d[i] = p[i * stride];
 }
 template <class T>
@@ -54,6 +79,10 @@ template <class T>
     if (stride == 1) return copy<sizeof(T)>(memory, tile, n);
     T* d = static_cast<T*>(memory);
     const T* p = static_cast<const T*>(tile);
+    if (stride == 2) {
+        for (int64_t i = 0; i < n; ++i) d[i * 2] = p[i];
+        return;
+    }
     for (int64_t i = 0; i < n; ++i) d[i * stride] = p[i];
 }
 template <class Convert>

@@ -55,7 +55,7 @@ SN_INLINE void set_selects(TileFn3 (*row)[8]) {
     set_pieces<select_loop<uint16_t, Op>, 1, 2, 7>(by_size[1]);
     set_pieces<select_loop<uint32_t, Op>, 1, 4, 7>(by_size[2]);
     set_pieces<select_loop<uint64_t, Op>, 1, 8, 7>(by_size[3]);
-    for (int d = 0; d < kNumDTypes; ++d) {
+    for (int d = 0; d <= kF64; ++d) {
         const size_t size = tile_element_size(static_cast<DType>(d));
         const int k = size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3;
         for (int s = 0; s < 8; ++s) row[d][s] = by_size[k][s];

@@ -1,0 +1,111 @@
+"""Operations that run in NumPy, at the call: decompositions (LAPACK) and Fourier transforms.
+
+A host operation reads its operands, calls a function on NumPy arrays and wraps what that returns.
+Its gradient is written with ordinary operations (and other host operations), so that it can be
+differentiated again. Host operations are outside of the promise on equal bits: theirs are those of
+the library that NumPy was built with. All of them come through `apply`, which knows their names:
+what traces or exports programs can refuse them there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from . import _core
+from ._core import DTypeError, NumericError, ShapeError, Tensor
+from ._errors import error
+
+Arrays = tuple[Any, ...]
+Gradient = Callable[[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Any, ...]], Sequence[Any]]
+
+
+def require_inexact(op: str, *tensors: Tensor, real: bool = False) -> None:
+    """Fails unless the dtypes are float32 or float64 (or complex, unless `real`)."""
+    allowed: tuple[_core.dtype, ...] = (_core.float32, _core.float64)
+    if not real:
+        allowed += (_core.complex64, _core.complex128)
+    for x in tensors:
+        if x.dtype not in allowed:
+            names = ", ".join(d.name for d in allowed)
+            raise error(
+                DTypeError,
+                op,
+                f"an operand has dtype {x.dtype.name}; it must be one of {names}; convert it with "
+                "x.astype(sn.float32)",
+            )
+
+
+def require_matrices(op: str, x: Tensor, square: bool = False) -> None:
+    """Fails unless `x` has two dimensions or more (and the last two of one size)."""
+    if x.ndim < 2 or (square and x.shape[-1] != x.shape[-2]):
+        kind = "square matrices (..., n, n)" if square else "matrices (..., m, n)"
+        raise error(ShapeError, op, f"an operand has shape {x.shape}; it must hold {kind}")
+
+
+def apply(
+    name: str,
+    inputs: Sequence[Tensor],
+    compute: Callable[..., Arrays],
+    gradient: Gradient | None = None,
+) -> tuple[Tensor, ...]:
+    """Runs `compute` on the operands as NumPy arrays, and puts the call on the tape.
+
+    Parameters
+    ----------
+    name : str
+        For errors, and for what traces programs.
+    inputs : sequence of Tensor
+        The operands.
+    compute : callable
+        Takes the operands as read-only arrays; returns a tuple of arrays of its own.
+    gradient : callable, optional
+        ``gradient(inputs, outputs, gradients)``: one gradient (or None) per operand, written with
+        differentiable operations. An output's gradient is None when nothing depends on it.
+
+    Returns
+    -------
+    tuple of Tensor
+
+    Raises
+    ------
+    NumericError
+        When LAPACK finds no answer: a singular matrix, no convergence.
+    """
+    import numpy as np
+
+    device = inputs[0].device
+    for x in inputs:
+        if x.device != device:
+            raise error(
+                _core.DeviceError,
+                name,
+                f"operands are on {device} and {x.device}; all must be on one; use x.to(device)",
+            )
+    try:
+        arrays = compute(*(x.detach().numpy() for x in inputs))
+    except np.linalg.LinAlgError as cause:
+        shapes = ", ".join(str(x.shape) for x in inputs)
+        raise error(
+            NumericError,
+            name,
+            f"{str(cause).rstrip('.').lower()} (operands of shapes {shapes}); check the operands "
+            "for singular or ill-conditioned matrices and for NaN",
+        ) from cause
+    outputs = []
+    for array in arrays:
+        owned = np.ascontiguousarray(array)
+        owned = owned.reshape(np.shape(array))  # ascontiguousarray makes rank 0 a vector
+        if owned.flags.writeable and owned.base is None:
+            owned.flags.writeable = False  # nobody else has it: it is shared, not copied
+        outputs.append(_core.asarray(owned, None, device, None))
+    if gradient is None or not any(x.requires_grad for x in inputs):
+        return tuple(outputs)
+    count = len(inputs)
+
+    def backward(saved: Sequence[Tensor], *given: Any) -> Sequence[Any]:
+        return tuple(gradient(tuple(saved[:count]), tuple(saved[count:]), given))
+
+    return tuple(
+        _core.custom_function(inputs, outputs, backward, name, [*inputs, *outputs], None, 0)
+    )
