@@ -117,7 +117,7 @@ def airy_tail(u: mpf) -> mpf:
 
 NEAR_ZERO = mpf(10) ** -30
 TABLES: dict[str, tuple[Callable[[mpf], mpf], float, float]] = {
-    "kLogGamma": (lambda x: loggamma(x) / ((x - 1) * (x - 2)), 1, 3),
+    "kLogGamma": (lambda x: loggamma(x) / ((x - 1) * (x - 2)), 0.5, 3),
     "kI0Small": (lambda x: exp(-x) * besseli(0, x), 0, 8),
     "kI0Large": (lambda u: exp(-1 / u) * besseli(0, 1 / u) / sqrt(u), NEAR_ZERO, 1 / 8),
     "kI1Small": (lambda x: exp(-x) * besseli(1, x) / x, NEAR_ZERO, 8),

@@ -59,7 +59,7 @@ SN_HEAVY double lgamma_positive(double x) {
         return (x - 0.5) * log(x) - x + (0.91893853320467274178 + s / x);
     }
     double shift = 0;
-    if (x < 1) {
+    if (x < 0.5) {
         shift = -log(x);
         x += 1;
     } else if (x > 3) {
@@ -70,7 +70,7 @@ SN_HEAVY double lgamma_positive(double x) {
         }
         shift = log(product);
     }
-    return fma((x - 1) * (x - 2), chebyshev(kLogGamma, x, 1, 3), shift);
+    return fma((x - 1) * (x - 2), chebyshev(kLogGamma, x, 0.5, 3), shift);
 }
 
 SN_HEAVY double lgamma_f64(double x) {  // log |gamma(x)|

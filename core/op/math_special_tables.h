@@ -9,15 +9,18 @@ inline constexpr double kJ0Zero0 = 0x1.721fb80462bbbp+2, kJ0Zero0Low = 0x1.db60c
 inline constexpr double kJ0Zero1 = 0x1.e78a4a621dd6fp+4, kJ0Zero1Low = -0x1.10d7c5048826bp-52;
 inline constexpr double kJ1Zero0 = 0x1.d5d2b4189822cp+3, kJ1Zero0Low = -0x1.c6a0d245172bap-54;
 inline constexpr double kJ1Zero1 = 0x1.89bf66072a432p+5, kJ1Zero1Low = 0x1.25355661cb79cp-51;
-inline constexpr double kLogGamma[] = {  // on [1, 3]
-    0x1.c415b2f77d216p-2, -0x1.c775402458f9ap-4, 0x1.3fa8c04d6ff67p-6, -0x1.010ffbb4197b6p-8,
-    0x1.bc8b1371eaccbp-11, -0x1.91af7a54a9a64p-13, 0x1.75ab04d1df215p-15, -0x1.62c44ca024f08p-17,
-    0x1.55e927ae8795fp-19, -0x1.4d5177a7d60b9p-21, 0x1.47e471139787bp-23, -0x1.44ed14f25b644p-25,
-    0x1.43f273ad94382p-27, -0x1.44a179f50c1b4p-29, 0x1.46bfea7d6632ap-31, -0x1.4a246834853afp-33,
-    0x1.4eb16ce023178p-35, -0x1.5452009c24af3p-37, 0x1.5af787a242489p-39, -0x1.629841b59e381p-41,
-    0x1.6b2e3df5629bfp-43, -0x1.74b69ccd76d6bp-45, 0x1.7f31077ff8c5cp-47, -0x1.8a9f4d3a81e40p-49,
-    0x1.97051afff88bcp-51, -0x1.a467c71e3093cp-53, 0x1.b2ce2b26c6f85p-55, -0x1.c24088e35be62p-57,
-    0x1.d2c877c28febbp-59,
+inline constexpr double kLogGamma[] = {  // on [0.5, 3]
+    0x1.fcd8812f806b5p-2, -0x1.84c9a12dde84ep-3, 0x1.a70de2abc88d3p-5, -0x1.0990fea212de8p-6,
+    0x1.6731b81086ed1p-8, -0x1.fbdd295e0c4a1p-10, 0x1.7190de9ead2dcp-11, -0x1.1268bf12ea7b6p-12,
+    0x1.9d9b154cacf8dp-14, -0x1.3b48dd9990bfbp-15, 0x1.e50eb7f626d0ap-17, -0x1.77e7e87beb755p-18,
+    0x1.25218ab48aa5dp-19, -0x1.cb96c468148e1p-21, 0x1.69ef07a293177p-22, -0x1.1e2ace10daea1p-23,
+    0x1.c61e141721a9cp-25, -0x1.69729e19d4be0p-26, 0x1.207f0a9ea047ap-27, -0x1.cdb3d8641ba9cp-29,
+    0x1.724bbc2933b0dp-30, -0x1.299b05ec750acp-31, 0x1.df48499ccd1a9p-33, -0x1.829bf8bb844c2p-34,
+    0x1.385bd4d0974d7p-35, -0x1.f97d7097fff5bp-37, 0x1.99953cf9bde3ap-38, -0x1.4c4c9b0ab9aa5p-39,
+    0x1.0debd6155a752p-40, -0x1.b6ff0a334394cp-42, 0x1.655cf4370c581p-43, -0x1.23323948f82e5p-44,
+    0x1.daffe18627778p-46, -0x1.83bf55e814547p-47, 0x1.3cc85ffea3a81p-48, -0x1.0301c3cd4bf9dp-49,
+    0x1.a7d92849845aep-51, -0x1.5b0ac62af24d7p-52, 0x1.1c57936c862f0p-53, -0x1.d23bb56a8aea6p-55,
+    0x1.7e77d3df2a1d8p-56, -0x1.39ee7181dee54p-57, 0x1.01d101e8d9e5bp-58,
 };
 inline constexpr double kI0Small[] = {  // on [0, 8]
     0x1.5a84e9035a22ap-2, -0x1.37febc057cd8dp-2, 0x1.5f7ac77ac88c0p-3, -0x1.84b70342d06eap-4,

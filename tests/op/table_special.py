@@ -48,8 +48,8 @@ def third(sign: int, shifted: bool = False) -> Callable[[Any, Any], Any]:
 
 def log_gamma(x: Any) -> Any:
     def one(v: float) -> float:
-        e = v - round(v) if v > 0.5 else 1.0
-        if abs(e) < 1e-3 and round(v) in (1, 2):  # the series at 1; C's function loses digits there
+        e = v - round(v) if 0.5 < v < 3 else 1.0
+        if abs(e) < 1e-3 and v < 2.5:  # the series at 1; C's function loses digits there
             terms = (sc.zeta(k) / k * (-e) ** k for k in range(2, 8))
             return sum(terms) - np.euler_gamma * e + (math.log1p(e) if round(v) == 2 else 0)
         try:
