@@ -586,7 +586,7 @@ def adaptive_max_pool3d(x: Tensor, output_size: Ints) -> Tensor:
 def adaptive_max_pool3d_with_indices(x: Tensor, output_size: Ints) -> tuple[Tensor, Tensor]:
     """Adaptive max pooling that also returns where each result stood."""
 
-def add(x: Operand, y: Operand, alpha: Operand = 1) -> Tensor:
+def add(x: Operand, y: Operand, *, alpha: Operand = 1) -> Tensor:
     """x + alpha * y; integers wrap. Operands broadcast and are promoted."""
 
 def addbmm(
@@ -595,7 +595,7 @@ def addbmm(
     """beta * x + alpha * the sum of the products of two batches of matrices."""
 
 @overload
-def addcdiv(x: Operand, tensor1: Operand, tensor2: Operand, value: Operand = 1) -> Tensor:
+def addcdiv(x: Operand, tensor1: Operand, tensor2: Operand, *, value: Operand = 1) -> Tensor:
     """x + value * tensor1 / tensor2."""
 
 @overload
@@ -607,7 +607,7 @@ def addcdiv(x: Operand, tensor1: Operand, *, z: Operand, value: Operand = 1) -> 
     """x + value * tensor1 / tensor2."""
 
 @overload
-def addcmul(x: Operand, tensor1: Operand, tensor2: Operand, value: Operand = 1) -> Tensor:
+def addcmul(x: Operand, tensor1: Operand, tensor2: Operand, *, value: Operand = 1) -> Tensor:
     """x + value * tensor1 * tensor2."""
 
 @overload
@@ -1215,10 +1215,10 @@ def digamma(x: Operand) -> Tensor:
 def dist(x: Tensor, other: Tensor, p: _float = 2.0) -> Tensor:
     """The p-norm of x - other, over all elements."""
 
-def div(x: Operand, y: Operand, rounding_mode: _str | None = None) -> Tensor:
+def div(x: Operand, y: Operand, *, rounding_mode: _str | None = None) -> Tensor:
     """x / y; integers are computed in float32."""
 
-def divide(x: Operand, y: Operand, rounding_mode: _str | None = None) -> Tensor:
+def divide(x: Operand, y: Operand, *, rounding_mode: _str | None = None) -> Tensor:
     """x / y; integers are computed in float32."""
 
 def dot(x: Tensor, other: Tensor) -> Tensor:
@@ -2423,13 +2423,13 @@ def roll(x: Tensor, *, shifts: Ints, dim: Ints | None = None) -> Tensor:
 def rot90(x: Tensor, k: _int = 1, axes: Ints = (0, 1), *, dims: Ints = (0, 1)) -> Tensor:
     """x turned k times by a quarter, from the first axis towards the second."""
 
-def round(x: Operand, decimals: _int = 0) -> Tensor:
+def round(x: Operand, *, decimals: _int = 0) -> Tensor:
     """The nearest number with so many decimals (negative: of tens, hundreds ...)."""
 
 def rsqrt(x: Operand) -> Tensor:
     """1 / sqrt(x)."""
 
-def rsub(x: Operand, y: Operand, alpha: Operand = 1) -> Tensor:
+def rsub(x: Operand, y: Operand, *, alpha: Operand = 1) -> Tensor:
     """y - alpha * x: subtraction with the operands exchanged."""
 
 def scalar_tensor(
@@ -2661,10 +2661,10 @@ def std_mean(
 ) -> tuple[Tensor, Tensor]:
     """Standard deviation and mean, as `std` and `mean` give them."""
 
-def sub(x: Operand, y: Operand, alpha: Operand = 1) -> Tensor:
+def sub(x: Operand, y: Operand, *, alpha: Operand = 1) -> Tensor:
     """x - alpha * y; integers wrap. Operands broadcast and are promoted."""
 
-def subtract(x: Operand, y: Operand, alpha: Operand = 1) -> Tensor:
+def subtract(x: Operand, y: Operand, *, alpha: Operand = 1) -> Tensor:
     """x - alpha * y; integers wrap. Operands broadcast and are promoted."""
 
 def sum(
@@ -2820,7 +2820,7 @@ def triu_indices(
 ) -> Tensor:
     """Rows and columns of the elements on and above a diagonal, as a (2, n) tensor."""
 
-def true_divide(x: Operand, y: Operand, rounding_mode: _str | None = None) -> Tensor:
+def true_divide(x: Operand, y: Operand, *, rounding_mode: _str | None = None) -> Tensor:
     """x / y; integers are computed in float32."""
 
 def trunc(x: Operand) -> Tensor:
