@@ -29,18 +29,19 @@ Scalar read_item(PyObject* self, const char* op) {
     return read_number(op, t.detach());
 }
 
-PyObject* read_complex(const Tensor& x) {
-    const Tensor t = x.detach();
-    const double re = read_number("complex", real(t)).as_double();
-    return PyComplex_FromDoubles(re, read_number("complex", imag(t)).as_double());
+// A scalar holds the bits of a uint64 as int64.
+PyObject* int_object(DType dtype, const Scalar& s) {
+    if (dtype == DType::kU64) return PyLong_FromUnsignedLongLong(static_cast<uint64_t>(s.i));
+    return PyLong_FromLongLong(s.i);
+}
+double real_number(DType dtype, const Scalar& s) {
+    return dtype == DType::kU64 ? static_cast<double>(static_cast<uint64_t>(s.i)) : s.as_double();
 }
 
-PyObject* scalar_object(const Scalar& s) {
-    switch (s.kind) {
-        case ScalarKind::kBool: return PyBool_FromLong(s.i != 0);
-        case ScalarKind::kInt: return PyLong_FromLongLong(s.i);
-        default: return PyFloat_FromDouble(s.f);
-    }
+PyObject* read_complex(const Tensor& x) {
+    const Tensor t = x.detach();
+    const double re = real_number(t.dtype(), read_number("complex", real(t)));
+    return PyComplex_FromDoubles(re, read_number("complex", imag(t)).as_double());
 }
 
 }  // namespace
@@ -51,15 +52,14 @@ PyObject* item(PyObject* self, PyObject*) {
     require_one(get(self), "item");
     if (is_complex(get(self).dtype())) return read_complex(get(self));
     const Scalar s = read_item(self, "item");
-    if (is_bool(get(self).dtype())) return PyBool_FromLong(s.i != 0);
-    if (get(self).dtype() == DType::kU64)
-        return PyLong_FromUnsignedLongLong(static_cast<uint64_t>(s.i));
-    return scalar_object(s);
+    if (s.kind == ScalarKind::kFloat) return PyFloat_FromDouble(s.f);
+    return is_bool(get(self).dtype()) ? PyBool_FromLong(s.i != 0)
+                                      : int_object(get(self).dtype(), s);
     SN_PY_CATCH(nullptr)
 }
 PyObject* to_float(PyObject* self) {
     SN_PY_TRY
-    return PyFloat_FromDouble(read_item(self, "float").as_double());
+    return PyFloat_FromDouble(real_number(get(self).dtype(), read_item(self, "float")));
     SN_PY_CATCH(nullptr)
 }
 PyObject* to_complex(PyObject* self, PyObject*) {
@@ -71,7 +71,8 @@ PyObject* to_complex(PyObject* self, PyObject*) {
 PyObject* to_long(PyObject* self) {
     SN_PY_TRY
     const Scalar s = read_item(self, "int");
-    return s.kind == ScalarKind::kFloat ? PyLong_FromDouble(s.f) : PyLong_FromLongLong(s.i);
+    if (s.kind == ScalarKind::kFloat) return PyLong_FromDouble(s.f);
+    return int_object(get(self).dtype(), s);
     SN_PY_CATCH(nullptr)
 }
 PyObject* to_index(PyObject* self) {

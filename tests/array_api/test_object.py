@@ -339,3 +339,11 @@ def test_clip(dtype: str) -> None:
         nan = sn.asarray(np.array([np.nan, np.inf, -np.inf], dtype))
         np.testing.assert_array_equal(sn.clip(nan, 0, 1).numpy(), [np.nan, 1, 0])
         np.testing.assert_array_equal(sn.clip(nan, min=0.0).numpy(), [np.nan, np.inf, 0])
+
+
+@pytest.mark.parametrize("value", [2**63 - 1, 2**63, 2**63 + 2049, 2**64 - 1])
+def test_large_unsigned_numbers(value: int) -> None:
+    x = sn.asarray(value, dtype=sn.uint64)
+    assert int(x) == operator.index(x) == x.item() == x.tolist() == value
+    assert float(x) == float(value) and complex(x) == complex(value) and bool(x)
+    assert int(sn.asarray([0, value], dtype=sn.uint64)[1]) == value
