@@ -157,15 +157,9 @@ PyObject* to_dlpack(PyObject* o, PyObject* max_version, PyObject* copy) {
     long major = 0;
     if (max_version != Py_None && PyTuple_Check(max_version))
         major = PyLong_AsLong(PyTuple_GetItem(max_version, 0));
-    // Without versions there is no read-only flag: the other side gets memory of its own.
-    if (major < 1 && copy == Py_False) {
-        PyErr_SetString(
-            PyExc_BufferError,
-            "[__dlpack__] copy=False, but without max_version=(1, 0) the memory cannot be "
-            "marked as read-only and must be copied");
-        return nullptr;
-    }
-    const bool copied = major < 1 || copy == Py_True;
+    // Without versions there is no read-only flag: the other side gets memory of its own, unless it
+    // insists on ours, which it must not write then.
+    const bool copied = copy == Py_True || (major < 1 && copy != Py_False);
     if (copied) t = clone(t);
     t = readable(t);
     wait_ready(t);

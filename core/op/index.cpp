@@ -72,15 +72,18 @@ void resolve_masks(Tensor& x, std::vector<IndexItem>& items) {
         Dims shape;
         const Dims& mask = item.tensor.shape();
         for (int i = 0; i < dim; ++i) shape.push_back(x.size(i));
+        int64_t merged = 1;
         for (size_t i = 0; i < mask.size(); ++i) {
-            if (mask[i] == x.size(dim + static_cast<int>(i))) continue;
+            const int64_t size = x.size(dim + static_cast<int>(i));
+            merged *= size;
+            if (mask[i] == size || mask[i] == 0) continue;  // an empty mask selects nothing of any
             fail(ErrorKind::kIndex, "index",
                  "a mask of shape %s indexes dimensions %d to %d of shape %s; their sizes must be "
-                 "equal",
+                 "equal (or 0)",
                  format_shape(mask).c_str(), dim, dim + static_cast<int>(mask.size()) - 1,
                  format_shape(x.shape()).c_str());
         }
-        shape.push_back(numel(mask));
+        shape.push_back(merged);
         for (int i = dim + static_cast<int>(mask.size()); i < x.rank(); ++i)
             shape.push_back(x.size(i));
         x = reshape(x, shape);

@@ -162,17 +162,26 @@ def test_bad_indices() -> None:
     assert zero[sn.asarray(True)].shape == (1,) and zero[sn.asarray(False)].shape == (0,)
 
 
+@pytest.mark.parametrize("mask", [(0,), (3, 0), (0, 4), (0, 0)])
+def test_empty_mask(mask: tuple[int, ...]) -> None:
+    """As in NumPy: a dimension of size 0 of a mask goes with any size."""
+    key = np.zeros(mask, bool)
+    x = sn.asarray(X)
+    assert x[sn.asarray(key)].shape == X[key].shape
+    x[sn.asarray(key)] = 9
+    np.testing.assert_array_equal(x.numpy(), X)
+
+
 def test_dlpack() -> None:
     x = sn.asarray(X)
     assert x.__dlpack_device__() == (1, 0)
     for keywords in ({}, {"max_version": (1, 0)}, {"max_version": (1, 0), "copy": True},
                      {"dl_device": (1, 0)}, {"max_version": (0, 8)}, {"copy": True},
-                     {"stream": None}):  # fmt: skip
+                     {"stream": None}, {"copy": False}):  # fmt: skip
         assert "dltensor" in repr(x.__dlpack__(**keywords))
     assert "versioned" in repr(x.__dlpack__(max_version=(1, 0)))
-    for keywords in ({"dl_device": (2, 0)}, {"copy": False}):
-        with pytest.raises(BufferError):
-            x.__dlpack__(**keywords)
+    with pytest.raises(BufferError):
+        x.__dlpack__(dl_device=(2, 0))
     with pytest.raises(ValueError, match="stream"):
         x.__dlpack__(stream=1)
     for copy in (None, True):

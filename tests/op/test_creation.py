@@ -81,6 +81,21 @@ def test_linspace(start, stop, num, endpoint, dtype):
         assert not endpoint or got[-1].item() == stop
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("num", [0, 1, 2, 3, 7, 100, 1025])
+def test_linspace_without_the_endpoint_has_the_bits_of_one_more(num, dtype):
+    kind = getattr(sn, dtype)
+    got = sn.linspace(0.1, -1.3, num, endpoint=False, dtype=kind)
+    want = sn.linspace(0.1, -1.3, num + 1, dtype=kind)[:-1]
+    assert got.numpy().tobytes() == want.numpy().tobytes()
+
+
+def test_linspace_over_the_whole_range():
+    big = 1.7e308
+    want = [-big, -big / 2, 0.0, big / 2, big]
+    assert sn.linspace(-big, big, 5, dtype=sn.float64).tolist() == want
+
+
 @pytest.mark.parametrize("k", [-2, 0, 1, 5])
 @pytest.mark.parametrize("shape", [(3, None), (3, 4), (4, 2), (0, 3)], ids=str)
 def test_eye(shape, k):

@@ -129,16 +129,18 @@ void arange(const KernelCall& c) {
     });
 }
 
-// Counted from the nearer end, so that both ends are exact. Attributes: count, endpoint.
+// Counted from the nearer end, so that both ends are exact; without the endpoint, the numbers of
+// one more, less the last. Attributes: count, endpoint.
 void linspace(const KernelCall& c) {
     const double start = number_f64(c.in[0]), stop = number_f64(c.in[1]);
-    const int64_t count = c.attrs[0], steps = c.attrs[1] ? count - 1 : count;
-    const double step = steps > 0 ? (stop - start) / static_cast<double>(steps) : 0.0;
-    const bool both_ends = c.attrs[1] != 0 && count > 1;
+    const int64_t steps = c.attrs[1] ? c.attrs[0] - 1 : c.attrs[0];
+    const double n = steps > 0 ? static_cast<double>(steps) : 1.0, span = stop - start;
+    const bool overflows = span - span != 0 && start - start == 0 && stop - stop == 0;
+    const double step = overflows ? stop / n - start / n : span / n;
     generate(c.out[0], [=](int64_t i) {
-        const bool upper = both_ends && 2 * i >= count;
-        return upper ? stop - static_cast<double>(count - 1 - i) * step
-                     : start + static_cast<double>(i) * step;
+        const bool lower = 2 * i <= steps;
+        return lower ? start + static_cast<double>(i) * step
+                     : stop - static_cast<double>(steps - i) * step;
     });
 }
 

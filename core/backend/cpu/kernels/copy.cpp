@@ -408,17 +408,17 @@ void arange(const KernelCall& c) {
     }
 }
 
-// Counted from the nearer end, so that both ends are exact and the middle is symmetric.
+// Counted from the nearer end, so that both ends are exact and the middle is symmetric. Without the
+// endpoint the numbers are those of one more, less the last. Attributes: count, endpoint.
 void linspace(const KernelCall& c) {
     const double start = scalar_f64(c.in[0]), stop = scalar_f64(c.in[1]);
-    const int64_t count = c.attrs[0];
-    const bool endpoint = c.attrs[1] != 0;
-    const int64_t steps = endpoint ? count - 1 : count;
-    const double step = steps > 0 ? (stop - start) / static_cast<double>(steps) : 0.0;
+    const int64_t steps = c.attrs[1] != 0 ? c.attrs[0] - 1 : c.attrs[0];
+    const double n = steps > 0 ? static_cast<double>(steps) : 1.0, span = stop - start;
+    const bool overflows = span - span != 0 && start - start == 0 && stop - stop == 0;
+    const double step = overflows ? stop / n - start / n : span / n;
     generate(c.out[0], [=](int64_t i) {
-        return !endpoint || 2 * i < count || count == 1
-                   ? start + static_cast<double>(i) * step
-                   : stop - static_cast<double>(count - 1 - i) * step;
+        return 2 * i <= steps ? start + static_cast<double>(i) * step
+                              : stop - static_cast<double>(steps - i) * step;
     });
 }
 
