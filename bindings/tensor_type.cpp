@@ -140,9 +140,16 @@ Ref<Cell>& cell_of(PyTensor* p) {
     return p->cell;
 }
 
+// What was made of Python numbers alone has the dtype that a tensor of such numbers has.
+Tensor settled(const Tensor& x) {
+    const DType d = x.dtype();
+    return cast(x, d == DType::kF64 ? DType::kF32 : d == DType::kC128 ? DType::kC64 : d);
+}
+
 }  // namespace
 
 PyObject* wrap(Tensor tensor, PyObject* source) {
+    if (tensor.weak()) tensor = settled(tensor);
     PyTensor* p = allocate(tensor_type);
     if (source) {
         // Only a value that a view op has just made can be a view.

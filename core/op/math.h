@@ -214,13 +214,16 @@ SN_HEAVY V remainder_f64(V x, V y) {
     return m == 0.0 ? copysign(m, y) : moved;
 }
 template <class V>
-SN_HEAVY V floor_divide_f64(V x, V y) {  // as Python and NumPy: consistent with remainder
+SN_HEAVY V floor_divide_f64(V x, V y) {  // as Python: consistent with remainder
     const V m = fmod_f64(x, y);
     V d = (x - m) / y;
     d = ((m != 0.0) & ((m < 0.0) != (y < 0.0))) ? d - 1.0 : d;
     const V f = floor(d);
     const V r = d - f > 0.5 ? f + 1.0 : f;
-    return y == 0.0 ? x / y : (d == 0.0 ? copysign(V{}, x / y) : r);
+    // Zeros and infinities divide as in x / y: the Array API standard, not Python, wants that.
+    const auto special =
+        (y == 0.0) | (magnitude(x) == infinity<V>()) | (magnitude(y) == infinity<V>());
+    return special ? x / y : (d == 0.0 ? copysign(V{}, x / y) : r);
 }
 
 // Integers: x / 0 is 0 and x mod 0 is 0; the lowest number by -1 wraps.

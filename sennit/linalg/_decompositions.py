@@ -7,6 +7,7 @@ differentiation" (2008). For complex matrices, g stands for dL/dRe + i dL/dIm, a
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from .. import _api as ops
@@ -154,7 +155,7 @@ def cholesky_ex(x: Tensor, *, upper: bool = False, check_errors: bool = False) -
 
     a = _matrices("cholesky_ex", x, square=True)
     n = a.shape[-1]
-    flat = a.detach().numpy().reshape(-1, n, n)
+    flat = a.detach().numpy().reshape(math.prod(a.shape[:-2]), n, n)
     info = np.zeros(len(flat), np.int32)
     for i, matrix in enumerate(flat):
         try:
@@ -494,7 +495,7 @@ def _factor(matrix: Any) -> tuple[Any, Any, Any]:
     import numpy as np
 
     m, n = matrix.shape[-2:]
-    work = matrix.reshape(-1, m, n).copy()
+    work = matrix.reshape(math.prod(matrix.shape[:-2]), m, n).copy()
     count = min(m, n)
     stack = np.arange(len(work))
     pivots = np.empty((len(work), count), np.int32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from .. import _api as ops
@@ -283,8 +284,8 @@ def lu_solve(factors: Tensor, pivots: Tensor, x2: Tensor, *, left: bool = True,
         return lu_solve(f, pivots, x2.mH, adjoint=not adjoint).mH
     n = f.shape[-1]
     exchanges = pivots.numpy() - 1
-    order = np.broadcast_to(np.arange(n), (*exchanges.shape[:-1], n)).copy().reshape(-1, n)
-    for row, swaps in zip(order, exchanges.reshape(-1, n), strict=True):
+    order = np.tile(np.arange(n), (math.prod(exchanges.shape[:-1]), 1))
+    for row, swaps in zip(order, exchanges.reshape(order.shape), strict=True):
         for i, j in enumerate(swaps):
             row[i], row[j] = row[j], row[i]
     rows = _core.asarray(order.reshape(exchanges.shape), None, f.device, None)

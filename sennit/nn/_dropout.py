@@ -10,6 +10,7 @@ from .._errors import error
 
 _f = _core.functions
 _dropout, _ones, _zeros, _where = _f["dropout"], _f["ones"], _f["zeros"], _f["where"]
+_full = _f["full"]
 _uniform, _normal = _f["random.rand"], _f["random.normal"]
 
 __all__ = [
@@ -106,9 +107,10 @@ def _alpha(name: str, x: Any, p: float, training: bool, shape: tuple[int, ...]) 
     scale = 1.0 / math.sqrt((1.0 - p) * (1.0 + p * _SATURATION**2))
     kept = _mask(shape, p, x.device)
     # Dropped values become the saturation; both keep mean zero and variance one.
-    factor = _where(kept, scale, 0.0).astype(x.dtype)
-    shift = _where(kept, 0.0, scale * _SATURATION) - scale * p * _SATURATION
-    return x * factor + shift.astype(x.dtype)
+    middle = scale * p * _SATURATION
+    factor = _where(kept, _full((), scale, x.dtype, x.device), 0.0)
+    shift = _where(kept, _full((), -middle, x.dtype, x.device), scale * _SATURATION - middle)
+    return x * factor + shift
 
 
 def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:

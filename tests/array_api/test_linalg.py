@@ -363,3 +363,23 @@ def test_results_are_inputs_of_further_work() -> None:
         with sn.no_grad():
             w -= 0.5 * w.grad  # type: ignore[operator]
     assert loss.item() < 0.5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+@pytest.mark.parametrize("shape", [(0, 2, 2), (0, 0), (3, 0, 0), (0, 0, 0), (2, 0, 1, 1)], ids=str)
+def test_functions_with_codes_of_empty_stacks(shape: tuple[int, ...], dtype: str) -> None:
+    x = sn.zeros(shape, dtype=getattr(sn, dtype))
+    lead = shape[:-2]
+    for f in (sn.linalg.cholesky_ex, sn.linalg.inv_ex):
+        result, info = f(x)
+        assert result.shape == shape and result.dtype == x.dtype
+        assert (
+            info.shape == lead
+            and info.dtype is sn.int32
+            and info.tolist() == np.zeros(lead, np.int32).tolist()
+        )
+    solved, info = sn.linalg.solve_ex(x, x)
+    assert solved.shape == shape and info.shape == lead
+    factors, pivots = sn.linalg.lu_factor(x)
+    assert factors.shape == shape and pivots.shape == shape[:-1]
+    assert sn.linalg.lu_solve(factors, pivots, x).shape == shape

@@ -14,6 +14,14 @@ erf = np.vectorize(math.erf, otypes=[float])
 erfc = np.vectorize(math.erfc, otypes=[float])
 
 
+def floor_divide(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The standard's: zeros and infinities divide as in x / y, where NumPy follows Python."""
+    floored = np.floor_divide(x, y)
+    if np.asarray(floored).dtype.kind != "f":
+        return floored
+    return np.where(np.isinf(x) | np.isinf(y) | (y == 0), np.divide(x, y), floored)
+
+
 def ndtr(x: np.ndarray) -> np.ndarray:
     return 0.5 * erfc(-x / math.sqrt(2.0))
 

@@ -162,7 +162,7 @@ binary("add", np.add, dtypes=NUMERIC, tolerance=EXACT)
 binary("subtract", np.subtract, dtypes=NUMERIC, tolerance=EXACT)
 binary("multiply", np.multiply, dtypes=NUMERIC, tolerance=EXACT)
 binary("divide", np.divide, Real(), NONZERO, dtypes=FLOAT_CLASS, result="float", tolerance=EXACT)
-binary("floor_divide", np.floor_divide, Real(-9, 9), NONZERO, dtypes=NUMERIC, gradient=(),
+binary("floor_divide", ref.floor_divide, Real(-9, 9), NONZERO, dtypes=NUMERIC, gradient=(),
        tolerance=EXACT)
 binary("remainder", np.remainder, Real(0, 0.25), NONZERO, dtypes=NUMERIC, tolerance=EXACT)
 binary("fmod", np.fmod, Real(0, 0.25), NONZERO, dtypes=NUMERIC, tolerance=EXACT)

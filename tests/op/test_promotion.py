@@ -81,3 +81,31 @@ def test_weak_scalars_do_not_round_twice():
     x = sn.asarray(np.full(3, 1000.0, dtype=np.float16))
     want = (np.float32(1000.0) * np.float32(0.1)).astype(np.float16)
     assert (x * 0.1).numpy()[0] == want
+
+
+@pytest.mark.parametrize(
+    ("call", "dtype"),
+    [
+        (lambda m: sn.where(m, 1.0, 0.0), "float32"),
+        (lambda m: sn.where(m, 1, 0.5), "float32"),
+        (lambda m: sn.where(m, 1, 0), "int64"),
+        (lambda m: sn.where(m, True, False), "bool"),
+        (lambda m: sn.where(m, 1j, 0), "complex64"),
+        (lambda m: sn.add(1.0, 2), "float32"),
+        (lambda m: sn.divide(1, 2), "float32"),
+        (lambda m: sn.maximum(1, 2), "int64"),
+        (lambda m: sn.sin(1), "float32"),
+        (lambda m: sn.sqrt(-1 + 0j), "complex64"),
+        (lambda m: sn.atan2(1.0, 2.0), "float32"),
+        (lambda m: sn.less(1, 2), "bool"),
+        (lambda m: sn.linalg.vecdot(sn.where(m, 1.0, 0.0), sn.where(m, 1.0, 0.0)), "float32"),
+    ],
+)  # fmt: skip
+def test_functions_of_python_numbers_alone(call, dtype):
+    """Their results have the dtype that sn.asarray gives such numbers, and keep it."""
+    x = call(sn.asarray([True, False]))
+    assert str(x.dtype) == dtype
+    assert str(sn.where(True, x, x).dtype) == dtype
+    if dtype == "float32":
+        assert str((x + sn.ones(2, dtype=sn.float16)).dtype) == "float32"
+        assert str((x * 2).dtype) == str(sn.mean(x).dtype) == "float32"
