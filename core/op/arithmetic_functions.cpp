@@ -32,7 +32,7 @@ Tensor scaled(const char* op, const Tensor& x, const Tensor& y, const Tensor& al
     return multiply(y, alpha);
 }
 
-Tensor floated(const Tensor& x) { return all_float(x) ? x : cast(x, DType::kF32); }
+Tensor floated(const Tensor& x) { return is_inexact(x.dtype()) ? x : cast(x, DType::kF32); }
 
 Tensor divide_function(const Args& a) {
     const Tensor &x = a.tensor(0), &y = a.tensor(1);
@@ -94,11 +94,12 @@ Tensor close(const Tensor& x, const Tensor& y, double rtol, double atol, bool eq
              dtype_name(x.dtype()), dtype_name(y.dtype()));
     }
     Tensor near = equal(x, y);
-    if (equal_nan && all_float(x)) near = logical_or(near, logical_and(isnan(x), isnan(y)));
+    if (equal_nan && is_inexact(x.dtype()))
+        near = logical_or(near, logical_and(isnan(x), isnan(y)));
     if (rtol == 0 && atol == 0) return near;
     // Integers in f64: differences of large ones count.
-    const Tensor p = all_float(x) ? x : cast(x, DType::kF64);
-    const Tensor q = all_float(y) ? y : cast(y, DType::kF64);
+    const Tensor p = is_inexact(x.dtype()) ? x : cast(x, DType::kF64);
+    const Tensor q = is_inexact(y.dtype()) ? y : cast(y, DType::kF64);
     const Tensor within =
         logical_and(less_equal(abs(p - q), abs(q) * rtol + atol), isfinite(p - q));
     return logical_or(near, within);
@@ -166,7 +167,10 @@ Tensor heaviside(const Tensor& x, const Tensor& at_zero) {
 }
 
 Tensor float_power(const Tensor& x, const Tensor& y) {
-    return pow(cast(x, DType::kF64), y.is_scalar() ? y : cast(y, DType::kF64));
+    const auto wide = [](const Tensor& t) {
+        return cast(t, is_complex(t.dtype()) ? DType::kC128 : DType::kF64);
+    };
+    return pow(wide(x), y.is_scalar() ? y : wide(y));
 }
 
 Tensor product_with_log(const Tensor& x, const Tensor& y, bool plus_one) {
@@ -439,7 +443,11 @@ True
 >>> sn.isreal(sn.arange(2)).tolist()
 [True, True]
 )",
-        .call = [](const Args& a) { return equal(zeros_like(a.tensor(0)), 0); },
+        .call =
+            [](const Args& a) {
+                const Tensor& x = a.tensor(0);
+                return equal(is_complex(x.dtype()) ? imag(x) : zeros_like(x), 0);
+            },
     });
     register_function({
         .signature = "gcd(x: Tensor, other: Operand) -> Tensor",

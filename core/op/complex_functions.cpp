@@ -70,7 +70,18 @@ Examples
 [(1-2j)]
 )",
         .call = [](const Args& a) { return conj(a.tensor(0)); },
-        .aliases = "conj_physical resolve_conj",
+        .aliases = "conj_physical",
+    });
+    register_function({
+        .signature = "resolve_conj(x: Tensor) -> Tensor",
+        .doc = R"(The tensor itself: a conjugate is never put off here, as it may be in PyTorch.
+
+Examples
+--------
+>>> sn.resolve_conj(sn.conj(sn.tensor([1 + 2j]))).tolist()
+[(1-2j)]
+)",
+        .call = [](const Args& a) { return a.tensor(0); },
     });
     register_function({
         .signature = "complex(real: Tensor, imag: Tensor) -> Tensor",

@@ -298,7 +298,8 @@ Examples
          .call = [](const Args& a) { return vecdot(a.tensor(0), a.tensor(1), a.integer(2)); }});
     register_function({
         .signature = "dot(x: Tensor, other: Tensor) -> Tensor",
-        .doc = R"(Dot product of two vectors. Use `matmul` or `vecdot` for more dimensions.
+        .doc = R"(Dot product of two vectors, of which none is conjugated (`vecdot` conjugates the
+first). Use `matmul` or `vecdot` for more dimensions.
 
 Examples
 --------
@@ -314,7 +315,8 @@ Examples
                          format_shape(a.tensor(0).shape()).c_str(),
                          format_shape(a.tensor(1).shape()).c_str());
                 }
-                return vecdot(a.tensor(0), a.tensor(1), -1);
+                const Tensor& x = a.tensor(0);
+                return vecdot(is_complex(x.dtype()) ? conj(x) : x, a.tensor(1), -1);
             },
     });
     register_function(

@@ -460,7 +460,13 @@ Examples
 )",
          .call =
              [](const Args& a) {
-                 const Pair p = float_pair("l1_loss", a.tensor(0), a.tensor(1));
+                 const Tensor &x = a.tensor(0), &target = a.tensor(1);
+                 if (is_complex(x.dtype()) || is_complex(target.dtype())) {
+                     check_same_shape("l1_loss", x, target);
+                     const Tensor size = abs(x - target);
+                     return reduced("l1_loss", size, a.text(2), size.dtype());
+                 }
+                 const Pair p = float_pair("l1_loss", x, target);
                  return reduced("l1_loss", abs(p.x - p.target), a.text(2), p.dtype);
              },
          .method = false});

@@ -268,6 +268,15 @@ Tensor standard_deviation(const Tensor& x, DimSpan axes, double correction, bool
 }
 Tensor logsumexp(const Tensor& x, DimSpan axes, bool keepdims) {
     static const OpId id = find_op("logsumexp");
+    if (is_complex(
+            x.dtype())) {  // shifted by the largest real part, which the result does not show
+        if (x.numel() == 0) return log(sum(exp(x), axes, keepdims));
+        const auto largest = [&](bool keep) {
+            const Tensor top = max(real(x).detach(), axes, keep);
+            return where(isfinite(top), top, 0.0);
+        };
+        return log(sum(exp(x - largest(true)), axes, keepdims)) + largest(keepdims);
+    }
     return call_reduce(id, "logsumexp", floated(x), axes, keepdims);
 }
 Tensor count_nonzero(const Tensor& x, DimSpan axes, bool keepdims) {

@@ -16,7 +16,7 @@ namespace {
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-Tensor floated(const Tensor& x) { return is_float(x.dtype()) ? x : cast(x, DType::kF32); }
+Tensor floated(const Tensor& x) { return is_inexact(x.dtype()) ? x : cast(x, DType::kF32); }
 Tensor flattened(const Tensor& x) { return reshape(x, Dims{x.numel()}); }
 
 // Values at one int64 position per line, kept as a dimension of 1 or dropped.
@@ -424,26 +424,28 @@ Tensor covariance(const Tensor& given_x, double correction, const Tensor& counts
     if (!given(w)) {
         const Tensor centred = x - mean(x, last, true);
         const double norm = std::max(static_cast<double>(n) - correction, 0.0);
-        const Tensor m = matmul(centred, transpose(centred, 0, 1)) / norm;
+        const Tensor m = matmul(centred, transpose(conj(centred), 0, 1)) / norm;
         return x.size(0) == 1 ? reshape(m, Dims{}) : m;
     }
     // Sums of weights in f64: what is left after the correction may be small.
     const Tensor wide = cast(w, DType::kF64), total = sum(wide, {}, false);
-    w = cast(w, x.dtype());
-    const Tensor centred = x - sum(x * w, last, true) / cast(total, x.dtype());
+    w = cast(w, real_dtype(x.dtype()));
+    const Tensor centred = x - sum(x * w, last, true) / cast(total, real_dtype(x.dtype()));
     Tensor norm = total - correction;
     if (given(quality) && correction != 0)
         norm = total - sum(wide * cast(quality, DType::kF64), {}, false) / total * correction;
-    norm = cast(where(greater(norm, 0.0), norm, 0.0), x.dtype());
-    const Tensor m = matmul(centred * w, transpose(centred, 0, 1)) / norm;
+    norm = cast(where(greater(norm, 0.0), norm, 0.0), real_dtype(x.dtype()));
+    const Tensor m = matmul(centred * w, transpose(conj(centred), 0, 1)) / norm;
     return x.size(0) == 1 ? reshape(m, Dims{}) : m;
 }
 
 Tensor corrcoef(const Tensor& x) {
     const Tensor c = covariance(x, 1, Tensor(), Tensor());
     if (c.rank() == 0) return c / c;
-    const Tensor s = sqrt(diagonal(c, 0, 0, 1));
-    return clip(c / unsqueeze(s, 1) / unsqueeze(s, 0), -1.0, 1.0);
+    const Tensor s = sqrt(real(diagonal(c, 0, 0, 1)));
+    const Tensor r = c / unsqueeze(s, 1) / unsqueeze(s, 0);
+    if (!is_complex(r.dtype())) return clip(r, -1.0, 1.0);
+    return complex(clip(real(r), -1.0, 1.0), clip(imag(r), -1.0, 1.0));
 }
 
 }  // namespace
