@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._core import SennitError
+from ._core import InvalidValue, SennitError
 
 
 def error(kind: type[SennitError], op: str, text: str) -> SennitError:
@@ -18,3 +18,8 @@ def error(kind: type[SennitError], op: str, text: str) -> SennitError:
     made.op = op
     made.where = ""
     return made
+
+
+class NeedsValues(InvalidValue):
+    """A host operation met a tensor of a trace, which has no elements: what traces a function may
+    call it for each example instead."""

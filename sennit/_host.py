@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import _core
-from ._core import DTypeError, NumericError, ShapeError, Tensor
-from ._errors import error
+from ._core import DTypeError, InvalidValue, NumericError, ShapeError, Tensor
+from ._errors import NeedsValues, error
 
 Arrays = tuple[Any, ...]
 Gradient = Callable[[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Any, ...]], Sequence[Any]]
@@ -41,6 +41,27 @@ def require_matrices(op: str, x: Tensor, square: bool = False) -> None:
     if x.ndim < 2 or (square and x.shape[-1] != x.shape[-2]):
         kind = "square matrices (..., n, n)" if square else "matrices (..., m, n)"
         raise error(ShapeError, op, f"an operand has shape {x.shape}; it must hold {kind}")
+
+
+def values(name: str, *tensors: Tensor) -> list[Any]:
+    """The tensors as read-only NumPy arrays.
+
+    In a trace that is an error for what depends on a traced argument, and for what has a gradient:
+    a replay would take the result for a constant.
+    """
+    cause = None
+    if not (_core.tracing() and any(x.requires_grad for x in tensors)):
+        try:
+            return [x.detach().numpy() for x in tensors]
+        except InvalidValue as found:
+            cause = found
+    shapes = ", ".join(str(x.shape) for x in tensors)
+    raise error(
+        NeedsValues,
+        name,
+        "this operation runs in NumPy when it is called; it cannot be recorded in a traced "
+        f"function (operands of shapes {shapes}); call it outside of what is traced",
+    ) from cause
 
 
 def apply(
@@ -82,8 +103,9 @@ def apply(
                 name,
                 f"operands are on {device} and {x.device}; all must be on one; use x.to(device)",
             )
+    given = values(name, *inputs)
     try:
-        arrays = compute(*(x.detach().numpy() for x in inputs))
+        arrays = compute(*given)
     except np.linalg.LinAlgError as cause:
         shapes = ", ".join(str(x.shape) for x in inputs)
         raise error(

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import _core, autograd
 from ._core import Tensor
-from ._errors import error
+from ._errors import NeedsValues, error
 from ._tree import broadcast_prefix, flatten, tree_map, unflatten
 from .autograd import (
     _positions,
@@ -230,7 +230,7 @@ def _in_chunks(
 ) -> tuple[list[Tensor], list[bool]]:
     """The results for the whole batch, and which of them have it in dimension 0."""
     if chunk_size is None or size <= chunk_size:
-        return _core.call_batched(one, tensors, flags, size, randomness)
+        return _at_once(one, tensors, flags, size, randomness)
     state = _core.random_state()
     parts = []
     batched: list[bool] = []
@@ -239,13 +239,44 @@ def _in_chunks(
         if randomness == "same":
             _core.set_random_state(*state)
         chunk = [x[start:stop] if f else x for x, f in zip(tensors, flags, strict=True)]
-        values, batched = _core.call_batched(one, chunk, flags, stop - start, randomness)
+        values, batched = _at_once(one, chunk, flags, stop - start, randomness)
         parts.append(values)
     joined = [
         _ops["concat"](list(values), 0) if f else values[0]
         for values, f in zip(zip(*parts, strict=True), batched, strict=True)
     ]
     return joined, batched
+
+
+def _at_once(
+    one: Callable[[list[Tensor]], list[Tensor]],
+    tensors: list[Tensor],
+    flags: list[bool],
+    size: int,
+    randomness: str,
+) -> tuple[list[Tensor], list[bool]]:
+    """One chunk: traced, or example by example where the function needs values (`sn.linalg`)."""
+    state = _core.random_state()
+    try:
+        return _core.call_batched(one, tensors, flags, size, randomness)
+    except NeedsValues:
+        if size == 0:
+            raise
+    _core.set_random_state(*state)
+    examples = []
+    for i in range(size):
+        if randomness == "same":
+            _core.set_random_state(*state)
+        examples.append(one([x[i] if f else x for x, f in zip(tensors, flags, strict=True)]))
+        if randomness == "error" and _core.random_state() != state:
+            raise error(
+                _core.InvalidValue,
+                "vmap",
+                "the function draws random numbers; say with randomness='different' or 'same' "
+                "whether each example gets its own",
+            )
+    joined = [_ops["stack"](list(found), 0) for found in zip(*examples, strict=True)]
+    return joined, [True] * len(joined)
 
 
 def _placed(

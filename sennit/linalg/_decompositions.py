@@ -14,7 +14,7 @@ from .. import _api as ops
 from .. import _core
 from .._core import GradError, InvalidValue, Tensor
 from .._errors import error
-from .._host import apply, require_inexact, require_matrices
+from .._host import apply, require_inexact, require_matrices, values
 from ._common import (
     adjoint,
     conj,
@@ -155,7 +155,8 @@ def cholesky_ex(x: Tensor, *, upper: bool = False, check_errors: bool = False) -
 
     a = _matrices("cholesky_ex", x, square=True)
     n = a.shape[-1]
-    flat = a.detach().numpy().reshape(math.prod(a.shape[:-2]), n, n)
+    (flat,) = values("cholesky_ex", a)
+    flat = flat.reshape(math.prod(a.shape[:-2]), n, n)
     info = np.zeros(len(flat), np.int32)
     for i, matrix in enumerate(flat):
         try:

@@ -9,7 +9,7 @@ from typing import Any
 from .. import _api as ops
 from .._core import DTypeError, InvalidValue, ShapeError, Tensor
 from .._errors import error
-from .._host import require_inexact, require_matrices
+from .._host import require_inexact, require_matrices, values
 from ._common import axes_or_dim, identity, tensor
 from ._decompositions import svdvals
 
@@ -432,7 +432,7 @@ def matrix_exp(x: Tensor) -> Tensor:
     require_matrices("matrix_exp", x, square=True)
     if x.size == 0:
         return x * 1
-    size = float(matrix_norm(x.detach(), 1).max().item())
+    size = float(values("matrix_exp", matrix_norm(x.detach(), 1).max())[0])
     if not math.isfinite(size):
         return x * math.nan
     doublings = max(0, math.ceil(math.log2(size / _PADE_NORM))) if size > 0 else 0

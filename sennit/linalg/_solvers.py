@@ -9,7 +9,7 @@ from .. import _api as ops
 from .. import _core
 from .._core import InvalidValue, ShapeError, Tensor
 from .._errors import error
-from .._host import apply, require_inexact, require_matrices
+from .._host import apply, require_inexact, require_matrices, values
 from ._common import (
     adjoint,
     axes_or_dim,
@@ -106,7 +106,7 @@ def _singular(a: Tensor) -> Any:
 
     from ._decompositions import _factor
 
-    matrix = a.detach().numpy()
+    (matrix,) = values("inv_ex", a)
     factors, _, _ = _factor(matrix)
     zero = np.diagonal(factors, axis1=-2, axis2=-1) == 0
     first = zero.argmax(-1) + 1 if zero.shape[-1] else np.zeros(zero.shape[:-1], np.int64)
@@ -283,7 +283,7 @@ def lu_solve(factors: Tensor, pivots: Tensor, x2: Tensor, *, left: bool = True,
     if not left:  # x a = b is a^H x^H = b^H
         return lu_solve(f, pivots, x2.mH, adjoint=not adjoint).mH
     n = f.shape[-1]
-    exchanges = pivots.numpy() - 1
+    exchanges = values("lu_solve", pivots)[0] - 1
     order = np.tile(np.arange(n), (math.prod(exchanges.shape[:-1]), 1))
     for row, swaps in zip(order, exchanges.reshape(order.shape), strict=True):
         for i, j in enumerate(swaps):

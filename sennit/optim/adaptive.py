@@ -315,8 +315,9 @@ class Rprop(RuleOptimizer):
         less, more, smallest, largest = numbers
         same = g * s["prev"]
         turned = same < 0.0
-        factor = _where(turned, less, _where(same > 0.0, more, 1.0))
-        size = _clip(s["step_size"] * factor.to(g.dtype), float(smallest), float(largest))
+        size = s["step_size"]
+        size = _where(turned, size * less, _where(same > 0.0, size * more, size))
+        size = _clip(size, float(smallest), float(largest))
         g = _where(turned, 0.0, g)
         return p - _sign(g) * size, {"prev": g, "step_size": size}
 

@@ -16,6 +16,8 @@ _zeros_like = _core.functions["zeros_like"]
 _Tensor = _core.Tensor
 _f32, _f64 = _core.float32, _core.float64
 _NARROW = (_core.float16, _core.bfloat16)
+_COMPLEX = (_core.complex64, _core.complex128)
+_parts, _joined = _core.functions["view_as_real"], _core.functions["view_as_complex"]
 
 State = dict[str, Any]
 
@@ -34,7 +36,8 @@ class RuleOptimizer(Optimizer):
     The count of steps is a tensor of state, computed in the window of the step: a window that fails
     leaves it, like all state, as it was. Parameters that were always updated together share it, so
     a step counts once. Bias corrections are computed from it in float64. float16 and bfloat16 are
-    computed in float32, and rounded once when parameters and state are stored.
+    computed in float32, and rounded once when parameters and state are stored. A complex parameter
+    is updated as the pairs of its parts, as in PyTorch; its state is complex too.
 
     Examples
     --------
@@ -78,6 +81,15 @@ class RuleOptimizer(Optimizer):
     def _initial(self, group: dict[str, Any], p: _core.Tensor) -> State:
         """The state of a parameter before its first step."""
         return {name: _zeros_like(p) for name in self._names(group)}
+
+    def _start(self, group: dict[str, Any], p: _core.Tensor) -> State:
+        if p.dtype not in _COMPLEX:
+            return self._initial(group, p)
+        pairs = _parts(p.detach())
+        return {
+            k: _joined(v) if v.shape == pairs.shape else v
+            for k, v in self._initial(group, pairs).items()
+        }
 
     def _numbers(self, group: dict[str, Any], shared: State) -> tuple[Any, ...]:
         raise NotImplementedError(f"{type(self).__name__} defines no _numbers(group, shared)")
@@ -130,7 +142,7 @@ class RuleOptimizer(Optimizer):
                     fresh = starts[p.device] = {
                         k: _full((), v, dtype=_f64, device=p.device) for k, v in names.items()
                     }
-                values = self.state[p] = {**fresh, **self._initial(group, p)}
+                values = self.state[p] = {**fresh, **self._start(group, p)}
             if names and "step" not in values:
                 self._complete(group, values)
             key = id(values["step"]) if names else 0
@@ -160,20 +172,23 @@ class RuleOptimizer(Optimizer):
                 if value is not shared[name]:
                     shared[name].assign_(value)
             # Numbers of rank 0 that were computed in float64 must not widen what they meet.
-            casts: dict[Any, tuple[bool, tuple[Any, ...], Any]] = {}
+            casts: dict[Any, tuple[bool, bool, tuple[Any, ...], Any]] = {}
             for p, g, values in members:
                 dtype = p.dtype
                 known = casts.get(dtype)
                 if known is None:
-                    narrow = dtype in _NARROW
-                    to = _f32 if narrow else dtype
+                    narrow, pairs = dtype in _NARROW, dtype in _COMPLEX
+                    to = _f32 if narrow else dtype.to_real if pairs else dtype
                     given = tuple([n.to(to) if type(n) is _Tensor else n for n in numbers])
                     own_decay = decay.to(to) if type(decay) is _Tensor else decay
-                    known = casts[dtype] = (narrow, given, own_decay)
-                narrow, given, own_decay = known
+                    known = casts[dtype] = (narrow, pairs, given, own_decay)
+                narrow, pairs, given, own_decay = known
                 x, s = p, values
                 if narrow:
                     x, g, s = p.to(_f32), g.to(_f32), _widen(values, dtype)
+                if pairs:
+                    x, g = _parts(p), _parts(g)
+                    s = {k: _parts(v) if _is(v, dtype) else v for k, v in values.items()}
                 if maximize:
                     g = -g
                 if decays:
@@ -181,6 +196,9 @@ class RuleOptimizer(Optimizer):
                 x, new = rule(group, given, x, g, s)
                 if narrow:
                     x, new = x.to(dtype), {k: v.to(dtype) for k, v in new.items()}
+                if pairs:
+                    x = _joined(x)
+                    new = {k: _joined(v) if _is(values[k], dtype) else v for k, v in new.items()}
                 for name, value in new.items():
                     values[name].assign_(value)
                 p.assign_(x)
@@ -206,12 +224,13 @@ class RuleOptimizer(Optimizer):
                 values.update(known[key])
 
 
+def _is(value: Any, dtype: Any) -> bool:
+    return isinstance(value, _Tensor) and value.dtype == dtype
+
+
 def _widen(values: State, dtype: Any) -> State:
     """State of a narrow dtype in float32."""
-    return {
-        k: v.to(_f32) if isinstance(v, _Tensor) and v.dtype == dtype else v
-        for k, v in values.items()
-    }
+    return {k: v.to(_f32) if _is(v, dtype) else v for k, v in values.items()}
 
 
 def is_active(value: Any) -> bool:

@@ -11,7 +11,7 @@ from .rule import RuleOptimizer, State, is_active
 
 __all__ = ["SGD"]
 
-_addcmul, _where = _core.functions["addcmul"], _core.functions["where"]
+_addcmul = _core.functions["addcmul"]
 _zeros = _core.functions["zeros"]
 _Tensor = _core.Tensor
 
@@ -104,7 +104,7 @@ class SGD(RuleOptimizer):
     def _numbers(self, group: dict[str, Any], shared: State) -> tuple[Any, ...]:
         keep = 1.0 - group["dampening"]
         if shared:
-            keep = _where(shared["step"] > 1.0, keep, 1.0)
+            keep = 1.0 - (shared["step"] > 1.0).to(_core.float64) * group["dampening"]
         return -group["lr"], group["momentum"], keep
 
     def _rule(

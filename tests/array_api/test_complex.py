@@ -307,7 +307,7 @@ def test_what_has_no_meaning() -> None:
         with pytest.raises(TypeError, match=r"complex.*sn\.real"):
             getattr(sn, name)(z, z)
     for name in ("max", "min", "argmax", "argmin", "sort", "argsort", "floor", "ceil", "trunc",
-                 "relu", "softmax", "signbit", "erf", "gelu", "logsumexp"):  # fmt: skip
+                 "relu", "softmax", "signbit", "erf", "gelu"):  # fmt: skip
         with pytest.raises(TypeError, match="complex"):
             getattr(sn, name)(z)
     for call in (lambda: z < 1, lambda: float(z[0]), lambda: int(z[0]), lambda: z % 2,
