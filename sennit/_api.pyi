@@ -1222,7 +1222,7 @@ def divide(x: Operand, y: Operand, *, rounding_mode: _str | None = None) -> Tens
     """x / y; integers are computed in float32."""
 
 def dot(x: Tensor, other: Tensor) -> Tensor:
-    """Dot product of two vectors. Use `matmul` or `vecdot` for more dimensions."""
+    """Dot product of two vectors, of which none is conjugated (`vecdot` conjugates the ..."""
 
 def dropout(x: Tensor, p: _float = 0.5, training: _bool = True) -> Tensor:
     """Zero with probability p, else x / (1 - p); x itself when not training."""
@@ -2378,7 +2378,7 @@ def reshape_as(x: Tensor, other: Tensor) -> Tensor:
     """x in the shape of other."""
 
 def resolve_conj(x: Tensor) -> Tensor:
-    """The complex conjugate of each element; a real tensor is its own."""
+    """The tensor itself: a conjugate is never put off here, as it may be in PyTorch."""
 
 @overload
 def rms_norm(

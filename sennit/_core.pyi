@@ -667,7 +667,7 @@ class Tensor:
         """x / y; integers are computed in float32."""
 
     def dot(self, other: Tensor) -> Tensor:
-        """Dot product of two vectors. Use `matmul` or `vecdot` for more dimensions."""
+        """Dot product of two vectors, of which none is conjugated (`vecdot` conjugates the ..."""
 
     def dsplit(self, indices_or_sections: Ints) -> tuple[Tensor, ...]:
         """Views of parts along the third dimension."""
@@ -1411,7 +1411,7 @@ class Tensor:
         """x in the shape of other."""
 
     def resolve_conj(self) -> Tensor:
-        """The complex conjugate of each element; a real tensor is its own."""
+        """The tensor itself: a conjugate is never put off here, as it may be in PyTorch."""
 
     @overload
     def roll(
