@@ -2287,7 +2287,7 @@ def rand(
     *,
     requires_grad: _bool = False,
 ) -> Tensor:
-    """Numbers spread evenly over [0, 1)."""
+    """Numbers spread evenly over [0, 1); of complex ones, each part is."""
 
 @overload
 def rand(
@@ -2296,7 +2296,7 @@ def rand(
     device: DeviceLike | None = None,
     requires_grad: _bool = False,
 ) -> Tensor:
-    """Numbers spread evenly over [0, 1)."""
+    """Numbers spread evenly over [0, 1); of complex ones, each part is."""
 
 def rand_like(x: Tensor) -> Tensor:
     """Numbers spread evenly over [0, 1), with the shape, dtype and device of x."""

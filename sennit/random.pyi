@@ -52,18 +52,18 @@ def normal(
     dtype: DTypeLike | None = None,
     device: DeviceLike | None = None,
 ) -> Tensor:
-    """Normally distributed numbers with the given mean and standard deviation."""
+    """Normally distributed numbers with the given mean and standard deviation; of complex ..."""
 
 def permutation(x: Operand) -> Tensor:
     """The numbers 0 to n - 1 in random order, or a tensor with its first axis shuffled."""
 
 @overload
 def rand(shape: Ints, dtype: DTypeLike | None = None, device: DeviceLike | None = None) -> Tensor:
-    """Numbers spread evenly over [0, 1)."""
+    """Numbers spread evenly over [0, 1); of complex ones, each part is."""
 
 @overload
 def rand(*shape: _int, dtype: DTypeLike | None = None, device: DeviceLike | None = None) -> Tensor:
-    """Numbers spread evenly over [0, 1)."""
+    """Numbers spread evenly over [0, 1); of complex ones, each part is."""
 
 def randint(
     low: Operand,

@@ -329,16 +329,33 @@ void euclidean(ComplexCall& c) {
 // ---- products and places
 
 // Four real products; a real operand needs two.
-void matrix_product(ComplexCall& c) {
+template <class Product>
+void bilinear(ComplexCall& c, const Product& product) {
     const Parts x = part(c, 0), y = part(c, 1);
-    Parts out{matmul(x.re, y.re), {}};
+    Parts out{product(x.re, y.re), {}};
     if (x.im && y.im) {
-        out.re = out.re - matmul(x.im, y.im);
-        out.im = matmul(x.re, y.im) + matmul(x.im, y.re);
+        out.re = out.re - product(x.im, y.im);
+        out.im = product(x.re, y.im) + product(x.im, y.re);
     } else {
-        out.im = y.im ? matmul(x.re, y.im) : matmul(x.im, y.re);
+        out.im = y.im ? product(x.re, y.im) : product(x.im, y.re);
     }
     c.out[0] = out.join(c.dtype);
+}
+void matrix_product(ComplexCall& c) {
+    bilinear(c, [](const Tensor& x, const Tensor& y) { return matmul(x, y); });
+}
+
+Attrs attrs_of(const ComplexCall& c) {
+    Attrs attrs;
+    for (int64_t word : c.attrs.words()) attrs.i(word);
+    return attrs;
+}
+
+// A convolution, or one of its adjoints.
+void convolution(ComplexCall& c, const char* op) {
+    const OpId id = find_op(op);
+    const Attrs attrs = attrs_of(c);
+    bilinear(c, [&](const Tensor& x, const Tensor& y) { return record(id, {x, y}, attrs); });
 }
 
 // Ops that add or write values at places: tensor and values are operands `to` and `from`, the rest
@@ -347,8 +364,7 @@ template <int to, int from>
 void place_parts(ComplexCall& c, const char* op) {
     const OpId id = find_op(op);
     std::vector<Tensor> in(c.in.begin(), c.in.end());
-    Attrs attrs;
-    for (int64_t word : c.attrs.words()) attrs.i(word);
+    const Attrs attrs = attrs_of(c);
     const Parts x = part(c, to), v = part(c, from);
     in[to] = x.re;
     in[from] = v.re;
@@ -409,6 +425,9 @@ void register_complex_rules() {
     });
     rule("cumprod", made, running_product);
     rule("matmul", own, matrix_product);
+    rule("conv", own, [](ComplexCall& c) { convolution(c, "conv"); });
+    rule("conv_data_grad", own, [](ComplexCall& c) { convolution(c, "conv_data_grad"); });
+    rule("conv_weight_grad", own, [](ComplexCall& c) { convolution(c, "conv_weight_grad"); });
     rule("index_add", own, [](ComplexCall& c) { place_parts<0, 2>(c, "index_add"); });
     rule("scatter", own, [](ComplexCall& c) { place_parts<0, 2>(c, "scatter"); });
     rule("scatter_nd", own, [](ComplexCall& c) { place_parts<0, 1>(c, "scatter_nd"); });

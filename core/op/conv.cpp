@@ -196,12 +196,11 @@ void check_geometry(const char* op, const ConvGeometry& g) {
     }
 }
 
-// Both operands in the dtype of the result.
+// Both operands in the dtype of the result; a real one beside a complex one stays real.
 void promote_operands(const char* op, Tensor* x, Tensor* w) {
     const DType dtype = promote(x->dtype(), w->dtype());
-    require_float(op, "the input", dtype);
-    *x = cast(*x, dtype);
-    *w = cast(*w, dtype);
+    require_float(op, "the input", real_dtype(dtype));
+    for (Tensor* t : {x, w}) *t = cast(*t, is_complex(t->dtype()) ? dtype : real_dtype(dtype));
 }
 
 Tensor with_bias(const char* op, const Tensor& y, const Tensor& bias) {

@@ -49,7 +49,7 @@ bool both_scalars(const Tensor& a, const Tensor& b) { return a.is_scalar() && b.
 
 DType float_dtype(const Args& a, int i, const char* op) {
     const DType dtype = a.has(i) ? a.dtype(i) : DType::kF32;
-    require_float(op, "the result", dtype);
+    require_float(op, "the result", real_dtype(dtype));
     return dtype;
 }
 
@@ -139,6 +139,13 @@ void seed(uint64_t value) { generator = {value, 0}; }
 Tensor random_uniform(DimSpan shape, const Tensor& low, const Tensor& high, DType dtype,
                       Device device) {
     static const OpId id = find_op("random_uniform");
+    if (is_complex(dtype)) {  // each part is drawn so, as in PyTorch
+        const auto part = [&] {
+            return random_uniform(shape, low, high, real_dtype(dtype), device);
+        };
+        const Tensor re = part();
+        return complex(re, part());
+    }
     if (both_scalars(low, high)) {
         const double a = low.value()->scalar.as_double(), b = high.value()->scalar.as_double();
         if (!(a <= b) || !std::isfinite(b - a)) {
@@ -158,6 +165,13 @@ Tensor random_normal(DimSpan shape, const Tensor& mean, const Tensor& std, DType
     if (std.is_scalar() && !(std.value()->scalar.as_double() >= 0)) {
         fail(ErrorKind::kValue, "random.normal", "std is %g; it must be 0 or more",
              std.value()->scalar.as_double());
+    }
+    if (is_complex(dtype)) {  // half of the variance is in each part
+        constexpr double half = 0.707106781186547524401;
+        const Tensor each =
+            std.is_scalar() ? Tensor(std.value()->scalar.as_double() * half) : std * half;
+        const Tensor re = random_normal(shape, mean, each, real_dtype(dtype), device);
+        return complex(re, random_normal(shape, 0.0, each, real_dtype(dtype), device));
     }
     return draw("random.normal", id, scalar_operand("random.normal", mean, dtype),
                 scalar_operand("random.normal", std, dtype), shape, dtype, device);
@@ -268,7 +282,8 @@ shape : by default that of low and high.
     register_function({
         .signature = "random.normal(mean: Operand = 0.0, std: Operand = 1.0, shape: Ints? = None, "
                      "dtype: DType? = None, device: Device? = None) -> Tensor",
-        .doc = R"(Normally distributed numbers with the given mean and standard deviation.
+        .doc = R"(Normally distributed numbers with the given mean and standard deviation; of complex
+ones, each part has half of the variance.
 
 >>> sn.random.normal(shape=(2, 3)).shape
 (2, 3)
@@ -279,7 +294,7 @@ shape : by default that of low and high.
     register_function({
         .signature =
             "random.rand(shape: Ints, dtype: DType? = None, device: Device? = None) -> Tensor",
-        .doc = R"(Numbers spread evenly over [0, 1).
+        .doc = R"(Numbers spread evenly over [0, 1); of complex ones, each part is.
 
 >>> sn.random.rand((2, 3)).shape
 (2, 3)

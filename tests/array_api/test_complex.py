@@ -232,6 +232,7 @@ REDUCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "broadcast": (lambda x: x + sn.broadcast_to(x[:1], x.shape), lambda x: x + x[:1]),
     "sigmoid": (sn.sigmoid, lambda x: 1 / (1 + np.exp(-x))),
     "sign": (sn.sign, lambda x: x / abs(x)),
+    "resolve_conj": (lambda x: sn.resolve_conj(sn.conj(x)), np.conj),
 }  # fmt: skip
 
 

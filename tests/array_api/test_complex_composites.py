@@ -71,3 +71,67 @@ def test_parts_and_conjugates() -> None:
         sn.cov(sn.asarray(X), **weights).numpy(),
         np.cov(X, **{k: v.numpy() for k, v in weights.items()}),
     )
+
+
+def draw(dtype: str, *shape: int) -> np.ndarray:
+    return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["conv", "conv_transpose"])
+def test_convolution(torch: Any, kind: str, rank: int, groups: int, dtype: str) -> None:
+    name = f"{kind}{rank}d"
+    ends = (6, 4 // groups) if kind == "conv" else (4, 6 // groups)
+    values = (
+        draw(dtype, 2, 4, *(7, 6, 5)[:rank]),
+        draw(dtype, *ends, *(3, 2, 2)[:rank]),
+        draw(dtype, 6),
+    )
+    options = {"stride": 2, "padding": 1, "groups": groups}
+    ours = [sn.tensor(v, requires_grad=True) for v in values]
+    theirs = [torch.tensor(v, requires_grad=True) for v in values]
+    got = getattr(sn.nn.functional, name)(*ours, **options)
+    want = getattr(torch.nn.functional, name)(*theirs, **options)
+    close = {"rtol": 1e-3, "atol": 2e-3} if dtype == "complex64" else {"rtol": 1e-9, "atol": 1e-9}
+    assert got.dtype.name == dtype
+    np.testing.assert_allclose(got.detach().numpy(), want.detach().numpy(), **close)
+    found = sn.autograd.gradients((sn.abs(got) ** 2).sum(), ours, create_graph=True)
+    wanted = torch.autograd.grad((want.abs() ** 2).sum(), theirs, create_graph=True)
+    for mine, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(mine.detach().numpy(), other.detach().numpy(), **close)
+    sum((sn.abs(g[0]) ** 2).sum() for g in found).backward()
+    sum((g[0].abs() ** 2).sum() for g in wanted).backward()
+    for mine, other in zip(ours, theirs, strict=True):
+        scale = float(other.grad.abs().max())
+        np.testing.assert_allclose(mine.grad.numpy() / scale, other.grad.numpy() / scale, **close)
+
+
+def test_convolution_of_real_and_complex() -> None:
+    x, w = draw("complex64", 1, 2, 9), draw("complex64", 3, 2, 3)
+    f = sn.nn.functional.conv1d
+    whole = f(sn.asarray(x), sn.asarray(w.real.copy())).numpy()
+    parts = [f(sn.asarray(v.copy()), sn.asarray(w.real.copy())).numpy() for v in (x.real, x.imag)]
+    np.testing.assert_array_equal(whole, parts[0] + 1j * parts[1])
+    whole = f(sn.asarray(x.real.copy()), sn.asarray(w)).numpy()
+    parts = [f(sn.asarray(x.real.copy()), sn.asarray(v.copy())).numpy() for v in (w.real, w.imag)]
+    np.testing.assert_array_equal(whole, parts[0] + 1j * parts[1])
+    layer = sn.nn.Conv1d(2, 3, 3, dtype=sn.complex64)
+    assert layer(sn.asarray(x)).dtype is sn.complex64
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_random_numbers(dtype: str) -> None:
+    sn.random.seed(0)
+    kind = getattr(sn, dtype)
+    x = sn.random.randn((20000,), dtype=kind).numpy()
+    assert x.dtype == dtype and abs(x.mean()) < 0.03
+    assert abs(x.real.var() - 0.5) < 0.03 and abs(x.imag.var() - 0.5) < 0.03
+    assert abs(np.mean(x.real * x.imag)) < 0.03
+    y = sn.random.normal(2.0, 3.0, (20000,), dtype=kind).numpy()
+    assert abs(y.mean() - 2) < 0.1 and abs(y.var() - 9) < 0.4
+    z = sn.random.rand((20000,), dtype=kind).numpy()
+    for part in (z.real, z.imag):
+        assert part.min() >= 0 and part.max() < 1 and abs(part.mean() - 0.5) < 0.02
+    assert sn.nn.Linear(3, 2, dtype=kind)(sn.ones((1, 3), dtype=kind)).dtype is kind

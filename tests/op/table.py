@@ -738,8 +738,8 @@ ELSEWHERE = {
     ),
     "ctc_loss": "../nn/test_ctc.py",  # all alignments, lengths, the reference's bits
     **dict.fromkeys(
-        ("adjoint", "real", "imag", "conj", "resolve_conj", "complex", "polar", "angle", "view_as_real",
-         "view_as_complex"),
+        ("adjoint", "real", "imag", "conj", "resolve_conj", "complex", "polar", "angle",
+         "view_as_real", "view_as_complex"),
         "../array_api/test_complex.py",  # against NumPy, PyTorch and the reference back-end
     ),
     "scaled_dot_product_attention": "../nn/test_attention.py",  # masks, heads, windows, dropout
