@@ -27,7 +27,7 @@ def gelu_tanh(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("activation", [silu, gelu, gelu_tanh])
-@pytest.mark.parametrize(("dtype", "close"), [("float32", 2e-6), ("float64", 4e-15)])
+@pytest.mark.parametrize(("dtype", "close"), [("float32", 2e-6), ("float64", 2e-14)])
 def test_slope_and_curvature(activation, dtype, close):
     x = np.linspace(-12, 12, 4001).astype(dtype)
     slope, curvature = activation(x.astype("float64"))
@@ -35,7 +35,7 @@ def test_slope_and_curvature(activation, dtype, close):
     first = sn.grad(lambda x: f(x).sum())
     second = sn.grad(lambda x: first(x).sum())
     np.testing.assert_allclose(first(sn.asarray(x)).numpy(), slope, rtol=0, atol=close)
-    np.testing.assert_allclose(second(sn.asarray(x)).numpy(), curvature, rtol=0, atol=4 * close)
+    np.testing.assert_allclose(second(sn.asarray(x)).numpy(), curvature, rtol=0, atol=10 * close)
 
 
 @pytest.mark.parametrize("activation", [silu, gelu, gelu_tanh])
