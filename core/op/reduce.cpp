@@ -268,8 +268,8 @@ Tensor standard_deviation(const Tensor& x, DimSpan axes, double correction, bool
 }
 Tensor logsumexp(const Tensor& x, DimSpan axes, bool keepdims) {
     static const OpId id = find_op("logsumexp");
-    if (is_complex(
-            x.dtype())) {  // shifted by the largest real part, which the result does not show
+    // Complex ones are shifted by the largest real part; the result does not depend on it.
+    if (is_complex(x.dtype())) {
         if (x.numel() == 0) return log(sum(exp(x), axes, keepdims));
         const auto largest = [&](bool keep) {
             const Tensor top = max(real(x).detach(), axes, keep);
