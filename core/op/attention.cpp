@@ -7,6 +7,7 @@
 
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -29,6 +30,29 @@ void infer_attention(InferCall& c) {
     out.erase(out.size() - 1);
     c.out[1].shape = out;
     c.out[1].dtype = compute_dtype(c.in[0]->dtype);
+}
+
+void check_attention(const CheckCall& c) {
+    const bool mask = c.attrs.b(3), dropout = c.attrs.b(4);
+    const size_t tensors = mask ? 4 : 3, all = tensors + (dropout ? 3 : 0);
+    c.operands(all, all);
+    c.tensors(0, tensors);
+    c.one_dtype(0, 3);
+    c.floating(0);
+    const Dims &q = c.shape(0), &k = c.shape(1), &v = c.shape(2);
+    const size_t n = q.size();
+    c.require(n >= 3 && k.size() == n && v.size() == n, "operands differ in rank");
+    for (size_t d = 0; d + 3 < n; ++d)
+        c.require(q[d] == k[d] && q[d] == v[d], "batch dimensions differ");
+    c.require(k[n - 3] == v[n - 3] && k[n - 2] == v[n - 2] && k[n - 1] == q[n - 1] &&
+                  (k[n - 3] == q[n - 3] || (k[n - 3] > 0 && q[n - 3] % k[n - 3] == 0)),
+              "shapes of query, key and value do not fit");
+    c.require(c.attrs.i(1) >= -1 && c.attrs.i(2) >= -1, "a window is negative");
+    if (!mask) return;
+    Dims wanted = q;
+    wanted[n - 1] = k[n - 2];
+    c.require(c.shape(3) == wanted, "the mask has another shape than the scores");
+    c.require(is_bool(c.dtype(3)) || c.dtype(3) == c.dtype(0), "the mask has another dtype");
 }
 
 // Operands: q, k, v, out, lse, dout, then as above. Results: dq, dk, dv, and that of the
@@ -363,6 +387,7 @@ void register_attention_ops() {
                  .grad = grad_attention,
                  .saves = kOperands | save_out(0) | save_out(1),
                  .batch = batch_attention,
+                 .check = check_attention,
                  .work = attention_work,
                  .layout = Layout::kAny,
                  .out_strides = attention_out_strides,

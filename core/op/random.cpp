@@ -7,6 +7,7 @@
 
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -401,6 +402,7 @@ void register_random_ops() {
         .doc = "Operands low, high, seed, draw: numbers spread evenly over [low, high).",
         .infer = infer_draw,
         .batch = batch_draw,
+        .check = check_draw,
         .draws = true,
     });
     register_op({
@@ -410,6 +412,7 @@ void register_random_ops() {
         .doc = "Operands mean, std, seed, draw: normal numbers (Box and Muller's method).",
         .infer = infer_draw,
         .batch = batch_draw,
+        .check = check_draw,
         .draws = true,
     });
     register_op({
@@ -419,6 +422,7 @@ void register_random_ops() {
         .doc = "Operands low, high, seed, draw: integers spread evenly over [low, high).",
         .infer = infer_draw,
         .batch = batch_draw,
+        .check = check_draw,
         .draws = true,
     });
     register_op({
@@ -428,6 +432,7 @@ void register_random_ops() {
         .doc = "Operands p, seed, draw: false with probability p.",
         .infer = infer_draw,
         .batch = batch_draw,
+        .check = check_draw,
         .draws = true,
     });
     register_random_functions();

@@ -2,6 +2,7 @@
 
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -34,6 +35,25 @@ void infer_sequence(InferCall& c) {
     }
     if (gates_of(cell) > 1) c.out[0].shape = input.shape;
     if (cell == kGru) c.out[2].shape = Dims{steps, batch, hidden};
+}
+
+void check_sequence(const CheckCall& c) {
+    const int64_t cell = c.attrs.i(0), gates = gates_of(cell);
+    c.require(c.def.n_out == 1 ? cell == kTanh || cell == kRelu : cell == kLstm || cell == kGru,
+              "the cell is unknown");
+    const size_t h0 = cell == kGru ? 3 : 2;
+    const size_t count = h0 + (c.attrs.b(2) ? cell == kLstm ? 2 : 1 : 0);
+    c.operands(count, count);
+    c.tensors(0, count);
+    c.one_dtype(0, count);
+    c.require(c.dtype(0) == DType::kF32 || c.dtype(0) == DType::kF64, "the dtype is no float");
+    c.require(c.rank(0) == 3 && c.rank(1) == 2, "input or weight have the wrong rank");
+    const int64_t batch = c.shape(0)[1], hidden = c.shape(1)[1];
+    c.require(c.shape(1)[0] == gates * hidden && c.shape(0)[2] == gates * hidden,
+              "input and weight do not fit");
+    if (cell == kGru) c.require(c.shape(2) == Dims{hidden}, "the bias does not fit");
+    for (size_t i = h0; i < count; ++i)
+        c.require(c.shape(i) == Dims{batch, hidden}, "an initial state does not fit");
 }
 
 // in: weight, [gates], h or c, [GRU: candidate], [dh], [dc]; attributes 3, 4: which are given.
@@ -502,6 +522,7 @@ void register_recurrent_ops() {
                  .grad = grad_sequence,
                  .saves = save_in(1) | save_out(0),
                  .batch = batch_sequence,
+                 .check = check_sequence,
                  .work = sequence_work});
     register_op({.name = "lstm_sequence",
                  .n_in = -1,
@@ -512,6 +533,7 @@ void register_recurrent_ops() {
                  .grad = grad_sequence,
                  .saves = save_in(1) | save_out(0) | save_out(1) | save_out(2),
                  .batch = batch_sequence,
+                 .check = check_sequence,
                  .work = sequence_work,
                  .inplace_in = 0});
     register_op({.name = "gru_sequence",
@@ -523,6 +545,7 @@ void register_recurrent_ops() {
                  .grad = grad_sequence,
                  .saves = save_in(1) | save_out(0) | save_out(1) | save_out(2),
                  .batch = batch_sequence,
+                 .check = check_sequence,
                  .work = sequence_work,
                  .inplace_in = 0});
     constexpr const char* kGradSchema = SN_RECURRENT_SCHEMA " dh:bool dc:bool";

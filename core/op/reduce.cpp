@@ -6,6 +6,7 @@
 #include "backend/cpu/program.h"
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -644,6 +645,7 @@ void register_reduction(const char* name, ReduceKind kind, InferFn infer, GradFn
                  .grad = grad,
                  .saves = saves,
                  .batch = batch_axes<0>,
+                 .check = check_axes,
                  .reduce_kind = static_cast<int>(kind),
                  .layout = Layout::kAny});
 }
@@ -658,6 +660,7 @@ void register_reduce_ops() {
                  .doc = "Sum of bools or integers over axes, in 64 bits.",
                  .infer = infer_sum_wide,
                  .batch = batch_axes<0>,
+                 .check = check_axes,
                  .layout = Layout::kAny});
     register_reduction("prod", ReduceKind::kProd, infer_reduce, grad_prod, x, "Product over axes.");
     register_reduction("max", ReduceKind::kMax, infer_extremum, grad_extremum, x | y,
@@ -674,12 +677,14 @@ void register_reduce_ops() {
                  .doc = "Position of the largest element along an axis.",
                  .infer = infer_arg,
                  .batch = batch_axis<0>,
+                 .check = check_axis<0>,
                  .layout = Layout::kAny});
     register_op({.name = "argmin",
                  .schema = "axis:int keepdims:bool",
                  .doc = "Position of the smallest element along an axis.",
                  .infer = infer_arg,
                  .batch = batch_axis<0>,
+                 .check = check_axis<0>,
                  .layout = Layout::kAny});
     register_op({.name = "logsumexp",
                  .schema = kReduceSchema,
@@ -688,7 +693,8 @@ void register_reduce_ops() {
                  .grad = grad_logsumexp,
                  .saves = x | y,
                  .lower = lower_logsumexp,
-                 .batch = batch_axes<0>});
+                 .batch = batch_axes<0>,
+                 .check = check_float_axes});
     register_op({.name = "std",
                  .schema = "axes:ints keepdims:bool correction:float",
                  .doc = "Standard deviation over axes.",
@@ -696,7 +702,8 @@ void register_reduce_ops() {
                  .grad = grad_std,
                  .saves = x | y,
                  .lower = lower_std,
-                 .batch = batch_axes<0>});
+                 .batch = batch_axes<0>,
+                 .check = check_float_axes});
     register_op({.name = "norm2",
                  .schema = kReduceSchema,
                  .doc = "Euclidean norm over axes.",
@@ -704,7 +711,8 @@ void register_reduce_ops() {
                  .grad = grad_norm2,
                  .saves = x | y,
                  .lower = lower_norm2,
-                 .batch = batch_axes<0>});
+                 .batch = batch_axes<0>,
+                 .check = check_float_axes});
     register_basic_functions();
     register_order_functions();
     register_composite_functions();
