@@ -174,7 +174,7 @@ def test_reading_a_value_names_op_and_line() -> None:
         total = sn.cumsum(x, 0)[-1]  # made here
         return x if total > 0 else -x  # read here
 
-    with pytest.raises(sn.InvalidValue, match="sn.where") as caught:
+    with pytest.raises(sn.InvalidValue, match=r"sn\.where") as caught:
         sn.trace(f, spec(3))
     text = str(caught.value)
     assert f"test_tracing.py:{line_of('# read here')}" in text and "'greater'" in text
