@@ -249,8 +249,9 @@ void init_graphs(nb::module_& m) {
         .def_rw("signature", &Model::signature);
     m.def("trace_graph", &trace_graph);
     m.def("in_graph_trace", &in_graph_trace);
-    m.def("read_graph",
-          [](const std::string& text) { return guarded([&] { return read_graph(text); }); });
+    m.def("read_graph", [](const nb::bytes& text) {
+        return guarded([&] { return read_graph({text.c_str(), text.size()}); });
+    });
     m.def("graph_passes", [] {
         nb::list list;
         for (const GraphPass& p : graph_passes()) list.append(nb::make_tuple(p.name, p.doc));

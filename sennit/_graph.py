@@ -520,7 +520,7 @@ def _difference(name: str, before: _core.Program, after: _core.Program) -> str:
 def read_graph(path: str, text: str, tensors: dict[str, Tensor]) -> Graph:
     """The graph of a file whose tensors have been read; everything in it is checked."""
     try:
-        program = _core.read_graph(text)
+        program = _core.read_graph(text.encode("utf-8", "surrogatepass"))
     except _core.FileError as cause:
         what = str(cause).split("\n")[0].removeprefix("[load] ").rpartition(" (SN")[0] or str(cause)
         raise error(_core.FileError, "load", f"{path}: {what}") from None

@@ -45,7 +45,7 @@ def test_a_saved_call_keeps_its_bits(row, full):
             want = call(*args)
             graph = sn.trace(call, *args)
             text = graph._program.write()
-            program = sn._core.read_graph(text)
+            program = sn._core.read_graph(text.encode())
             assert program.write() == text, note
             for run in (lambda: graph(*args), lambda: program.call(given)):  # noqa: B023
                 given = [*args, *graph.constants.values()]
