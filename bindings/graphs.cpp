@@ -229,7 +229,14 @@ void init_graphs(nb::module_& m) {
         .def("numbers", &numbers_of)
         .def("nodes", &nodes_of)
         .def("plan", [](const Model& p) { return guarded([&] { return plan_dict(p); }); })
-        .def("write", [](const Model& p) { return guarded([&] { return write_graph(p); }); })
+        .def(
+            "write",
+            [](Model& p, const std::string& signature) {
+                p.signature = signature;
+                return guarded([&] { return write_graph(p); });
+            },
+            nb::arg("signature") = "null")
+        .def("signature", [](const Model& p) { return p.signature; })
         .def("apply",
              [](const Model& p, const std::string& pass, nb::handle constants) {
                  return guarded([&] {
@@ -238,15 +245,13 @@ void init_graphs(nb::module_& m) {
                      return nb::make_tuple(nb::cast(std::move(made)), wrapped(tensors));
                  });
              })
-        .def("cut",
-             [](const Model& p, const std::vector<ValueId>& outputs) {
-                 return guarded([&] {
-                     std::vector<uint32_t> kept;
-                     Model made = cut(p, outputs, &kept);
-                     return nb::make_tuple(nb::cast(std::move(made)), nb::cast(kept));
-                 });
-             })
-        .def_rw("signature", &Model::signature);
+        .def("cut", [](const Model& p, const std::vector<ValueId>& outputs) {
+            return guarded([&] {
+                std::vector<uint32_t> kept;
+                Model made = cut(p, outputs, &kept);
+                return nb::make_tuple(nb::cast(std::move(made)), nb::cast(kept));
+            });
+        });
     m.def("trace_graph", &trace_graph);
     m.def("in_graph_trace", &in_graph_trace);
     m.def("read_graph", [](const nb::bytes& text) {

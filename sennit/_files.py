@@ -37,6 +37,7 @@ _DTYPES = {
 }
 _NAMES = {ours: name for name, (ours, _) in _DTYPES.items()}
 _DIGEST = "sha256"  # the metadata's key of our checksum
+GRAPH = "sennit.graph"  # ... of a graph; see _graph.py
 _MAX_HEADER = 100_000_000  # bytes; the format's own limit
 _ALIGN = 64
 _MAX_RANK = 64
@@ -351,7 +352,7 @@ def load(path: str | os.PathLike[str], device: Any = None, with_metadata: bool =
         if device is not None:
             tensors[name] = tensors[name].to(device)
     loaded: Any = tensors
-    graph = metadata.pop("sennit.graph", None)
+    graph = metadata.pop(GRAPH, None)
     if graph is not None:
         from ._graph import read_graph
 

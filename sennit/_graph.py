@@ -17,8 +17,6 @@ from ._signature import build, check_signature, gather
 
 __all__ = ["Graph", "GraphNode", "GraphValue", "MemoryPlan"]
 
-_GRAPH = "sennit.graph"  # the metadata's key of the graph in a file
-
 
 def type_text(shape: Sequence[int], dtype: _core.dtype) -> str:
     """A type as printed graphs show it: ``float32[2, 3]``."""
@@ -501,10 +499,10 @@ class Graph:
         """
         import json
 
-        from ._files import save
+        from ._files import GRAPH, save
 
-        self._program.signature = json.dumps(self._signature, separators=(",", ":"))
-        save({**self._parameters, **self._constants}, path, {_GRAPH: self._program.write()})
+        text = self._program.write(json.dumps(self._signature, separators=(",", ":")))
+        save({**self._parameters, **self._constants}, path, {GRAPH: text})
 
 
 def _difference(name: str, before: _core.Program, after: _core.Program) -> str:
@@ -550,7 +548,7 @@ def read_graph(path: str, text: str, tensors: dict[str, Tensor]) -> Graph:
             "save the file again",
         )
     try:
-        signature = check_signature(program.signature, arguments, len(program.outputs()))
+        signature = check_signature(program.signature(), arguments, len(program.outputs()))
     except (ValueError, RecursionError) as cause:
         raise error(
             _core.FileError,

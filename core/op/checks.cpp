@@ -79,13 +79,8 @@ void check_axes(const CheckCall& c) {
 
 void check_float_axes(const CheckCall& c) {
     check_axes(c);
+    c.require(!c.attrs.ints(0).empty() || c.rank(0) == 0, "there are no axes");
     c.floating(0);
-}
-
-void check_draw(const CheckCall& c) {
-    c.tensors(0, 0);
-    c.require(!is_complex(c.attrs.dtype(1)), "random numbers are complex");
-    c.on_cpu(c.attrs.i(2));
 }
 
 void check_operands(const CheckCall& c) { c.tensors(0, c.in.size()); }

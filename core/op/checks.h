@@ -39,9 +39,8 @@ void check_axis(const CheckCall& c) {
     c.tensors(0, count);
     c.axis(c.attrs.i(attr));
 }
-void check_axes(const CheckCall& c);  // one tensor, attribute 0: axes of it
-void check_float_axes(const CheckCall& c);
-void check_draw(const CheckCall& c);      // numbers, and attributes shape, dtype, device
-void check_operands(const CheckCall& c);  // any tensors, at least one
+void check_axes(const CheckCall& c);        // one tensor, attribute 0: axes of it
+void check_float_axes(const CheckCall& c);  // ... at least one of a floating tensor
+void check_operands(const CheckCall& c);    // any tensors, at least one
 
 }  // namespace sn

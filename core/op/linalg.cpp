@@ -17,7 +17,8 @@ namespace {
 void check_matmul(const CheckCall& c) {
     c.tensors(0, 2);
     c.one_dtype(0, 2);
-    c.require(c.rank(0) >= 2 && c.rank(1) >= 2, "an operand is no matrix");
+    c.require(c.rank(0) >= 2 && c.rank(1) >= 2 && !is_bool(c.dtype(0)),
+              "an operand is no matrix of numbers");
 }
 void infer_matmul(InferCall& c) {
     const Dims &a = c.in[0]->shape, &b = c.in[1]->shape;

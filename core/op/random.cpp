@@ -40,6 +40,14 @@ void infer_draw(InferCall& c) {
     }
 }
 
+// Calls from files.
+template <bool (*fits)(DType)>
+void check_draw(const CheckCall& c) {
+    c.tensors(0, 0);
+    c.require(fits(c.attrs.dtype(1)), "random numbers have the wrong kind of dtype");
+    c.on_cpu(c.attrs.i(2));
+}
+
 // Numbers of their own for each example are one draw of a larger shape.
 bool batch_draw(BatchCall& c) {
     if (c.any_batched(0, c.in.size())) return false;
@@ -402,7 +410,7 @@ void register_random_ops() {
         .doc = "Operands low, high, seed, draw: numbers spread evenly over [low, high).",
         .infer = infer_draw,
         .batch = batch_draw,
-        .check = check_draw,
+        .check = check_draw<is_float>,
         .draws = true,
     });
     register_op({
@@ -412,7 +420,7 @@ void register_random_ops() {
         .doc = "Operands mean, std, seed, draw: normal numbers (Box and Muller's method).",
         .infer = infer_draw,
         .batch = batch_draw,
-        .check = check_draw,
+        .check = check_draw<is_float>,
         .draws = true,
     });
     register_op({
@@ -422,7 +430,7 @@ void register_random_ops() {
         .doc = "Operands low, high, seed, draw: integers spread evenly over [low, high).",
         .infer = infer_draw,
         .batch = batch_draw,
-        .check = check_draw,
+        .check = check_draw<is_int>,
         .draws = true,
     });
     register_op({
@@ -432,7 +440,7 @@ void register_random_ops() {
         .doc = "Operands p, seed, draw: false with probability p.",
         .infer = infer_draw,
         .batch = batch_draw,
-        .check = check_draw,
+        .check = check_draw<is_bool>,
         .draws = true,
     });
     register_random_functions();

@@ -348,6 +348,15 @@ value among them, and their counts.
 namespace {
 
 // Calls from files.
+void check_cumulative(const CheckCall& c) {
+    check_axis<0>(c);
+    c.require(is_float(c.dtype(0)) || c.dtype(0) == DType::kI64 || c.dtype(0) == DType::kU64,
+              "the operand has no dtype that sums have");
+}
+void check_numeric(const CheckCall& c) {
+    check_axis<0>(c);
+    c.require(!is_bool(c.dtype(0)), "the operand is bool");
+}
 void check_float_axis(const CheckCall& c) {
     check_axis<0>(c);
     c.floating(0);
@@ -435,7 +444,7 @@ void register_sorting_ops() {
                 c.set(0, flip_axis(cumsum(flip_axis(c.grad(), axis), axis), axis));
             },
         .batch = batch_axis<0>,
-        .check = check_axis<0>,
+        .check = check_cumulative,
     });
     register_op({
         .name = "cumprod",
@@ -451,21 +460,21 @@ void register_sorting_ops() {
             },
         .saves = save_in(0) | save_out(0),
         .batch = batch_axis<0>,
-        .check = check_axis<0>,
+        .check = check_cumulative,
     });
     register_op({
         .name = "running_max",
         .schema = "axis:int",
         .doc = "The largest element up to each along an axis; NaN stays.",
         .infer = same_as_input,
-        .check = check_axis<0>,
+        .check = check_numeric,
     });
     register_op({
         .name = "running_min",
         .schema = "axis:int",
         .doc = "The smallest element up to each along an axis; NaN stays.",
         .infer = same_as_input,
-        .check = check_axis<0>,
+        .check = check_numeric,
     });
     register_op({
         .name = "logcumsumexp",
