@@ -99,7 +99,8 @@ void check_geometry(const CheckCall& c, DimSpan x, DimSpan w, const Dims* out) {
         const int64_t stride = c.attrs.ints(0)[d], low = c.attrs.ints(1)[d],
                       high = c.attrs.ints(2)[d], dilation = c.attrs.ints(3)[d];
         c.require(stride >= 1 && dilation >= 1 && stride < kMost && dilation < kMost && low >= 0 &&
-                      high >= 0 && low < kMost && high < kMost && w[d + 2] >= 1 && w[d + 2] < kMost,
+                      high > -kMost && low < kMost && high < kMost && w[d + 2] >= 1 &&
+                      w[d + 2] < kMost,
                   "stride, dilation, padding or kernel are out of range");
         const int64_t room = x[d + 2] + low + high - (dilation * (w[d + 2] - 1) + 1);
         c.require(room >= 0 && (!out || (*out)[d + 2] == room / stride + 1),
