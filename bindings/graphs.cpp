@@ -1,5 +1,5 @@
 // Graphs that stand by themselves (sn.trace, sn.load), for sennit/_graph.py.
-#include <bit>
+#include <algorithm>
 
 #include "nb.h"
 #include "op/op.h"
@@ -46,8 +46,7 @@ void check_unwritten(const Trace& trace, const Model& model, nb::handle handles)
 }
 
 // Calls `function(placeholders)` once. `inputs`: tuples (name, whether it is a parameter, shape,
-// dtype, device, whether it requires a gradient), arguments first. Returns the graph and the
-// tensors that it has captured.
+// dtype, device), arguments first. Returns the graph and the tensors that it has captured.
 nb::tuple trace_graph(nb::object function, nb::handle inputs) {
     return guarded([&] {
         if (current_trace()) {
@@ -71,7 +70,6 @@ nb::tuple trace_graph(nb::object function, nb::handle inputs) {
             ModelInput input;
             input.name = nb::cast<std::string>(t[0]);
             input.role = nb::cast<bool>(t[1]) ? InputRole::kParameter : InputRole::kArgument;
-            input.requires_grad = nb::cast<bool>(t[5]);
             Meta meta;
             bool single = false;
             const nb::object shape = t[2], dtype = t[3], device = t[4];
@@ -231,11 +229,13 @@ void init_graphs(nb::module_& m) {
         .def("plan", [](const Model& p) { return guarded([&] { return plan_dict(p); }); })
         .def(
             "write",
-            [](Model& p, const std::string& signature) {
+            [](Model& p, const std::string& signature, const std::vector<std::string>& trained) {
                 p.signature = signature;
+                for (ModelInput& input : p.inputs)
+                    input.requires_grad = std::ranges::find(trained, input.name) != trained.end();
                 return guarded([&] { return write_graph(p); });
             },
-            nb::arg("signature") = "null")
+            nb::arg("signature") = "null", nb::arg("trained") = std::vector<std::string>())
         .def("signature", [](const Model& p) { return p.signature; })
         .def("apply",
              [](const Model& p, const std::string& pass, nb::handle constants) {

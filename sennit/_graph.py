@@ -315,11 +315,8 @@ class Graph:
             for op, inputs, attributes, outputs, where, differentiable in self._program.nodes()
         ]
 
-    def __len__(self) -> int:
-        return len(self._program.nodes())
-
     def __repr__(self) -> str:
-        return f"<Graph {self.name}: {len(self)} nodes>"
+        return f"<Graph {self.name}: {len(self._program.nodes())} nodes>"
 
     def __str__(self) -> str:
         lines = [f"graph {self.name}({', '.join(map(repr, self.inputs))})"]
@@ -501,7 +498,8 @@ class Graph:
 
         from ._files import GRAPH, save
 
-        text = self._program.write(json.dumps(self._signature, separators=(",", ":")))
+        trained = [name for name, x in self._parameters.items() if x.requires_grad]
+        text = self._program.write(json.dumps(self._signature, separators=(",", ":")), trained)
         save({**self._parameters, **self._constants}, path, {GRAPH: text})
 
 

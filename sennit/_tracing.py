@@ -178,16 +178,14 @@ def trace(function: Any, *specs: Any, **named: Any) -> Any:
         while name in taken:
             name += "_"
         taken.add(name)
-        inputs.append((name, False, leaf.shape, leaf.dtype, leaf.device, False))
+        inputs.append((name, False, leaf.shape, leaf.dtype, leaf.device))
         chosen.append(leaf)
         return {"input": len(inputs) - 1}
 
     args = encode(specs, names, take, "trace")
     kwargs = encode(named, None, take, "trace")
     count = len(inputs)
-    inputs += [
-        (name, True, x.shape, x.dtype, x.device, x.requires_grad) for name, x in parameters.items()
-    ]
+    inputs += [(name, True, x.shape, x.dtype, x.device) for name, x in parameters.items()]
     result: dict[str, Any] = {}
 
     def run(given: list[Tensor]) -> list[Tensor]:

@@ -269,9 +269,10 @@ CLASSES = {
         "outputs": "(self) -> list[_int]",
         "values": "(self) -> list[tuple[_str, tuple[_int, ...], dtype]]",
         "numbers": "(self) -> list[tuple[_int, Any]]",
-        "nodes": "(self) -> list[tuple[_str, list[_int], dict[_str, Any], list[_int], _str, _bool]]",
+        "nodes": "(self) -> "
+        "list[tuple[_str, list[_int], dict[_str, Any], list[_int], _str, _bool]]",
         "plan": "(self) -> dict[_str, Any]",
-        "write": "(self, signature: _str = ...) -> _str",
+        "write": "(self, signature: _str = ..., trained: Sequence[_str] = ...) -> _str",
         "signature": "(self) -> _str",
         "apply": "(self, name: _str, constants: Sequence[Tensor], /) "
         "-> tuple[Program, list[Tensor]]",

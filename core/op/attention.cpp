@@ -47,7 +47,9 @@ void check_attention(const CheckCall& c) {
     c.require(k[n - 3] == v[n - 3] && k[n - 2] == v[n - 2] && k[n - 1] == q[n - 1] &&
                   (k[n - 3] == q[n - 3] || (k[n - 3] > 0 && q[n - 3] % k[n - 3] == 0)),
               "shapes of query, key and value do not fit");
-    c.require(c.attrs.i(1) >= -1 && c.attrs.i(2) >= -1, "a window is negative");
+    for (int k : {1, 2})
+        c.require(c.attrs.i(k) >= -1 && c.attrs.i(k) < int64_t{1} << 48,
+                  "a window is out of range");
     if (!mask) return;
     Dims wanted = q;
     wanted[n - 1] = k[n - 2];

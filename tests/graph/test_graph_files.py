@@ -69,6 +69,15 @@ def test_saving_again_gives_the_same_bytes(tmp_path: Path) -> None:
         assert trained == [k for k in loaded.parameters if "running" not in k and "num" not in k]
 
 
+def test_what_is_trained_is_what_was_when_it_was_saved(tmp_path: Path) -> None:
+    graph = small()
+    graph.parameters["bias"].requires_grad_(False)
+    graph.save(tmp_path / "m.sn")
+    loaded = sn.load(tmp_path / "m.sn")
+    assert {k: p.requires_grad for k, p in loaded.parameters.items()} == {
+        "weight": True, "bias": False}  # fmt: skip
+
+
 def test_no_folder_of_the_machine_is_saved(tmp_path: Path) -> None:
     small().save(tmp_path / "m.sn")
     head, _ = parts(tmp_path / "m.sn")
