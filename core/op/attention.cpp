@@ -32,9 +32,10 @@ void infer_attention(InferCall& c) {
     c.out[1].dtype = compute_dtype(c.in[0]->dtype);
 }
 
-void check_attention(const CheckCall& c) {
+// Calls from files; the mask is operand `rest`, and draws come behind it.
+void check_scores(const CheckCall& c, size_t rest) {
     const bool mask = c.attrs.b(3), dropout = c.attrs.b(4);
-    const size_t tensors = mask ? 4 : 3, all = tensors + (dropout ? 3 : 0);
+    const size_t tensors = rest + mask, all = tensors + (dropout ? 3 : 0);
     c.operands(all, all);
     c.tensors(0, tensors);
     c.one_dtype(0, 3);
@@ -47,14 +48,28 @@ void check_attention(const CheckCall& c) {
     c.require(k[n - 3] == v[n - 3] && k[n - 2] == v[n - 2] && k[n - 1] == q[n - 1] &&
                   (k[n - 3] == q[n - 3] || (k[n - 3] > 0 && q[n - 3] % k[n - 3] == 0)),
               "shapes of query, key and value do not fit");
-    for (int k : {1, 2})
-        c.require(c.attrs.i(k) >= -1 && c.attrs.i(k) < int64_t{1} << 48,
+    for (int side : {1, 2})
+        c.require(c.attrs.i(side) >= -1 && c.attrs.i(side) < int64_t{1} << 48,
                   "a window is out of range");
     if (!mask) return;
     Dims wanted = q;
     wanted[n - 1] = k[n - 2];
-    c.require(c.shape(3) == wanted, "the mask has another shape than the scores");
-    c.require(is_bool(c.dtype(3)) || c.dtype(3) == c.dtype(0), "the mask has another dtype");
+    c.require(c.shape(rest) == wanted, "the mask has another shape than the scores");
+    c.require(is_bool(c.dtype(rest)) || c.dtype(rest) == c.dtype(0), "the mask has another dtype");
+}
+void check_attention(const CheckCall& c) { check_scores(c, 3); }
+void check_attention_grad(const CheckCall& c) {
+    c.require(c.in.size() >= 6, "it has too few operands");
+    check_scores(c, 6);
+    Dims out = c.shape(0);
+    out[out.size() - 1] = c.shape(2).back();
+    for (size_t i : {3, 5})
+        c.require(c.shape(i) == out && c.dtype(i) == c.dtype(0), "the result does not fit");
+    out.erase(out.size() - 1);
+    c.require(c.shape(4) == out && c.dtype(4) == compute_dtype(c.dtype(0)),
+              "the log-sum-exp does not fit");
+    c.require(!c.attrs.b(5) || (c.attrs.b(3) && c.dtype(6) == c.dtype(0)),
+              "there is no mask with a gradient");
 }
 
 // Operands: q, k, v, out, lse, dout, then as above. Results: dq, dk, dv, and that of the
@@ -403,6 +418,7 @@ void register_attention_ops() {
                  .grad = grad_attention_grad,
                  .saves = 0x3ff,
                  .batch = batch_attention_grad,
+                 .check = check_attention_grad,
                  .work = attention_grad_work,
                  .layout = Layout::kAny,
                  .out_strides = attention_grad_out_strides,
