@@ -257,11 +257,6 @@ void init_graphs(nb::module_& m) {
     m.def("read_graph", [](const nb::bytes& text) {
         return guarded([&] { return read_graph({text.c_str(), text.size()}); });
     });
-    m.def("graph_passes", [] {
-        nb::list list;
-        for (const GraphPass& p : graph_passes()) list.append(nb::make_tuple(p.name, p.doc));
-        return list;
-    });
 }
 
 }  // namespace sn::py

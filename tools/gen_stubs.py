@@ -206,7 +206,6 @@ PRIVATE = {
     "inputs: Sequence[tuple[Any, ...]], /) -> tuple[Program, list[Tensor]]",
     "in_graph_trace": "(tensors: Sequence[Any], /) -> _bool",
     "read_graph": "(text: bytes, /) -> Program",
-    "graph_passes": "() -> list[tuple[_str, _str]]",
     "tape_mark": "() -> _int",
     "tape_boundary": "(roots: Sequence[Tensor], mark: _int, /) -> list[Tensor]",
     "same_place": "(a: Tensor, b: Tensor, /) -> _bool",

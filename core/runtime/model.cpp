@@ -9,12 +9,6 @@
 
 namespace sn {
 
-size_t Model::arguments() const {
-    size_t count = 0;
-    while (count < inputs.size() && inputs[count].role == InputRole::kArgument) ++count;
-    return count;
-}
-
 namespace {
 
 void add_constant(Model& m, const Tensor& value, std::vector<Tensor>* constants) {
@@ -210,10 +204,8 @@ Model rewritten(const Model& model, Program p) {
     return m;
 }
 
-// A graph of the module's own numbering: nodes are their own origin.
 Model lower_pass(const Model& model, std::vector<Tensor>*) {
-    Program p = lower(model.graph);
-    return rewritten(model, std::move(p));
+    return rewritten(model, lower(model.graph));
 }
 
 Model simplify_pass(const Model& model, std::vector<Tensor>*) {
@@ -238,23 +230,20 @@ Model fold_pass(const Model& model, std::vector<Tensor>* constants) {
     return m;
 }
 
-using ApplyFn = Model (*)(const Model&, std::vector<Tensor>*);
-constexpr GraphPass kPasses[] = {
-    {"lower", "composite operations become those that have kernels"},
-    {"simplify", "dead code, equal operations and operations that do nothing go"},
-    {"fold", "what depends on numbers of the graph alone is computed"},
+struct GraphPass {
+    const char* name;
+    Model (*apply)(const Model&, std::vector<Tensor>*);
 };
-constexpr ApplyFn kApply[] = {lower_pass, simplify_pass, fold_pass};
+constexpr GraphPass kPasses[] = {
+    {"lower", lower_pass}, {"simplify", simplify_pass}, {"fold", fold_pass}};
 
 }  // namespace
-
-std::span<const GraphPass> graph_passes() { return kPasses; }
 
 Model apply_pass(const Model& model, std::string_view pass, std::vector<Tensor>* constants) {
     std::string known;
     for (size_t i = 0; i < std::size(kPasses); ++i) {
         if (pass == kPasses[i].name) {
-            Model m = kApply[i](model, constants);
+            Model m = kPasses[i].apply(model, constants);
             const std::string broken = verify(m.graph);
             if (!broken.empty())
                 fail(ErrorKind::kInternal, "optimize", "after %s: %s", kPasses[i].name,

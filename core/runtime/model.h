@@ -43,8 +43,6 @@ struct Model {
     std::vector<uint8_t> taped;        // by node: gradients flow through it
     int64_t draws = 0;                 // random draws of one call
     std::string signature;             // how arguments and results are nested: JSON, for the caller
-
-    size_t arguments() const;
 };
 
 // What has been recorded, as a graph with these results. `placeholders`: names and roles of the
@@ -60,14 +58,10 @@ std::vector<Tensor> call(const Model& model, std::span<const Tensor> inputs);
 // row-major.
 std::shared_ptr<const Plan> plan_of(const Model& model);
 
+// "lower", "simplify" and "fold" (pass/pass.h, plan/plan.h) on a graph of its own.
 // A rewritten graph computes the same bits, and is not for gradients: what stood apart for their
 // sake (a detached value and the value) may have become one. `constants` are by constant index, and
 // get what folding has computed.
-struct GraphPass {
-    const char* name;
-    const char* doc;
-};
-std::span<const GraphPass> graph_passes();
 Model apply_pass(const Model& model, std::string_view pass, std::vector<Tensor>* constants);
 
 // The part of a graph that some of its values (`outputs`, value ids) need, with all arguments and
