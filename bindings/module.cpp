@@ -161,6 +161,7 @@ NB_MODULE(_core, m) {
         nb::arg("x"), nb::arg("copy") = nb::none());
 
     init_autograd(m);
+    init_graphs(m);
     m.def("release_consumed", &release_consumed);
     m.def("flush", [] { guarded([] { Recorder::window().flush(); }); });
     m.def("synchronize", [] {

@@ -26,5 +26,6 @@ auto guarded(F&& f) {
 inline nb::object steal(PyObject* o) { return nb::steal(o); }
 
 void init_autograd(nb::module_& m);  // bindings/autograd.cpp
+void init_graphs(nb::module_& m);    // bindings/graphs.cpp
 
 }  // namespace sn::py

@@ -58,6 +58,12 @@ _LAZY_NAMES = {
     "hessian": "_transforms",
     "checkpoint": "_checkpoint",
     "checkpoint_sequential": "_checkpoint",
+    "Graph": "_graph",
+    "GraphNode": "_graph",
+    "GraphValue": "_graph",
+    "MemoryPlan": "_graph",
+    "TensorSpec": "_tracing",
+    "trace": "_tracing",
     "functional_call": "_stateless",
     "stack_module_state": "_stateless",
 }

@@ -424,7 +424,6 @@ from ._api import tensor_split as tensor_split
 from ._api import tensordot as tensordot
 from ._api import tile as tile
 from ._api import topk as topk
-from ._api import trace as trace
 from ._api import transpose as transpose
 from ._api import trapezoid as trapezoid
 from ._api import trapz as trapz
@@ -471,6 +470,10 @@ from ._checkpoint import checkpoint as checkpoint
 from ._checkpoint import checkpoint_sequential as checkpoint_sequential
 from ._files import load as load
 from ._files import save as save
+from ._graph import Graph as Graph
+from ._graph import GraphNode as GraphNode
+from ._graph import GraphValue as GraphValue
+from ._graph import MemoryPlan as MemoryPlan
 from ._profile import Profile as Profile
 from ._profile import ProfileEvent as ProfileEvent
 from ._profile import profile as profile
@@ -491,6 +494,8 @@ from ._tools import memory as memory
 from ._tools import num_threads as num_threads
 from ._tools import set_num_threads as set_num_threads
 from ._tools import synchronize as synchronize
+from ._tracing import TensorSpec as TensorSpec
+from ._tracing import trace as trace
 from ._transforms import hessian as hessian
 from ._transforms import jacfwd as jacfwd
 from ._transforms import jacrev as jacrev
@@ -515,10 +520,14 @@ __all__ = [
     "FileError",
     "Function",
     "GradError",
+    "Graph",
+    "GraphNode",
+    "GraphValue",
     "IndexOutOfRange",
     "InternalError",
     "InvalidType",
     "InvalidValue",
+    "MemoryPlan",
     "NumericError",
     "OutOfMemory",
     "Profile",
@@ -526,6 +535,7 @@ __all__ = [
     "SennitError",
     "ShapeError",
     "Tensor",
+    "TensorSpec",
     "__array_namespace_info__",
     "abs",
     "absolute",

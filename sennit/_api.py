@@ -204,7 +204,9 @@ def promote_types(a: Any, b: Any) -> dtype:
 
 
 _functions = _core.functions
-globals().update({name: f for name, f in _functions.items() if "." not in name})
+# Names with a dot belong to other namespaces; `trace` is in _tracing.py, and traces too.
+_here = [name for name in _functions if "." not in name and name != "trace"]
+globals().update({name: _functions[name] for name in _here})
 
 
 def _creator(name: str) -> Any:
@@ -235,5 +237,5 @@ __all__ = [  # noqa: PLE0604, F822 - some are set in globals() above
     "e", "float16", "float32", "float64", "from_dlpack", "from_numpy", "inf", "int8", "int16",
     "int32", "int64", "is_complex", "is_tensor", "nan",
     "newaxis", "pi", "promote_types", "rand", "randn", "tensor", "uint8", "uint16", "uint32",
-    "uint64", *(name for name in _functions if "." not in name),
+    "uint64", *_here,
 ]  # fmt: skip

@@ -460,7 +460,6 @@ __all__ = [
     "tensordot",
     "tile",
     "topk",
-    "trace",
     "transpose",
     "trapezoid",
     "trapz",
@@ -2779,9 +2778,6 @@ def topk(
     dim: _int = -1,
 ) -> tuple[Tensor, Tensor]:
     """Values and int64 indices of the k largest (or smallest) elements, best first."""
-
-def trace(x: Tensor) -> Tensor:
-    """Sum of the diagonal of a matrix."""
 
 def transpose(x: Tensor, dim0: _int | None = None, dim1: _int | None = None) -> Tensor:
     """A view with two dimensions exchanged; without dimensions, all in reverse order."""

@@ -37,6 +37,7 @@ _DTYPES = {
 }
 _NAMES = {ours: name for name, (ours, _) in _DTYPES.items()}
 _DIGEST = "sha256"  # the metadata's key of our checksum
+GRAPH = "sennit.graph"  # ... of a graph; see _graph.py
 _MAX_HEADER = 100_000_000  # bytes; the format's own limit
 _ALIGN = 64
 _MAX_RANK = 64
@@ -260,7 +261,7 @@ def _parse(path: str, text: bytes, size: int) -> tuple[dict[str, Any], dict[str,
 
 
 def load(path: str | os.PathLike[str], device: Any = None, with_metadata: bool = False) -> Any:
-    """Reads a safetensors file: ours, or anybody's.
+    """Reads a safetensors file, ours or anybody's, or a graph that `Graph.save` wrote.
 
     Everything is checked before it is believed: the header, every offset, shape and dtype, that no
     bytes overlap or are left over, and, where the file has it, the checksum.
@@ -275,12 +276,15 @@ def load(path: str | os.PathLike[str], device: Any = None, with_metadata: bool =
 
     Returns
     -------
-    dict of str to Tensor, or (dict, dict of str to str)
+    dict of str to Tensor, or Graph
+        With `with_metadata` a pair of that and a dict of str to str.
 
     Raises
     ------
     FileError
         When the file cannot be read, is damaged, or is no safetensors file.
+    DeviceError
+        When a graph is to be put elsewhere than on the CPU.
 
     Examples
     --------
@@ -347,4 +351,17 @@ def load(path: str | os.PathLike[str], device: Any = None, with_metadata: bool =
             tensors[name] = _core.asarray(array)
         if device is not None:
             tensors[name] = tensors[name].to(device)
-    return (tensors, metadata) if with_metadata else tensors
+    loaded: Any = tensors
+    graph = metadata.pop(GRAPH, None)
+    if graph is not None:
+        from ._graph import read_graph
+
+        if device is not None and str(device) != "cpu":
+            raise error(
+                _core.DeviceError,
+                "load",
+                f"{name_of_file} holds a graph, which runs on the CPU; device is {device!r}; leave "
+                "it out",
+            )
+        loaded = read_graph(name_of_file, graph, tensors)
+    return (loaded, metadata) if with_metadata else loaded

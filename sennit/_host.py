@@ -90,11 +90,20 @@ def apply(
 
     Raises
     ------
+    InvalidValue
+        Inside of `sn.trace`.
     NumericError
         When LAPACK finds no answer: a singular matrix, no convergence.
     """
     import numpy as np
 
+    if _core.in_graph_trace(inputs):
+        raise error(
+            _core.InvalidValue,
+            name,
+            "it runs in NumPy, at the call, and cannot be part of a graph (sn.trace); compute it "
+            "outside, and pass the result as an argument",
+        )
     device = inputs[0].device
     for x in inputs:
         if x.device != device:

@@ -202,6 +202,10 @@ PRIVATE = {
     "call_batched": "(function: Callable[[list[Tensor]], Sequence[Tensor]], "
     "tensors: Sequence[Tensor], batched: Sequence[_bool], size: _int, randomness: _str, /) "
     "-> tuple[list[Tensor], list[_bool]]",
+    "trace_graph": "(function: Callable[[list[Tensor]], Sequence[Tensor]], "
+    "inputs: Sequence[tuple[Any, ...]], /) -> tuple[Program, list[Tensor]]",
+    "in_graph_trace": "(tensors: Sequence[Any], /) -> _bool",
+    "read_graph": "(text: bytes, /) -> Program",
     "tape_mark": "() -> _int",
     "tape_boundary": "(roots: Sequence[Tensor], mark: _int, /) -> list[Tensor]",
     "same_place": "(a: Tensor, b: Tensor, /) -> _bool",
@@ -257,6 +261,21 @@ CLASSES = {
         "remove": "(self) -> None",
         "__enter__": "(self) -> Self",
         "__exit__": "(self, *args: object) -> None",
+    },
+    "Program": {
+        "call": "(self, inputs: Sequence[Tensor], /) -> list[Tensor]",
+        "inputs": "(self) -> list[tuple[_str, _str, _int, _bool]]",
+        "outputs": "(self) -> list[_int]",
+        "values": "(self) -> list[tuple[_str, tuple[_int, ...], dtype]]",
+        "numbers": "(self) -> list[tuple[_int, Any]]",
+        "nodes": "(self) -> "
+        "list[tuple[_str, list[_int], dict[_str, Any], list[_int], _str, _bool]]",
+        "plan": "(self) -> dict[_str, Any]",
+        "write": "(self, signature: _str = ..., trained: Sequence[_str] = ...) -> _str",
+        "signature": "(self) -> _str",
+        "apply": "(self, name: _str, constants: Sequence[Tensor], /) "
+        "-> tuple[Program, list[Tensor]]",
+        "cut": "(self, outputs: Sequence[_int], /) -> tuple[Program, list[_int]]",
     },
     "Writes": {
         "call": "(self, function: Callable[[], Any], /) -> Any",

@@ -7,6 +7,7 @@
 
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -29,6 +30,46 @@ void infer_attention(InferCall& c) {
     out.erase(out.size() - 1);
     c.out[1].shape = out;
     c.out[1].dtype = compute_dtype(c.in[0]->dtype);
+}
+
+// Calls from files; the mask is operand `rest`, and draws come behind it.
+void check_scores(const CheckCall& c, size_t rest) {
+    const bool mask = c.attrs.b(3), dropout = c.attrs.b(4);
+    const size_t tensors = rest + mask, all = tensors + (dropout ? 3 : 0);
+    c.operands(all, all);
+    c.tensors(0, tensors);
+    c.one_dtype(0, 3);
+    c.floating(0);
+    const Dims &q = c.shape(0), &k = c.shape(1), &v = c.shape(2);
+    const size_t n = q.size();
+    c.require(n >= 3 && k.size() == n && v.size() == n, "operands differ in rank");
+    for (size_t d = 0; d + 3 < n; ++d)
+        c.require(q[d] == k[d] && q[d] == v[d], "batch dimensions differ");
+    c.require(k[n - 3] == v[n - 3] && k[n - 2] == v[n - 2] && k[n - 1] == q[n - 1] &&
+                  (k[n - 3] == q[n - 3] || (k[n - 3] > 0 && q[n - 3] % k[n - 3] == 0)),
+              "shapes of query, key and value do not fit");
+    for (int side : {1, 2})
+        c.require(c.attrs.i(side) >= -1 && c.attrs.i(side) < int64_t{1} << 48,
+                  "a window is out of range");
+    if (!mask) return;
+    Dims wanted = q;
+    wanted[n - 1] = k[n - 2];
+    c.require(c.shape(rest) == wanted, "the mask has another shape than the scores");
+    c.require(is_bool(c.dtype(rest)) || c.dtype(rest) == c.dtype(0), "the mask has another dtype");
+}
+void check_attention(const CheckCall& c) { check_scores(c, 3); }
+void check_attention_grad(const CheckCall& c) {
+    c.require(c.in.size() >= 6, "it has too few operands");
+    check_scores(c, 6);
+    Dims out = c.shape(0);
+    out[out.size() - 1] = c.shape(2).back();
+    for (size_t i : {3, 5})
+        c.require(c.shape(i) == out && c.dtype(i) == c.dtype(0), "the result does not fit");
+    out.erase(out.size() - 1);
+    c.require(c.shape(4) == out && c.dtype(4) == compute_dtype(c.dtype(0)),
+              "the log-sum-exp does not fit");
+    c.require(!c.attrs.b(5) || (c.attrs.b(3) && c.dtype(6) == c.dtype(0)),
+              "there is no mask with a gradient");
 }
 
 // Operands: q, k, v, out, lse, dout, then as above. Results: dq, dk, dv, and that of the
@@ -363,6 +404,7 @@ void register_attention_ops() {
                  .grad = grad_attention,
                  .saves = kOperands | save_out(0) | save_out(1),
                  .batch = batch_attention,
+                 .check = check_attention,
                  .work = attention_work,
                  .layout = Layout::kAny,
                  .out_strides = attention_out_strides,
@@ -376,6 +418,7 @@ void register_attention_ops() {
                  .grad = grad_attention_grad,
                  .saves = 0x3ff,
                  .batch = batch_attention_grad,
+                 .check = check_attention_grad,
                  .work = attention_grad_work,
                  .layout = Layout::kAny,
                  .out_strides = attention_grad_out_strides,

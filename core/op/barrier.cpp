@@ -2,6 +2,7 @@
 // not see through and that fixes an order.
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 
 namespace sn {
 
@@ -28,6 +29,7 @@ void register_barrier() {
                 in[0] = c.spread(0);
                 return c.call(in, {});
             },
+        .check = check_operands,
         .view =
             [](ViewCall& c) {
                 c.strides = Dims(c.in_strides);

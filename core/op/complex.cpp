@@ -3,6 +3,7 @@
 #include "op/complex.h"
 
 #include "op/api.h"
+#include "op/checks.h"
 #include "op/families.h"
 #include "op/function.h"
 #include "op/op.h"
@@ -40,6 +41,17 @@ Tensor known_part(const Tensor& x, int part) {
     return Tensor(Ref<Value>(held));
 }
 
+void check_part(const CheckCall& c) {
+    c.tensors(0, 1);
+    c.require(is_complex(c.dtype(0)), "the operand is not complex");
+}
+void check_whole(const CheckCall& c) {
+    c.tensors(0, 2);
+    c.one_dtype(0, 2);
+    c.require(is_complex(c.attrs.dtype(0)) && c.dtype(0) == real_dtype(c.attrs.dtype(0)) &&
+                  c.shape(0) == c.shape(1),
+              "the parts do not fit the whole");
+}
 void infer_part(InferCall& c) {
     c.out[0].shape = c.in[0]->shape;
     c.out[0].dtype = real_dtype(c.in[0]->dtype);
@@ -440,6 +452,7 @@ void register_complex_ops() {
         .doc = "The real parts of complex numbers.",
         .infer = infer_part,
         .grad = [](GradCall& c) { c.set(0, complex(c.grad(), 0.0)); },
+        .check = check_part,
         .moves = true,
         .same_as = same_part<0>,
         .view = view_part<0>,
@@ -452,6 +465,7 @@ void register_complex_ops() {
         .doc = "The imaginary parts of complex numbers.",
         .infer = infer_part,
         .grad = [](GradCall& c) { c.set(0, complex(0.0, c.grad())); },
+        .check = check_part,
         .moves = true,
         .same_as = same_part<1>,
         .view = view_part<1>,
@@ -474,6 +488,7 @@ void register_complex_ops() {
                 if (c.needs(0)) c.set(0, real(c.grad()));
                 if (c.needs(1)) c.set(1, imag(c.grad()));
             },
+        .check = check_whole,
         .moves = true,
         .same_as = same_whole,
         .joins = true,

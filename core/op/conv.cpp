@@ -4,6 +4,7 @@
 
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -79,6 +80,50 @@ void infer_conv(InferCall& c) {
 }
 
 // in: gradient of the output (N, O, out...), weight; attribute 5: the input's spatial sizes.
+// Calls from files: geometry of a convolution of x with a weight to `out`.
+void check_geometry(const CheckCall& c, DimSpan x, DimSpan w, const Dims* out) {
+    c.tensors(0, 2);
+    c.one_dtype(0, 2);
+    c.floating(0);
+    const size_t n = c.attrs.ints(0).size();
+    const int64_t groups = c.attrs.i(4);
+    c.require(n >= 1 && n <= 3 && x.size() == n + 2 && w.size() == n + 2 &&
+                  (!out || out->size() == n + 2),
+              "operands differ in rank");
+    c.require(groups >= 1 && w[0] % groups == 0 && x[1] == w[1] * groups &&
+                  (!out || ((*out)[0] == x[0] && (*out)[1] == w[0])),
+              "channels do not fit");
+    for (int k = 1; k < 4; ++k) c.require(c.attrs.ints(k).size() == n, "an attribute is too short");
+    constexpr int64_t kMost = int64_t{1} << 31;
+    for (size_t d = 0; d < n; ++d) {
+        const int64_t stride = c.attrs.ints(0)[d], low = c.attrs.ints(1)[d],
+                      high = c.attrs.ints(2)[d], dilation = c.attrs.ints(3)[d];
+        c.require(stride >= 1 && dilation >= 1 && stride < kMost && dilation < kMost && low >= 0 &&
+                      high > -kMost && low < kMost && high < kMost && w[d + 2] >= 1 &&
+                      w[d + 2] < kMost,
+                  "stride, dilation, padding or kernel are out of range");
+        const int64_t room = x[d + 2] + low + high - (dilation * (w[d + 2] - 1) + 1);
+        c.require(room >= 0 && (!out || (*out)[d + 2] == room / stride + 1),
+                  "the kernel does not fit");
+    }
+}
+void check_conv(const CheckCall& c) { check_geometry(c, c.shape(0), c.shape(1), nullptr); }
+void check_data_grad(const CheckCall& c) {
+    c.require(c.rank(0) >= 3 && c.rank(1) >= 3, "operands have too few dimensions");
+    c.require(c.attrs.i(4) >= 1 && c.attrs.i(4) < int64_t{1} << 31, "groups are out of range");
+    Dims x{c.shape(0)[0], c.shape(1)[1] * c.attrs.i(4)};
+    for (int64_t size : c.attrs.ints(5)) x.push_back(size);
+    for (int64_t size : x) c.require(size >= 0, "a size is negative");
+    check_geometry(c, x, c.shape(1), &c.shape(0));
+}
+void check_weight_grad(const CheckCall& c) {
+    c.require(c.rank(0) >= 3 && c.rank(1) >= 3, "operands have too few dimensions");
+    c.require(c.attrs.i(4) >= 1 && c.shape(0)[1] % c.attrs.i(4) == 0, "channels do not fit");
+    Dims w{c.shape(1)[1], c.shape(0)[1] / c.attrs.i(4)};
+    for (int64_t size : c.attrs.ints(5)) w.push_back(size);
+    check_geometry(c, c.shape(0), w, &c.shape(1));
+}
+
 void infer_data_grad(InferCall& c) {
     const Dims &g = c.in[0]->shape, &w = c.in[1]->shape;
     Dims out{g[0], w[1] * c.attrs.i(4)};
@@ -502,6 +547,7 @@ void register_conv_ops() {
                  .grad = grad_conv,
                  .saves = both,
                  .batch = batch_conv<kForward>,
+                 .check = check_conv,
                  .work = work_of<kForward>,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b01,
@@ -515,6 +561,7 @@ void register_conv_ops() {
                  .grad = grad_data_grad,
                  .saves = both,
                  .batch = batch_conv<kDataGrad>,
+                 .check = check_data_grad,
                  .work = work_of<kDataGrad>,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b01,
@@ -528,6 +575,7 @@ void register_conv_ops() {
                  .grad = grad_weight_grad,
                  .saves = both,
                  .batch = batch_conv<kWeightGrad>,
+                 .check = check_weight_grad,
                  .work = work_of<kWeightGrad>,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b11,

@@ -7,6 +7,7 @@
 
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/families.h"
 #include "op/function.h"
 #include "op/op.h"
@@ -187,6 +188,9 @@ void register_elementwise(const char* name, int tile_op, GradFn grad, uint32_t s
 
 void grad_cast(GradCall& c) { c.set(0, c.grad()); }
 
+void check_cast(const CheckCall& c) {
+    c.require(!is_complex(c.attrs.dtype(0)), "the result is complex");
+}
 void infer_cast(InferCall& c) {
     c.out[0].shape = c.in[0]->shape;
     c.out[0].dtype = c.attrs.dtype(0);
@@ -273,6 +277,7 @@ void register_elementwise_ops() {
                  .infer = infer_cast,
                  .grad = grad_cast,
                  .batch = batch_elementwise,
+                 .check = check_cast,
                  .cast = true,
                  .layout = Layout::kAny});
     register_function(

@@ -5,6 +5,7 @@
 
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/op.h"
 #include "op/rules.h"
 #include "record/tape.h"
@@ -95,6 +96,49 @@ Tensor values_for(const char* op, const Tensor& x, const Tensor& values, DimSpan
              format_shape(v.shape()).c_str(), format_shape(shape).c_str());
     }
     return expand(v, shape);
+}
+
+// ---- calls from files
+
+void check_take(const CheckCall& c) {
+    check_axis<0, 2>(c);
+    c.index(1);
+}
+void check_embedding(const CheckCall& c) {
+    c.tensors(0, 2);
+    c.index(1);
+}
+void check_index_add(const CheckCall& c) {
+    check_axis<0, 3>(c);
+    c.index(1);
+    c.require(c.dtype(2) == c.dtype(0), "values have another dtype");
+}
+// x, indices and perhaps values of one rank; indices leave no dimension of x but along the axis.
+template <size_t count>
+void check_along(const CheckCall& c) {
+    check_axis<0, static_cast<int>(count)>(c);
+    c.index(1);
+    c.require(c.rank(0) == c.rank(1), "operands differ in rank");
+    if (count == 3) c.require(c.dtype(2) == c.dtype(0), "values have another dtype");
+}
+void check_scatter_reduce(const CheckCall& c) {
+    check_along<3>(c);
+    c.require(c.attrs.i(1) >= 0 && c.attrs.i(1) <= static_cast<int64_t>(ScatterKind::kMin),
+              "the kind of reduction is unknown");
+}
+template <size_t first>
+void check_nd(const CheckCall& c) {
+    c.operands(first + 1, first + static_cast<size_t>(c.rank(0)));
+    c.tensors(0, c.in.size());
+    for (size_t i = first; i < c.in.size(); ++i)
+        c.require(c.dtype(i) == DType::kI64 && c.shape(i) == c.shape(first),
+                  "indices are not int64 of one shape");
+    if (first == 2) c.require(c.dtype(1) == c.dtype(0), "values have another dtype");
+}
+void check_one_hot(const CheckCall& c) {
+    c.tensors(0, 1);
+    c.index(0);
+    c.require(c.attrs.i(0) >= 0 && !is_complex(c.attrs.dtype(1)), "attributes are out of range");
 }
 
 // ---- batching rules. Indices of one example are checked against its own sizes, so that a bad one
@@ -342,6 +386,7 @@ void register_indexing_ops() {
             },
         .saves = save_in(1),
         .batch = batch_take,
+        .check = check_take,
         .moves = true,
         .checks_values = true,
     });
@@ -371,6 +416,7 @@ void register_indexing_ops() {
             },
         .saves = save_in(1),
         .batch = batch_embedding,
+        .check = check_embedding,
         .moves = true,
         .checks_values = true,
     });
@@ -391,6 +437,7 @@ void register_indexing_ops() {
             },
         .saves = save_in(1),
         .batch = batch_axis<0>,
+        .check = check_along<2>,
         .moves = true,
         .checks_values = true,
     });
@@ -413,6 +460,7 @@ void register_indexing_ops() {
             },
         .saves = save_in(1),
         .batch = batch_index_add,
+        .check = check_index_add,
         .any_layout_in = 1,
         .checks_values = true,
         .inplace_in = 0,
@@ -447,6 +495,7 @@ void register_indexing_ops() {
             },
         .saves = save_in(1),
         .batch = batch_axis<0>,
+        .check = check_along<3>,
         .checks_values = true,
         .inplace_in = 0,
     });
@@ -471,6 +520,7 @@ void register_indexing_ops() {
                     grad_scatter_extreme(c);
             },
         .saves = save_in(0) | save_in(1) | save_in(2) | save_out(0),
+        .check = check_scatter_reduce,
         .checks_values = true,
         .inplace_in = 0,
     });
@@ -491,6 +541,7 @@ void register_indexing_ops() {
             },
         .saves = 0xfffe,
         .batch = batch_nd<1>,
+        .check = check_nd<1>,
         .moves = true,
         .checks_values = true,
     });
@@ -523,6 +574,7 @@ void register_indexing_ops() {
             },
         .saves = 0xfffc,
         .batch = batch_nd<2>,
+        .check = check_nd<2>,
         .checks_values = true,
         .inplace_in = 0,
     });
@@ -547,6 +599,7 @@ void register_indexing_ops() {
                 c.out[0].dtype = c.attrs.dtype(1);
             },
         .batch = batch_leading,
+        .check = check_one_hot,
         .checks_values = true,
     });
     register_indexing_functions();

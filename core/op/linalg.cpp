@@ -4,6 +4,7 @@
 
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -13,6 +14,12 @@ namespace sn {
 namespace {
 
 // x: [batch..., m, k], y: [batch..., k, n] of one dtype; batch dimensions broadcast.
+void check_matmul(const CheckCall& c) {
+    c.tensors(0, 2);
+    c.one_dtype(0, 2);
+    c.require(c.rank(0) >= 2 && c.rank(1) >= 2 && !is_bool(c.dtype(0)),
+              "an operand is no matrix of numbers");
+}
 void infer_matmul(InferCall& c) {
     const Dims &a = c.in[0]->shape, &b = c.in[1]->shape;
     if (a[a.size() - 1] != b[b.size() - 2]) {
@@ -229,6 +236,7 @@ void register_linalg_ops() {
                  .grad = grad_matmul,
                  .saves = save_in(0) | save_in(1),
                  .batch = batch_matmul,
+                 .check = check_matmul,
                  .work = matmul_work,
                  .layout = Layout::kAny,
                  .epilogue = true});

@@ -2,6 +2,7 @@
 
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -58,6 +59,29 @@ void infer_check_labels(InferCall& c) {
     c.out[0].shape = c.out[1].shape = c.in[0]->shape;
     c.out[0].dtype = c.attrs.dtype(2);
     c.out[1].dtype = c.out[2].dtype = c.attrs.dtype(3);
+}
+
+void check_labels_call(const CheckCall& c) {
+    const DType number = c.attrs.dtype(2), weight = c.attrs.dtype(3);
+    c.operands(1, 2);
+    c.tensors(0, c.in.size());
+    c.require(c.dtype(0) == DType::kI64 && c.attrs.i(0) >= 0, "labels are not int64");
+    c.require((weight == DType::kF32 || weight == DType::kF64) &&
+                  (number == weight || number == DType::kI64),
+              "results have another dtype");
+    if (c.in.size() == 2)
+        c.require(c.dtype(1) == weight && c.shape(1) == Dims{c.attrs.i(0)},
+                  "weights do not fit the classes");
+}
+void check_cross_entropy(const CheckCall& c) {
+    c.operands(3, 4);
+    c.tensors(0, c.in.size());
+    c.floating(0);
+    c.require(c.rank(0) >= 1, "logits have no dimensions");
+    const Dims rows(DimSpan(c.shape(0)).first(c.shape(0).size() - 1));
+    c.require(c.shape(1) == rows && c.shape(2) == rows, "labels do not fit the logits");
+    if (c.in.size() == 4)
+        c.require(c.shape(3) == Dims{c.shape(0).back()}, "weights do not fit the classes");
 }
 
 bool batch_check_labels(BatchCall& c) {
@@ -358,6 +382,7 @@ void register_label_losses() {
                  .doc = "Labels as class numbers and row weights; fails when one names no class.",
                  .infer = infer_check_labels,
                  .batch = batch_check_labels,
+                 .check = check_labels_call,
                  .checks_values = true});
     register_op({.name = "cross_entropy",
                  .n_in = -1,
@@ -367,7 +392,8 @@ void register_label_losses() {
                  .grad = grad_cross_entropy,
                  .saves = save_in(0) | save_in(1) | save_in(2) | save_in(3),
                  .lower = lower_cross_entropy,
-                 .batch = batch_cross_entropy});
+                 .batch = batch_cross_entropy,
+                 .check = check_cross_entropy});
     register_function(
         {.signature = "cross_entropy(x: Tensor, target: Tensor, weight: Tensor? = None, "
                       "ignore_index: int = -100, reduction: str = \"mean\", "

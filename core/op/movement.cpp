@@ -6,6 +6,7 @@
 
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/rules.h"
 #include "record/read.h"
 #include "record/tape.h"
@@ -98,6 +99,64 @@ std::vector<Tensor> scalar_inputs(const GradCall& c, int from) {
     std::vector<Tensor> scalars;
     for (int i = from; i < c.n_in(); ++i) scalars.push_back(c.in(i));
     return scalars;
+}
+
+// ---- calls from files
+
+void check_permute(const CheckCall& c) {
+    c.tensors(0, 1);
+    for (int64_t axis : c.attrs.ints(0)) c.axis(axis);
+}
+// The region lies in x: starts are numbers of the graph, behind `first` tensors.
+template <size_t first>
+void check_slice(const CheckCall& c) {
+    const Dims& x = c.shape(0);
+    c.operands(first + x.size(), first + x.size());
+    const bool number = first == 2 && c.in[1].is_scalar();
+    for (size_t i = 0; i < first; ++i)
+        c.require(!c.in[i].is_scalar() || (i == 1 && number), "a tensor is required");
+    c.require(first == 1 || number || c.dtype(1) == c.dtype(0), "the part has another dtype");
+    const DimSpan sizes = c.attrs.ints(0), steps = c.attrs.ints(1);
+    c.require(sizes.size() == x.size() && steps.size() == x.size(), "an attribute is too short");
+    for (size_t d = 0; d < x.size(); ++d) {
+        c.require(
+            sizes[d] >= 0 && sizes[d] <= x[d] && steps[d] >= -x[d] - 1 && steps[d] <= x[d] + 1,
+            "sizes or steps are out of range");
+        const Tensor& start = c.in[first + d];
+        c.require(start.is_scalar() && start.dtype() == DType::kI64, "a start is no integer");
+        const int64_t from = start.value()->scalar.i;
+        c.require(from >= -1 && from <= x[d], "a start is out of range");
+        if (sizes[d] == 0) continue;
+        const int64_t to = from + (sizes[d] - 1) * steps[d];
+        c.require(from >= 0 && from < x[d] && to >= 0 && to < x[d], "the region leaves the tensor");
+    }
+}
+void check_concat(const CheckCall& c) {
+    c.tensors(0, c.in.size());
+    c.one_dtype(0, c.in.size());
+    c.axis(c.attrs.i(0));
+    for (size_t i = 0; i < c.in.size(); ++i)
+        c.require(c.rank(i) == c.rank(0), "operands differ in rank");
+}
+void check_pad(const CheckCall& c) {
+    c.require(!c.in[0].is_scalar() &&
+                  (c.in[1].is_scalar() || (c.rank(1) == 0 && c.dtype(1) == c.dtype(0))),
+              "the value is no number of the tensor's dtype");
+    for (int k : {0, 1})
+        for (int64_t width : c.attrs.ints(k)) c.require(width >= 0, "a width is negative");
+}
+void check_full(const CheckCall& c) {
+    c.require(c.in[0].is_scalar() || (c.rank(0) == 0 && c.dtype(0) == c.attrs.dtype(1)),
+              "the value is no number of the result's dtype");
+    c.on_cpu(c.attrs.i(2));
+}
+template <int dtype>
+void check_range(const CheckCall& c) {
+    c.tensors(0, 0);
+    c.require(
+        c.attrs.i(0) >= 0 && c.attrs.i(0) < int64_t{1} << 48 && !is_complex(c.attrs.dtype(dtype)),
+        "attributes are out of range");
+    c.on_cpu(c.attrs.i(dtype + 1));
 }
 
 // ---- batching rules: the batch is one more dimension in front
@@ -452,6 +511,7 @@ void register_movement_ops() {
             },
         .grad = [](GradCall& c) { c.set(0, reshape(c.grad(), c.in_meta(0).shape)); },
         .batch = batch_reshape,
+        .check = check_tensor,
         .moves = true,
         .view =
             [](ViewCall& c) {
@@ -483,6 +543,7 @@ void register_movement_ops() {
         .grad =
             [](GradCall& c) { c.set(0, permute(c.grad(), inverse_permutation(c.attrs.ints(0)))); },
         .batch = batch_permute,
+        .check = check_permute,
         .moves = true,
         .view =
             [](ViewCall& c) {
@@ -506,6 +567,7 @@ void register_movement_ops() {
             },
         .grad = [](GradCall& c) { c.set(0, c.grad()); },  // the walk sums to the input's shape
         .batch = batch_expand,
+        .check = check_tensor,
         .moves = true,
         .view =
             [](ViewCall& c) {
@@ -547,6 +609,7 @@ void register_movement_ops() {
                 c.set_total(0, slice_update(all, part, starts, sizes, steps));
             },
         .batch = batch_region<1>,
+        .check = check_slice<1>,
         .moves = true,
         .view =
             [](ViewCall& c) {
@@ -591,6 +654,7 @@ void register_movement_ops() {
                 if (c.needs(1)) c.set(1, slice(c.grad(), starts, sizes, steps));
             },
         .batch = batch_region<2>,
+        .check = check_slice<2>,
         .moves = true,
         .layout = Layout::kAny,
         .inplace_in = 0,
@@ -632,6 +696,7 @@ void register_movement_ops() {
                 }
             },
         .batch = batch_axis<0>,
+        .check = check_concat,
         .moves = true,
         .layout = Layout::kAny,
     });
@@ -662,6 +727,7 @@ void register_movement_ops() {
                 if (c.needs(1)) c.set(1, sum(c.grad(), {}, false) - sum(inner, {}, false));
             },
         .batch = batch_pad,
+        .check = check_pad,
         .moves = true,
         .layout = Layout::kAny,
     });
@@ -671,6 +737,7 @@ void register_movement_ops() {
         .infer = [](InferCall& c) { c.out[0] = *c.in[0]; },
         .grad = [](GradCall& c) { c.set(0, c.grad()); },
         .batch = batch_leading,
+        .check = check_tensor,
         .moves = true,
         .layout = Layout::kAny,
     });
@@ -692,6 +759,7 @@ void register_movement_ops() {
             },
         .grad = [](GradCall& c) { c.set(0, sum(c.grad(), {}, false)); },
         .batch = batch_full,
+        .check = check_full,
         .moves = true,
         .layout = Layout::kAny,
     });
@@ -704,6 +772,7 @@ void register_movement_ops() {
             [](InferCall& c) {
                 c.out[0] = {Dims{c.attrs.i(0)}, c.attrs.dtype(1), attr_device(c.attrs.i(2))};
             },
+        .check = check_range<1>,
     });
     register_op({
         .name = "linspace",
@@ -714,6 +783,7 @@ void register_movement_ops() {
             [](InferCall& c) {
                 c.out[0] = {Dims{c.attrs.i(0)}, c.attrs.dtype(2), attr_device(c.attrs.i(3))};
             },
+        .check = check_range<2>,
     });
     register_barrier();
     register_movement_functions();

@@ -2,6 +2,7 @@
 
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -167,6 +168,21 @@ void check_channels(const char* op, const char* what, const Dims& shape, const D
          "%s has shape %s; x of shape %s has %lld channels (axis 1) and needs "
          "(%lld,)",
          what, format_shape(shape).c_str(), format_shape(x).c_str(), ll(x[1]), ll(x[1]));
+}
+
+// Calls from files: as many operands as the attributes say.
+template <int weight>
+void check_parts(const CheckCall& c, size_t first) {
+    const size_t count = first + c.attrs.b(weight) + c.attrs.b(weight + 1);
+    c.operands(count, count);
+    c.tensors(0, count);
+    for (size_t i = 0; i < count; ++i) c.floating(i);
+}
+void check_norm(const CheckCall& c) { check_parts<2>(c, 1); }
+template <int first>
+void check_batch_norm(const CheckCall& c) {
+    check_parts<1>(c, first);
+    c.require(c.rank(0) >= 2, "x has no channels");
 }
 
 void infer_batch_norm(InferCall& c) {
@@ -597,14 +613,16 @@ void register_nn_ops() {
                  .grad = grad_softmax,
                  .saves = save_out(0),
                  .lower = lower_softmax,
-                 .batch = batch_leading});
+                 .batch = batch_leading,
+                 .check = check_rows});
     register_op({.name = "log_softmax",
                  .doc = "Log-softmax along the last axis.",
                  .infer = infer_softmax,
                  .grad = grad_log_softmax,
                  .saves = save_out(0),
                  .lower = lower_log_softmax,
-                 .batch = batch_leading});
+                 .batch = batch_leading,
+                 .check = check_rows});
     register_op({.name = "layer_norm",
                  .n_in = -1,
                  .schema = kNormSchema,
@@ -613,7 +631,8 @@ void register_nn_ops() {
                  .grad = grad_layer_norm,
                  .saves = save_in(0) | save_in(1),
                  .lower = lower_layer_norm,
-                 .batch = batch_norm_of_rows});
+                 .batch = batch_norm_of_rows,
+                 .check = check_norm});
     register_op({.name = "rms_norm",
                  .n_in = -1,
                  .schema = kNormSchema,
@@ -622,7 +641,8 @@ void register_nn_ops() {
                  .grad = grad_rms_norm,
                  .saves = save_in(0) | save_in(1),
                  .lower = lower_rms_norm,
-                 .batch = batch_norm_of_rows});
+                 .batch = batch_norm_of_rows,
+                 .check = check_norm});
     register_op({.name = "batch_norm",
                  .n_in = -1,
                  .n_out = 3,
@@ -632,7 +652,8 @@ void register_nn_ops() {
                  .grad = grad_batch_norm,
                  .saves = save_in(0) | save_in(1) | save_out(1) | save_out(2),
                  .lower = lower_batch_norm,
-                 .batch = batch_batch_norm});
+                 .batch = batch_batch_norm,
+                 .check = check_batch_norm<1>});
     register_op({.name = "batch_norm_inference",
                  .n_in = -1,
                  .schema = "eps:float weight:bool bias:bool",
@@ -640,13 +661,15 @@ void register_nn_ops() {
                  .infer = infer_batch_norm_inference,
                  .grad = grad_batch_norm_inference,
                  .saves = save_in(0) | save_in(1) | save_in(2) | save_in(3),
-                 .lower = lower_batch_norm_inference});
+                 .lower = lower_batch_norm_inference,
+                 .check = check_batch_norm<3>});
     register_op({.name = "var_mean",
                  .n_out = 2,
                  .schema = "axes:ints keepdims:bool",
                  .doc = "Variance and mean in one pass, in the compute dtype.",
                  .infer = infer_var_mean,
                  .batch = batch_axes<0>,
+                 .check = check_float_axes,
                  .layout = Layout::kAny});
     register_softmax_functions();
     register_norm_functions();

@@ -81,6 +81,12 @@ enum class Randomness : uint8_t {
 struct BatchCall;
 using BatchFn = bool (*)(BatchCall&);
 
+// A call that a file asks for. Calls from code come through functions that have checked their
+// arguments; this checks what the other rules and the kernels take for granted, so that a call from
+// a file reads and writes nothing but its operands and results. Fails with a reason.
+struct CheckCall;
+using CheckFn = void (*)(const CheckCall&);
+
 // Multiply-adds of a call, for ops that these and not memory keep busy.
 struct WorkCall {
     const Meta* const* in;
@@ -121,6 +127,7 @@ struct OpDef {
     uint32_t saves = 0;  // what the gradient reads: save_in(i) | save_out(i)
     LowerFn lower = nullptr;
     BatchFn batch = nullptr;
+    CheckFn check = nullptr;  // without, a file cannot hold the op (elementwise ones need none)
     ComplexFn complex = nullptr;  // without, a complex operand is an error ...
     ComplexGrad complex_grad = ComplexGrad::kComposed;
     bool moves = false;  // ... but for ops that only place elements, which take every dtype

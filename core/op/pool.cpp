@@ -2,6 +2,7 @@
 
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/conv.h"
 #include "op/function.h"
 #include "op/op.h"
@@ -51,6 +52,32 @@ Dims pooled_shape(const char* const (&names)[3], const Dims& x, const AttrView& 
         out.push_back(size);
     }
     return out;
+}
+
+// Calls from files, whose windows are over an image of shape x.
+void check_windows(const CheckCall& c, DimSpan x) {
+    c.tensors(0, 1);
+    c.floating(0);
+    const size_t n = c.attrs.ints(0).size();
+    c.require(n >= 1 && n <= 3 && x.size() == n + 2, "the operand has the wrong rank");
+    for (int k = 1; k < 4; ++k) c.require(c.attrs.ints(k).size() == n, "an attribute is too short");
+    constexpr int64_t kMost = int64_t{1} << 31;
+    for (size_t d = 0; d < n; ++d) {
+        const int64_t kernel = c.attrs.ints(0)[d], stride = c.attrs.ints(1)[d],
+                      pad = c.attrs.ints(2)[d], dilation = c.attrs.ints(3)[d];
+        c.require(kernel >= 1 && stride >= 1 && dilation >= 1 && kernel < kMost && stride < kMost &&
+                      dilation < kMost && pad >= 0 && 2 * pad <= dilation * (kernel - 1) + 1,
+                  "kernel, stride, padding or dilation are out of range");
+    }
+}
+void check_window(const CheckCall& c) { check_windows(c, c.shape(0)); }
+void check_average_grad(const CheckCall& c) {
+    c.require(c.rank(0) >= 3, "the operand has the wrong rank");
+    Dims x{c.shape(0)[0], c.shape(0)[1]};
+    for (int64_t size : c.attrs.ints(7)) x.push_back(size);
+    for (int64_t size : x) c.require(size >= 0, "a size is negative");
+    check_windows(c, x);
+    c.require(pooled_shape(kAverageNames, x, c.attrs) == c.shape(0), "shapes do not fit");
 }
 
 void infer_max_pool(InferCall& c) {
@@ -553,6 +580,7 @@ void register_pool_ops() {
                  .grad = grad_max_pool,
                  .saves = save_out(1),
                  .batch = batch_pool,
+                 .check = check_window,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b1});
     register_op({.name = "max_pool_grad",
@@ -571,6 +599,7 @@ void register_pool_ops() {
                  .infer = infer_avg_pool,
                  .grad = grad_avg_pool,
                  .batch = batch_pool,
+                 .check = check_window,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b1});
     register_op({.name = "avg_pool_grad",
@@ -579,6 +608,7 @@ void register_pool_ops() {
                  .infer = infer_pool_grad<7>,
                  .grad = grad_avg_pool_grad,
                  .batch = batch_pool,
+                 .check = check_average_grad,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b1});
     register_max_functions();

@@ -7,6 +7,7 @@
 
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -37,6 +38,14 @@ void infer_draw(InferCall& c) {
         fail(ErrorKind::kShape, c.op, "shape %s has a negative size; sizes must be 0 or more",
              format_shape(c.out[0].shape).c_str());
     }
+}
+
+// Calls from files.
+template <bool (*fits)(DType)>
+void check_draw(const CheckCall& c) {
+    c.tensors(0, 0);
+    c.require(fits(c.attrs.dtype(1)), "random numbers have the wrong kind of dtype");
+    c.on_cpu(c.attrs.i(2));
 }
 
 // Numbers of their own for each example are one draw of a larger shape.
@@ -416,6 +425,7 @@ void register_random_ops() {
         .doc = "Operands low, high, seed, draw: numbers spread evenly over [low, high).",
         .infer = infer_draw,
         .batch = batch_draw,
+        .check = check_draw<is_float>,
         .draws = true,
     });
     register_op({
@@ -425,6 +435,7 @@ void register_random_ops() {
         .doc = "Operands mean, std, seed, draw: normal numbers (Box and Muller's method).",
         .infer = infer_draw,
         .batch = batch_draw,
+        .check = check_draw<is_float>,
         .draws = true,
     });
     register_op({
@@ -434,6 +445,7 @@ void register_random_ops() {
         .doc = "Operands low, high, seed, draw: integers spread evenly over [low, high).",
         .infer = infer_draw,
         .batch = batch_draw,
+        .check = check_draw<is_int>,
         .draws = true,
     });
     register_op({
@@ -443,6 +455,7 @@ void register_random_ops() {
         .doc = "Operands p, seed, draw: false with probability p.",
         .infer = infer_draw,
         .batch = batch_draw,
+        .check = check_draw<is_bool>,
         .draws = true,
     });
     register_random_functions();

@@ -2,6 +2,7 @@
 
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -36,6 +37,30 @@ void infer_sequence(InferCall& c) {
     if (cell == kGru) c.out[2].shape = Dims{steps, batch, hidden};
 }
 
+// Calls from files. Plain cells have one result less.
+void check_cell(const CheckCall& c, int plain) {
+    const int64_t cell = c.attrs.i(0);
+    c.require(c.def.n_out == plain ? cell == kTanh || cell == kRelu : cell == kLstm || cell == kGru,
+              "the cell is unknown");
+}
+void check_sequence(const CheckCall& c) {
+    check_cell(c, 1);
+    const int64_t cell = c.attrs.i(0), gates = gates_of(cell);
+    const size_t h0 = cell == kGru ? 3 : 2;
+    const size_t count = h0 + (c.attrs.b(2) ? cell == kLstm ? 2 : 1 : 0);
+    c.operands(count, count);
+    c.tensors(0, count);
+    c.one_dtype(0, count);
+    c.require(c.dtype(0) == DType::kF32 || c.dtype(0) == DType::kF64, "the dtype is no float");
+    c.require(c.rank(0) == 3 && c.rank(1) == 2, "input or weight have the wrong rank");
+    const int64_t batch = c.shape(0)[1], hidden = c.shape(1)[1];
+    c.require(c.shape(1)[0] == gates * hidden && c.shape(0)[2] == gates * hidden,
+              "input and weight do not fit");
+    if (cell == kGru) c.require(c.shape(2) == Dims{hidden}, "the bias does not fit");
+    for (size_t i = h0; i < count; ++i)
+        c.require(c.shape(i) == Dims{batch, hidden}, "an initial state does not fit");
+}
+
 // in: weight, [gates], h or c, [GRU: candidate], [dh], [dc]; attributes 3, 4: which are given.
 void infer_sequence_grad(InferCall& c) {
     const int64_t cell = c.attrs.i(0), gates = gates_of(cell);
@@ -45,6 +70,27 @@ void infer_sequence_grad(InferCall& c) {
     if (cell == kLstm) c.out[2].shape = c.out[1].shape;
     if (cell == kGru) c.out[2].shape = Dims{states[0] - 1, states[1], states[2]};
     for (Meta& m : c.out) m.dtype = c.in[0]->dtype;
+}
+
+void check_sequence_grad(const CheckCall& c) {
+    check_cell(c, 2);
+    const int64_t cell = c.attrs.i(0), gates = gates_of(cell);
+    const size_t at = gates > 1 ? 2 : 1, dh = at + (cell == kGru ? 2 : 1);
+    const size_t count = dh + c.attrs.b(3) + c.attrs.b(4);
+    c.operands(count, count);
+    c.tensors(0, count);
+    c.one_dtype(0, count);
+    c.require(c.dtype(0) == DType::kF32 || c.dtype(0) == DType::kF64, "the dtype is no float");
+    c.require(!c.attrs.b(4) || cell == kLstm, "only an LSTM has cells");
+    c.require(c.rank(0) == 2 && c.rank(at) == 3, "weight or states have the wrong rank");
+    const Dims& states = c.shape(at);
+    const int64_t steps = states[0] - 1, batch = states[1], hidden = states[2];
+    c.require(steps >= 0 && c.shape(0) == Dims{gates * hidden, hidden}, "the weight does not fit");
+    if (gates > 1)
+        c.require(c.shape(1) == Dims{steps, batch, gates * hidden}, "the gates do not fit");
+    if (cell == kGru)
+        c.require(c.shape(3) == Dims{steps, batch, hidden}, "the candidates do not fit");
+    for (size_t i = dh; i < count; ++i) c.require(c.shape(i) == states, "a gradient does not fit");
 }
 
 // One product with the recurrent weight per step.
@@ -502,6 +548,7 @@ void register_recurrent_ops() {
                  .grad = grad_sequence,
                  .saves = save_in(1) | save_out(0),
                  .batch = batch_sequence,
+                 .check = check_sequence,
                  .work = sequence_work});
     register_op({.name = "lstm_sequence",
                  .n_in = -1,
@@ -512,6 +559,7 @@ void register_recurrent_ops() {
                  .grad = grad_sequence,
                  .saves = save_in(1) | save_out(0) | save_out(1) | save_out(2),
                  .batch = batch_sequence,
+                 .check = check_sequence,
                  .work = sequence_work,
                  .inplace_in = 0});
     register_op({.name = "gru_sequence",
@@ -523,6 +571,7 @@ void register_recurrent_ops() {
                  .grad = grad_sequence,
                  .saves = save_in(1) | save_out(0) | save_out(1) | save_out(2),
                  .batch = batch_sequence,
+                 .check = check_sequence,
                  .work = sequence_work,
                  .inplace_in = 0});
     constexpr const char* kGradSchema = SN_RECURRENT_SCHEMA " dh:bool dc:bool";
@@ -535,6 +584,7 @@ void register_recurrent_ops() {
                  .grad = grad_sequence_grad,
                  .saves = 0x3f,
                  .batch = batch_sequence_grad,
+                 .check = check_sequence_grad,
                  .work = sequence_grad_work});
     register_op({.name = "lstm_sequence_grad",
                  .n_in = -1,
@@ -545,6 +595,7 @@ void register_recurrent_ops() {
                  .grad = grad_sequence_grad,
                  .saves = 0x3f,
                  .batch = batch_sequence_grad,
+                 .check = check_sequence_grad,
                  .work = sequence_grad_work,
                  .inplace_in = 1});
     register_op({.name = "gru_sequence_grad",
@@ -557,6 +608,7 @@ void register_recurrent_ops() {
                  .grad = grad_sequence_grad,
                  .saves = 0x3f,
                  .batch = batch_sequence_grad,
+                 .check = check_sequence_grad,
                  .work = sequence_grad_work,
                  .inplace_in = 1});
 

@@ -6,6 +6,7 @@
 #include "backend/cpu/program.h"
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -644,6 +645,28 @@ Examples
          .call = [](const Args& a) { return sum_to(a.tensor(0), a.ints(1)); }});
 }
 
+// Calls from files.
+void check_reduction(const CheckCall& c) {
+    const auto kind = static_cast<ReduceKind>(c.def.reduce_kind);
+    const DType dtype = c.dtype(0);
+    check_axes(c);
+    if (kind == ReduceKind::kAny || kind == ReduceKind::kAll)
+        c.require(is_bool(dtype), "the operand is not bool");
+    else if (kind == ReduceKind::kMax || kind == ReduceKind::kMin)
+        c.require(!is_bool(dtype), "the operand is bool");
+    else
+        c.require(is_float(dtype) || dtype == DType::kI64 || dtype == DType::kU64,
+                  "the operand has no dtype that sums have");
+}
+void check_arg(const CheckCall& c) {
+    check_axis<0>(c);
+    c.require(!is_bool(c.dtype(0)), "the operand is bool");
+}
+void check_sum_wide(const CheckCall& c) {
+    check_axes(c);
+    c.require(is_bool(c.dtype(0)) || is_int(c.dtype(0)), "the operand is no integer");
+}
+
 void register_reduction(const char* name, ReduceKind kind, InferFn infer, GradFn grad,
                         uint32_t saves, const char* doc) {
     register_op({.name = name,
@@ -653,6 +676,7 @@ void register_reduction(const char* name, ReduceKind kind, InferFn infer, GradFn
                  .grad = grad,
                  .saves = saves,
                  .batch = batch_axes<0>,
+                 .check = check_reduction,
                  .reduce_kind = static_cast<int>(kind),
                  .layout = Layout::kAny});
 }
@@ -667,6 +691,7 @@ void register_reduce_ops() {
                  .doc = "Sum of bools or integers over axes, in 64 bits.",
                  .infer = infer_sum_wide,
                  .batch = batch_axes<0>,
+                 .check = check_sum_wide,
                  .layout = Layout::kAny});
     register_reduction("prod", ReduceKind::kProd, infer_reduce, grad_prod, x, "Product over axes.");
     register_reduction("max", ReduceKind::kMax, infer_extremum, grad_extremum, x | y,
@@ -683,12 +708,14 @@ void register_reduce_ops() {
                  .doc = "Position of the largest element along an axis.",
                  .infer = infer_arg,
                  .batch = batch_axis<0>,
+                 .check = check_arg,
                  .layout = Layout::kAny});
     register_op({.name = "argmin",
                  .schema = "axis:int keepdims:bool",
                  .doc = "Position of the smallest element along an axis.",
                  .infer = infer_arg,
                  .batch = batch_axis<0>,
+                 .check = check_arg,
                  .layout = Layout::kAny});
     register_op({.name = "logsumexp",
                  .schema = kReduceSchema,
@@ -697,7 +724,8 @@ void register_reduce_ops() {
                  .grad = grad_logsumexp,
                  .saves = x | y,
                  .lower = lower_logsumexp,
-                 .batch = batch_axes<0>});
+                 .batch = batch_axes<0>,
+                 .check = check_float_axes});
     register_op({.name = "std",
                  .schema = "axes:ints keepdims:bool correction:float",
                  .doc = "Standard deviation over axes.",
@@ -705,7 +733,8 @@ void register_reduce_ops() {
                  .grad = grad_std,
                  .saves = x | y,
                  .lower = lower_std,
-                 .batch = batch_axes<0>});
+                 .batch = batch_axes<0>,
+                 .check = check_float_axes});
     register_op({.name = "norm2",
                  .schema = kReduceSchema,
                  .doc = "Euclidean norm over axes.",
@@ -713,7 +742,8 @@ void register_reduce_ops() {
                  .grad = grad_norm2,
                  .saves = x | y,
                  .lower = lower_norm2,
-                 .batch = batch_axes<0>});
+                 .batch = batch_axes<0>,
+                 .check = check_float_axes});
     register_basic_functions();
     register_order_functions();
     register_composite_functions();

@@ -8,6 +8,7 @@
 
 #include "op/api.h"
 #include "op/batching.h"
+#include "op/checks.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -344,6 +345,35 @@ value among them, and their counts.
 
 }  // namespace
 
+namespace {
+
+// Calls from files.
+void check_cumulative(const CheckCall& c) {
+    check_axis<0>(c);
+    c.require(is_float(c.dtype(0)) || c.dtype(0) == DType::kI64 || c.dtype(0) == DType::kU64,
+              "the operand has no dtype that sums have");
+}
+void check_numeric(const CheckCall& c) {
+    check_axis<0>(c);
+    c.require(!is_bool(c.dtype(0)), "the operand is bool");
+}
+void check_float_axis(const CheckCall& c) {
+    check_axis<0>(c);
+    c.floating(0);
+}
+void check_scan(const CheckCall& c) {
+    check_axis<0, 2>(c);
+    c.one_dtype(0, 2);
+    c.floating(0);
+    c.require(c.shape(0) == c.shape(1), "operands have different shapes");
+}
+void check_search(const CheckCall& c) {
+    c.tensors(0, 2);
+    c.one_dtype(0, 2);
+}
+
+}  // namespace
+
 void register_sorting_ops() {
     register_op({
         .name = "sort",
@@ -359,6 +389,7 @@ void register_sorting_ops() {
             },
         .saves = save_in(0),
         .batch = batch_axis<0>,
+        .check = check_axis<0>,
     });
     register_op({
         .name = "argsort",
@@ -370,6 +401,7 @@ void register_sorting_ops() {
                 c.out[0].dtype = DType::kI64;
             },
         .batch = batch_axis<0>,
+        .check = check_axis<0>,
     });
     register_op({
         .name = "topk",
@@ -399,6 +431,7 @@ void register_sorting_ops() {
             },
         .saves = save_out(1),
         .batch = batch_axis<1>,
+        .check = check_axis<1>,
     });
     register_op({
         .name = "cumsum",
@@ -411,14 +444,15 @@ void register_sorting_ops() {
                 c.set(0, flip_axis(cumsum(flip_axis(c.grad(), axis), axis), axis));
             },
         .batch = batch_axis<0>,
+        .check = check_cumulative,
     });
     register_op({
         .name = "cumprod",
         .schema = "axis:int",
         .doc = "Running products along an axis, in blocks of fixed length.",
         .infer = same_as_input,
-        // Without dividing, so that zeros in x are no special case: the product before an element,
-        // times what the rest makes of it.
+        // Without dividing, so that zeros in x are no special case: the product before an
+        // element, times what the rest makes of it.
         .grad =
             [](GradCall& c) {
                 const int64_t axis = c.attrs.i(0);
@@ -426,18 +460,21 @@ void register_sorting_ops() {
             },
         .saves = save_in(0) | save_out(0),
         .batch = batch_axis<0>,
+        .check = check_cumulative,
     });
     register_op({
         .name = "running_max",
         .schema = "axis:int",
         .doc = "The largest element up to each along an axis; NaN stays.",
         .infer = same_as_input,
+        .check = check_numeric,
     });
     register_op({
         .name = "running_min",
         .schema = "axis:int",
         .doc = "The smallest element up to each along an axis; NaN stays.",
         .infer = same_as_input,
+        .check = check_numeric,
     });
     register_op({
         .name = "logcumsumexp",
@@ -463,6 +500,7 @@ void register_sorting_ops() {
                 c.set(0, part(relu(g)) - part(relu(negative(g))));
             },
         .saves = save_in(0) | save_out(0),
+        .check = check_float_axis,
     });
     register_op({
         .name = "linear_scan",
@@ -483,6 +521,7 @@ void register_sorting_ops() {
             },
         .saves = save_in(0) | save_out(0),
         .batch = batch_axis<0>,
+        .check = check_scan,
     });
     register_op({
         .name = "searchsorted",
@@ -501,6 +540,7 @@ void register_sorting_ops() {
             },
         .batch =
             [](BatchCall& c) { return !c.batched[0] && c.call({c.in[0], c.in[1]}, same_attrs(c)); },
+        .check = check_search,
     });
     register_sorting_functions();
 }

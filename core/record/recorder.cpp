@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <mutex>
+#include <unordered_map>
 
 #include "backend/backend.h"
 #include "op/op.h"
@@ -47,7 +48,29 @@ uint32_t current_site() {
 SiteScope::SiteScope(uint32_t site) : before(site_override) { site_override = site; }
 SiteScope::~SiteScope() { site_override = before; }
 void set_site_text_function(SiteTextFn fn) { site_text_function = fn; }
+
+namespace {
+
+// Under the record lock. Sites of texts have the highest bit set.
+constexpr uint32_t kTextSite = 0x80000000u;
+constexpr size_t kMaxTextSites = 1 << 20;
+std::unordered_map<std::string, uint32_t> text_sites;
+std::vector<const std::string*> site_texts;
+
+}  // namespace
+
+uint32_t text_site(std::string_view text) {
+    if (site_texts.size() >= kMaxTextSites) return 0;
+    const auto [it, fresh] = text_sites.emplace(text, site_texts.size());
+    if (fresh) site_texts.push_back(&it->first);
+    return kTextSite | it->second;
+}
+
 std::string site_text(uint32_t site) {
+    if (site & kTextSite) {
+        const size_t at = site & ~kTextSite;
+        return at < site_texts.size() ? *site_texts[at] : std::string();
+    }
     return site && site_text_function ? site_text_function(site) : std::string();
 }
 

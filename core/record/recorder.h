@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -108,5 +109,7 @@ struct SiteScope {  // records under another site: gradients under their forward
 using SiteTextFn = std::string (*)(uint32_t site);
 void set_site_text_function(SiteTextFn fn);
 std::string site_text(uint32_t site);
+// A site that is known by its text alone: that of a graph that was read from a file.
+uint32_t text_site(std::string_view text);
 
 }  // namespace sn

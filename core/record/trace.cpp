@@ -222,12 +222,25 @@ Tensor Trace::evaluate(const Tensor& tensor) const {
         if (!needed[v]) continue;
         const ValueInfo& info = graph.values[v];
         if (info.kind == ValueKind::kInput && !captured_[info.source]) {
+            // Reading converts: the op that is named is the one that the user has called.
+            NodeId made_by = graph.producer(id_of(tensor));
+            while (made_by != kNone && op_def(graph.nodes[made_by].op).cast) {
+                const NodeId before = graph.producer(graph.in(graph.nodes[made_by])[0]);
+                if (before == kNone) break;
+                made_by = before;
+            }
+            std::string made = "an argument";
+            if (made_by != kNone) {
+                made = std::string("the result of '") + op_def(graph.nodes[made_by].op).name + "'";
+                if (const std::string site = site_text(sites[made_by]); !site.empty())
+                    made += " (" + site + ")";
+            }
             fail(ErrorKind::kValue, "trace",
                  "the elements of a tensor of shape %s are asked for inside a function that is "
-                 "being traced (sn.vmap, sn.jacfwd, sn.hessian ...); it depends on a traced "
-                 "argument, which has a shape and a dtype but no elements yet; choose with "
-                 "sn.where instead of `if`, and return what is to be read",
-                 format_shape(tensor.shape()).c_str());
+                 "being traced (sn.trace, sn.vmap, sn.jacfwd, sn.hessian ...); it is %s and "
+                 "depends on a traced argument, which has a shape and a dtype but no elements yet; "
+                 "choose with sn.where instead of `if`, and return what is to be read",
+                 format_shape(tensor.shape()).c_str(), made.c_str());
         }
         if (info.kind != ValueKind::kNode) continue;
         for (ValueId u : graph.in(graph.nodes[info.source])) needed[u] = 1;

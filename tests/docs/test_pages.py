@@ -15,6 +15,7 @@ PAGES = [
     "docs/tour.md",
     "docs/optim.md",
     "docs/transforms.md",
+    "docs/graphs.md",
     "docs/losses_and_metrics.md",
     "docs/array_api.md",
     "docs/differences.md",

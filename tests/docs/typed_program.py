@@ -60,8 +60,19 @@ def gradients() -> float:
     return float(value) + float(slope.sum())
 
 
+def graphs() -> float:
+    graph = sn.trace(mean_square, sn.TensorSpec((2, 3)), sn.TensorSpec((2, 3), dtype=sn.float32))
+    assert_type(graph, sn.Graph)
+    assert_type(graph.nodes[0].outputs[0].shape, tuple[int, ...])
+    assert_type(graph.parameters, dict[str, sn.Tensor])
+    assert_type(graph.optimize(["simplify"], show=False).memory_plan().peak, int)
+    assert_type(sn.trace(sn.eye(3)), sn.Tensor)
+    return float(graph(sn.ones((2, 3)), sn.zeros((2, 3))))
+
+
 if __name__ == "__main__":
     assert train(200, 0.1) < 1e-3
     assert shapes()[:3] == (1, 2, 3)
     assert gradients() == 11.0
+    assert graphs() == 1.0
     print("typed program: ok")

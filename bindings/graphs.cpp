@@ -1,0 +1,262 @@
+// Graphs that stand by themselves (sn.trace, sn.load), for sennit/_graph.py.
+#include <algorithm>
+
+#include "nb.h"
+#include "op/op.h"
+#include "op/random.h"
+#include "record/recorder.h"
+#include "record/trace.h"
+#include "runtime/graph_file.h"
+#include "runtime/model.h"
+
+namespace sn::py {
+
+namespace {
+
+thread_local const Trace* graph_trace = nullptr;  // of the sn.trace that is under way
+
+std::vector<Tensor> tensors_of(nb::handle list, const char* op) {
+    std::vector<Tensor> tensors;
+    for (nb::handle item : list) tensors.push_back(to_tensor(op, "tensor", item.ptr()));
+    return tensors;
+}
+
+nb::list wrapped(const std::vector<Tensor>& tensors) {
+    nb::list list;
+    for (const Tensor& t : tensors) list.append(steal(wrap(t)));
+    return list;
+}
+
+// A traced call must leave what it was given as it was: a graph has no effects.
+void check_unwritten(const Trace& trace, const Model& model, nb::handle handles) {
+    size_t i = 0;
+    for (nb::handle handle : handles) {
+        const ModelInput& input = model.inputs[i];
+        if (trace.id_of(get(handle.ptr())) != model.graph.inputs[i]) {
+            fail(ErrorKind::kValue, "trace",
+                 "the function writes '%s' in place; a graph has no effects on what it is given; "
+                 "%s",
+                 input.name.c_str(),
+                 input.role == InputRole::kParameter
+                     ? "call model.eval() first (in training mode layers update their statistics)"
+                     : "work on a copy (x.clone()) and return it");
+        }
+        ++i;
+    }
+}
+
+// Calls `function(placeholders)` once. `inputs`: tuples (name, whether it is a parameter, shape,
+// dtype, device), arguments first. Returns the graph and the tensors that it has captured.
+nb::tuple trace_graph(nb::object function, nb::handle inputs) {
+    return guarded([&] {
+        if (current_trace()) {
+            fail(ErrorKind::kValue, "trace",
+                 "sn.trace is called inside of a function that is being traced; trace first, and "
+                 "call the graph inside");
+        }
+        const RandomState before = random_state();
+        const struct Restore {
+            const RandomState& state;
+            ~Restore() {
+                set_random_state(state);
+                graph_trace = nullptr;
+            }
+        } restore{before};
+        Trace trace(Randomness::kSame);
+        std::vector<ModelInput> placeholders;
+        nb::list handles;
+        for (nb::handle item : inputs) {
+            const nb::tuple t = nb::borrow<nb::tuple>(item);
+            ModelInput input;
+            input.name = nb::cast<std::string>(t[0]);
+            input.role = nb::cast<bool>(t[1]) ? InputRole::kParameter : InputRole::kArgument;
+            Meta meta;
+            bool single = false;
+            const nb::object shape = t[2], dtype = t[3], device = t[4];
+            SN_CHECK(to_ints(shape.ptr(), &meta.shape, &single));
+            meta.dtype = to_dtype("trace", dtype.ptr());
+            meta.device = to_device("trace", device.ptr());
+            handles.append(steal(wrap(trace.placeholder(meta))));
+            placeholders.push_back(std::move(input));
+        }
+        std::vector<Tensor> outputs;
+        {
+            const RecordInto scope(trace);
+            graph_trace = &trace;
+            nb::object made = steal(PyObject_CallOneArg(function.ptr(), handles.ptr()));
+            if (!made.is_valid()) raise_python();
+            outputs = tensors_of(made, "trace");
+        }
+        if (random_state().seed != before.seed) {
+            fail(ErrorKind::kValue, "trace",
+                 "the function seeds the random numbers; a graph draws from the generator as it is "
+                 "at each call; seed it outside");
+        }
+        if (!trace.regions().empty()) {
+            fail(
+                ErrorKind::kValue, "trace",
+                "the function calls an sn.Function, whose gradient is Python code that a graph "
+                "cannot hold; trace it inside `with sn.no_grad():`, for a graph without gradients");
+        }
+        std::vector<Tensor> constants;
+        Model model = model_of(trace, outputs, std::move(placeholders), before.counter, &constants);
+        check_unwritten(trace, model, handles);
+        return nb::make_tuple(nb::cast(std::move(model)), wrapped(constants));
+    });
+}
+
+// Whether a tensor belongs to an sn.trace that is under way (or to a trace inside of it).
+bool in_graph_trace(nb::handle tensors) {
+    if (!graph_trace) return false;
+    for (nb::handle t : tensors)
+        if (is_tensor(t.ptr()) && trace_of(get(t.ptr()))) return true;
+    return false;
+}
+
+nb::object attr_value(AttrType type, const AttrView& attrs, int k) {
+    switch (type) {
+        case AttrType::kInt: return nb::cast(attrs.i(k));
+        case AttrType::kFloat: return nb::cast(attrs.f(k));
+        case AttrType::kBool: return nb::cast(attrs.b(k));
+        case AttrType::kDType: return steal(from_dtype(attrs.dtype(k)));
+        case AttrType::kInts: return steal(from_shape(Dims(attrs.ints(k))));
+    }
+    return nb::none();
+}
+
+// By value: (name or "", shape, dtype).
+nb::list values_of(const Model& m) {
+    nb::list list;
+    for (ValueId v = 0; v < m.graph.values.size(); ++v) {
+        const ValueInfo& info = m.graph.values[v];
+        std::string name;
+        if (info.kind == ValueKind::kInput) name = m.inputs[info.source].name;
+        list.append(nb::make_tuple(name, steal(from_shape(info.meta.shape)),
+                                   steal(from_dtype(info.meta.dtype))));
+    }
+    return list;
+}
+
+// By number: its value id, and its value (a text for those that every call has anew).
+nb::list numbers_of(const Model& m) {
+    nb::list list;
+    for (size_t i = 0; i < m.numbers.size(); ++i) {
+        const ModelNumber& n = m.numbers[i];
+        nb::object value;
+        if (n.role == NumberRole::kSeed)
+            value = nb::cast(std::string("seed"));
+        else if (n.role == NumberRole::kDraw)
+            value = nb::cast("draw " + std::to_string(n.value.i));
+        else if (n.value.kind == ScalarKind::kFloat)
+            value = nb::cast(n.value.f);
+        else if (n.value.kind == ScalarKind::kBool)
+            value = nb::cast(n.value.i != 0);
+        else
+            value = nb::cast(n.value.i);
+        list.append(nb::make_tuple(m.graph.scalars[i], value));
+    }
+    return list;
+}
+
+// By node: (op, operands, attributes, results, where, whether gradients flow through it).
+nb::list nodes_of(const Model& m) {
+    nb::list list;
+    const Graph& g = m.graph;
+    for (NodeId id = 0; id < g.nodes.size(); ++id) {
+        const Node& n = g.nodes[id];
+        const OpDef& def = op_def(n.op);
+        nb::list in, out;
+        for (ValueId v : g.in(n)) in.append(v);
+        for (uint32_t k = 0; k < n.n_out; ++k) out.append(n.first_out + k);
+        nb::dict attrs;
+        const AttrView view = attr_view(g, n);
+        for (size_t k = 0; k < def.attr_types.size(); ++k)
+            attrs[def.attr_names[k]] = attr_value(def.attr_types[k], view, static_cast<int>(k));
+        list.append(
+            nb::make_tuple(def.name, in, attrs, out, site_text(m.sites[id]), m.taped[id] != 0));
+    }
+    return list;
+}
+
+// What the plan of a call needs: bytes by what they are for, and where each piece is alive.
+nb::dict plan_dict(const Model& m) {
+    const std::shared_ptr<const Plan> plan = plan_of(m);
+    nb::dict d;
+    int64_t outputs = 0, constants = 0;
+    nb::list buffers;
+    for (const PlanBuffer& b : plan->buffers) {
+        const auto bytes = static_cast<int64_t>(b.bytes);
+        if (b.kind == BufferKind::kOutput) outputs += bytes;
+        if (b.kind == BufferKind::kConstant) constants += bytes;
+        if (b.kind == BufferKind::kArena)
+            buffers.append(nb::make_tuple(b.offset, b.bytes, b.first, b.last));
+    }
+    d["arena"] = plan->arena_bytes;
+    d["outputs"] = outputs;
+    d["folded"] = constants;
+    d["kernels"] = plan->steps.size();
+    d["buffers"] = buffers;
+    return d;
+}
+
+}  // namespace
+
+void init_graphs(nb::module_& m) {
+    nb::class_<Model>(m, "Program")
+        .def("call",
+             [](const Model& p, nb::handle inputs) {
+                 return guarded([&] { return wrapped(call(p, tensors_of(inputs, "graph"))); });
+             })
+        .def("inputs",
+             [](const Model& p) {  // by input: (name, role, value id, requires_grad)
+                 nb::list list;
+                 constexpr const char* kRoles[] = {"argument", "parameter", "constant"};
+                 for (size_t i = 0; i < p.inputs.size(); ++i)
+                     list.append(nb::make_tuple(p.inputs[i].name,
+                                                kRoles[static_cast<int>(p.inputs[i].role)],
+                                                p.graph.inputs[i], p.inputs[i].requires_grad));
+                 return list;
+             })
+        .def("outputs",
+             [](const Model& p) {
+                 nb::list list;
+                 for (ValueId v : p.graph.outputs) list.append(v);
+                 return list;
+             })
+        .def("values", &values_of)
+        .def("numbers", &numbers_of)
+        .def("nodes", &nodes_of)
+        .def("plan", [](const Model& p) { return guarded([&] { return plan_dict(p); }); })
+        .def(
+            "write",
+            [](Model& p, const std::string& signature, const std::vector<std::string>& trained) {
+                p.signature = signature;
+                for (ModelInput& input : p.inputs)
+                    input.requires_grad = std::ranges::find(trained, input.name) != trained.end();
+                return guarded([&] { return write_graph(p); });
+            },
+            nb::arg("signature") = "null", nb::arg("trained") = std::vector<std::string>())
+        .def("signature", [](const Model& p) { return p.signature; })
+        .def("apply",
+             [](const Model& p, const std::string& pass, nb::handle constants) {
+                 return guarded([&] {
+                     std::vector<Tensor> tensors = tensors_of(constants, "optimize");
+                     Model made = apply_pass(p, pass, &tensors);
+                     return nb::make_tuple(nb::cast(std::move(made)), wrapped(tensors));
+                 });
+             })
+        .def("cut", [](const Model& p, const std::vector<ValueId>& outputs) {
+            return guarded([&] {
+                std::vector<uint32_t> kept;
+                Model made = cut(p, outputs, &kept);
+                return nb::make_tuple(nb::cast(std::move(made)), nb::cast(kept));
+            });
+        });
+    m.def("trace_graph", &trace_graph);
+    m.def("in_graph_trace", &in_graph_trace);
+    m.def("read_graph", [](const nb::bytes& text) {
+        return guarded([&] { return read_graph({text.c_str(), text.size()}); });
+    });
+}
+
+}  // namespace sn::py

@@ -1,0 +1,306 @@
+#include "runtime/model.h"
+
+#include <algorithm>
+
+#include "op/api.h"
+#include "op/random.h"
+#include "record/read.h"
+#include "record/tape.h"
+
+namespace sn {
+
+namespace {
+
+void add_constant(Model& m, const Tensor& value, std::vector<Tensor>* constants) {
+    std::string name = "constant." + std::to_string(constants->size());
+    while (std::ranges::any_of(m.inputs, [&](const ModelInput& i) { return i.name == name; }))
+        name += '_';
+    m.inputs.push_back({std::move(name), InputRole::kConstant, false});
+    constants->push_back(value);
+}
+
+// Seed and number are the last two operands of a draw.
+void find_draws(Model& m, uint64_t draws_before) {
+    for (const Node& n : m.graph.nodes) {
+        if (!op_def(n.op).draws || n.n_in < 2) continue;
+        const auto in = m.graph.in(n);
+        const ValueInfo &seed = m.graph.values[in[n.n_in - 2]],
+                        &draw = m.graph.values[in[n.n_in - 1]];
+        if (seed.kind != ValueKind::kScalar || draw.kind != ValueKind::kScalar) continue;
+        ModelNumber& number = m.numbers[draw.source];
+        if (number.role == NumberRole::kDraw) continue;
+        if (static_cast<uint64_t>(number.value.i) < draws_before) continue;
+        number = {Scalar::of_int(number.value.i - static_cast<int64_t>(draws_before)),
+                  NumberRole::kDraw};
+        m.numbers[seed.source] = {Scalar::of_int(0), NumberRole::kSeed};
+    }
+}
+
+}  // namespace
+
+Model model_of(Trace& trace, std::span<const Tensor> outputs, std::vector<ModelInput> placeholders,
+               uint64_t draws_before, std::vector<Tensor>* constants) {
+    Model m;
+    std::vector<ValueId> ids;
+    {
+        const NoGrad no_grad;
+        const RecordInto scope(trace);
+        for (const Tensor& t : outputs) {
+            // A number becomes a tensor of rank 0.
+            const Tensor made = t.is_scalar() ? full({}, t, t.dtype(), t.device()) : t;
+            ids.push_back(trace.bind(made, made.dtype()));
+        }
+    }
+    m.graph = trace.graph;
+    m.graph.outputs = std::move(ids);
+    m.inputs = std::move(placeholders);
+    for (size_t i = m.inputs.size(); i < m.graph.inputs.size(); ++i) {
+        add_constant(m, trace.without_relays(trace.captured(i)).detach(), constants);
+    }
+    for (const Scalar& s : trace.scalars) m.numbers.push_back({s, NumberRole::kConstant});
+    m.sites = trace.sites;
+    for (NodeId id = 0; id < m.graph.nodes.size(); ++id) {
+        m.graph.nodes[id].origin = id;
+        m.taped.push_back(trace.taped(id));
+    }
+    m.draws = static_cast<int64_t>(random_state().counter - draws_before);
+    find_draws(m, draws_before);
+    return m;
+}
+
+namespace {
+
+void check_input(const Model& model, size_t i, const Tensor& given) {
+    const Meta& want = model.graph.meta(model.graph.inputs[i]);
+    const char* name = model.inputs[i].name.c_str();
+    if (!(given.shape() == want.shape)) {
+        fail(ErrorKind::kShape, "graph",
+             "'%s' has shape %s; this graph was made for %s; trace the function again for other "
+             "shapes",
+             name, format_shape(given.shape()).c_str(), format_shape(want.shape).c_str());
+    }
+    if (given.dtype() != want.dtype) {
+        fail(ErrorKind::kDType, "graph",
+             "'%s' is %s; this graph was made for %s; convert it with x.astype(sn.%s)", name,
+             dtype_name(given.dtype()), dtype_name(want.dtype), dtype_name(want.dtype));
+    }
+    if (!(given.device() == want.device)) {
+        fail(ErrorKind::kDevice, "graph",
+             "'%s' is on %s; this graph was made for %s; move it with x.to('%s')", name,
+             device_name(given.device()).c_str(), device_name(want.device).c_str(),
+             device_name(want.device).c_str());
+    }
+}
+
+// The numbers of one call; the generator has then made this call's draws.
+std::vector<Tensor> numbers_of_call(const Model& model) {
+    std::vector<Tensor> numbers;
+    RandomState state = random_state();
+    for (const ModelNumber& n : model.numbers) {
+        switch (n.role) {
+            case NumberRole::kConstant: numbers.emplace_back(n.value); break;
+            case NumberRole::kSeed: numbers.emplace_back(static_cast<int64_t>(state.seed)); break;
+            case NumberRole::kDraw:
+                numbers.emplace_back(static_cast<int64_t>(state.counter) + n.value.i);
+                break;
+        }
+    }
+    state.counter += static_cast<uint64_t>(model.draws);
+    set_random_state(state);
+    return numbers;
+}
+
+}  // namespace
+
+std::vector<Tensor> call(const Model& model, std::span<const Tensor> inputs) {
+    const Graph& g = model.graph;
+    SN_CHECK(inputs.size() == g.inputs.size());
+    for (size_t i = 0; i < inputs.size(); ++i) check_input(model, i, inputs[i]);
+    if (model.draws > 0) {
+        // As at a draw in code: sn.vmap says what it means for each example.
+        const Trace* trace = current_trace();
+        if (trace && trace->randomness() == Randomness::kError) next_draw("graph");
+    }
+    std::vector<Tensor> values(g.values.size());
+    for (size_t i = 0; i < inputs.size(); ++i) values[g.inputs[i]] = inputs[i];
+    const std::vector<Tensor> numbers = numbers_of_call(model);
+    for (size_t i = 0; i < numbers.size(); ++i) values[g.scalars[i]] = numbers[i];
+    // A value that nobody reads any more is let go at once: large graphs run in several windows.
+    std::vector<NodeId> last_use(g.values.size(), 0);
+    for (NodeId id = 0; id < g.nodes.size(); ++id)
+        for (ValueId v : g.in(g.nodes[id])) last_use[v] = id;
+    for (ValueId v : g.outputs) last_use[v] = kNone;
+    const bool taping = grad_enabled();
+    const struct Restore {
+        bool mode;
+        ~Restore() { set_grad_enabled(mode); }
+    } restore{taping};
+    std::vector<Tensor> in, out;
+    for (NodeId id = 0; id < g.nodes.size(); ++id) {
+        const Node& n = g.nodes[id];
+        const SiteScope site(model.sites[id]);
+        set_grad_enabled(taping && model.taped[id]);
+        in.clear();
+        for (ValueId v : g.in(n)) in.push_back(values[v]);
+        out.assign(n.n_out, Tensor());
+        Attrs attrs;
+        for (int64_t word : g.attr(n)) attrs.i(word);
+        record(n.op, in, attrs, out);
+        for (uint32_t k = 0; k < n.n_out; ++k) {
+            const ValueId v = n.first_out + k;
+            const Meta& want = g.meta(v);
+            SN_CHECK(out[k].shape() == want.shape && out[k].dtype() == want.dtype);
+            if (last_use[v] > id) values[v] = std::move(out[k]);
+        }
+        for (ValueId v : g.in(n))
+            if (last_use[v] == id) values[v] = Tensor();
+    }
+    std::vector<Tensor> results;
+    for (ValueId v : g.outputs) results.push_back(values[v]);
+    return results;
+}
+
+std::shared_ptr<const Plan> plan_of(const Model& model) {
+    std::vector<Dims> strides;
+    for (ValueId v : model.graph.inputs)
+        strides.push_back(contiguous_strides(model.graph.meta(v).shape));
+    const std::vector<uint8_t> donated(strides.size(), 0);
+    return build_plan(model.graph, strides, donated);
+}
+
+// ---- rewriting
+
+namespace {
+
+Program program_of(const Model& model) {
+    Program p;
+    p.graph = model.graph;
+    for (size_t i = 0; i < model.numbers.size(); ++i) {
+        const ModelNumber& n = model.numbers[i];
+        p.scalars.push_back(
+            {n.role == NumberRole::kConstant ? -1 : static_cast<int32_t>(i), n.value});
+    }
+    return p;
+}
+
+Model rewritten(const Model& model, Program p) {
+    Model m;
+    m.inputs = model.inputs;
+    m.draws = model.draws;
+    m.signature = model.signature;
+    for (const ScalarSource& s : p.scalars) {
+        if (s.slot >= 0)
+            m.numbers.push_back(model.numbers[static_cast<size_t>(s.slot)]);
+        else
+            m.numbers.push_back({s.constant, NumberRole::kConstant});
+    }
+    for (NodeId id = 0; id < p.graph.nodes.size(); ++id) {
+        uint32_t& origin = p.graph.nodes[id].origin;
+        m.sites.push_back(origin < model.sites.size() ? model.sites[origin] : 0);
+        origin = id;
+    }
+    m.taped.assign(p.graph.nodes.size(), 0);
+    m.graph = std::move(p.graph);
+    return m;
+}
+
+Model lower_pass(const Model& model, std::vector<Tensor>*) {
+    return rewritten(model, lower(model.graph));
+}
+
+Model simplify_pass(const Model& model, std::vector<Tensor>*) {
+    Program p = program_of(model);
+    simplify(p);
+    return rewritten(model, std::move(p));
+}
+
+Model fold_pass(const Model& model, std::vector<Tensor>* constants) {
+    Program p = program_of(model);
+    const std::vector<BufferRef> buffers = fold(p);
+    const Graph& g = p.graph;
+    const size_t before = model.graph.inputs.size();
+    std::vector<Tensor> folded;
+    for (size_t i = 0; i < buffers.size(); ++i) {
+        const Meta& meta = g.meta(g.inputs[before + i]);
+        folded.push_back(from_buffer(buffers[i], 0, meta.shape, contiguous_strides(meta.shape),
+                                     meta.dtype, meta.device));
+    }
+    Model m = rewritten(model, std::move(p));
+    for (const Tensor& t : folded) add_constant(m, t, constants);
+    return m;
+}
+
+struct GraphPass {
+    const char* name;
+    Model (*apply)(const Model&, std::vector<Tensor>*);
+};
+constexpr GraphPass kPasses[] = {
+    {"lower", lower_pass}, {"simplify", simplify_pass}, {"fold", fold_pass}};
+
+}  // namespace
+
+Model apply_pass(const Model& model, std::string_view pass, std::vector<Tensor>* constants) {
+    std::string known;
+    for (size_t i = 0; i < std::size(kPasses); ++i) {
+        if (pass == kPasses[i].name) {
+            Model m = kPasses[i].apply(model, constants);
+            const std::string broken = verify(m.graph);
+            if (!broken.empty())
+                fail(ErrorKind::kInternal, "optimize", "after %s: %s", kPasses[i].name,
+                     broken.c_str());
+            return m;
+        }
+        known += std::string(i ? ", " : "") + kPasses[i].name;
+    }
+    fail(ErrorKind::kValue, "optimize", "there is no pass '%.*s'; the passes are %s",
+         static_cast<int>(pass.size()), pass.data(), known.c_str());
+}
+
+Model cut(const Model& model, std::span<const ValueId> outputs, std::vector<uint32_t>* kept) {
+    const Graph& old = model.graph;
+    std::vector<uint8_t> needed(old.values.size(), 0);
+    for (ValueId v : outputs) {
+        SN_CHECK(v < old.values.size());
+        needed[v] = 1;
+    }
+    std::vector<uint8_t> wanted(old.nodes.size(), 0);
+    for (NodeId id = static_cast<NodeId>(old.nodes.size()); id-- > 0;) {
+        const Node& n = old.nodes[id];
+        for (uint32_t k = 0; k < n.n_out; ++k) wanted[id] |= needed[n.first_out + k];
+        if (wanted[id])
+            for (ValueId v : old.in(n)) needed[v] = 1;
+    }
+    Model m;
+    m.draws = model.draws;
+    m.signature = model.signature;
+    std::vector<ValueId> to(old.values.size(), kNone);
+    for (size_t i = 0; i < old.inputs.size(); ++i) {
+        if (model.inputs[i].role != InputRole::kArgument && !needed[old.inputs[i]]) continue;
+        to[old.inputs[i]] = m.graph.add_input(old.meta(old.inputs[i]));
+        m.inputs.push_back(model.inputs[i]);
+        kept->push_back(static_cast<uint32_t>(i));
+    }
+    for (size_t i = 0; i < old.scalars.size(); ++i) {
+        const ValueId v = old.scalars[i];
+        if (!needed[v]) continue;
+        to[v] = m.graph.add_scalar(old.meta(v).dtype, old.meta(v).device);
+        m.numbers.push_back(model.numbers[i]);
+    }
+    for (NodeId id = 0; id < old.nodes.size(); ++id) {
+        if (!wanted[id]) continue;
+        const Node& n = old.nodes[id];
+        std::vector<ValueId> in;
+        std::vector<Meta> out;
+        for (ValueId v : old.in(n)) in.push_back(to[v]);
+        for (uint32_t k = 0; k < n.n_out; ++k) out.push_back(old.meta(n.first_out + k));
+        const ValueId first = m.graph.add_node(n.op, in, old.attr(n), out,
+                                               static_cast<uint32_t>(m.graph.nodes.size()));
+        for (uint32_t k = 0; k < n.n_out; ++k) to[n.first_out + k] = first + k;
+        m.sites.push_back(model.sites[id]);
+        m.taped.push_back(model.taped[id]);
+    }
+    for (ValueId v : outputs) m.graph.outputs.push_back(to[v]);
+    return m;
+}
+
+}  // namespace sn

@@ -1,0 +1,557 @@
+"""Graphs that stand by themselves: traced functions, to be looked at, planned, called and saved.
+
+See docs/graphs.md and docs/design/011-graphs.md.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import _core
+from ._core import InvalidValue, Tensor
+from ._errors import error
+from ._signature import build, check_signature, gather
+
+__all__ = ["Graph", "GraphNode", "GraphValue", "MemoryPlan"]
+
+
+def type_text(shape: Sequence[int], dtype: _core.dtype) -> str:
+    """A type as printed graphs show it: ``float32[2, 3]``."""
+    return f"{dtype.name}[{', '.join(map(str, shape))}]"
+
+
+@dataclass(frozen=True)
+class GraphValue:
+    """A value of a graph: an argument, parameter or constant, or a result of a node.
+
+    Attributes
+    ----------
+    name : str
+        As the printed graph shows it: ``%3`` for the results of nodes.
+    shape : tuple of int
+    dtype : dtype
+
+    Examples
+    --------
+    >>> graph = sn.trace(lambda x: sn.exp(x), sn.TensorSpec((2,)))
+    >>> graph.outputs[0]
+    %0: float32[2]
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: _core.dtype
+    _id: int = field(repr=False, compare=False, default=-1)
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {type_text(self.shape, self.dtype)}"
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """One operation of a graph.
+
+    Attributes
+    ----------
+    op : str
+    inputs : tuple of GraphValue, number or str
+        Numbers are Python numbers; "seed" and "draw 0", "draw 1" ... stand for the random numbers
+        of a call.
+    attributes : dict of str to object
+        What decides on shapes, and never changes: axes, strides, dtypes.
+    outputs : tuple of GraphValue
+    where : str
+        The user's source line and the path of the module.
+    differentiable : bool
+        Whether gradients flow through it: not inside ``sn.no_grad()`` and `detach`.
+
+    Examples
+    --------
+    >>> graph = sn.trace(lambda x: sn.exp(x) * 2, sn.TensorSpec((2,)))
+    >>> [node.op for node in graph.nodes]
+    ['exp', 'multiply']
+    >>> graph.nodes[1].inputs
+    (%0: float32[2], 2)
+    """
+
+    op: str
+    inputs: tuple[Any, ...]
+    attributes: dict[str, Any]
+    outputs: tuple[GraphValue, ...]
+    where: str
+    differentiable: bool
+
+    def __repr__(self) -> str:
+        operands = [x.name if isinstance(x, GraphValue) else str(x) for x in self.inputs]
+        operands += [f"{k}={_attribute_text(v)}" for k, v in self.attributes.items()]
+        return f"{', '.join(map(repr, self.outputs))} = {self.op}({', '.join(operands)})"
+
+
+def _attribute_text(value: Any) -> str:
+    return value.name if isinstance(value, _core.dtype) else str(value)
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """The memory of one call, known before anything has run. All figures are bytes.
+
+    Attributes
+    ----------
+    peak : int
+        What a call allocates at most: `arena`, `outputs` and `folded`.
+    arena : int
+        One block for everything between arguments and results; pieces are used again as soon as
+        they are free.
+    outputs : int
+        Results, which live on.
+    folded : int
+        What depends on numbers of the program alone: computed once, when it is planned.
+    arguments, parameters, constants : int
+        What is there before the call.
+    kernels : int
+        How many kernels run.
+    unplanned : int
+        What the values in the arena would take without use of the same memory twice.
+    lifetimes : tuple of (int, int, int, int)
+        The pieces of the arena: offset, bytes, first and last kernel that uses it.
+
+    Examples
+    --------
+    >>> model = sn.nn.Sequential(sn.nn.Linear(8, 64), sn.nn.ReLU(), sn.nn.Linear(64, 4))
+    >>> plan = sn.trace(model, sn.TensorSpec((32, 8))).memory_plan()
+    >>> plan.outputs, plan.arena, plan.kernels
+    (512, 8192, 2)
+    """
+
+    peak: int
+    arena: int
+    outputs: int
+    folded: int
+    arguments: int
+    parameters: int
+    constants: int
+    kernels: int
+    unplanned: int
+    lifetimes: tuple[tuple[int, int, int, int], ...] = field(repr=False)
+
+    def __str__(self) -> str:
+        rows = [
+            ("arena", self.arena),
+            ("outputs", self.outputs),
+            ("folded", self.folded),
+            ("peak of a call", self.peak),
+            ("arguments", self.arguments),
+            ("parameters", self.parameters),
+            ("constants", self.constants),
+        ]
+        lines = [f"{name:<15}{value:>16,} bytes" for name, value in rows]
+        lines.append(
+            f"{self.kernels} kernels; {len(self.lifetimes)} values share the arena and would take "
+            f"{self.unplanned:,} bytes without"
+        )
+        return "\n".join(lines)
+
+
+class Graph:
+    """A program as data: what a function did with its arguments, without the function.
+
+    `sn.trace` makes it from a function, `sn.load` from a file. Calling it gives the bits that the
+    function gives, on arguments of the same shapes and dtypes, and gradients flow through it as
+    through the function. Parameters are the module's own tensors: a graph sees what training does
+    to them.
+
+    Examples
+    --------
+    >>> graph = sn.trace(lambda x, y: sn.relu(x @ y), sn.TensorSpec((2, 3)), sn.TensorSpec((3, 1)))
+    >>> graph(sn.ones((2, 3)), sn.ones((3, 1))).tolist()
+    [[3.0], [3.0]]
+    """
+
+    __slots__ = ("_constants", "_parameters", "_program", "_signature", "_stand", "name")
+
+    name: str
+
+    def __init__(
+        self,
+        program: _core.Program,
+        signature: dict[str, Any],
+        parameters: Mapping[str, Tensor],
+        constants: Mapping[str, Tensor],
+    ) -> None:
+        self._program = program
+        self._signature = signature
+        self._parameters = dict(parameters)
+        self._constants = dict(constants)
+        self._stand = [*self._parameters.values(), *self._constants.values()]
+        self.name = signature["name"]
+
+    # ------------------------------------------------------------ calling
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the graph.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As the function was traced with: the same structure, shapes and dtypes.
+
+        Returns
+        -------
+        What the function returned, with tuples for named tuples.
+
+        Raises
+        ------
+        InvalidType
+            When the structure is another one.
+        ShapeError, DTypeError, DeviceError
+            When a tensor has another shape, dtype or device than the one that was traced.
+
+        Examples
+        --------
+        >>> graph = sn.trace(lambda x: {"twice": x * 2}, sn.TensorSpec((2,)))
+        >>> graph(sn.ones(2))["twice"].tolist()
+        [2.0, 2.0]
+        """
+        given: list[Tensor] = []
+        gather(self._signature["args"], args, "args", given)
+        gather(self._signature["kwargs"], kwargs, "kwargs", given)
+        return build(self._signature["result"], self._program.call(given + self._stand))
+
+    # ------------------------------------------------------------ looking at it
+
+    def _inputs(self, role: str) -> list[GraphValue]:
+        values = self._program.values()
+        return [
+            GraphValue(name, values[v][1], values[v][2], v)
+            for name, kind, v, _ in self._program.inputs()
+            if kind == role
+        ]
+
+    def _values(self) -> list[Any]:
+        """By value id: what stands for it in the printed graph."""
+        found: list[Any] = []
+        results = 0
+        numbers = dict(self._program.numbers())
+        for v, (name, shape, dtype) in enumerate(self._program.values()):
+            if v in numbers:
+                found.append(numbers[v])
+                continue
+            if not name:
+                name, results = f"%{results}", results + 1
+            found.append(GraphValue(name, shape, dtype, v))
+        return found
+
+    @property
+    def inputs(self) -> list[GraphValue]:
+        """The arguments, in order.
+
+        Examples
+        --------
+        >>> sn.trace(lambda x, y: x + y, sn.TensorSpec(()), sn.TensorSpec((3,))).inputs
+        [x: float32[], y: float32[3]]
+        """
+        return self._inputs("argument")
+
+    @property
+    def outputs(self) -> list[GraphValue]:
+        """The results, in the order in which they stand in what a call returns.
+
+        Examples
+        --------
+        >>> sn.trace(lambda x: (x, x + 1), sn.TensorSpec((2,))).outputs
+        [x: float32[2], %0: float32[2]]
+        """
+        values = self._values()
+        return [values[v] for v in self._program.outputs()]
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """Parameters and buffers of the traced module by their paths, as in its `state_dict`.
+
+        They are the tensors that the graph computes with: writing into them changes what it gives.
+
+        Examples
+        --------
+        >>> graph = sn.trace(sn.nn.Linear(2, 1), sn.TensorSpec((4, 2)))
+        >>> list(graph.parameters)
+        ['weight', 'bias']
+        """
+        return dict(self._parameters)
+
+    @property
+    def constants(self) -> dict[str, Tensor]:
+        """Tensors that the function met and that are neither arguments nor parameters.
+
+        Examples
+        --------
+        >>> mean = sn.ones(3)
+        >>> list(sn.trace(lambda x: x - mean, sn.TensorSpec((3,))).constants)
+        ['constant.0']
+        """
+        return dict(self._constants)
+
+    @property
+    def nodes(self) -> list[GraphNode]:
+        """The operations, in the order in which they were called.
+
+        Examples
+        --------
+        >>> sn.trace(lambda x: sn.exp(-x), sn.TensorSpec((2,))).nodes
+        [%0: float32[2] = negative(x), %1: float32[2] = exp(%0)]
+        """
+        values = self._values()
+        return [
+            GraphNode(
+                op,
+                tuple(values[v] for v in inputs),
+                attributes,
+                tuple(values[v] for v in outputs),
+                where.removeprefix("at "),
+                differentiable,
+            )
+            for op, inputs, attributes, outputs, where, differentiable in self._program.nodes()
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Graph {self.name}: {len(self._program.nodes())} nodes>"
+
+    def __str__(self) -> str:
+        lines = [f"graph {self.name}({', '.join(map(repr, self.inputs))})"]
+        for role in ("parameter", "constant"):
+            values = self._inputs(role)
+            lines += [f"  {role} {value!r}" for value in values]
+        nodes = self.nodes
+        texts = [f"  {node!r}" for node in nodes]
+        width = min(max(map(len, texts), default=0), 72)
+        for text, node in zip(texts, nodes, strict=True):
+            where = node.where
+            place, _, line = where.partition(":")
+            note = f"  # {os.path.basename(place)}:{line}" if where else ""
+            lines.append(f"{text:<{width}}{note}".rstrip())
+        lines.append(f"  return {', '.join(v.name for v in self.outputs)}".rstrip())
+        return "\n".join(lines)
+
+    def memory_plan(self) -> MemoryPlan:
+        """What memory a call takes, before anything runs.
+
+        The figures are those of a call without gradients that starts with an empty window (after
+        ``sn.synchronize()``). A graph of more operations than `sn.config.window` runs in several
+        windows, and takes more than one window would.
+
+        Returns
+        -------
+        MemoryPlan
+
+        Examples
+        --------
+        >>> graph = sn.trace(lambda x: sn.sort(sn.exp(x)).sum(), sn.TensorSpec((1000, 1000)))
+        >>> graph.memory_plan().arena
+        8000000
+        """
+        plan = self._program.plan()
+        sizes = {"argument": 0, "parameter": 0, "constant": 0}
+        values = self._program.values()
+        for _, role, v, _ in self._program.inputs():
+            count = 1
+            for size in values[v][1]:
+                count *= size
+            sizes[role] += count * values[v][2].itemsize
+        return MemoryPlan(
+            peak=plan["arena"] + plan["outputs"] + plan["folded"],
+            arena=plan["arena"],
+            outputs=plan["outputs"],
+            folded=plan["folded"],
+            arguments=sizes["argument"],
+            parameters=sizes["parameter"],
+            constants=sizes["constant"],
+            kernels=plan["kernels"],
+            unplanned=sum(bytes for _, bytes, _, _ in plan["buffers"]),
+            lifetimes=tuple(plan["buffers"]),
+        )
+
+    # ------------------------------------------------------------ other graphs made of it
+
+    def optimize(
+        self, passes: Sequence[str] = ("simplify", "fold", "simplify"), show: bool = False
+    ) -> Graph:
+        """A graph that computes the same bits with less, for inference.
+
+        What runs is optimised anyway, when it is planned; this shows what is left, and makes files
+        smaller. Gradients do not flow through the result: values that were kept apart for their
+        sake (a detached tensor and the tensor) may have become one.
+
+        Parameters
+        ----------
+        passes : sequence of str
+            In order; each may come several times. "lower" replaces composite operations by those
+            that have kernels; "simplify" removes dead code, equal operations and operations that
+            do nothing; "fold" computes what depends on numbers of the program alone.
+        show : bool
+            Whether to print what each pass changed.
+
+        Returns
+        -------
+        Graph
+
+        Raises
+        ------
+        InvalidValue
+            When there is no such pass.
+
+        Examples
+        --------
+        >>> graph = sn.trace(lambda x: sn.exp(x) + sn.exp(x), sn.TensorSpec((2,)))
+        >>> _ = graph.optimize(["simplify"], show=True)
+        simplify: 3 -> 2 nodes; -1 exp
+        """
+        program, constants = self._program, list(self._constants.values())
+        for name in passes:
+            before = program
+            program, constants = program.apply(name, constants)
+            if show:
+                print(_difference(name, before, program))
+        names = [name for name, role, _, _ in program.inputs() if role == "constant"]
+        made = dict(zip(names, constants, strict=True))
+        return Graph(program, self._signature, self._parameters, made)
+
+    def cut(self, *values: GraphValue | str) -> Graph:
+        """The part of the graph that computes some of its values.
+
+        Parameters
+        ----------
+        *values : GraphValue or str
+            Values of this graph, or their names; they become the results.
+
+        Returns
+        -------
+        Graph
+            It takes the same arguments, and returns the value, or a tuple of them.
+
+        Raises
+        ------
+        InvalidValue
+            When a value is none of this graph's.
+
+        Examples
+        --------
+        >>> graph = sn.trace(lambda x: sn.exp(x * 2) + 1, sn.TensorSpec(()))
+        >>> graph.cut("%0")(sn.tensor(3.0)).item()
+        6.0
+        """
+        mine = {v.name: v for v in self._values() if isinstance(v, GraphValue)}
+        wanted = []
+        for value in values:
+            name = value if isinstance(value, str) else value.name
+            if name not in mine or (isinstance(value, GraphValue) and value != mine[name]):
+                raise error(
+                    InvalidValue,
+                    "cut",
+                    f"{value!r} is no value of this graph; values are its arguments, parameters "
+                    "and constants, and the outputs of its nodes",
+                )
+            wanted.append(mine[name]._id)
+        if not wanted:
+            raise error(InvalidValue, "cut", "no value is given; at least one is required")
+        program, _ = self._program.cut(wanted)
+        left = {name for name, _, _, _ in program.inputs()}
+        leaves: list[Any] = [{"output": k} for k in range(len(wanted))]
+        result = leaves[0] if len(leaves) == 1 else {"tuple": leaves}
+        return Graph(
+            program,
+            {**self._signature, "result": result},
+            {k: v for k, v in self._parameters.items() if k in left},
+            {k: v for k, v in self._constants.items() if k in left},
+        )
+
+    # ------------------------------------------------------------ files
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the graph and its tensors to one file, which `sn.load` reads.
+
+        The file is a safetensors file whose metadata holds the graph: other programs can read the
+        weights from it. It holds no code. It appears complete or not at all, and has a checksum.
+
+        Parameters
+        ----------
+        path : path
+            Usually ending in ``.sn``.
+
+        Raises
+        ------
+        InvalidValue
+            When the graph holds an operation that files cannot hold yet.
+        FileError
+            When the file cannot be written; an older one is still there.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.sn")
+        >>> sn.trace(sn.nn.Linear(2, 1), sn.TensorSpec((4, 2))).save(path)
+        >>> sn.load(path)(sn.ones((4, 2))).shape
+        (4, 1)
+        """
+        import json
+
+        from ._files import GRAPH, save
+
+        trained = [name for name, x in self._parameters.items() if x.requires_grad]
+        text = self._program.write(json.dumps(self._signature, separators=(",", ":")), trained)
+        save({**self._parameters, **self._constants}, path, {GRAPH: text})
+
+
+def _difference(name: str, before: _core.Program, after: _core.Program) -> str:
+    counts: dict[str, int] = {}
+    for program, sign in ((before, -1), (after, 1)):
+        for node in program.nodes():
+            counts[node[0]] = counts.get(node[0], 0) + sign
+    changed = ", ".join(f"{n:+d} {op}" for op, n in sorted(counts.items()) if n)
+    nodes = f"{name}: {len(before.nodes())} -> {len(after.nodes())} nodes"
+    return f"{nodes}; {changed}" if changed else nodes
+
+
+def read_graph(path: str, text: str, tensors: dict[str, Tensor]) -> Graph:
+    """The graph of a file whose tensors have been read; everything in it is checked."""
+    try:
+        program = _core.read_graph(text.encode("utf-8", "surrogatepass"))
+    except _core.FileError as cause:
+        what = str(cause).split("\n")[0].removeprefix("[load] ").rpartition(" (SN")[0] or str(cause)
+        raise error(_core.FileError, "load", f"{path}: {what}") from None
+    values = program.values()
+    kept: dict[str, dict[str, Tensor]] = {"parameter": {}, "constant": {}}
+    arguments = 0
+    for name, role, v, requires_grad in program.inputs():
+        if role == "argument":
+            arguments += 1
+            continue
+        x = tensors.pop(name, None)
+        want = (values[v][1], values[v][2])
+        if x is None or (x.shape, x.dtype) != want:
+            has = "missing" if x is None else type_text(x.shape, x.dtype)
+            raise error(
+                _core.FileError,
+                "load",
+                f"{path}: the graph needs {name!r} as {type_text(*want)}, and the file has it as "
+                f"{has}; fetch or save the file again",
+            )
+        kept[role][name] = x.requires_grad_(True) if requires_grad else x
+    if tensors:
+        raise error(
+            _core.FileError,
+            "load",
+            f"{path}: the graph does not use {', '.join(map(repr, list(tensors)[:5]))}; fetch or "
+            "save the file again",
+        )
+    try:
+        signature = check_signature(program.signature(), arguments, len(program.outputs()))
+    except (ValueError, RecursionError) as cause:
+        raise error(
+            _core.FileError,
+            "load",
+            f"{path}: the signature of the graph is damaged ({cause}); fetch or save the file "
+            "again",
+        ) from cause
+    return Graph(program, signature, kept["parameter"], kept["constant"])
