@@ -3,6 +3,7 @@
 #include "op/complex.h"
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/families.h"
 #include "op/function.h"
 #include "op/op.h"
@@ -421,6 +422,7 @@ void register_complex_ops() {
         .doc = "The real parts of complex numbers.",
         .infer = infer_part,
         .grad = [](GradCall& c) { c.set(0, complex(c.grad(), 0.0)); },
+        .batch = batch_elementwise,
         .moves = true,
         .same_as = same_part<0>,
         .view = view_part<0>,
@@ -433,6 +435,7 @@ void register_complex_ops() {
         .doc = "The imaginary parts of complex numbers.",
         .infer = infer_part,
         .grad = [](GradCall& c) { c.set(0, complex(0.0, c.grad())); },
+        .batch = batch_elementwise,
         .moves = true,
         .same_as = same_part<1>,
         .view = view_part<1>,
@@ -455,6 +458,7 @@ void register_complex_ops() {
                 if (c.needs(0)) c.set(0, real(c.grad()));
                 if (c.needs(1)) c.set(1, imag(c.grad()));
             },
+        .batch = batch_elementwise,
         .moves = true,
         .same_as = same_whole,
         .joins = true,

@@ -460,6 +460,7 @@ def test_sorting(dtype: str) -> None:
         check(lambda x, a: sn.argsort(x, axis=a, descending=True), x, axis)
         check(lambda x, a: [*sn.topk(x, 5, axis=a), *sn.topk(x, 7, axis=a, largest=False)], x, axis)
     check(lambda x, v: sn.searchsorted(sn.sort(x.reshape(-1)), v), x, draw((50,), dtype))
+    check(lambda x, v: sn.searchsorted(sn.sort(x), v), draw((3, 9), dtype), draw((3, 4), dtype))
     check(
         lambda x, v: sn.searchsorted(sn.sort(x.reshape(-1)), v, side="right"), x, draw((50,), dtype)
     )

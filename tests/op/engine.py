@@ -165,7 +165,6 @@ class Row:
     dtypes: tuple[str, ...] = FLOATS
     result: str = "same"
     gradient: tuple[int, ...] = ()
-    second: bool = True
     tolerance: dict[str, float] = field(default_factory=lambda: TIGHT)
     scale: str = "value"
     why: str = ""
