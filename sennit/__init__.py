@@ -59,6 +59,8 @@ _LAZY_NAMES = {
     "checkpoint": "_checkpoint",
     "checkpoint_sequential": "_checkpoint",
     "functional_call": "_stateless",
+    "istft": "_spectral",
+    "stft": "_spectral",
     "stack_module_state": "_stateless",
 }
 
