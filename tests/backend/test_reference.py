@@ -17,12 +17,8 @@ import numpy as np
 import pytest
 
 import sennit as sn
-from sennit import _core
 
-pytestmark = pytest.mark.skipif(
-    _core.isa() == "v2",
-    reason="the v2 level has no fused multiply-add: outside the bit guarantee",
-)
+pytestmark = pytest.mark.bits
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 INTS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")

@@ -122,6 +122,7 @@ def test_gradients_with_a_graph_have_the_same_bits() -> None:
     np.testing.assert_array_equal(graph.detach().numpy(), plain.numpy())
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("dtype", [sn.float32, sn.float64])
 @pytest.mark.parametrize("name", CASES)
 def test_reference_has_the_same_bits(name: str, dtype: Any) -> None:
