@@ -263,4 +263,13 @@ NB_MODULE(_core, m) {
         return text;
     });
     m.def("recorded_graph", [] { return print(Recorder::current().graph); });
+    // By the name of each op: whether it has a gradient rule, and a batching rule.
+    m.def("op_rules", [] {
+        nb::dict rules;
+        for (OpId id = 0; id < static_cast<OpId>(op_count()); ++id) {
+            const OpDef& def = op_def(id);
+            rules[def.name] = nb::make_tuple(def.grad != nullptr, def.batch != nullptr);
+        }
+        return rules;
+    });
 }

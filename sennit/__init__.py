@@ -65,6 +65,8 @@ _LAZY_NAMES = {
     "TensorSpec": "_tracing",
     "trace": "_tracing",
     "functional_call": "_stateless",
+    "istft": "_spectral",
+    "stft": "_spectral",
     "stack_module_state": "_stateless",
 }
 

@@ -477,6 +477,8 @@ from ._graph import MemoryPlan as MemoryPlan
 from ._profile import Profile as Profile
 from ._profile import ProfileEvent as ProfileEvent
 from ._profile import profile as profile
+from ._spectral import istft as istft
+from ._spectral import stft as stft
 from ._standard import __array_namespace_info__ as __array_namespace_info__
 from ._standard import can_cast as can_cast
 from ._standard import finfo as finfo
@@ -780,6 +782,7 @@ __all__ = [
     "isneginf",
     "isposinf",
     "isreal",
+    "istft",
     "jacfwd",
     "jacrev",
     "jvp",
@@ -959,6 +962,7 @@ __all__ = [
     "stack_module_state",
     "std",
     "std_mean",
+    "stft",
     "sub",
     "subtract",
     "sum",

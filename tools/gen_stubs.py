@@ -240,6 +240,7 @@ PRIVATE = {
     "print_plans": "() -> _str",
     "print_graphs": "() -> _str",
     "recorded_graph": "() -> _str",
+    "op_rules": "() -> dict[_str, tuple[_bool, _bool]]",
     "enter_scope": "(name: _str, /) -> _int",
     "leave_scope": "(before: _int, /) -> None",
     "set_package_folder": "(folder: _str, /) -> None",

@@ -69,6 +69,30 @@ bool batch_leading(BatchCall& c) {
     return c.call(in, same_attrs(c));
 }
 
+bool batch_joined(BatchCall& c, AxisOf in_axis, AxisOf out_axis) {
+    const int64_t front[] = {0};
+    std::vector<Tensor> in(c.in.begin(), c.in.end()), out(c.out.size());
+    for (size_t i = 0; i < in.size(); ++i) {
+        const int axis = in_axis(i, c.rank(i));
+        if (axis < 0 && c.batched[i]) return false;
+        if (axis < 0) continue;
+        const int64_t at[] = {axis};
+        Dims shape(c.shape(i));
+        shape[axis] *= c.size;
+        in[i] = reshape(moveaxis(c.spread(i), front, at), shape);
+    }
+    record(c.def.id, in, same_attrs(c), out);
+    for (size_t k = 0; k < out.size(); ++k) {
+        const int axis = out_axis(k, out[k].rank());
+        const int64_t at[] = {axis};
+        Dims shape(out[k].shape());
+        shape[axis] /= c.size;
+        shape.insert(axis, c.size);
+        c.out[k] = moveaxis(reshape(out[k], shape), at, front);
+    }
+    return true;
+}
+
 namespace {
 
 void call_each(BatchCall& c, std::span<const ValueInfo> out) {

@@ -1,5 +1,6 @@
 #pragma once
 // Batching rules (OpDef::batch): what they see, and those that many ops share.
+#include "base/function_ref.h"
 #include "op/op.h"
 #include "record/tensor.h"
 
@@ -76,6 +77,12 @@ bool batch_axis(BatchCall& c) {
     for (size_t i = 0; i < c.in.size(); ++i) in.push_back(c.spread(i));
     return c.call(in, EditedAttrs(c).word(k, c.attrs.i(k) + 1).get());
 }
+
+// puts no result of one element of a dimension into another, such as a batch of its own: the batch
+// joins dimension in_axis(i, rank) of operand i and out_axis(k, rank) of result k. Below 0: an
+// operand without one, which all examples share.
+using AxisOf = FunctionRef<int(size_t, int)>;
+bool batch_joined(BatchCall& c, AxisOf in_axis, AxisOf out_axis);
 
 // Calls the rule of the op or, without one, the op for each example.
 void call_batched(BatchCall& c, std::span<const ValueInfo> out);

@@ -3,6 +3,7 @@
 #include "op/complex.h"
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/checks.h"
 #include "op/families.h"
 #include "op/function.h"
@@ -452,6 +453,7 @@ void register_complex_ops() {
         .doc = "The real parts of complex numbers.",
         .infer = infer_part,
         .grad = [](GradCall& c) { c.set(0, complex(c.grad(), 0.0)); },
+        .batch = batch_elementwise,
         .check = check_part,
         .moves = true,
         .same_as = same_part<0>,
@@ -465,6 +467,7 @@ void register_complex_ops() {
         .doc = "The imaginary parts of complex numbers.",
         .infer = infer_part,
         .grad = [](GradCall& c) { c.set(0, complex(0.0, c.grad())); },
+        .batch = batch_elementwise,
         .check = check_part,
         .moves = true,
         .same_as = same_part<1>,
@@ -488,6 +491,7 @@ void register_complex_ops() {
                 if (c.needs(0)) c.set(0, real(c.grad()));
                 if (c.needs(1)) c.set(1, imag(c.grad()));
             },
+        .batch = batch_elementwise,
         .check = check_whole,
         .moves = true,
         .same_as = same_whole,

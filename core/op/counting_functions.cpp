@@ -48,16 +48,6 @@ Tensor bincount(const Args& a) {
     return scatter_add(full(Dims{bins}, 0, w.dtype(), x.device()), x, w, 0);
 }
 
-// Sorted boundaries of every row of values: how many are below (or not above) each value.
-Tensor rows_searched(const Tensor& sorted, const Tensor& values, bool right) {
-    const Tensor s = unsqueeze(sorted, -2), v = unsqueeze(values, -1);
-    const int64_t last[1] = {-1};
-    // NaN counts as the largest of all.
-    const Tensor nan = is_float(v.dtype()) ? isnan(v) : not_equal(v, v);
-    const Tensor passed = right ? less_equal(s, v) : less(s, v);
-    return sum(cast(logical_or(passed, nan), DType::kI64), last, false);
-}
-
 Tensor searchsorted_function(const Args& a) {
     const bool named = a.has(2);
     if (named && a.text(2) != "left" && a.text(2) != "right") {
@@ -89,20 +79,7 @@ Tensor searchsorted_function(const Args& a) {
                  dtype_name(sorted.dtype()), dtype_name(values.dtype()));
         }
     }
-    Tensor out;
-    if (sorted.rank() == 1) {
-        out = searchsorted(sorted, values, right);
-    } else {
-        bool fits = sorted.rank() > 0 && values.rank() == sorted.rank();
-        for (int d = 0; fits && d + 1 < sorted.rank(); ++d) fits = values.size(d) == sorted.size(d);
-        if (!fits) {
-            fail(ErrorKind::kShape, "searchsorted",
-                 "the sorted tensor has shape %s and the values %s; a vector is required, or equal "
-                 "sizes but for the last",
-                 format_shape(sorted.shape()).c_str(), format_shape(values.shape()).c_str());
-        }
-        out = rows_searched(sorted.detach(), values.detach(), right);
-    }
+    const Tensor out = searchsorted(sorted, values, right);
     return a.flag(5) ? cast(out, DType::kI32) : out;
 }
 

@@ -11,6 +11,7 @@
 #include <cmath>
 
 #include "op/api.h"
+#include "op/batching.h"
 #include "op/function.h"
 #include "op/op.h"
 #include "op/rules.h"
@@ -46,12 +47,13 @@ double ctc_grad_work(const WorkCall& c) {
     return 50.0 * static_cast<double>(x[0] * x[1]) * static_cast<double>(2 * y[1] + 1);
 }
 
-// With ordinary ops, which have gradients themselves. Where the kernel has -inf, there is a number
-// so small that its exponential is zero, whose differences stay numbers.
-Tensor write_grad(GradCall& c) {
-    const Tensor x = c.in(0), inputs = c.in(2), lengths = c.in(3);
-    const int64_t steps = x.size(0), batch = x.size(1), places = c.out_meta(1).shape[2];
-    const int64_t blank = c.attrs.i(0), labels = places / 2;
+// ctc_loss_grad with ordinary ops, which have gradients themselves; in: its operands. Where the
+// kernel has -inf, there is a number so small that its exponential is zero, whose differences stay
+// numbers.
+Tensor write_grad(std::span<const Tensor> in, int64_t blank) {
+    const Tensor &x = in[1], &inputs = in[3], &lengths = in[4];
+    const int64_t steps = x.size(0), batch = x.size(1), labels = in[2].size(1);
+    const int64_t places = 2 * labels + 1;
     const double never = -1e30;
     const DType dtype = x.dtype();
     const Device device = x.device();
@@ -63,7 +65,7 @@ Tensor write_grad(GradCall& c) {
         less(arange(int64_t{0}, int64_t{1}, labels, DType::kI64, device), column(lengths));
     const int64_t blanks_shape[] = {batch, labels};
     const Tensor blanks = full(blanks_shape, Tensor(blank), DType::kI64, device);
-    const Tensor target = where(known, c.in(1), blanks);
+    const Tensor target = where(known, in[2], blanks);
     Tensor ext = blanks;  // the class of each place
     if (labels > 0) {
         const Tensor pair[] = {blanks, target};
@@ -133,7 +135,7 @@ Tensor write_grad(GradCall& c) {
     }
     // As the kernel: a target that is impossible has no gradient that is a number, unless none is
     // asked for.
-    const Tensor g = column(c.grad(0));
+    const Tensor g = column(in[0]);
     const Tensor weight =
         where(equal(g, 0.0), 0.0, where(greater(total, never / 10), g, g * Tensor(NAN)));
     for (int64_t t = 0; t < steps; ++t) {
@@ -147,12 +149,27 @@ Tensor write_grad(GradCall& c) {
 void grad_ctc(GradCall& c) {
     static const OpId id = find_op("ctc_loss_grad");
     if (!c.has_grad(0) || !c.needs(0)) return;
-    if (grad_enabled() && c.in_meta(0).shape[0] > 0) {
-        c.set(0, write_grad(c));
-        return;
-    }
     const Tensor in[] = {c.grad(0), c.in(0), c.in(1), c.in(2), c.in(3), c.out(0), c.out(1)};
     c.set(0, record(id, in, Attrs().i(c.attrs.i(0))));
+}
+
+// As if the loss and alpha were computed anew from the log-probabilities.
+void grad_ctc_grad(GradCall& c) {
+    if (c.in_meta(1).shape[0] == 0) return;
+    const int reads[] = {0, 1, 2, 3, 4};
+    grad_composed(c, reads, [&](std::span<const Tensor> in) -> std::vector<Tensor> {
+        return {write_grad(in, c.attrs.i(0))};
+    });
+}
+
+// Sequences of all examples are one batch of sequences.
+bool batch_ctc(BatchCall& c) {
+    return batch_joined(
+        c, [](size_t i, int) { return i == 0 ? 1 : 0; }, [](size_t, int) { return 0; });
+}
+bool batch_ctc_grad(BatchCall& c) {
+    return batch_joined(
+        c, [](size_t i, int) { return i == 1 ? 1 : 0; }, [](size_t, int) { return 1; });
 }
 
 void check_shapes(const Tensor& x, const Tensor& y, const Tensor& inputs, const Tensor& lengths) {
@@ -254,6 +271,7 @@ void register_ctc_ops() {
          .infer = infer_ctc,
          .grad = grad_ctc,
          .saves = save_in(0) | save_in(1) | save_in(2) | save_in(3) | save_out(0) | save_out(1),
+         .batch = batch_ctc,
          .work = ctc_work,
          .checks_values = true});
     register_op({.name = "ctc_loss_grad",
@@ -261,6 +279,9 @@ void register_ctc_ops() {
                  .schema = "blank:int",
                  .doc = "Gradient of ctc_loss with respect to the log-probabilities.",
                  .infer = infer_ctc_grad,
+                 .grad = grad_ctc_grad,
+                 .saves = save_in(0) | save_in(1) | save_in(2) | save_in(3) | save_in(4),
+                 .batch = batch_ctc_grad,
                  .work = ctc_grad_work});
     register_function(
         {.signature = "ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, "

@@ -174,9 +174,13 @@ bool batch_take(BatchCall& c) {
 // As take along axis 0, but for the row without a gradient.
 bool batch_embedding(BatchCall& c) {
     if (!c.batched[0]) return c.call(c.in, same_attrs(c));
-    if (c.attrs.i(0) >= 0) return false;
-    const Tensor indices[] = {c.numbers(c.rank(1)), c.batched[1] ? c.in[1] : c.spread(1)};
-    c.out[0] = gather_nd(c.in[0], indices);
+    const Tensor i = c.spread(1);
+    const Tensor indices[] = {c.numbers(c.rank(1)), i};
+    const Tensor found = gather_nd(c.in[0], indices);
+    const int64_t row = c.attrs.i(0);
+    c.out[0] = row < 0 || !found.requires_grad()
+                   ? found
+                   : where(unsqueeze(equal(i, Tensor(row)), -1), found.detach(), found);
     return true;
 }
 
@@ -520,6 +524,7 @@ void register_indexing_ops() {
                     grad_scatter_extreme(c);
             },
         .saves = save_in(0) | save_in(1) | save_in(2) | save_out(0),
+        .batch = batch_axis<0>,
         .check = check_scatter_reduce,
         .checks_values = true,
         .inplace_in = 0,

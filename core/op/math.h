@@ -199,7 +199,7 @@ SN_HEAVY V fmod_f64(V x, V y) {
     const V a = magnitude(x), b = magnitude(y);
     const V quotient = a / b;
     // The exact a - q b is representable; q may be one too large.
-    V r = fma(-trunc(quotient), b, a);
+    V r = exact_fma(-trunc(quotient), b, a);
     r = r < 0.0 ? r + b : r;
     r = r >= b ? r - b : r;
     r = a < b ? a : r;

@@ -165,6 +165,23 @@ SN_FN V where_rare(M mask, V value, F f, Args... args) {
     }
 }
 
+// a * b + c where c nearly cancels the product, of which every bit counts then. A level without the
+// instruction splits the factors in halves whose products are exact (Dekker, "A floating-point
+// technique for extending the available precision", 1971).
+template <class V>
+SN_FN V exact_fma(V a, V b, V c) {
+#if defined(SN_ISA) && !defined(__FMA__) && !defined(__ARM_FEATURE_FMA)
+    constexpr Elem<V> kSplit = kWide<V> ? Elem<V>(0x1p27) + 1 : Elem<V>(0x1p12) + 1;
+    const V a_high = kSplit * a - (kSplit * a - a), a_low = a - a_high;
+    const V b_high = kSplit * b - (kSplit * b - b), b_low = b - b_high;
+    const V p = a * b;
+    const V rest = (((a_high * b_high - p) + a_high * b_low) + a_low * b_high) + a_low * b_low;
+    return (p + c) + (rest == rest ? rest : V{});  // no rest where the split overflows
+#else
+    return fma(a, b, c);
+#endif
+}
+
 // c0 + x * (c1 + x * (c2 + ...)), fused.
 template <class V>
 SN_FN V horner(V, Elem<V> c) {

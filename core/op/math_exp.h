@@ -200,14 +200,14 @@ SN_FN Two<V> log_two(V x) {  // log(x), x > 0 finite, to about 2^-68
     const V f = p.m - 1.0, d = 2.0 + f;
     const V d_lo = f - (d - 2.0);
     const V s = f / d;
-    const V s_lo = fma(-s, d_lo, fma(-s, d, f)) / d;
+    const V s_lo = fma(-s, d_lo, exact_fma(-s, d, f)) / d;
     const V z = s * s;
-    const V z_lo = fma(s, s, -z) + 2.0 * s * s_lo;
+    const V z_lo = exact_fma(s, s, -z) + 2.0 * s * s_lo;
     const V c = s * z;
-    const V c_lo = fma(s, z, -c) + fma(s, z_lo, s_lo * z);
+    const V c_lo = exact_fma(s, z, -c) + fma(s, z_lo, s_lo * z);
     constexpr double kThird = 0x1.5555555555555p-1, kThirdLo = 0x1.5555555555555p-55;
     const V t = c * kThird;
-    const V t_lo = fma(c, all<V>(kThird), -t) + fma(c, all<V>(kThirdLo), c_lo * kThird);
+    const V t_lo = exact_fma(c, all<V>(kThird), -t) + fma(c, all<V>(kThirdLo), c_lo * kThird);
     const V tail = c * z *
                    horner(z, 0x1.999999999999ep-2, 0x1.249249248e511p-2, 0x1.c71c71d7ef489p-3,
                           0x1.745d09ebc663ep-3, 0x1.3b18ba4163286p-3, 0x1.10188237ff7e4p-3,
@@ -226,7 +226,7 @@ SN_HEAVY V pow_f64(V x, V y) {
     if constexpr (exact) {
         const Two<V> l = log_two(ax);
         const V product = y * l.hi;
-        const V lo = fma(y, l.lo, fma(y, l.hi, -product));
+        const V lo = fma(y, l.lo, exact_fma(y, l.hi, -product));
         r = exp_with(product, magnitude(product) < 800.0 ? lo : V{}, 0.0);
     } else {
         const LogParts<V> p = log_reduce(ax);
@@ -371,13 +371,14 @@ SN_FN V gelu_tanh(V x) {
     constexpr Elem<V> a = Elem<V>(a_hi), b = Elem<V>(b_hi);
     constexpr Elem<V> a_lo = Elem<V>(a_hi - double(a) - 0x1.cbc0d30ebfd15p-54),
                       b_lo = Elem<V>(b_hi - double(b) - 0x1.6c843a29d1c70p-61);
-    const V s = v * v, s_lo = fma(v, v, -s);
+    const V s = v * v, s_lo = exact_fma(v, v, -s);
     const V c = s * b;
-    const V c_lo = fma(s, all<V>(b), -c) + fma(s_lo, all<V>(b), fma(s, all<V>(b_lo), all<V>(a_lo)));
+    const V c_lo =
+        exact_fma(s, all<V>(b), -c) + fma(s_lo, all<V>(b), fma(s, all<V>(b_lo), all<V>(a_lo)));
     const V w = a + c;
     const V w_lo = (c > a ? a - (w - c) : c - (w - a)) + c_lo;
     const V h = v * w;
-    const V h_lo = fma(v, w_lo, fma(v, w, -h));
+    const V h_lo = fma(v, w_lo, exact_fma(v, w, -h));
     const auto left = x < Elem<V>(0);
     const V e = exp_with(left ? h : -h, left ? h_lo : -h_lo, Elem<V>(0));
     return limit_left(x) * ((left ? e : all<V>(Elem<V>(1))) / (Elem<V>(1) + e));
@@ -423,13 +424,13 @@ SN_FN V erf_center_f64(V t) {  // |t| <= 1
 template <class V>
 SN_HEAVY V erf_f64(V x) {
     const V a = at_most(magnitude(x), 6.0), s = a * a;
-    const V tail = 1.0 - erfc_tail_f64(a, s, fma(a, a, -s));
+    const V tail = 1.0 - erfc_tail_f64(a, s, exact_fma(a, a, -s));
     return with_sign(a < 1.0 ? erf_center_f64(a) : tail, x);
 }
 template <class V>
 SN_HEAVY V erfc_f64(V x) {
     const V a = at_most(magnitude(x), 28.0), s = a * a;
-    const V tail = erfc_tail_f64(a, s, fma(a, a, -s));
+    const V tail = erfc_tail_f64(a, s, exact_fma(a, a, -s));
     const V center = 1.0 - erf_center_f64(at_least(at_most(x, 0.5), -0.5));
     return a < 0.5 ? center : (x < 0.0 ? 2.0 - tail : tail);
 }
@@ -437,7 +438,7 @@ template <class V>
 SN_HEAVY V ndtr_f64(V x) {
     const V a = at_most(magnitude(x), 40.0), s = a * a;
     const V t = a * 0x1.6a09e667f3bcdp-1;  // a / sqrt(2)
-    const V tail = 0.5 * erfc_tail_f64(t, 0.5 * s, 0.5 * fma(a, a, -s));
+    const V tail = 0.5 * erfc_tail_f64(t, 0.5 * s, 0.5 * exact_fma(a, a, -s));
     const V center = 0.5 * erf_center_f64(at_most(t, 0.5));
     return t < 0.5 ? (x < 0.0 ? 0.5 - center : 0.5 + center) : (x < 0.0 ? tail : 1.0 - tail);
 }
@@ -470,12 +471,12 @@ SN_FN V ndtr(V x) {
         const V a = at_most(magnitude(x), 15.0f), s = a * a;
         const V d = a + 2.75f, u = 1.0f / d;
         // An error of u counts twice, in u and in q: a step of Newton's keeps what was rounded off.
-        const V u_lo = u * fma(-u, a - (d - 2.75f), fma(-u, d, all<V>(1.0f)));
+        const V u_lo = u * fma(-u, a - (d - 2.75f), exact_fma(-u, d, all<V>(1.0f)));
         const V q = fma(u_lo, all<V>(-5.5f), fma(u, all<V>(-5.5f), all<V>(1.0f)));
         const V g = horner(q, 0x1.701efp-1f, -0x1.e5bd2p-2f, 0x1.756be6p-3f, -0x1.0f5acep-6f,
                            -0x1.0d7c64p-6f, 0x1.a155280p-9f, 0x1.488274p-9f, -0x1.e75ecep-13f,
                            -0x1.c4c2bep-12f, -0x1.70f9d6p-14f);
-        const V e = exp_with(-0.5f * s, -0.5f * fma(a, a, -s), 0.0f);
+        const V e = exp_with(-0.5f * s, -0.5f * exact_fma(a, a, -s), 0.0f);
         const V h = fma(u, g, u_lo * g);
         return x < 0.0f ? e * h : fma(-e, h, all<V>(1.0f));
     }

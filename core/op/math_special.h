@@ -234,7 +234,7 @@ SN_HEAVY double igamma_f64(double a, double x, bool upper) {
 // exp(t^2) erfc(t)
 SN_HEAVY double erfcx_f64(double x) {
     const double t = magnitude(x), s = x * x;
-    if (t < 0.5) return exp_with(s, fma(x, x, -s), 0.0) * (1 - erf_center_f64(x));
+    if (t < 0.5) return exp_with(s, exact_fma(x, x, -s), 0.0) * (1 - erf_center_f64(x));
     const double tail = erfc_tail_scaled(t) / fma(t, 2.0, 1.0);
     if (x > 26) {  // DLMF 7.12.1
         const double z = -0.5 / s;
@@ -242,7 +242,7 @@ SN_HEAVY double erfcx_f64(double x) {
     }
     if (x >= 0) return tail;
     if (x < -27) return kInfinity;
-    return x != x ? x : 2 * exp_with(s, fma(x, x, -s), 0.0) - tail;
+    return x != x ? x : 2 * exp_with(s, exact_fma(x, x, -s), 0.0) - tail;
 }
 
 SN_HEAVY double log_ndtr_f64(double x) {

@@ -81,7 +81,7 @@ SN_HEAVY Reduced<double> reduce_large(double x) {
     const double f_lo = static_cast<double>(((a & 0x7ff) << 42) | (b >> 22)) * 0x1p-106 * scale;
     constexpr double kHi = 0x1.921fb54442d18p+0, kLo = 0x1.1a62633145c07p-54;
     const double h = f * kHi;
-    const double l = fma(f, kHi, -h) + fma(f, kLo, f_lo * kHi);
+    const double l = exact_fma(f, kHi, -h) + fma(f, kLo, f_lo * kHi);
     const bool flip = up != ((bits >> 63) != 0);
     if (bits >> 63) n = 0 - n;
     return {flip ? -h : h, flip ? -l : l, n};
@@ -91,9 +91,9 @@ template <class V>
 SN_FN Reduced<V> reduce_half_pi(V x) {
     const V t = fma(x, all<V>(0x1.45f306dc9c883p-1), all<V>(0x1.8p52));
     const V n = t - 0x1.8p52;
-    const V r = fma(n, all<V>(-0x1.921fb54442d18p+0), x);  // exact
+    const V r = exact_fma(n, all<V>(-0x1.921fb54442d18p+0), x);  // exact
     const V p = n * 0x1.1a62633145c07p-54;
-    const V p_lo = fma(n, all<V>(0x1.1a62633145c07p-54), -p);
+    const V p_lo = exact_fma(n, all<V>(0x1.1a62633145c07p-54), -p);
     const V hi = r - p;
     const V back = hi - r;
     const V lo = (r - (hi - back)) - (p + back);
@@ -166,7 +166,7 @@ template <class V>
 SN_FN V sin_half(V x) {
     const V t = fma(x, all<V>(0x1.45f306dc9c883p-2), all<V>(0x1.8p52));
     const V n = t - 0x1.8p52;
-    V r = fma(n, all<V>(-0x1.921fb54442d18p+1), x);
+    V r = exact_fma(n, all<V>(-0x1.921fb54442d18p+1), x);
     r = fma(n, all<V>(-0x1.1a62633145c07p-53), r);
     return half_turn_sin(r, t);
 }
@@ -174,7 +174,7 @@ template <class V>
 SN_FN V cos_half(V x) {  // cos(x) = sin(x + pi/2): n is an integer less a half
     const V t = fma(magnitude(x), all<V>(0x1.45f306dc9c883p-2), all<V>(0.5)) + 0x1.8p52;
     const V n = (t - 0x1.8p52) - 0.5;
-    V r = fma(n, all<V>(-0x1.921fb54442d18p+1), magnitude(x));
+    V r = exact_fma(n, all<V>(-0x1.921fb54442d18p+1), magnitude(x));
     r = fma(n, all<V>(-0x1.1a62633145c07p-53), r);
     return half_turn_sin(r, t);
 }

@@ -285,27 +285,11 @@ void grad_batch_norm_inference(GradCall& c) {
     }
 }
 
-// Channels of different examples are different channels.
+// Channels of different examples are different channels. Operand and result 0 are (batch, channels,
+// ...), the others (channels,).
 bool batch_batch_norm(BatchCall& c) {
-    const Tensor x = c.spread(0);
-    const int rank = c.rank(0);
-    Dims order = all_axes(rank + 1), back, split, flat;
-    std::swap(order[0], order[1]);  // batch of x, examples, channels, ...
-    const Tensor turned = permute(x, order);
-    for (int64_t n : turned.shape()) split.push_back(n);
-    flat = split;
-    flat[1] *= flat[2];
-    flat.erase(2);
-    const int64_t joined[] = {flat[1]};
-    std::vector<Tensor> in{reshape(turned, flat)};
-    for (size_t i = 1; i < c.in.size(); ++i) in.push_back(reshape(c.spread(i), joined));
-    Tensor out[3];
-    record(c.def.id, in, same_attrs(c), out);
-    c.out[0] = permute(reshape(out[0], split), order);
-    const int64_t apart[] = {split[1], split[2]};
-    c.out[1] = reshape(out[1], apart);
-    c.out[2] = reshape(out[2], apart);
-    return true;
+    const auto channels = [](size_t i, int) { return i == 0 ? 1 : 0; };
+    return batch_joined(c, channels, channels);
 }
 
 // Used inside lowered graphs only: both moments in one pass over x. Outputs: variance, mean.
@@ -662,6 +646,7 @@ void register_nn_ops() {
                  .grad = grad_batch_norm_inference,
                  .saves = save_in(0) | save_in(1) | save_in(2) | save_in(3),
                  .lower = lower_batch_norm_inference,
+                 .batch = batch_batch_norm,
                  .check = check_batch_norm<3>});
     register_op({.name = "var_mean",
                  .n_out = 2,

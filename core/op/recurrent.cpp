@@ -263,66 +263,31 @@ void grad_sequence(GradCall& c) {
     set_gradients(s, c, v.h, kernel ? run_grad(s, v) : write_grad(s, v));
 }
 
-// The gradient of what the kernel computes: that of the same numbers made of ordinary ops.
 void grad_sequence_grad(GradCall& c) {
     const Sequence s(c.attrs, c.in_meta(gates_of(c.attrs.i(0)) > 1 ? 2 : 1));
-    std::vector<Tensor> leaves(c.n_in()), targets, roots, seeds;
-    for (int i = 0; i < c.n_in(); ++i) {
-        const Tensor t = c.in(i);
-        leaves[i] = c.needs(i) ? relay(t) : t.detach();
-        if (c.needs(i)) targets.push_back(leaves[i]);
-    }
-    size_t next = 0;
-    Saved v;
-    v.weight = leaves[next++];
-    if (s.states == 1) v.gates = leaves[next++];
-    (s.cell == kLstm ? v.cells : v.h) = leaves[next++];
-    if (s.cell == kGru) v.candidates = leaves[next++];
-    if (c.attrs.b(3)) v.d_h = leaves[next++];
-    if (c.attrs.b(4)) v.d_cells = leaves[next++];
-    const bool again = grad_enabled();
-    set_grad_enabled(true);
-    const Gradients made = write_grad(s, v);
-    set_grad_enabled(again);
-    const Tensor results[] = {made.gates, made.h0, s.cell == kLstm ? made.c0 : made.candidate};
-    for (size_t k = 0; k < c.out_grads.size(); ++k) {
-        if (!c.has_grad(static_cast<int>(k)) || !results[k].requires_grad()) continue;
-        roots.push_back(results[k]);
-        seeds.push_back(c.grad(static_cast<int>(k)));
-    }
-    if (roots.empty()) return;
-    BackwardOptions options;
-    options.create_graph = again;
-    options.accumulate = false;
-    options.targets = targets;
-    std::vector<Tensor> found = backward(roots, seeds, options);
-    size_t k = 0;
-    for (int i = 0; i < c.n_in(); ++i)
-        if (c.needs(i)) c.set(i, std::move(found[k++]));
+    const bool h_arrived = c.attrs.b(3), cells_arrived = c.attrs.b(4);
+    const int reads[] = {0, 1, 2, 3, 4, 5};
+    const auto compose = [&](std::span<const Tensor> in) -> std::vector<Tensor> {
+        size_t next = 0;
+        Saved v;
+        v.weight = in[next++];
+        if (s.states == 1) v.gates = in[next++];
+        (s.cell == kLstm ? v.cells : v.h) = in[next++];
+        if (s.cell == kGru) v.candidates = in[next++];
+        if (h_arrived) v.d_h = in[next++];
+        if (cells_arrived) v.d_cells = in[next++];
+        const Gradients made = write_grad(s, v);
+        return {made.gates, made.h0, s.cell == kLstm ? made.c0 : made.candidate};
+    };
+    grad_composed(c, std::span(reads).first(c.n_in()), compose);
 }
 
-// Sequences of all examples are one batch of sequences. A weight of each example's own has no such
-// form. Operands [from, to) are weights.
+// Sequences of all examples are one batch of sequences: (steps, batch, n), states (batch, n). A
+// weight of each example's own has no such form. Operands [from, to) are weights.
 bool batch_states(BatchCall& c, size_t from, size_t to) {
-    if (c.any_batched(from, to)) return false;
-    std::vector<Tensor> in(c.in.begin(), c.in.end()), out(c.out.size());
-    for (size_t i = 0; i < in.size(); ++i) {
-        if (i >= from && i < to) continue;
-        const int64_t rank = c.rank(i);  // (steps, batch, n) or (batch, n)
-        const int64_t front[] = {0}, at[] = {rank - 2};
-        Dims shape(c.shape(i));
-        shape[rank - 2] *= c.size;
-        in[i] = reshape(moveaxis(c.spread(i), front, at), shape);
-    }
-    record(c.def.id, in, same_attrs(c), out);
-    for (size_t k = 0; k < out.size(); ++k) {
-        const int64_t rank = out[k].rank(), front[] = {0}, at[] = {rank - 2};
-        Dims shape(out[k].shape());
-        shape[rank - 2] /= c.size;
-        shape.insert(rank - 2, c.size);
-        c.out[k] = moveaxis(reshape(out[k], shape), at, front);
-    }
-    return true;
+    const auto batch = [](size_t, int rank) { return rank - 2; };
+    return batch_joined(
+        c, [&](size_t i, int rank) { return i >= from && i < to ? -1 : batch(i, rank); }, batch);
 }
 bool batch_sequence(BatchCall& c) { return batch_states(c, 1, c.attrs.i(0) == kGru ? 3 : 2); }
 bool batch_sequence_grad(BatchCall& c) { return batch_states(c, 0, 1); }

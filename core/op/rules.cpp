@@ -1,6 +1,7 @@
 #include "op/rules.h"
 
 #include "op/api.h"
+#include "record/tape.h"
 
 namespace sn {
 
@@ -59,6 +60,35 @@ void require_float(const char* op, const char* what, DType dtype) {
     fail(ErrorKind::kDType, op,
          "%s has dtype %s; a floating-point dtype is required; convert with .astype(sn.float32)",
          what, dtype_name(dtype));
+}
+
+void grad_composed(GradCall& c, std::span<const int> reads, Compose compose) {
+    std::vector<Tensor> leaves(c.n_in()), targets, roots, seeds;
+    std::vector<int> target_operands;
+    for (int i : reads) {
+        const Tensor t = c.in(i);
+        leaves[i] = c.needs(i) ? relay(t) : t.detach();
+        if (!c.needs(i)) continue;
+        targets.push_back(leaves[i]);
+        target_operands.push_back(i);
+    }
+    const bool again = grad_enabled();
+    set_grad_enabled(true);
+    const std::vector<Tensor> results = compose(leaves);
+    set_grad_enabled(again);
+    for (size_t k = 0; k < c.out_grads.size(); ++k) {
+        if (!c.has_grad(static_cast<int>(k)) || !results[k] || !results[k].requires_grad())
+            continue;
+        roots.push_back(results[k]);
+        seeds.push_back(c.grad(static_cast<int>(k)));
+    }
+    if (roots.empty()) return;
+    BackwardOptions options;
+    options.create_graph = again;
+    options.accumulate = false;
+    options.targets = targets;
+    std::vector<Tensor> found = backward(roots, seeds, options);
+    for (size_t k = 0; k < found.size(); ++k) c.set(target_operands[k], std::move(found[k]));
 }
 
 }  // namespace sn

@@ -1,5 +1,6 @@
 #pragma once
 // What several op families say the same way in their shape, gradient and lowering rules.
+#include "base/function_ref.h"
 #include "op/op.h"
 #include "record/tensor.h"
 
@@ -35,6 +36,12 @@ private:
     Tensor items_[3];
     size_t count_ = 0;
 };
+
+// The gradient of a kernel: that of the same numbers made of ordinary ops. `compose` gets the
+// operands (those at `reads`; the others are empty) and gives the op's results, which may be empty
+// where no gradient goes through them.
+using Compose = FunctionRef<std::vector<Tensor>(std::span<const Tensor>)>;
+void grad_composed(GradCall& c, std::span<const int> reads, Compose compose);
 
 void require_float(const char* op, const char* what, DType dtype);
 inline long long ll(int64_t v) { return static_cast<long long>(v); }  // for printf formats

@@ -164,6 +164,16 @@ Tensor searchsorted(const Tensor& sorted, const Tensor& values, bool right) {
 
 namespace {
 
+// Each example's own vector is a row, and its values, of any shape, are the row's.
+bool batch_searchsorted(BatchCall& c) {
+    if (c.rank(0) > 1) return batch_leading(c);
+    if (!c.batched[0]) return c.call(c.in, same_attrs(c));
+    const int64_t rows[] = {c.size, numel(c.shape(1))};
+    if (!c.call({c.in[0], reshape(c.spread(1), rows)}, same_attrs(c))) return false;
+    c.out[0] = reshape(c.out[0], with_front(c.size, c.shape(1)));
+    return true;
+}
+
 void register_sorting_functions() {
     register_function({
         .signature =
@@ -467,6 +477,7 @@ void register_sorting_ops() {
         .schema = "axis:int",
         .doc = "The largest element up to each along an axis; NaN stays.",
         .infer = same_as_input,
+        .batch = batch_axis<0>,
         .check = check_numeric,
     });
     register_op({
@@ -474,6 +485,7 @@ void register_sorting_ops() {
         .schema = "axis:int",
         .doc = "The smallest element up to each along an axis; NaN stays.",
         .infer = same_as_input,
+        .batch = batch_axis<0>,
         .check = check_numeric,
     });
     register_op({
@@ -500,6 +512,7 @@ void register_sorting_ops() {
                 c.set(0, part(relu(g)) - part(relu(negative(g))));
             },
         .saves = save_in(0) | save_out(0),
+        .batch = batch_axis<0>,
         .check = check_float_axis,
     });
     register_op({
@@ -527,19 +540,25 @@ void register_sorting_ops() {
         .name = "searchsorted",
         .n_in = 2,
         .schema = "right:bool",
-        .doc = "Where values go into a sorted vector: before equal elements, or behind.",
+        .doc = "Where values go into a sorted vector, or into that of their row: before equal "
+               "elements, or behind.",
         .infer =
             [](InferCall& c) {
-                if (c.in[0]->shape.size() != 1) {
+                const Dims &sorted = c.in[0]->shape, &values = c.in[1]->shape;
+                bool fits =
+                    sorted.size() == 1 || (sorted.size() > 1 && values.size() == sorted.size());
+                for (size_t d = 0; fits && d + 1 < sorted.size(); ++d)
+                    fits = values[d] == sorted[d];
+                if (!fits) {
                     fail(ErrorKind::kShape, c.op,
-                         "the sorted tensor has shape %s; a vector is required",
-                         format_shape(c.in[0]->shape).c_str());
+                         "the sorted tensor has shape %s and the values %s; a vector is required, "
+                         "or equal sizes but for the last",
+                         format_shape(sorted).c_str(), format_shape(values).c_str());
                 }
                 c.out[0].shape = c.in[1]->shape;
                 c.out[0].dtype = DType::kI64;
             },
-        .batch =
-            [](BatchCall& c) { return !c.batched[0] && c.call({c.in[0], c.in[1]}, same_attrs(c)); },
+        .batch = batch_searchsorted,
         .check = check_search,
     });
     register_sorting_functions();

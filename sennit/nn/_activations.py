@@ -72,6 +72,12 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: b
     >>> sn.nn.functional.hardtanh(sn.tensor([-3.0, 0.5])).tolist()
     [-1.0, 0.5]
     """
+    if min_val > max_val:
+        raise error(
+            _core.InvalidValue,
+            "hardtanh",
+            f"min_val is {min_val} and max_val {max_val}; the first must not be larger",
+        )
     return _clip(input, min_val, max_val)
 
 
@@ -94,8 +100,17 @@ def prelu(input: Any, weight: Any) -> Any:
     >>> sn.nn.functional.prelu(sn.tensor([[-2.0, 2.0]]), sn.tensor([0.5])).tolist()
     [[-1.0, 2.0]]
     """
-    if weight.size != 1 and input.ndim > 2:
-        weight = weight.reshape((-1,) + (1,) * (input.ndim - 2))
+    channels = input.shape[1] if input.ndim > 1 else 1
+    if weight.ndim > 1 or weight.size not in (1, channels):
+        raise error(
+            _core.ShapeError,
+            "prelu",
+            f"the input has shape {input.shape} and weight {weight.shape}; one slope or one for "
+            f"each channel (dimension 1) is required, ({channels},)",
+        )
+    if weight.ndim == 1:
+        many = weight.size != 1 and input.ndim > 1
+        weight = weight.reshape((-1,) + (1,) * (input.ndim - 2) if many else ())
     return _where(input > 0, input, input * weight)
 
 
@@ -242,6 +257,10 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:
     >>> sn.nn.functional.softshrink(sn.tensor([-1.0, 0.2, 1.0])).tolist()
     [-0.5, 0.0, 0.5]
     """
+    if lambd < 0:
+        raise error(
+            _core.InvalidValue, "softshrink", f"lambd is {lambd}; a number of 0 or more is required"
+        )
     return input - _clip(input, -lambd, lambd)
 
 

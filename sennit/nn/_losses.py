@@ -335,7 +335,8 @@ def multilabel_soft_margin_loss(
     input, target : Tensor
         (..., C), of one shape; targets are 0 or 1.
     weight : Tensor, optional
-        (C,): the weight of each class.
+        (C,): the weight of each class; or of each element, in a shape that broadcasts to the
+        input's.
     reduction : str
         "mean", "sum" or "none", over what is not the class.
 
@@ -351,8 +352,9 @@ def multilabel_soft_margin_loss(
     x, t = in_compute(dtype, input, target)
     loss = -(t * _logsigmoid(x) + (1.0 - t) * _logsigmoid(-x))
     if weight is not None:
-        _check_class_weight(op, input, weight)
-        loss = loss * weight.astype(loss.dtype)
+        if weight.ndim < 2:
+            _check_class_weight(op, input, weight)
+        loss = loss * _f["broadcast_to"](weight, loss.shape).astype(loss.dtype)
     return reduce_loss(op, loss.sum(-1) / input.shape[-1], reduction, dtype)
 
 
@@ -367,7 +369,10 @@ def _check_class_weight(op: str, input: Any, weight: Any) -> None:
 
 
 def _rows(op: str, input: Any, target: Any, per_class: bool) -> tuple[Any, Any]:
-    """(N, C) and (N, C) or (N,) of what may come without a batch."""
+    """(N, C) and (N, C) or (N,) of what may come without a batch. A number is one class."""
+    if input.ndim == 0:
+        input = input.reshape(1)
+        target = target.reshape(1) if per_class and target.ndim == 0 else target
     ok = input.ndim in (1, 2) and input.shape[-1] > 0
     want = input.shape if per_class else input.shape[:-1]
     if not ok or (target.shape != want and not (input.ndim == 1 and target.shape == (1,))):
@@ -423,9 +428,9 @@ def multi_margin_loss(
     op = "multi_margin_loss"
     if p not in (1, 2):
         raise error(_core.InvalidValue, op, f"p is {p!r}; it must be 1 or 2")
-    if weight is not None:
-        _check_class_weight(op, input, weight)
     rows, classes = _rows(op, input, target, False)
+    if weight is not None:
+        _check_class_weight(op, rows, weight)
     dtype = result_dtype(input)
     (x,) = in_compute(dtype, rows)
     # A negative class is a mistake, not counted from the end.

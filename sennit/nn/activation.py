@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .. import _core
@@ -51,7 +52,12 @@ _softmax, _log_softmax = _f["softmax"], _f["log_softmax"]
 
 
 class _Activation(Module):
-    """What the activations share: the repr shows the arguments."""
+    """A layer around `_function`. The repr shows the arguments."""
+
+    _function: Callable[..., Any]
+
+    def forward(self, x: Any) -> Any:
+        return self._function(x)
 
     def extra_repr(self) -> str:
         shown = [
@@ -62,7 +68,37 @@ class _Activation(Module):
         return ", ".join(shown)
 
 
-class ReLU(_Activation):
+class _InPlace(_Activation):
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+
+class _Alpha(_Activation):
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        self.alpha = alpha
+        self.inplace = inplace
+
+    def forward(self, x: Any) -> Any:
+        return self._function(x, self.alpha)
+
+
+class _Shrink(_Activation):
+    def __init__(self, lambd: float = 0.5) -> None:
+        self.lambd = lambd
+
+    def forward(self, x: Any) -> Any:
+        return self._function(x, self.lambd)
+
+
+class _Along(_Activation):
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
+
+    def forward(self, x: Any) -> Any:
+        return self._function(x, self.dim)
+
+
+class ReLU(_InPlace):
     """``max(x, 0)``.
 
     Examples
@@ -71,14 +107,10 @@ class ReLU(_Activation):
     [0.0, 2.0]
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Any:
-        return _relu(x)
+    _function = staticmethod(_relu)
 
 
-class ReLU6(_Activation):
+class ReLU6(_InPlace):
     """``min(max(x, 0), 6)``.
 
     Examples
@@ -87,11 +119,7 @@ class ReLU6(_Activation):
     [0.0, 6.0]
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Any:
-        return F.relu6(x)
+    _function = staticmethod(F.relu6)
 
 
 class GELU(_Activation):
@@ -115,7 +143,7 @@ class GELU(_Activation):
         return F.gelu(x, self.approximate)
 
 
-class SiLU(_Activation):
+class SiLU(_InPlace):
     """``x * sigmoid(x)``, also called swish.
 
     Examples
@@ -124,14 +152,10 @@ class SiLU(_Activation):
     0.0
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Any:
-        return _silu(x)
+    _function = staticmethod(_silu)
 
 
-class Mish(_Activation):
+class Mish(_InPlace):
     """``x * tanh(softplus(x))`` (Misra 2019).
 
     Examples
@@ -140,11 +164,7 @@ class Mish(_Activation):
     0.0
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Any:
-        return F.mish(x)
+    _function = staticmethod(F.mish)
 
 
 class Tanh(_Activation):
@@ -156,8 +176,7 @@ class Tanh(_Activation):
     0.0
     """
 
-    def forward(self, x: Any) -> Any:
-        return _tanh(x)
+    _function = staticmethod(_tanh)
 
 
 class Sigmoid(_Activation):
@@ -169,8 +188,7 @@ class Sigmoid(_Activation):
     0.5
     """
 
-    def forward(self, x: Any) -> Any:
-        return _sigmoid(x)
+    _function = staticmethod(_sigmoid)
 
 
 class LogSigmoid(_Activation):
@@ -182,8 +200,7 @@ class LogSigmoid(_Activation):
     -0.6931
     """
 
-    def forward(self, x: Any) -> Any:
-        return F.logsigmoid(x)
+    _function = staticmethod(F.logsigmoid)
 
 
 class LeakyReLU(_Activation):
@@ -203,7 +220,7 @@ class LeakyReLU(_Activation):
         return F.leaky_relu(x, self.negative_slope)
 
 
-class ELU(_Activation):
+class ELU(_Alpha):
     """x above zero, ``alpha * (exp(x) - 1)`` below (Clevert et al. 2015).
 
     Examples
@@ -212,15 +229,10 @@ class ELU(_Activation):
     2.0
     """
 
-    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        self.alpha = alpha
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Any:
-        return F.elu(x, self.alpha)
+    _function = staticmethod(F.elu)
 
 
-class SELU(_Activation):
+class SELU(_InPlace):
     """Scaled ELU, which keeps mean 0 and variance 1 (Klambauer et al. 2017).
 
     Examples
@@ -229,14 +241,10 @@ class SELU(_Activation):
     0.0
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Any:
-        return F.selu(x)
+    _function = staticmethod(F.selu)
 
 
-class CELU(_Activation):
+class CELU(_Alpha):
     """ELU with a continuous slope for every alpha (Barron 2017).
 
     Examples
@@ -245,12 +253,7 @@ class CELU(_Activation):
     2.0
     """
 
-    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        self.alpha = alpha
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Any:
-        return F.celu(x, self.alpha)
+    _function = staticmethod(F.celu)
 
 
 class Softplus(_Activation):
@@ -279,11 +282,10 @@ class Softsign(_Activation):
     0.5
     """
 
-    def forward(self, x: Any) -> Any:
-        return F.softsign(x)
+    _function = staticmethod(F.softsign)
 
 
-class Softshrink(_Activation):
+class Softshrink(_Shrink):
     """x moved toward zero by `lambd`, and zero within.
 
     Examples
@@ -292,14 +294,10 @@ class Softshrink(_Activation):
     0.5
     """
 
-    def __init__(self, lambd: float = 0.5) -> None:
-        self.lambd = lambd
-
-    def forward(self, x: Any) -> Any:
-        return F.softshrink(x, self.lambd)
+    _function = staticmethod(F.softshrink)
 
 
-class Hardshrink(_Activation):
+class Hardshrink(_Shrink):
     """x, and zero within `lambd` of zero.
 
     Examples
@@ -308,11 +306,7 @@ class Hardshrink(_Activation):
     0.0
     """
 
-    def __init__(self, lambd: float = 0.5) -> None:
-        self.lambd = lambd
-
-    def forward(self, x: Any) -> Any:
-        return F.hardshrink(x, self.lambd)
+    _function = staticmethod(F.hardshrink)
 
 
 class Tanhshrink(_Activation):
@@ -324,8 +318,7 @@ class Tanhshrink(_Activation):
     0.0
     """
 
-    def forward(self, x: Any) -> Any:
-        return F.tanhshrink(x)
+    _function = staticmethod(F.tanhshrink)
 
 
 class Threshold(_Activation):
@@ -364,7 +357,7 @@ class Hardtanh(_Activation):
         return F.hardtanh(x, self.min_val, self.max_val)
 
 
-class Hardswish(_Activation):
+class Hardswish(_InPlace):
     """``x * min(max(x + 3, 0), 6) / 6`` (Howard et al. 2019).
 
     Examples
@@ -373,14 +366,10 @@ class Hardswish(_Activation):
     3.0
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Any:
-        return F.hardswish(x)
+    _function = staticmethod(F.hardswish)
 
 
-class Hardsigmoid(_Activation):
+class Hardsigmoid(_InPlace):
     """``min(max(x + 3, 0), 6) / 6``.
 
     Examples
@@ -389,14 +378,10 @@ class Hardsigmoid(_Activation):
     0.5
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Any:
-        return F.hardsigmoid(x)
+    _function = staticmethod(F.hardsigmoid)
 
 
-class GLU(_Activation):
+class GLU(_Along):
     """First half times the sigmoid of the second half (Dauphin et al. 2016).
 
     Examples
@@ -405,14 +390,10 @@ class GLU(_Activation):
     [1.0]
     """
 
-    def __init__(self, dim: int = -1) -> None:
-        self.dim = dim
-
-    def forward(self, x: Any) -> Any:
-        return F.glu(x, self.dim)
+    _function = staticmethod(F.glu)
 
 
-class SwiGLU(_Activation):
+class SwiGLU(_Along):
     """First half times `silu` of the second half (Shazeer, "GLU variants improve
     transformer", 2020).
 
@@ -427,14 +408,10 @@ class SwiGLU(_Activation):
     (2, 3)
     """
 
-    def __init__(self, dim: int = -1) -> None:
-        self.dim = dim
-
-    def forward(self, x: Any) -> Any:
-        return F.swiglu(x, self.dim)
+    _function = staticmethod(F.swiglu)
 
 
-class GeGLU(_Activation):
+class GeGLU(_Along):
     """First half times `gelu` of the second half (Shazeer, "GLU variants improve
     transformer", 2020).
 
@@ -449,14 +426,10 @@ class GeGLU(_Activation):
     (2, 3)
     """
 
-    def __init__(self, dim: int = -1) -> None:
-        self.dim = dim
-
-    def forward(self, x: Any) -> Any:
-        return F.geglu(x, self.dim)
+    _function = staticmethod(F.geglu)
 
 
-class ReGLU(_Activation):
+class ReGLU(_Along):
     """First half times `relu` of the second half (Shazeer, "GLU variants improve
     transformer", 2020).
 
@@ -471,11 +444,7 @@ class ReGLU(_Activation):
     (2, 3)
     """
 
-    def __init__(self, dim: int = -1) -> None:
-        self.dim = dim
-
-    def forward(self, x: Any) -> Any:
-        return F.reglu(x, self.dim)
+    _function = staticmethod(F.reglu)
 
 
 class RReLU(_Activation):
@@ -520,7 +489,7 @@ class Softmax2d(_Activation):
         return _softmax(x, -3)
 
 
-class Softmax(_Activation):
+class Softmax(_Along):
     """Exponentials that sum to one along `dim`.
 
     Examples
@@ -529,14 +498,10 @@ class Softmax(_Activation):
     [0.5, 0.5]
     """
 
-    def __init__(self, dim: int = -1) -> None:
-        self.dim = dim
-
-    def forward(self, x: Any) -> Any:
-        return _softmax(x, self.dim)
+    _function = staticmethod(_softmax)
 
 
-class LogSoftmax(_Activation):
+class LogSoftmax(_Along):
     """Logarithm of the softmax along `dim`.
 
     Examples
@@ -545,14 +510,10 @@ class LogSoftmax(_Activation):
     [0.0]
     """
 
-    def __init__(self, dim: int = -1) -> None:
-        self.dim = dim
-
-    def forward(self, x: Any) -> Any:
-        return _log_softmax(x, self.dim)
+    _function = staticmethod(_log_softmax)
 
 
-class Softmin(_Activation):
+class Softmin(_Along):
     """Softmax of ``-x`` along `dim`.
 
     Examples
@@ -561,11 +522,7 @@ class Softmin(_Activation):
     [0.5, 0.5]
     """
 
-    def __init__(self, dim: int = -1) -> None:
-        self.dim = dim
-
-    def forward(self, x: Any) -> Any:
-        return F.softmin(x, self.dim)
+    _function = staticmethod(F.softmin)
 
 
 class PReLU(Module):

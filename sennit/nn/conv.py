@@ -194,19 +194,8 @@ class _PlainConv(_Conv):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-        )
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
+            bias, padding_mode, device, dtype)  # fmt: skip
 
 
 class Conv1d(_PlainConv):
@@ -296,20 +285,8 @@ class _TransposedConv(_Conv):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-            output_padding,
-        )
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
+            bias, padding_mode, device, dtype, output_padding)  # fmt: skip
 
     def _spread(self, function: Any, x: Any, output_size: Any) -> Any:
         extra = self.output_padding

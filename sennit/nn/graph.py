@@ -76,8 +76,8 @@ def scatter(
     Returns
     -------
     Tensor
-        Sums are made in the order of the rows, whatever the number of threads. The gradient of a
-        maximum goes to the last of equal rows.
+        Sums are made in the order of the rows, whatever the number of threads. Equal rows share the
+        gradient of a maximum.
 
     Examples
     --------
@@ -115,14 +115,9 @@ def scatter(
         )
         count = _f["maximum"](count, 1.0)
         return total / count.reshape(-1, *(1,) * (src.ndim - 1 - dim))
-    if src.size == 0:
-        return _zeros(shape, dtype=src.dtype, device=src.device)
-    # Written in ascending (for a minimum descending) order, the last one stays.
-    order = _f["argsort"](src.detach(), dim, reduce == "min")
     wide = index.reshape(-1, *(1,) * (src.ndim - 1 - dim)).expand(src.shape)
-    places = _f["take_along_axis"](wide, order, dim)
-    values = _f["take_along_axis"](src, order, dim)
-    return _f["scatter"](_zeros(shape, dtype=src.dtype, device=src.device), dim, places, values)
+    zeros = _zeros(shape, dtype=src.dtype, device=src.device)
+    return _f["scatter_reduce"](zeros, dim, wide, src, "a" + reduce, False)
 
 
 def softmax(src: Any, index: Any, num_nodes: int | None = None) -> Any:

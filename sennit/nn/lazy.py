@@ -209,20 +209,8 @@ class _LazyPlainConv(_LazyConv):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        _Conv.__init__(
-            self,
-            0,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-        )
+        _Conv.__init__(self, 0, out_channels, kernel_size, stride, padding, dilation, groups, bias,
+            padding_mode, device, dtype)  # fmt: skip
 
 
 class _LazyTransposedConv(_LazyConv):
@@ -240,21 +228,8 @@ class _LazyTransposedConv(_LazyConv):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        _Conv.__init__(
-            self,
-            0,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-            output_padding,
-        )
+        _Conv.__init__(self, 0, out_channels, kernel_size, stride, padding, dilation, groups, bias,
+            padding_mode, device, dtype, output_padding)  # fmt: skip
 
 
 class LazyConv1d(_LazyPlainConv, Conv1d):

@@ -92,11 +92,7 @@ class _CircularPad(_Pad):
 class ConstantPad1d(_ConstantPad):
     """A number around sequences (N, C, L) or (C, L).
 
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Widths (left, right); negative ones crop.
-    value : float
+    See `ConstantPad2d`; the widths are (left, right).
 
     Examples
     --------
@@ -128,11 +124,7 @@ class ConstantPad2d(_ConstantPad):
 class ConstantPad3d(_ConstantPad):
     """A number around volumes (N, C, D, H, W) or (C, D, H, W).
 
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Widths (left, right, top, bottom, front, back); negative ones crop.
-    value : float
+    See `ConstantPad2d`; the widths are (left, right, top, bottom, front, back).
 
     Examples
     --------
@@ -146,10 +138,7 @@ class ConstantPad3d(_ConstantPad):
 class ZeroPad1d(_ZeroPad):
     """Zeros around sequences (N, C, L) or (C, L).
 
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Widths (left, right); negative ones crop.
+    See `ZeroPad2d`; the widths are (left, right).
 
     Examples
     --------
@@ -180,10 +169,7 @@ class ZeroPad2d(_ZeroPad):
 class ZeroPad3d(_ZeroPad):
     """Zeros around volumes (N, C, D, H, W) or (C, D, H, W).
 
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Widths (left, right, top, bottom, front, back); negative ones crop.
+    See `ZeroPad2d`; the widths are (left, right, top, bottom, front, back).
 
     Examples
     --------
@@ -197,11 +183,7 @@ class ZeroPad3d(_ZeroPad):
 class ReflectionPad1d(_ReflectionPad):
     """Sequences (N, C, L) or (C, L) with a border that mirrors the inside.
 
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Widths (left, right); negative ones crop. Each is less
-        than the size of its dimension.
+    See `ReflectionPad2d`; the widths are (left, right).
 
     Examples
     --------
@@ -233,11 +215,7 @@ class ReflectionPad2d(_ReflectionPad):
 class ReflectionPad3d(_ReflectionPad):
     """Volumes (N, C, D, H, W) or (C, D, H, W) with a border that mirrors the inside.
 
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Widths (left, right, top, bottom, front, back); negative ones crop. Each is less
-        than the size of its dimension.
+    See `ReflectionPad2d`; the widths are (left, right, top, bottom, front, back).
 
     Examples
     --------
@@ -251,10 +229,7 @@ class ReflectionPad3d(_ReflectionPad):
 class ReplicationPad1d(_ReplicationPad):
     """Sequences (N, C, L) or (C, L) with a border that repeats the outermost elements.
 
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Widths (left, right); negative ones crop.
+    See `ReplicationPad2d`; the widths are (left, right).
 
     Examples
     --------
@@ -285,10 +260,7 @@ class ReplicationPad2d(_ReplicationPad):
 class ReplicationPad3d(_ReplicationPad):
     """Volumes (N, C, D, H, W) or (C, D, H, W) with a border that repeats the outermost elements.
 
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Widths (left, right, top, bottom, front, back); negative ones crop.
+    See `ReplicationPad2d`; the widths are (left, right, top, bottom, front, back).
 
     Examples
     --------
@@ -302,11 +274,7 @@ class ReplicationPad3d(_ReplicationPad):
 class CircularPad1d(_CircularPad):
     """Sequences (N, C, L) or (C, L) with a border that repeats the other side.
 
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Widths (left, right); negative ones crop. Each is at
-        most the size of its dimension.
+    See `CircularPad2d`; the widths are (left, right).
 
     Examples
     --------
@@ -338,11 +306,7 @@ class CircularPad2d(_CircularPad):
 class CircularPad3d(_CircularPad):
     """Volumes (N, C, D, H, W) or (C, D, H, W) with a border that repeats the other side.
 
-    Parameters
-    ----------
-    padding : int or tuple of int
-        Widths (left, right, top, bottom, front, back); negative ones crop. Each is at
-        most the size of its dimension.
+    See `CircularPad2d`; the widths are (left, right, top, bottom, front, back).
 
     Examples
     --------

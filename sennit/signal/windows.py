@@ -7,7 +7,7 @@ number. `m` 0 gives an empty vector, 1 the number 1. They are computed in float6
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import pi
 
 import sennit as _sn
@@ -29,41 +29,35 @@ __all__ = [
     "nuttall",
 ]
 
-_FLOATS = (_sn.float32, _sn.float64)
+_Shape = Callable[[Tensor, int], Tensor]
 
 
-def _check(op: str, m: int, dtype: _sn.dtype | None) -> _sn.dtype:
+def _window(op: str, m: int, shape: _Shape, sym: bool, dtype: _sn.dtype | None,
+            device: str | None, requires_grad: bool) -> Tensor:  # fmt: skip
+    """What all windows share. `shape` gets 0, 1, ..., and the number of steps of a whole window."""
     if not isinstance(m, int) or m < 0:
         raise error(InvalidValue, op, f"M is {m!r}; an int of 0 or more is required")
     kind = _sn.float32 if dtype is None else dtype
-    if kind not in _FLOATS:
+    if kind not in (_sn.float32, _sn.float64):
         raise error(DTypeError, op, f"dtype is {kind}; float32 or float64 is required")
-    return kind
-
-
-def _finish(x: Tensor, dtype: _sn.dtype, device: str | None, requires_grad: bool) -> Tensor:
-    x = x.astype(dtype)
+    k = _sn.arange(m, dtype=_sn.float64)
+    x = shape(k, m - 1 if sym else m) if m > 1 else _sn.ones(m)
+    x = x.astype(kind)
     if device is not None:
         x = x.to(device)
     return x.requires_grad_(True) if requires_grad else x
 
 
-def _points(m: int, sym: bool) -> tuple[Tensor, int]:
-    """0, 1, ..., and the number of steps that a whole window has."""
-    return _sn.arange(m, dtype=_sn.float64), m - 1 if sym else m
-
-
 def _cosines(op: str, m: int, a: Sequence[float], sym: bool, dtype: _sn.dtype | None,
              device: str | None, requires_grad: bool) -> Tensor:  # fmt: skip
-    kind = _check(op, m, dtype)
-    if m <= 1:
-        return _finish(_sn.ones(m), kind, device, requires_grad)
-    k, steps = _points(m, sym)
-    angle = k * (2 * pi / steps)
-    total = _sn.zeros(m, dtype=_sn.float64)
-    for i, weight in enumerate(a):
-        total = total + (-weight if i % 2 else weight) * _sn.cos(angle * i)
-    return _finish(total, kind, device, requires_grad)
+    def shape(k: Tensor, steps: int) -> Tensor:
+        angle = k * (2 * pi / steps)
+        total = _sn.zeros(m, dtype=_sn.float64)
+        for i, weight in enumerate(a):
+            total = total + (-weight if i % 2 else weight) * _sn.cos(angle * i)
+        return total
+
+    return _window(op, m, shape, sym, dtype, device, requires_grad)
 
 
 def bartlett(
@@ -81,11 +75,11 @@ def bartlett(
     >>> sn.signal.windows.bartlett(5).tolist()
     [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    kind = _check("bartlett", m, dtype)
-    if m <= 1:
-        return _finish(_sn.ones(m), kind, device, requires_grad)
-    k, steps = _points(m, sym)
-    return _finish(1 - _sn.abs(k * (2 / steps) - 1), kind, device, requires_grad)
+
+    def shape(k: Tensor, steps: int) -> Tensor:
+        return 1 - _sn.abs(k * (2 / steps) - 1)
+
+    return _window("bartlett", m, shape, sym, dtype, device, requires_grad)
 
 
 def blackman(
@@ -121,11 +115,11 @@ def cosine(
     >>> sn.signal.windows.cosine(3).tolist()
     [0.5, 1.0, 0.5]
     """
-    kind = _check("cosine", m, dtype)
-    if m <= 1:
-        return _finish(_sn.ones(m), kind, device, requires_grad)
-    k, steps = _points(m, sym)
-    return _finish(_sn.sin((k + 0.5) * (pi / (steps + 1))), kind, device, requires_grad)
+
+    def shape(k: Tensor, steps: int) -> Tensor:
+        return _sn.sin((k + 0.5) * (pi / (steps + 1)))
+
+    return _window("cosine", m, shape, sym, dtype, device, requires_grad)
 
 
 def exponential(
@@ -145,7 +139,6 @@ def exponential(
     >>> sn.signal.windows.exponential(3).tolist()
     [0.3678..., 1.0, 0.3678...]
     """
-    kind = _check("exponential", m, dtype)
     if not tau > 0:
         raise error(InvalidValue, "exponential", f"tau is {tau}; a number above 0 is required")
     if sym and center is not None:
@@ -155,11 +148,11 @@ def exponential(
             f"center is {center} for a symmetric window, which has it in the middle; leave it out, "
             "or give sym=False",
         )
-    if m <= 1:
-        return _finish(_sn.ones(m), kind, device, requires_grad)
-    k, steps = _points(m, sym)
-    middle = steps / 2 if center is None else center
-    return _finish(_sn.exp(-_sn.abs(k - middle) / tau), kind, device, requires_grad)
+
+    def shape(k: Tensor, steps: int) -> Tensor:
+        return _sn.exp(-_sn.abs(k - (steps / 2 if center is None else center)) / tau)
+
+    return _window("exponential", m, shape, sym, dtype, device, requires_grad)
 
 
 def gaussian(
@@ -178,13 +171,13 @@ def gaussian(
     >>> sn.signal.windows.gaussian(3).tolist()
     [0.6065..., 1.0, 0.6065...]
     """
-    kind = _check("gaussian", m, dtype)
     if not std > 0:
         raise error(InvalidValue, "gaussian", f"std is {std}; a number above 0 is required")
-    if m <= 1:
-        return _finish(_sn.ones(m), kind, device, requires_grad)
-    k, steps = _points(m, sym)
-    return _finish(_sn.exp(-0.5 * ((k - steps / 2) / std) ** 2), kind, device, requires_grad)
+
+    def shape(k: Tensor, steps: int) -> Tensor:
+        return _sn.exp(-0.5 * ((k - steps / 2) / std) ** 2)
+
+    return _window("gaussian", m, shape, sym, dtype, device, requires_grad)
 
 
 def general_cosine(
@@ -282,16 +275,15 @@ def kaiser(
     >>> sn.signal.windows.kaiser(3, beta=0.0).tolist()
     [1.0, 1.0, 1.0]
     """
-    kind = _check("kaiser", m, dtype)
     if beta < 0:
         raise error(InvalidValue, "kaiser", f"beta is {beta}; a number of 0 or more is required")
-    if m <= 1:
-        return _finish(_sn.ones(m), kind, device, requires_grad)
-    k, steps = _points(m, sym)
-    t = k * (2 / steps) - 1
-    height = _sn.i0(_sn.tensor(beta, dtype=_sn.float64))
-    shape = _sn.i0(beta * _sn.sqrt(_sn.clip(1 - t * t, 0)))
-    return _finish(shape / height, kind, device, requires_grad)
+
+    def shape(k: Tensor, steps: int) -> Tensor:
+        t = k * (2 / steps) - 1
+        height = _sn.i0(_sn.tensor(beta, dtype=_sn.float64))
+        return _sn.i0(beta * _sn.sqrt(_sn.clip(1 - t * t, 0))) / height
+
+    return _window("kaiser", m, shape, sym, dtype, device, requires_grad)
 
 
 def nuttall(

@@ -16,7 +16,6 @@ import pytest
 from against_torch import check_gradients
 
 import sennit as sn
-from sennit import _core
 
 INF, NAN = np.inf, np.nan
 CORNERS = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, -2.5, 1e-3, 30.0, -30.0, INF, -INF, NAN]
@@ -427,7 +426,7 @@ REFERENCE = {
 }  # fmt: skip
 
 
-@pytest.mark.skipif(_core.isa() == "v2", reason="outside the bit guarantee")
+@pytest.mark.bits
 @pytest.mark.parametrize("dtype", ["complex64", "complex128"])
 @pytest.mark.parametrize("name", REFERENCE)
 def test_reference(name: str, dtype: str) -> None:

@@ -77,6 +77,7 @@ def flat(result: Any) -> list[Any]:
     return [] if result is None else [t for part in result for t in flat(part)]
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("name", CASES)
 def test_layer(name: str) -> None:
     make, arrays = CASES[name]

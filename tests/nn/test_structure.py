@@ -678,7 +678,7 @@ FUNCTIONS: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.skipif(sn._core.isa() == "v2", reason="v2 is outside of the bit guarantee")
+@pytest.mark.bits
 @pytest.mark.parametrize(
     "what", [*CASES[::9], *FUNCTIONS], ids=lambda v: str(v) if isinstance(v, Case) else v[0]
 )

@@ -12,6 +12,9 @@ import numpy as np
 
 import sennit as sn
 
+# Times each tolerance: the baseline instruction set rounds products before it adds them.
+SLACK = 3.0 if sn._core.isa() == "v2" else 1.0
+
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 SIGNED = ("int8", "int16", "int32", "int64")
 UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
@@ -165,7 +168,6 @@ class Row:
     dtypes: tuple[str, ...] = FLOATS
     result: str = "same"
     gradient: tuple[int, ...] = ()
-    second: bool = True
     tolerance: dict[str, float] = field(default_factory=lambda: TIGHT)
     scale: str = "value"
     why: str = ""
@@ -312,9 +314,7 @@ def scale_of(row: Row, want: Any, arrays: list[np.ndarray], attrs: dict[str, Any
     return out[i] if isinstance(out, (tuple, list)) else out
 
 
-def check_case(
-    row: Row, c: Case, dtype: str, arrays: list[np.ndarray], got: list[Any], slack: float = 1.0
-) -> None:
+def check_case(row: Row, c: Case, dtype: str, arrays: list[np.ndarray], got: list[Any]) -> None:
     want = row.expect(arrays, c.attrs, dtype)
     assert len(got) == len(want), f"{row.name}({c}): {len(got)} results, expected {len(want)}"
     for i, (g, w) in enumerate(zip(got, want)):
@@ -322,7 +322,7 @@ def check_case(
         kind = row.expected_dtype(dtype)
         if w.dtype.kind in "biu" and (kind in FLOATS or len(got) > 1):
             kind = str(w.dtype)  # positions and counts beside values
-        tolerance = slack * row.tolerance.get(kind, 0.0)
+        tolerance = SLACK * row.tolerance.get(kind, 0.0)
         scale = scale_of(row, w, arrays, c.attrs, i) if kind in FLOATS else None
         check(g, w, kind, tolerance, scale, f"{row.name}({c}) {dtype}")
 

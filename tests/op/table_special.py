@@ -118,7 +118,7 @@ def add_scans(row: Callable[..., None]) -> None:
               ("prod", "amax", "amin")]  # fmt: skip
     places.append(case((40,), ((30_000,), Index(40)), (30_000,), axis=0, reduce="amax"))
     row("scatter_reduce", reduce_at, places, Real(0.5, 1.5, ints=(1, 3)), dtypes=NUMERIC,
-        gradient=(0, 2), second=False, tolerance=ulps(8, 8, 1), scale="largest",
+        gradient=(0, 2), tolerance=ulps(8, 8, 1), scale="largest",
         why="a product of several factors",
         call=lambda x, i, v, axis, reduce: sn.scatter_reduce(x, axis, i, v, reduce))  # fmt: skip
 

@@ -183,3 +183,82 @@ def test_attention(options, masked, dims):
         assert bits(got[k]) == bits(attend(*alone(args, dims, k)))
         for a, b in zip(each, gradient(*alone(args, dims, k))):
             assert bits(a[k]) == bits(b)
+
+
+def ints(*shape: int, below: int) -> tuple:
+    return ("ints", shape, below)
+
+
+# Functions without a row in the table, or with operands that it does not map: the op, the function,
+# the shapes of an example's arguments (or integers below a number), and which have gradients.
+RULES = [
+    ("running_max", lambda x: sn.cummax(x, 1)[0], [(3, 5)], (0,)),
+    ("running_min", lambda x: sn.cummin(x, 0)[0], [(3, 5)], (0,)),
+    ("logcumsumexp", lambda x: sn.logcumsumexp(x, 1), [(3, 5)], (0,)),
+    ("searchsorted", lambda s, v: sn.searchsorted(sn.sort(s), v), [(6,), (2, 4)], ()),
+    ("searchsorted", lambda s, v: sn.searchsorted(sn.sort(s), v, right=True), [(2, 6), (2, 3)], ()),
+    ("searchsorted", lambda s, v: sn.searchsorted(sn.sort(s), v), [(6,), ()], ()),
+    ("scatter_reduce", lambda x, i, v: sn.scatter_reduce(x, 1, i, v, "amax"),
+     [(2, 5), ints(2, 4, below=5), (2, 4)], (0, 2)),
+    ("scatter_reduce", lambda x, i, v: sn.scatter_reduce(x, 0, i, v, "prod", include_self=False),
+     [(5, 2), ints(4, 2, below=5), (4, 2)], (0, 2)),
+    ("embedding", lambda w, i: sn.nn.functional.embedding(i, w, 2),
+     [(4, 3), ints(2, 5, below=4)], (0,)),
+    ("batch_norm_inference", lambda x, m, v, w, b: sn.batch_norm_inference(x, m, v * v + 1, w, b),
+     [(4, 3, 2), (3,), (3,), (3,), (3,)], (0, 1, 2, 3, 4)),
+    ("ctc_loss", lambda x, y: sn.ctc_loss(sn.log_softmax(x, -1), y + 1, sn.tensor([6, 5]),
+                                          sn.tensor([3, 2]), reduction="none"),
+     [(6, 2, 4), ints(2, 3, below=3)], (0,)),
+    ("complex", lambda x, y: sn.complex(x, y).real * 2 + sn.complex(y, x).imag, [(2, 3), (2, 3)],
+     (0, 1)),
+]  # fmt: skip
+
+
+def test_every_op_has_a_rule():
+    """But those without an operand that an example could have, and where its elements say how much
+    there is to compute."""
+    without = {name for name, (_, batch) in sn._core.op_rules().items() if not batch}
+    assert without == {"arange", "linspace", "nonzero"}
+
+
+def calls_of(op, function, *args):
+    """What a call gives, and how often it has recorded an op (0 in a window of one op)."""
+    sn.synchronize()
+    result = function(*args)
+    return result, sn._core.recorded_graph().count(f"= {op}(")
+
+
+@pytest.mark.parametrize("op, function, shapes, wanted", RULES)
+def test_rules_are_one_call_and_equal_a_loop(op, function, shapes, wanted):
+    rng = np.random.default_rng(0)
+
+    def draw(shape):
+        if shape[:1] == ("ints",):
+            return rng.integers(0, shape[2], shape[1])
+        return rng.standard_normal(shape).astype(np.float32)
+
+    def value(*tensors):
+        return project([function(*tensors)], 1)
+
+    args = [[draw(s) for s in shapes] for _ in range(SIZE)]
+    gradient = sn.grad(value, argnums=wanted) if wanted else None
+    for dims in choices([a.ndim for a in args[0]]):
+        note, given = f"{op} {dims}", batched(args, dims)
+        one = calls_of(op, function, *alone(args, dims, 0))[1]
+        got, calls = calls_of(op, sn.vmap(function, in_dims=dims), *given)
+        assert calls <= one, f"{note}: {calls} calls instead of {one}"
+        for k in range(SIZE):
+            assert bits(got[k]) == bits(function(*alone(args, dims, k))), note
+        if gradient is None:
+            continue
+        want = [gradient(*alone(args, dims, k)) for k in range(SIZE)]
+        got = sn.vmap(gradient, in_dims=dims)(*given)
+        for k, j in np.ndindex(SIZE, len(wanted)):
+            assert bits(got[j][k]) == bits(want[k][j]), f"{note}: vmap(grad)"
+        if None in dims:
+            continue
+        mapped = sn.vmap(value, in_dims=dims)
+        total = sn.grad(lambda *ts, f=mapped: f(*ts).sum(), argnums=wanted)(*given)
+        for k, j in np.ndindex(SIZE, len(wanted)):
+            moved = sn.moveaxis(total[j], dims[wanted[j]], 0)
+            assert bits(moved[k]) == bits(want[k][j]), f"{note}: grad(vmap)"

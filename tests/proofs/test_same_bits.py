@@ -84,6 +84,7 @@ def test_random_programs_in_other_environments(environment, reference, fresh_pyt
     assert not wrong, f"seeds of the programs that differ: {wrong}"
 
 
+@pytest.mark.bits
 def test_random_programs_run_twice_in_one_process(programs, reference) -> None:
     # Cached plans, recycled memory and other earlier work must not show.
     assert programs.random_digests(0, PROGRAM_COUNT) == reference
@@ -173,6 +174,7 @@ def test_trainings_for_windows(nodes: int, trained, programs, window) -> None:
     assert programs.training_digests() == trained
 
 
+@pytest.mark.bits
 def test_trainings_in_other_environments(environment, trained, fresh_python) -> None:
     assert json.loads(fresh_python(PROGRAMS, "training", **environment)) == trained
 

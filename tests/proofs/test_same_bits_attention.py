@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import sennit as sn
-from sennit import _core
 
 CASES = {
     "plain": ((2, 4, 150, 24), (2, 4, 300, 24), {}),
@@ -61,12 +60,11 @@ def test_threads_and_windows(name: str, threads) -> None:
     assert all(same(found[0], other) for other in found[1:])
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("mask", ["none", "bool", "numbers"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("name", CASES)
 def test_the_reference(name: str, dtype: str, mask: str) -> None:
-    if _core.isa() == "v2":
-        pytest.skip("the v2 level has no fused multiply-add: outside the bit guarantee")
     rng = np.random.default_rng(8)
     shape = (CASES[name][0][2], CASES[name][1][2])
     values = rng.random(shape) < 0.8 if mask == "bool" else rng.normal(size=shape)
@@ -134,6 +132,7 @@ def digest() -> str:
     return h.hexdigest()
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(
     "environment",
     [

@@ -1,5 +1,5 @@
-"""Alignment losses, graph layers, experts, projected LSTMs and metrics: the same bits in every way
-of running."""
+"""Alignment losses, graph layers, experts, projected LSTMs, metrics, random draws and complex
+numbers: the same bits in every way of running."""
 
 from __future__ import annotations
 
@@ -54,6 +54,28 @@ def alignment() -> list[sn.Tensor]:
     return with_gradients(loss, logits)
 
 
+def draws() -> list[sn.Tensor]:
+    sn.random.seed(5)
+    return [
+        sn.rand(70, 61),
+        sn.randn(4099),
+        sn.random.normal(2.0, 3.0, shape=(33,), dtype=sn.float64),
+        sn.random.integers(-4, 90, shape=(1000,)),
+        sn.random.permutation(500),
+        sn.dropout(sn.ones(3001), 0.3),
+        sn.linspace(-1.0, 2.0, 1001),
+    ]
+
+
+def complex_numbers() -> list[sn.Tensor]:
+    def product(x: Any) -> Any:
+        z = sn.complex(x, sn.cos(x))
+        y = sn.exp(z @ z.mT / 20) / (z.sum() + 3)
+        return y.real * y.imag
+
+    return with_gradients(product, floats(37, 29))
+
+
 def measures() -> list[sn.Tensor]:
     scores, labels = floats(500, 6), ids(6, 500)
     found = []
@@ -88,6 +110,8 @@ PROGRAMS: dict[str, Callable[[], list[sn.Tensor]]] = {
     "projected": lambda: with_gradients(
         filled(nn.LSTM(6, 40, proj_size=11, bidirectional=True)), floats(9, 7, 6)
     ),
+    "complex numbers": complex_numbers,
+    "draws": draws,
     "bags": lambda: with_gradients(
         lambda w: nn.functional.embedding_bag(ids(30, 200), w, sn.arange(0, 200, 7)), floats(30, 8)
     ),
@@ -109,6 +133,7 @@ def test_threads_and_windows_do_not_change_bits(name: str, threads: Any, window:
     assert all(f == found[0] for f in found[1:])
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(
     "environment",
     [{"SENNIT_ISA": "avx2"}, {"SENNIT_ENGINE": "serial"}, {"SENNIT_VERIFY": "1"}],

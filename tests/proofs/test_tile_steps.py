@@ -74,6 +74,7 @@ def results(device: str, form: str, dtype: str, shape: tuple[int, ...]) -> list[
         return [np.asarray(f.to(sn.float64).numpy()) for f in found]
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
 @pytest.mark.parametrize("form", FORMS)
 def test_the_reference(form: str, dtype: str) -> None:

@@ -68,12 +68,17 @@ void searchsorted(const KernelCall& c) {  // attribute: right
     with_type(c.in[0].dtype, [&](auto zero) {
         using T = decltype(zero);
         const std::vector<T> sorted = read<T>(c.in[0]);
+        const std::vector<T> values = read<T>(c.in[1]);
+        const int64_t n = c.in[0].shape[c.in[0].rank - 1];
+        const size_t rows = c.in[0].rank == 1 || values.empty()
+                                ? 1
+                                : values.size() / c.in[1].shape[c.in[1].rank - 1];
         std::vector<int64_t> out;
-        for (T v : read<T>(c.in[1])) {
-            const auto at = c.attrs[0]
-                                ? std::upper_bound(sorted.begin(), sorted.end(), v, below<T>)
-                                : std::lower_bound(sorted.begin(), sorted.end(), v, below<T>);
-            out.push_back(at - sorted.begin());
+        for (size_t i = 0; i < values.size(); ++i) {
+            const auto begin = sorted.begin() + n * static_cast<int64_t>(i * rows / values.size());
+            const auto at = c.attrs[0] ? std::upper_bound(begin, begin + n, values[i], below<T>)
+                                       : std::lower_bound(begin, begin + n, values[i], below<T>);
+            out.push_back(at - begin);
         }
         write(c.out[0], out);
     });

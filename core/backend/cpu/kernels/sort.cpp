@@ -400,17 +400,19 @@ void topk(const KernelCall& c) {
 
 void searchsorted(const KernelCall& c) {
     const TensorView &sorted = c.in[0], &values = c.in[1];
-    const int64_t n = count_elements(sorted);
+    const int64_t n = sorted.shape[sorted.rank - 1], count = count_elements(values);
+    // Values of each row of the sorted tensor; a vector is for all.
+    const int64_t per_row = sorted.rank == 1 ? count : values.shape[values.rank - 1];
     const bool right = c.attrs[0] != 0;
     int64_t* out = c.out[0].as<int64_t>();
     with_key(sorted.dtype, [&](auto key, auto bits) {
         using Key = decltype(key);
         using U = decltype(bits);
-        const U* s = sorted.as<U>();
         const U* v = values.as<U>();
-        parallel_for(count_elements(values), 1024, [&](int64_t begin, int64_t end) {
+        parallel_for(count, 1024, [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i) {
                 const U wanted = Key::encode(v[i]);
+                const U* s = sorted.as<U>() + i / per_row * n;
                 int64_t low = 0, high = n;
                 while (low < high) {
                     const int64_t middle = low + (high - low) / 2;
