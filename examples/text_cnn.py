@@ -1,6 +1,6 @@
 """Train a convolutional network on sentences from film reviews (Kim's CNN-rand).
 
-    python examples/text_cnn.py [--root FOLDER] [--folds 10] [--epochs 8]
+    python examples/text_cnn.py [--root FOLDER] [--folds 10] [--epochs 5]
 
 Words start from random vectors; windows of three, four and five words, 100 filters each, the
 largest response of each over the sentence, dropout, one linear layer. The published accuracy of
@@ -32,7 +32,8 @@ class TextCNN(nn.Module):
     def __init__(self, words: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(words, WIDTH, padding_idx=0)
-        nn.init.uniform_(self.embedding.weight, -0.25, 0.25)  # a rare word says little
+        with sn.no_grad():
+            self.embedding.weight *= 0.06  # so that a word that is rare says little
         self.convolutions = nn.ModuleList([nn.Conv1d(WIDTH, FILTERS, n) for n in SIZES])
         self.dropout = nn.Dropout(0.5)
         self.out = nn.Linear(FILTERS * len(SIZES), 2)
@@ -103,7 +104,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, help="folder of rt-polarity.neg and rt-polarity.pos")
     parser.add_argument("--folds", type=int, default=10, help="of ten, how many to try")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=5)
     options = parser.parse_args()
 
     texts, label_list = sn.data.movie_reviews(options.root)

@@ -144,11 +144,12 @@ def run(training: Training, side: str, folder: Path) -> dict[str, Any]:
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         errors.seek(0)
-        text = out.read()
-        if not HASH.search(text):
-            raise RuntimeError(f"{training.name}, {side}: {text}{errors.read()}")
-    written = text[HASH.search(text).end() :].strip() if training.sample else ""
-    report = text.removesuffix("\n").removesuffix(written)
+        text, problem = out.read(), errors.read()
+    fingerprint = HASH.search(text)
+    if process.returncode not in (0, 1) or "Traceback" in problem or not fingerprint:
+        raise RuntimeError(f"{training.name}, {side}: {text}{problem}")
+    end = fingerprint.end() if training.sample else len(text)
+    report, written = text[:end], text[end:].strip()
     figures = re.findall(training.figure, report) if training.figure else []
     return {
         "figure": float(figures[-1]) if figures else None,
