@@ -1,6 +1,6 @@
 """Train a convolutional network on sentences from film reviews (Kim's CNN-rand).
 
-    python examples/text_cnn.py [--root FOLDER] [--folds 10] [--epochs 5]
+    python examples/text_cnn.py [--root FOLDER] [--folds 10] [--epochs 4]
 
 Words start from random vectors; windows of three, four and five words, 100 filters each, the
 largest response of each over the sentence, dropout, one linear layer. The published accuracy of
@@ -104,7 +104,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, help="folder of rt-polarity.neg and rt-polarity.pos")
     parser.add_argument("--folds", type=int, default=10, help="of ten, how many to try")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=4)
     options = parser.parse_args()
 
     texts, label_list = sn.data.movie_reviews(options.root)

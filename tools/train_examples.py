@@ -57,8 +57,9 @@ TRAININGS = [
         "char_gpt", "character GPT, 4 layers of 128", "tiny Shakespeare",
         "2,000 batches of 12 × 64",
         r"validation loss ([\d.]+)", "nats a character", "1.88 [1]", "≤ 1.90", "char_gpt.py",
-        "Decoder of nanoGPT's configuration for a CPU; the loss is that of the whole held-out "
-        "tenth of the text (nanoGPT samples it).", sample=300,
+        "Decoder of nanoGPT's configuration for a CPU, but for the rate, which is twice as high "
+        "(with nanoGPT's own, 0.001, the loss is 1.92). The loss is that of the whole held-out "
+        "tenth of the text; nanoGPT's figure is an estimate from random windows.", sample=300,
     ),
     Training(
         "char_lstm", "character LSTM, 2 layers of 256", "tiny Shakespeare",
@@ -77,9 +78,13 @@ TRAININGS = [
         "names_transformer.py", "1,000 names are held out, as makemore does.", sample=200,
     ),
     Training(
-        "text_cnn", "text-CNN, filters of 3, 4, 5 words", "movie reviews", "10 folds",
+        "text_cnn", "text-CNN, filters of 3, 4, 5 words", "movie reviews",
+        "10 folds × 4 epochs of 173 batches of 50",
         r"accuracy ([\d.]+)%", "%", "76.1 % [3]", "≥ 75 %", "text_cnn.py",
-        "Ten-fold cross-validation; word vectors start at random (CNN-rand).",
+        "Ten-fold cross-validation; word vectors start at random (CNN-rand). A tenth of what is "
+        "left for training is the development part, and the weights of the epoch that does best "
+        "there are tested. Adam and dropout of the word vectors, too, where Kim has Adadelta and "
+        "a bound on the norm of the last layer.",
     ),
     Training(
         "gcn", "GCN, 2 layers, 16 wide", "Cora, Planetoid split", "10 seeds × 200 steps",
