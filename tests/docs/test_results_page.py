@@ -51,8 +51,8 @@ def test_every_recorded_run_has_equal_bits_and_reaches_its_goal(
 
 
 def test_the_page_shows_different_bits_and_missing_runs(tool: ModuleType) -> None:
-    two, one = {"hashes": ["a" * 64]}, {"hashes": ["b" * 64]}
-    assert tool.bits_text({"sennit": two, "sennit-1": two}) == f"equal: `{'a' * 12}`"
+    two, one = {"hashes": ["b" * 64]}, {"hashes": ["a" * 64]}
+    assert tool.bits_text({"sennit": two, "sennit-1": two}) == f"equal: `{'b' * 12}`"
     differ = tool.bits_text({"sennit": two, "sennit-1": one})
     assert differ == f"**differ**: `{'a' * 12}`, `{'b' * 12}`"
     assert tool.bits_text({"sennit": two}) == "not run"
