@@ -207,7 +207,8 @@ def short_hash(found: dict[str, Any]) -> str:
 def figure_text(training: Training, found: dict[str, Any] | None) -> str:
     if not found or found["figure"] is None:
         return "" if found else "not run"
-    return f"{found['figure']:.2f} %" if training.unit == "%" else f"{found['figure']:g}"
+    text = f"{found['figure']:.2f} %" if training.unit == "%" else f"{found['figure']:g}"
+    return f"**{text}**, goal missed" if found["exit"] else text
 
 
 def bits_text(runs: dict[str, Any]) -> str:
