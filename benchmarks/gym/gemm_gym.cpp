@@ -281,6 +281,17 @@ int main(int argc, char** argv) {
         bench({"10x60000 60000x64", 10, 64, 60000, "TN"});
         bench({"60000x784 784x128", 60000, 128, 784, "NN"});
     }
+    if (only.empty() || only == "layers") {  // of a small GPT
+        for (const char* layout : {"NT", "NN"}) {
+            bench({"4096x128 128x128", 4096, 128, 128, layout});
+            bench({"4096x128 128x384", 4096, 384, 128, layout});
+            bench({"4096x128 128x512", 4096, 512, 128, layout});
+            bench({"4096x512 512x128", 4096, 128, 512, layout});
+        }
+        bench({"512x4096 4096x128", 512, 128, 4096, "TN"});
+        bench({"128x4096 4096x512", 128, 512, 4096, "TN"});
+        bench({"128x4096 4096x128", 128, 128, 4096, "TN"});
+    }
     if (only.empty() || only == "small") {
         for (const char* layout : {"NN", "NT", "TN"}) {
             bench({"32x2 2x16", 32, 16, 2, layout});

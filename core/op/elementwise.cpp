@@ -3,6 +3,7 @@
 #include <deque>
 #include <limits>
 #include <string>
+#include <string_view>
 
 #include "op/api.h"
 #include "op/batching.h"
@@ -32,6 +33,15 @@ namespace {
     fail(ErrorKind::kGrad, op_def(c.node.op).name,
          "the gradient of the first operand is not known; only the second may require one; use "
          "x.detach()");
+}
+
+Tensor gelu_tanh_curvature(const Tensor& x) {
+    // The derivative of s (1 + v u' (1 - s)) with s = sigmoid(u), u = v (a + b v^2).
+    const Tensor v = clip(x, -30.0, 30.0), q = v * v;
+    const Tensor s = sigmoid(v * (1.5957691216057308 + 0.07135481627260025 * q));
+    const Tensor du = 1.5957691216057308 + 0.21406444881780073 * q;
+    const Tensor bend = 0.42812889763560146 * q;  // v u''
+    return s * (1.0 - s) * (2.0 * du + bend + v * (du * du) * (1.0 - 2.0 * s));
 }
 
 // The saved operands are fetched only when the rule declares them: `saved` is a constant.
@@ -235,9 +245,12 @@ Tensor cast(const Tensor& x, DType dtype) {
 }
 
 void register_elementwise_ops() {
-#define SN_EW1(name, cls, res, expr, gx, saves, doc)                     \
-    register_elementwise(#name, kTile_##name, grad_##name, (saves), doc, \
-                         [](const Args& a) { return name(a.tensor(0)); });
+#define SN_EW1(name, cls, res, expr, gx, saves, doc)                                 \
+    register_elementwise(                                                            \
+        #name, kTile_##name, grad_##name, (saves), doc,                              \
+        std::string_view(#name).ends_with("_slope") ? nullptr : +[](const Args& a) { \
+            return name(a.tensor(0));                                                \
+        });
 #define SN_EW2(name, cls, res, expr, gx, gy, saves, doc)                 \
     register_elementwise(#name, kTile_##name, grad_##name, (saves), doc, \
                          [](const Args& a) { return name(a.tensor(0), a.tensor(1)); });

@@ -485,4 +485,31 @@ SN_FN V gelu(V x) {
     return at_least(x, Elem<V>(-50)) * ndtr(x);
 }
 
+// ---- derivatives of activations: constant where v has left the curve, NaN of NaN
+
+template <class V>
+SN_FN V silu_slope(V x) {
+    constexpr Elem<V> one = 1, far = kWide<V> ? 1000 : 200;
+    const V v = at_least(at_most(x, far), -far), s = sigmoid(v);
+    const V slope = s * (one + v * (one - s));
+    return x == x ? slope : x;
+}
+template <class V>
+SN_FN V gelu_slope(V x) {
+    constexpr Elem<V> density = Elem<V>(0.3989422804014327), half = Elem<V>(-0.5), far = 50;
+    const V v = at_least(at_most(x, far), -far);
+    const V slope = ndtr(v) + v * (density * exp(half * (v * v)));
+    return x == x ? slope : x;
+}
+template <class V>
+SN_FN V gelu_tanh_slope(V x) {
+    // With 2u = v (a + b v^2) and s = sigmoid(2u): s (1 + v (a + 3b v^2) (1 - s)).
+    constexpr Elem<V> one = 1, far = 30, a = Elem<V>(1.5957691216057308),
+                      b = Elem<V>(0.07135481627260025), b3 = Elem<V>(0.21406444881780073);
+    const V v = at_least(at_most(x, far), -far), q = v * v;
+    const V s = sigmoid(v * (a + b * q));
+    const V slope = s * (one + (v * (a + b3 * q)) * (one - s));
+    return x == x ? slope : x;
+}
+
 SN_MATH_END

@@ -21,6 +21,14 @@ inline constexpr int64_t kSharedBytes = 16 << 20;
 // Rows up to which a wide b from memory is streamed rather than packed by whole segments.
 inline constexpr int64_t kStreamRows = 64;
 
+// Tiles across b up to which rows of a whose terms are contiguous are read in place rather than
+// packed. (AVX2: 2-5 % up to 128 columns, nothing at 384.)
+#if defined(__AVX512F__)
+inline constexpr int64_t kPlaceCols = 2;
+#else
+inline constexpr int64_t kPlaceCols = 8;
+#endif
+
 template <class T>
 bool has_runs(const PackSource<T>& s) {
     return s.r_stride == 1 || s.k_stride == 1;
@@ -41,6 +49,8 @@ void for_chunks(bool parallel, int64_t n, int64_t grain, Body body) {
 // Panels per block, at most `limit`: the size with which the busiest thread has least to do, and
 // of those the largest.
 inline int64_t balanced(int64_t panels, int64_t limit, int64_t threads) {
+    // One thread does them all, in blocks as equal as can be.
+    if (threads == 1) return ceil_div(panels, ceil_div(panels, limit));
     int64_t best = 1, least_work = INT64_MAX;
     for (int64_t size = 1; size <= least(limit, panels); ++size) {
         const int64_t work = ceil_div(ceil_div(panels, size), threads) * size;
@@ -188,7 +198,7 @@ template <class T>
 void run_by_rows(const Problem<T>& p, bool parallel) {
     constexpr int MR = Tile<T>::rows, NR = Tile<T>::cols;
     const int64_t kc = least(p.k, kSegment);
-    const bool a_in_place = reads_in_place(p.a) && p.n <= 2 * NR;
+    const bool a_in_place = reads_in_place(p.a) && p.n <= (p.a.k_stride == 1 ? kPlaceCols : 2) * NR;
     const bool direct = p.direct();
 
     // The part of b: all of k when that leaves a useful width, else a group of segments.
