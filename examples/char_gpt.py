@@ -3,8 +3,8 @@
     python examples/char_gpt.py [--root FOLDER] [--steps 2000] [--sample 300]
 
 The configuration is nanoGPT's for a CPU (4 layers, 4 heads, 128 wide, 64 characters of context,
-batches of 12, 2,000 steps), whose published validation loss is 1.88. The loss is taken over the
-whole held-out tenth of the text.
+batches of 12, 2,000 steps), whose published validation loss is 1.88; the rate is twice nanoGPT's.
+The loss is taken over the whole held-out tenth of the text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sennit.train import parameter_hash
 
 F = nn.functional
 LAYERS, HEADS, WIDTH, CONTEXT, BATCH = 4, 4, 128, 64, 12
-RATE, LEAST_RATE, WARM_UP = 1e-3, 1e-4, 100
+RATE, LEAST_RATE, WARM_UP = 2e-3, 1e-4, 100
 GOAL = 1.90
 
 

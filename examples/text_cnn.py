@@ -1,10 +1,11 @@
 """Train a convolutional network on sentences from film reviews (Kim's CNN-rand).
 
-    python examples/text_cnn.py [--root FOLDER] [--folds 10] [--epochs 8]
+    python examples/text_cnn.py [--root FOLDER] [--folds 10] [--epochs 4]
 
 Words start from random vectors; windows of three, four and five words, 100 filters each, the
 largest response of each over the sentence, dropout, one linear layer. The published accuracy of
-the method is 76.1 % (ten-fold cross-validation, as here).
+the method is 76.1 % (ten-fold cross-validation, as here). A tenth of what is left for training is
+the development part: the weights of the epoch that does best there are the ones that are tested.
 
 Y. Kim: Convolutional neural networks for sentence classification. EMNLP 2014.
 """
@@ -31,6 +32,8 @@ class TextCNN(nn.Module):
     def __init__(self, words: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(words, WIDTH, padding_idx=0)
+        with sn.no_grad():
+            self.embedding.weight *= 0.06  # so that a word that is rare says little
         self.convolutions = nn.ModuleList([nn.Conv1d(WIDTH, FILTERS, n) for n in SIZES])
         self.dropout = nn.Dropout(0.5)
         self.out = nn.Linear(FILTERS * len(SIZES), 2)
@@ -54,39 +57,54 @@ def encode(sentences: list[list[str]], numbers: dict[str, int], length: int) -> 
     return tokens
 
 
-def accuracy(model: nn.Module, tokens: np.ndarray, labels: np.ndarray) -> float:
+def batch(tokens: np.ndarray, rows: np.ndarray) -> sn.Tensor:
+    """These rows, without the columns that are 0 in all of them; room for the largest window."""
+    chosen = tokens[rows]
+    longest = int((chosen != 0).sum(axis=1).max())
+    return sn.asarray(np.ascontiguousarray(chosen[:, : max(longest, *SIZES)]))
+
+
+def accuracy(model: nn.Module, tokens: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> float:
     model.eval()
     hits = 0
     with sn.no_grad():
-        for i in range(0, len(tokens), 256):
-            guess = model(sn.asarray(tokens[i : i + 256])).argmax(dim=-1).numpy()
-            hits += int((guess == labels[i : i + 256]).sum())
+        for part in np.array_split(rows, -(-len(rows) // 256)):
+            guess = model(batch(tokens, part)).argmax(dim=-1).numpy()
+            hits += int((guess == labels[part]).sum())
     model.train()
-    return hits / len(tokens)
+    return hits / len(rows)
 
 
-def train(tokens: np.ndarray, labels: np.ndarray, words: int, epochs: int, seed: int) -> nn.Module:
+def train(
+    tokens: np.ndarray, labels: np.ndarray, parts: list[np.ndarray], epochs: int, seed: int
+) -> tuple[float, str]:
+    """The accuracy on the test part, and the hash of the weights, of the epoch that is best on the
+    development part. `parts`: the rows to learn from, of the development and of the test part."""
+    learn, develop, test = parts
     sn.random.seed(seed)
     draw = np.random.default_rng(seed)
-    model = TextCNN(words)
-    optimizer = sn.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-2)
+    model = TextCNN(int(tokens.max()) + 1)
+    optimizer = sn.optim.Adam(model.parameters(), lr=1e-3)
+    best, found = -1.0, (0.0, "")
     for _ in range(epochs):
-        order = draw.permutation(len(tokens))
+        order = draw.permutation(learn)
         for i in range(0, len(order), BATCH):
             chosen = order[i : i + BATCH]
-            logits = model(sn.asarray(tokens[chosen]))
-            loss = F.cross_entropy(logits, sn.asarray(labels[chosen]))
+            loss = F.cross_entropy(model(batch(tokens, chosen)), sn.asarray(labels[chosen]))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return model
+        score = accuracy(model, tokens, labels, develop)
+        if score > best:
+            best, found = score, (accuracy(model, tokens, labels, test), parameter_hash(model))
+    return found
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, help="folder of rt-polarity.neg and rt-polarity.pos")
     parser.add_argument("--folds", type=int, default=10, help="of ten, how many to try")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=4)
     options = parser.parse_args()
 
     texts, label_list = sn.data.movie_reviews(options.root)
@@ -96,12 +114,13 @@ def main() -> int:
     begin, scores = time.perf_counter(), []
     for fold in range(options.folds):
         test, rest = order[fold::10], np.concatenate([order[f::10] for f in range(10) if f != fold])
-        known = sorted({w for i in rest for w in sentences[i]})
+        develop, learn = rest[::10], np.delete(rest, np.s_[::10])
+        known = sorted({w for i in learn for w in sentences[i]})
         numbers = {w: i + 2 for i, w in enumerate(known)}
         tokens = encode(sentences, numbers, length)
-        model = train(tokens[rest], labels[rest], len(known) + 2, options.epochs, fold)
-        scores.append(accuracy(model, tokens[test], labels[test]))
-        print(f"fold {fold}: {scores[-1]:.2%}  {parameter_hash(model)}", flush=True)
+        score, fingerprint = train(tokens, labels, [learn, develop, test], options.epochs, fold)
+        scores.append(score)
+        print(f"fold {fold}: {score:.2%}  {fingerprint}", flush=True)
     mean = sum(scores) / len(scores)
     print(f"accuracy {mean:.2%} over {len(scores)} folds, {time.perf_counter() - begin:.1f} s")
     return 0 if mean >= GOAL or options.folds < 10 else 1

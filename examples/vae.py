@@ -46,11 +46,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, help="folder of MNIST's four idx files")
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--images", type=int, default=60_000, help="to learn from, of 60,000")
     parser.add_argument("--output", type=Path, default=Path("vae.png"))
     options = parser.parse_args()
 
     train_data, test_data = sn.data.mnist(options.root)
-    images = train_data.tensors[0].numpy().reshape(-1, 784)
+    images = train_data.tensors[0].numpy().reshape(-1, 784)[: options.images]
     held_out = test_data.tensors[0].numpy().reshape(-1, 784)
     sn.random.seed(0)
     draw = np.random.default_rng(0)

@@ -2,8 +2,10 @@
 
     python tools/with_pytorch.py examples/char_gpt.py --steps 2000
 
-The examples use only what both have, draw their batches with NumPy, and so are the same recipe; the
-first weights are each library's own. Data sets come from Sennit, as NumPy arrays.
+The examples draw their batches with NumPy or Sennit's `DataLoader`, whose order is the same here,
+and so are the same recipe; the first weights and the dropout masks are each library's own. Data
+sets come from Sennit, as NumPy arrays. What PyTorch itself lacks (a graph convolution, the helpers
+around a training loop) is written here with its operators.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import hashlib
 import runpy
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +28,68 @@ ROOT = Path(__file__).resolve().parent.parent
 class Items:
     """What the examples use of a TensorDataset."""
 
-    def __init__(self, data: Any) -> None:
-        self.tensors = tuple(torch.from_numpy(t.numpy().copy()) for t in data.tensors)
+    def __init__(self, *tensors: torch.Tensor) -> None:
+        self.tensors = tensors
 
     def __len__(self) -> int:
         return len(self.tensors[0])
+
+
+class Loader:
+    """Sennit's loader over the row numbers, which picks the rows with PyTorch."""
+
+    def __init__(self, data: Items, *arguments: Any, **options: Any) -> None:
+        self.tensors = data.tensors
+        rows = sennit.data.TensorDataset(sennit.arange(len(data)))
+        self.rows = sennit.data.DataLoader(rows, *arguments, **options)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, ...]]:
+        for (chosen,) in self.rows:
+            index = torch.tensor(chosen.numpy())
+            yield tuple(t[index] for t in self.tensors)
+
+
+class GCNConv(torch.nn.Module):
+    """Kipf & Welling's layer: neighbours and the node itself, weighted by 1 / sqrt(degrees)."""
+
+    def __init__(self, inputs: int, outputs: int, cached: bool = False) -> None:
+        super().__init__()
+        self.bias = torch.nn.Parameter(torch.zeros(outputs))
+        self.lin = torch.nn.Linear(inputs, outputs, bias=False)
+        torch.nn.init.xavier_uniform_(self.lin.weight)
+        self.cached, self.found = cached, None
+
+    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+        found = self.found
+        if found is None:
+            itself = torch.arange(len(x))
+            start, end = torch.cat([edges, torch.stack([itself, itself])], dim=1)
+            root = torch.bincount(end, minlength=len(x)).to(x.dtype).rsqrt()
+            found = start, end, (root[start] * root[end])[:, None]
+            if self.cached:
+                self.found = found
+        start, end, weight = found
+        y = self.lin(x)
+        return torch.zeros_like(y).index_add(0, end, y[start] * weight) + self.bias
+
+
+class Average(sennit.train.Average):
+    def add(self, value: Any, weight: float = 1) -> None:
+        super().add(value.detach() if isinstance(value, torch.Tensor) else value, weight)
+
+
+def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return (logits.argmax(-1) == labels).float().mean()
 
 
 def converted(found: Any) -> Any:
     if isinstance(found, sennit.Tensor):
         return torch.from_numpy(found.numpy().copy())
     if hasattr(found, "tensors"):
-        return Items(found)
+        return Items(*map(converted, found.tensors))
     if hasattr(found, "_fields"):
         return type(found)(*map(converted, found))
     return tuple(map(converted, found)) if isinstance(found, tuple) else found
@@ -67,11 +119,23 @@ class Names(types.ModuleType):
 def stand_in() -> dict[str, types.ModuleType]:
     """Modules by the names under which the examples import them."""
     load = sennit.data
-    data = Names("sennit.data", lambda name: lambda *a: converted(getattr(load, name)(*a)))
+    graph = types.SimpleNamespace(GCNConv=GCNConv)
+    nn = Names("sennit.nn", lambda name: graph if name == "graph" else getattr(torch.nn, name))
+    sets = {"DataLoader": Loader, "TensorDataset": Items}
+    data = Names(
+        "sennit.data",
+        lambda name: sets.get(name) or (lambda *a: converted(getattr(load, name)(*a))),
+    )
     random = Names("sennit.random", {"seed": torch.manual_seed}.__getitem__)
-    train = Names("sennit.train", {"parameter_hash": parameter_hash}.__getitem__)
-    own = {"nn": torch.nn, "random": random, "data": data, "train": train}
-    top = Names("sennit", lambda name: own[name] if name in own else getattr(torch, name))
+    helpers = {
+        "parameter_hash": parameter_hash, "Average": Average, "accuracy": accuracy,
+        "Progress": sennit.train.Progress,
+    }  # fmt: skip
+    train = Names("sennit.train", helpers.__getitem__)
+    own: dict[str, Any] = {"nn": nn, "random": random, "data": data, "train": train}
+    # What the top of the package has and PyTorch calls otherwise or lacks.
+    renamed = {"num_threads": torch.get_num_threads, "summary": lambda *_: ""}
+    top = Names("sennit", lambda name: (own | renamed).get(name) or getattr(torch, name))
     return {"sennit": top, **{f"sennit.{name}": module for name, module in own.items()}}
 
 
