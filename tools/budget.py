@@ -29,10 +29,10 @@ LINES = {
     "core/backend/cpu": 15000,
     "core/backend/reference": 2750,
     "core/runtime": 1500,
-    "bindings": 4050,
+    "bindings": 4400,
     "sennit": 33500,
 }
-TOTAL_LINES = 84_500
+TOTAL_LINES = 86_000
 # Counted apart from the total: large, and not needed to understand the rest.
 LINES_APART = {"core/backend/cuda": 6000, "sennit/distributed": 2500}
 SUFFIXES = {".py", ".h", ".cpp", ".inc", ".cu"}  # generated .pyi stubs are not read by people
