@@ -127,7 +127,7 @@ struct OpDef {
     uint32_t saves = 0;  // what the gradient reads: save_in(i) | save_out(i)
     LowerFn lower = nullptr;
     BatchFn batch = nullptr;
-    CheckFn check = nullptr;  // without, a file cannot hold the op (elementwise ones need none)
+    CheckFn check = nullptr;      // without, a file cannot hold the op (elementwise ones need none)
     ComplexFn complex = nullptr;  // without, a complex operand is an error ...
     ComplexGrad complex_grad = ComplexGrad::kComposed;
     bool moves = false;  // ... but for ops that only place elements, which take every dtype

@@ -291,8 +291,9 @@ shape : by default that of low and high.
     register_function({
         .signature = "random.normal(mean: Operand = 0.0, std: Operand = 1.0, shape: Ints? = None, "
                      "dtype: DType? = None, device: Device? = None) -> Tensor",
-        .doc = R"(Normally distributed numbers with the given mean and standard deviation; of complex
-ones, each part has half of the variance.
+        .doc = R"(Normally distributed numbers with the given mean and standard deviation.
+
+Each part of complex numbers has half of the variance.
 
 >>> sn.random.normal(shape=(2, 3)).shape
 (2, 3)
