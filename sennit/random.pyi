@@ -52,7 +52,7 @@ def normal(
     dtype: DTypeLike | None = None,
     device: DeviceLike | None = None,
 ) -> Tensor:
-    """Normally distributed numbers with the given mean and standard deviation; of complex ..."""
+    """Normally distributed numbers with the given mean and standard deviation."""
 
 def permutation(x: Operand) -> Tensor:
     """The numbers 0 to n - 1 in random order, or a tensor with its first axis shuffled."""
