@@ -142,7 +142,10 @@ def machine_text(record: dict[str, Any]) -> str:
             f", {floors[0]['peak'] / 1e9:.0f} GFLOP/s of f32 multiply-adds,"
             f" {floors[0]['bandwidth'] / 1e9:.0f} GB/s of memory"
         )
-    versions = ", ".join(f"{title(n)} {v}" for n, v in record["versions"].items())
+    packages: dict[str, str] = {}  # several sides may be one package
+    for name, version in record["versions"].items():
+        packages.setdefault(LIBRARIES[name].package, f"{title(name)} {version}")
+    versions = ", ".join(packages.values())
     return (
         f"{about['cpu']}, {threads} thread{'s' * (threads != 1)}{measured}; "
         f"{about['time'][:10]}. {versions}; Python {about['python']}."
