@@ -215,7 +215,7 @@ class _ChunkedLosses(Function):
             p = _softmax(linear(part, w, b).astype(dtype), -1)
             own = label[:, None] == _f["arange"](classes, dtype=label.dtype)
             counted = (label != options["ignore_index"])[:, None]
-            wanted = _where(own, 1.0 - smoothing, 0.0).astype(dtype)
+            wanted = own.astype(dtype) * (1.0 - smoothing)
             if each is not None:
                 wanted = wanted * each.astype(dtype)
             if smoothing:
