@@ -19,7 +19,7 @@ from sennit import nn
 from sennit.train import parameter_hash
 
 F = nn.functional
-LAYERS, HEADS, WIDTH, BATCH = 4, 4, 64, 32
+LAYERS, HEADS, WIDTH, BATCH = 4, 4, 64, 64
 LETTERS = ".abcdefghijklmnopqrstuvwxyz"  # the first begins and ends a name
 GOAL = 1.95
 

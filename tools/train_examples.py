@@ -74,8 +74,11 @@ TRAININGS = [
     ),
     Training(
         "names", "Transformer encoder with a causal mask, 4 layers of 64", "makemore's names",
-        "8,000 batches of 32", r"test loss ([\d.]+)", "nats a letter", "1.92 [2]", "≤ 1.95",
-        "names_transformer.py", "1,000 names are held out, as makemore does.", sample=200,
+        "8,000 batches of 64", r"test loss ([\d.]+)", "nats a letter", "1.92 [2]", "≤ 1.95",
+        "names_transformer.py",
+        "1,000 names are held out, as makemore does; twice its batches. Batches of 32 gave 1.985, "
+        "dropout of 0.1 gave 1.967, 10,000 steps from PyTorch's initial weights 2.011.",
+        sample=200,
     ),
     Training(
         "text_cnn", "text-CNN, filters of 3, 4, 5 words", "movie reviews",
