@@ -22,11 +22,11 @@ inline constexpr int64_t kSharedBytes = 16 << 20;
 inline constexpr int64_t kStreamRows = 64;
 
 // Tiles across b up to which rows of a whose terms are contiguous are read in place rather than
-// packed. (AVX2: 2-5 % up to 128 columns, nothing at 384.)
-#if defined(__AVX512F__)
-inline constexpr int64_t kPlaceCols = 2;
-#else
+// packed. (AVX2: 2-5 % up to 128 columns, nothing at 384; not measured on the other levels.)
+#if defined(__AVX2__) && !defined(__AVX512F__)
 inline constexpr int64_t kPlaceCols = 8;
+#else
+inline constexpr int64_t kPlaceCols = 2;
 #endif
 
 template <class T>
