@@ -58,8 +58,8 @@ TRAININGS = [
         "2,000 batches of 12 × 64",
         r"validation loss ([\d.]+)", "nats a character", "1.88 [1]", "≤ 1.90", "char_gpt.py",
         "Decoder of nanoGPT's configuration for a CPU, but for the rate, which is twice as high "
-        "(with nanoGPT's own, 0.001, the loss is 1.92; the rate was doubled after seeing that, so it "
-        "was chosen on the held-out part). The loss is that of the whole held-out "
+        "(with nanoGPT's own, 0.001, the loss is 1.92; the rate was doubled after seeing that, so "
+        "it was chosen on the held-out part). The loss is that of the whole held-out "
         "tenth of the text; nanoGPT's figure is an estimate from random windows.", sample=300,
     ),
     Training(
