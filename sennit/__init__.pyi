@@ -471,9 +471,9 @@ from ._checkpoint import checkpoint_sequential as checkpoint_sequential
 from ._files import load as load
 from ._files import save as save
 from ._graph import Graph as Graph
-from ._graph import GraphNode as GraphNode
-from ._graph import GraphValue as GraphValue
-from ._graph import MemoryPlan as MemoryPlan
+from ._graph_parts import GraphNode as GraphNode
+from ._graph_parts import GraphValue as GraphValue
+from ._graph_parts import MemoryPlan as MemoryPlan
 from ._profile import Profile as Profile
 from ._profile import ProfileEvent as ProfileEvent
 from ._profile import profile as profile
