@@ -1,0 +1,88 @@
+"""NumPy under the names that Sennit's functions have: for shape arithmetic on known numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class _Host:
+    """The functions that operators of the table call through `Call.xp`."""
+
+    def __getattr__(self, name: str) -> Any:
+        import numpy as np
+
+        return getattr(np, name)
+
+    @staticmethod
+    def concat(arrays: Any, axis: int = 0) -> Any:
+        import numpy as np
+
+        return np.concatenate(arrays, axis)
+
+    @staticmethod
+    def permute_dims(x: Any, axes: Any) -> Any:
+        import numpy as np
+
+        return np.transpose(x, axes)
+
+    @staticmethod
+    def astype(x: Any, dtype: Any) -> Any:
+        import numpy as np
+
+        return np.asarray(x).astype(np.dtype(getattr(dtype, "name", dtype)))
+
+    @staticmethod
+    def divide(x: Any, y: Any, rounding_mode: str | None = None) -> Any:
+        import numpy as np
+
+        if rounding_mode is None:
+            return np.divide(x, y)
+        x, y = np.asarray(x), np.asarray(y)
+        if x.dtype.kind == "f":
+            return np.trunc(np.divide(x, y))
+        safe = np.where(y == 0, np.ones_like(y), y)
+        quotient = np.floor_divide(x, safe)
+        inexact = quotient * safe != x
+        return quotient + (inexact & ((x < 0) != (safe < 0))).astype(quotient.dtype)
+
+    @staticmethod
+    def pow(x: Any, y: Any) -> Any:
+        import numpy as np
+
+        if np.asarray(x).dtype.kind in "iu" and np.asarray(y).dtype.kind == "i":
+            if (np.asarray(y) < 0).any():
+                return np.power(np.asarray(x, np.float64), y)
+        return np.power(x, y)
+
+    @staticmethod
+    def relu(x: Any) -> Any:
+        import numpy as np
+
+        return np.maximum(x, np.zeros((), np.asarray(x).dtype))
+
+    @staticmethod
+    def sigmoid(x: Any) -> Any:
+        import numpy as np
+
+        return 1 / (1 + np.exp(-x))
+
+    @staticmethod
+    def bitwise_invert(x: Any) -> Any:
+        import numpy as np
+
+        return np.invert(x)
+
+    @staticmethod
+    def bitwise_left_shift(x: Any, y: Any) -> Any:
+        import numpy as np
+
+        return np.left_shift(x, y)
+
+    @staticmethod
+    def bitwise_right_shift(x: Any, y: Any) -> Any:
+        import numpy as np
+
+        return np.right_shift(x, y)
+
+
+HOST = _Host()
