@@ -17,6 +17,9 @@ from ._registry import Record, table
 _MAX_STEPS = 1_000_000  # of a model with all its functions written out
 _MAX_DEPTH = 64  # of functions that call functions
 
+# Attributes of versions before 7 that say nothing about the result of inference.
+_WITHDRAWN = ("consumed_inputs", "is_test")
+
 
 @dataclass
 class Step:
@@ -54,6 +57,7 @@ class Block:
     captured: set[str] = field(default_factory=set)  # names of enclosing graphs that it reads
     types: dict[str, Any] = field(default_factory=dict)  # of inputs, as the file declares them
     declared: dict[str, Any] = field(default_factory=dict)  # ... of outputs
+    missing: set[str] = field(default_factory=set)  # outputs that a function leaves out
 
 
 class Compiler:
@@ -107,7 +111,7 @@ class Compiler:
         own = {self._domain(entry.domain): int(entry.version) for entry in function.opset_import}
         versions = {**(opsets or self.source.opsets), **own}
         where = f"function '{function.name}'"
-        self._nodes(block, function.node, versions, frozenset(), given, where)
+        self._nodes(block, function.node, versions, frozenset(), given, where, True)
         if block.captured:
             raise bad(f"{where} reads {sorted(block.captured)[0]!r}, which is not defined in it")
         return block
@@ -132,6 +136,7 @@ class Compiler:
         outer: frozenset[str],
         references: dict[str, Any],
         where: str,
+        optional: bool = False,
     ) -> None:
         made = set(block.inputs) | set(block.constants)
         later = {name for node in nodes for name in node.output}
@@ -168,6 +173,9 @@ class Compiler:
         for name in block.outputs:
             if name not in made:
                 if name not in outer:
+                    if optional:
+                        block.missing.add(name)
+                        continue
                     raise bad(f"{where} returns {name!r}, which nothing makes")
                 block.captured.add(name)
         kept = set(block.outputs)
@@ -189,7 +197,6 @@ class Compiler:
     ) -> Step | None:
         domain = self._domain(node.domain)
         label = f"{node.op_type} node '{name}'"
-        attributes: dict[str, Any] = {}
         protos: dict[str, Any] = {}
         for attribute in node.attribute:
             proto = attribute
@@ -199,10 +206,15 @@ class Compiler:
                 proto = type(attribute)()
                 proto.CopyFrom(references[attribute.ref_attr_name])
                 proto.name = attribute.name
-            if proto.name in attributes:
+            if proto.name in protos:
                 raise bad(f"{label} has the attribute '{proto.name}' twice")
             protos[proto.name] = proto
-            attributes[proto.name] = None
+        if any(a.ref_attr_name for a in node.attribute):
+            resolved = type(node)()
+            resolved.CopyFrom(node)
+            del resolved.attribute[:]
+            resolved.attribute.extend(protos.values())
+            node = resolved
         key = (domain, node.op_type, getattr(node, "overload", ""))
         step = Step(
             node.op_type, domain, name, 0, list(node.input), list(node.output), {}, node=node
@@ -227,13 +239,13 @@ class Compiler:
             node.op_type == "Constant"
             and not domain
             and len(node.output) == 1
-            and list(attributes) in (["value"], ["sparse_value"])
+            and list(protos) in (["value"], ["sparse_value"])
         ):
             self._constant_node(block, node, protos)
             return None
-        for key_, proto in protos.items():
-            attributes[key_] = self._attribute(proto, opsets, visible, label)
-        step.attributes = attributes
+        step.attributes = {
+            key: self._attribute(proto, opsets, visible, label) for key, proto in protos.items()
+        }
         return step
 
     def _constant_node(self, block: Block, node: Any, protos: dict[str, Any]) -> None:
@@ -285,6 +297,9 @@ class Compiler:
                 raise bad(f"{label} lacks the attribute '{name}'")
         record = self.ops.get((step.domain, step.op))
         if record is not None:
+            for name in _WITHDRAWN:
+                if name not in record.attributes:
+                    protos.pop(name, None)
             if record.why:
                 raise self._unsupported(label, record.why)
             unknown = [n for n in protos if n not in record.attributes]

@@ -176,7 +176,7 @@ class Run:
                     scope[name] = value
             for name in step.dead:
                 scope.pop(name, None)
-        return [scope[name] for name in block.outputs]
+        return [scope[name] if name not in block.missing else None for name in block.outputs]
 
     @staticmethod
     def _named(step: Step, cause: SennitError) -> Exception:
@@ -298,14 +298,13 @@ class Run:
             return body
         node = step.node
         text = b""
-        if schema.has_function:
-            text = schema.get_function_with_opset_version(step.opset)
-        if not text and schema.has_context_dependent_function:
-            plain = onnx.NodeProto()
-            plain.CopyFrom(node)
+        tensors = all(v is None or isinstance(v, Tensor | Known) for v in given)
+        if schema.has_context_dependent_function and tensors:
             text = schema.get_context_dependent_function_with_opset_version(
-                step.opset, plain.SerializeToString(), listed
+                step.opset, node.SerializeToString(), listed
             )
+        if not text and schema.has_function:
+            text = schema.get_function_with_opset_version(step.opset)
         if not text:
             raise error(
                 UnsupportedOp,

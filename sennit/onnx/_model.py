@@ -15,7 +15,7 @@ from .._core import FileError, InvalidType
 from .._errors import error
 from ._values import has_dtype
 
-OLDEST_OPSET = 7
+OLDEST_OPSET = 1
 _MAX_FILE = 2**31 - 1  # bytes: protobuf's own limit for a message
 _MAX_RANK = 64
 DEFAULT_DOMAINS = ("", "ai.onnx")
@@ -127,16 +127,11 @@ class Source:
         newest = int(onnx.defs.onnx_opset_version())
         version = self.opsets.get("")
         if version is not None and not OLDEST_OPSET <= version <= newest:
-            way = (
-                "update the package 'onnx'"
-                if version > newest
-                else "convert it with onnx.version_converter.convert_version"
-            )
             raise error(
                 UnsupportedOp,
                 "onnx",
                 f"{self.name} uses version {version} of the ONNX operators; versions "
-                f"{OLDEST_OPSET} to {newest} are supported; {way}",
+                f"{OLDEST_OPSET} to {newest} are supported; update the package 'onnx'",
             )
 
     # ------------------------------------------------------------ tensors

@@ -82,7 +82,7 @@ def cases(kind: str) -> Iterator[Case]:
 def data_sets(case: Case) -> list[tuple[list[Any], list[Any]]]:
     """Inputs and wanted outputs."""
     if case.data is not None:
-        return list(case.data)
+        return [tuple([_plain(v) for v in part] for part in pair) for pair in case.data]
     found = []
     for name in sorted(os.listdir(case.folder)):
         folder = os.path.join(case.folder or "", name)
@@ -97,6 +97,10 @@ def data_sets(case: Case) -> list[tuple[list[Any], list[Any]]]:
             sets.append(read)
         found.append((sets[0], sets[1]))
     return found
+
+
+def _plain(value: Any) -> Any:
+    return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
 
 
 def _read(data: bytes, kind: Any) -> Any:

@@ -36,16 +36,18 @@ def _attention(
     scale: float | None = None,
     softcap: float = 0.0,
     softmax_precision: int | None = None,
+    **further: Any,
 ) -> Any:
     flat = q.ndim == 3
     plain = (
-        softcap == 0
+        not further
+        and softcap == 0
         and past_key is None
         and lengths is None
         and not c.wants(3)
         and not (is_causal and mask is not None)
         and softmax_precision in (None, 1)
-        and q.dtype == sn.float32
+        and q.dtype in (sn.float32, sn.float16)
         and (not flat or (q_num_heads and kv_num_heads))
         and (mask is None or mask.shape[-1] == k.shape[-2 if not flat else 1])
         and (mask is None or mask.dtype != sn.bool)

@@ -117,7 +117,7 @@ def _conv_transpose(
         pairs = []
         for size, f, e in zip(wanted, full, extra, strict=True):
             total = f + e - size
-            half = total // 2
+            half = max(total, 0) // 2
             pairs.append((half, total - half) if auto_pad == "SAME_UPPER" or total < 0
                          else (total - half, half))  # fmt: skip
     elif auto_pad == "VALID":

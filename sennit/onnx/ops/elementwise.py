@@ -36,10 +36,18 @@ for _name, _function in (
     _unary(_name, _function)
 
 
+def aligned(c: Call, x: Any, y: Any, axis: int | None, broadcast: int) -> Any:
+    """The second operand as versions before 7 broadcast it: its axes begin at `axis` of the first."""
+    if c.version >= 7 or not broadcast or axis is None or not hasattr(y, "dtype"):
+        return y
+    rank = x.ndim - (axis % x.ndim) - y.ndim
+    return c.xp.reshape(y, (*y.shape, *(1,) * rank)) if rank > 0 else y
+
+
 def _binary(name: str, function: str) -> None:
     @op(name, host=True, scalars=True)
-    def compute(c: Call, x: Any, y: Any) -> Any:
-        return getattr(c.xp, function)(x, y)
+    def compute(c: Call, x: Any, y: Any, *, axis: int | None = None, broadcast: int = 0) -> Any:
+        return getattr(c.xp, function)(x, aligned(c, x, y, axis, broadcast))
 
 
 for _name, _function in (
@@ -53,7 +61,8 @@ for _name, _function in (
 
 
 @op("Div", host=True, scalars=True)
-def _divide(c: Call, x: Any, y: Any) -> Any:
+def _divide(c: Call, x: Any, y: Any, *, axis: int | None = None, broadcast: int = 0) -> Any:
+    y = aligned(c, x, y, axis, broadcast)
     tensor = x if hasattr(x, "dtype") else y
     if is_float(tensor):
         return c.xp.divide(x, y)
@@ -66,7 +75,8 @@ def _mod(c: Call, x: Any, y: Any, *, fmod: int = 0) -> Any:
 
 
 @op("Pow", host=True, scalars=True)
-def _pow(c: Call, x: Any, y: Any) -> Any:
+def _pow(c: Call, x: Any, y: Any, *, axis: int | None = None, broadcast: int = 0) -> Any:
+    y = aligned(c, x, y, axis, broadcast)
     if not hasattr(x, "dtype"):  # a constant base: the result has its dtype
         known = c.scope[c.step.inputs[0]]
         return exact(sn.pow(known.tensor, y), known.tensor.dtype)
@@ -141,6 +151,8 @@ def _leaky_relu(c: Call, x: Any, *, alpha: float = 0.01) -> Any:
 
 @op("PRelu")
 def _prelu(c: Call, x: Any, slope: Any) -> Any:
+    if c.version < 7 and slope.ndim == 1 and slope.size > 1:
+        slope = slope.reshape((-1,) + (1,) * (x.ndim - 2))
     return sn.where(x < 0, x * slope, x)
 
 

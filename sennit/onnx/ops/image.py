@@ -37,7 +37,8 @@ class _Axis:
             adjustment = m / (n * s)
             return n / 2 * (1 - adjustment) + (x + 0.5) / s - 0.5
         if mode == "align_corners":
-            return x * (n - 1) / (m - 1) if m > 1 else x * 0.0
+            exact = n * s  # what the scale asks for, before it is rounded down
+            return x * (n - 1) / (exact - 1) if exact > 1 else x * 0.0
         if mode == "asymmetric":
             return x / s
         if mode == "tf_half_pixel_for_nn":

@@ -24,6 +24,7 @@ def _gemm(
     *,
     alpha: float = 1.0,
     beta: float = 1.0,
+    broadcast: int = 0,
     transA: int = 0,  # noqa: N803 - the standard's name
     transB: int = 0,  # noqa: N803
 ) -> Any:

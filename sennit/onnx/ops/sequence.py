@@ -6,6 +6,7 @@ from typing import Any
 
 import sennit as sn
 
+from .._compile import Block
 from .._interpret import Call
 from .._registry import op
 from .._values import ABSENT, Known
@@ -118,3 +119,18 @@ def _has_element(c: Call, value: Any = None) -> Any:
     return Known(np.asarray(value is not None and value is not ABSENT))
 
 
+
+
+@op("SequenceMap", raw=True)
+def _sequence_map(c: Call, values: Any, *others: Any, body: Block) -> Any:
+    """Runs a graph on each element of the first sequence, with those beside it in the others."""
+    length = len(_list(c, values))
+    for other in others:
+        if isinstance(other, list) and len(other) != length:
+            raise c.invalid(f"sequences of {length} and {len(other)} elements are mapped together")
+    made: list[list[Any]] = [[] for _ in body.outputs]
+    for k in range(length):
+        beside = [o[k] if isinstance(o, list) else o for o in others]
+        for out, value in zip(made, c.block(body, [values[k], *beside]), strict=True):
+            out.append(value)
+    return tuple(made)

@@ -129,7 +129,7 @@ def _transpose(c: Call, x: Any, *, perm: list[int] | None = None) -> Any:
 
 
 @op("Concat", host=True)
-def _concat(c: Call, *values: Any, axis: int) -> Any:
+def _concat(c: Call, *values: Any, axis: int = 1) -> Any:
     return c.xp.concat(list(values), axis=axis_of(c, axis, values[0].ndim))
 
 
@@ -238,9 +238,10 @@ def _pad(
     *,
     mode: str = "constant",
     pads: list[int] | None = None,
+    paddings: list[int] | None = None,
     value: float = 0.0,
 ) -> Any:
-    amounts = ints(given) if given is not None else list(pads or [])
+    amounts = ints(given) if given is not None else list(pads or paddings or [])
     axes = axes_of(c, ints(where), x.ndim) if where is not None else list(range(x.ndim))
     if len(amounts) != 2 * len(axes):
         raise c.invalid(f"{len(amounts)} pads are given for {len(axes)} axes")
