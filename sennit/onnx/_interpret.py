@@ -21,7 +21,7 @@ from ._model import UnsupportedOp, bad
 from ._values import ABSENT, Known, has_dtype, to_tensor
 
 _HOST_ELEMENTS = 65536  # more than that is computed as tensors
-_SMALL_WEIGHT = 8  # elements of a float initialiser that may take part in host arithmetic
+_SMALL_WEIGHT = 4  # elements of a float initialiser that may take part in host arithmetic
 _FOREIGN = (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError)
 
 
@@ -225,8 +225,8 @@ class Run:
         assert step.record is not None
         call.xp = HOST
         arrays = [
-            None if v is None else (v.array if isinstance(v, Known) else call.host(v))
-            for v in given
+            None if v is None else call.host(v, f"{step.inputs[k]!r}")
+            for k, v in enumerate(given)
         ]
         with np.errstate(all="ignore"):
             results = _several(step.record.function(call, *arrays, **step.attributes))
@@ -255,7 +255,7 @@ class Run:
         rank = 0
         for k, value in enumerate(given):
             if k in record.numbers and value is not None:
-                args.append(call.host(value, f"input {k}"))
+                args.append(call.host(value, f"{step.inputs[k]!r}"))
                 continue
             if isinstance(value, Tensor):
                 rank = max(rank, value.ndim)

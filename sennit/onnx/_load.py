@@ -172,10 +172,9 @@ class Model(Module):
                 )
             given[name] = value
         values: list[Any] = []
-        sizes: dict[str, int] = {}
         for name in self._block.inputs:
             if name in given:
-                values.append(self._input(name, given[name], sizes))
+                values.append(self._input(name, given[name]))
             elif name in self._fixed:
                 values.append(self._fixed[name])
             elif name in self._block.constants:
@@ -190,7 +189,7 @@ class Model(Module):
             name: _output(value) for name, value in zip(self.output_names, results, strict=True)
         }
 
-    def _input(self, name: str, value: Any, sizes: dict[str, int]) -> Any:
+    def _input(self, name: str, value: Any) -> Any:
         import numpy as np
 
         declared = self._block.types[name]
@@ -207,7 +206,7 @@ class Model(Module):
             if array.dtype.kind in "US":
                 array = array.astype(object)
             value = Known(array) if not has_dtype(array) else _core.asarray(array)
-        self._check_input(name, value, declared, sizes)
+        self._check_input(name, value, declared)
         return value
 
     @staticmethod
@@ -219,7 +218,7 @@ class Model(Module):
         array = np.asarray(value)
         return _core.asarray(array) if has_dtype(array) else Known(array)
 
-    def _check_input(self, name: str, value: Any, declared: Any, sizes: dict[str, int]) -> None:
+    def _check_input(self, name: str, value: Any, declared: Any) -> None:
         inner = declared
         while inner.HasField("optional_type"):
             inner = inner.optional_type.elem_type
@@ -242,16 +241,17 @@ class Model(Module):
         given = tuple(value.shape)
         fits = len(given) == len(shape)
         if fits:
-            for size, want in zip(given, shape, strict=True):
-                expected = sizes.setdefault(want, size) if isinstance(want, str) else want
-                fits = fits and expected in (None, size)
+            # Equal names need no equal sizes: exporters reuse them for what is merely open.
+            fits = all(
+                size == want or not isinstance(want, int)
+                for size, want in zip(given, shape, strict=True)
+            )
         if not fits:
             raise error(
                 ShapeError,
                 "onnx",
                 f"the input {name!r} has shape {given}; the model takes "
-                f"({', '.join('?' if s is None else str(s) for s in shape)})"
-                + (f" with {sizes}" if sizes else ""),
+                f"({', '.join('?' if s is None else str(s) for s in shape)})",
             )
 
 

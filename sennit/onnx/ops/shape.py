@@ -251,6 +251,14 @@ def _pad(
     if mode == "constant":
         return pad_constant(x, [pairs.get(k, (0, 0)) for k in range(x.ndim)],
                             value if fill is None else fill)
+    least = {"reflect": 1, "edge": 0, "wrap": 0}[mode]
+    fits = all(
+        min(before, after) >= 0 and (mode == "edge" or max(before, after) + least <= x.shape[k])
+        for k, (before, after) in pairs.items()
+    )
+    if fits and product(x.shape):
+        order = _torch_order([pairs.get(k, (0, 0)) for k in range(x.ndim)])
+        return sn.pad(x, order, _PAD_MODES[mode]) if order else x
     for k, (before, after) in pairs.items():
         if before or after:
             x = _pad_axis(c, x, k, before, after, mode)
