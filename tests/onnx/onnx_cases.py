@@ -16,7 +16,41 @@ import onnx.numpy_helper
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
 # The dtypes of ONNX 1 to 15: not bfloat16, nor the small floats and integers that came later.
 ORDINARY = frozenset(range(1, 16))
-# Exporting a model of the suite's "real" group needs a download; the package holds the others.
+# Cases of the group "real" need a download; the package holds the others.
+
+_DRAWS = "draws random numbers with NumPy's generator; Sennit's are those of Philox (counter-based)"
+_PICTURE = "pictures are decoded before a model is called, by pillow or sn.data"
+_NOISE = "wants the rounding errors of one FFT where the exact result is 0; ours is nearer to 0"
+_TRAINING = "an operator of the training domain; sn.grad differentiates the graph instead"
+# What does not pass, and why. A case that passes unexpectedly fails the test, too.
+EXPECTED_FAILURES = {
+    **dict.fromkeys(("test_bernoulli", "test_bernoulli_double", "test_bernoulli_seed"), _DRAWS),
+    **dict.fromkeys(
+        (
+            "test_training_dropout", "test_training_dropout_default",
+            "test_training_dropout_default_mask", "test_training_dropout_mask",
+        ),
+        _DRAWS,
+    ),
+    **{
+        f"test_image_decoder_decode_{kind}": _PICTURE
+        for kind in (
+            "bmp_rgb", "jpeg2k_rgb", "jpeg_bgr", "jpeg_grayscale", "jpeg_rgb", "png_rgb", "pnm_rgb",
+            "tiff_rgb", "webp_rgb",
+        )
+    },
+    **dict.fromkeys(("test_dft_inverse", "test_dft_inverse_opset19"), _NOISE),
+    **dict.fromkeys(("test_gradient_of_add", "test_gradient_of_add_and_mul"), _TRAINING),
+}  # fmt: skip
+
+# Ordinary node cases that onnxruntime 1.32 passes, by group of opsets (onnx 1.23.2).
+GROUPS = {"1-17": 446, "18-20": 188, "21-23": 284, "24-": 246}
+
+# Operators that need values on the host: a graph holds them only where these are known.
+NEEDS_VALUES = frozenset((
+    "BitCast", "Compress", "MaxRoiPool", "NonMaxSuppression", "NonZero", "RegexFullMatch",
+    "RoiAlign", "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer", "Unique",
+))  # fmt: skip
 
 
 @dataclass
@@ -100,7 +134,9 @@ def data_sets(case: Case) -> list[tuple[list[Any], list[Any]]]:
 
 
 def _plain(value: Any) -> Any:
-    return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+    if isinstance(value, onnx.TensorProto):
+        return onnx.numpy_helper.to_array(value)
+    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def _read(data: bytes, kind: Any) -> Any:
