@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._sizes import TracedSize, tracing_sizes
+
+
+def _compared(x: Any, y: Any, relation: str) -> None:
+    """Compares elements that may be sizes one by one: a graph with open sizes remembers how."""
+    import numpy as np
+
+    if not tracing_sizes():
+        return
+    a, b = np.broadcast_arrays(x, y)
+    if a.dtype.kind not in "iu" or b.dtype.kind not in "iu":
+        return
+    for left, right in zip(a.reshape(-1), b.reshape(-1), strict=True):
+        getattr(TracedSize(left), relation)(TracedSize(right))
+
 
 class _Host:
     """The functions that operators of the table call through `Call.xp`."""
@@ -84,5 +99,21 @@ class _Host:
 
         return np.right_shift(x, y)
 
+
+def _comparing(name: str, relation: str) -> None:
+    def function(self: _Host, x: Any, y: Any) -> Any:
+        import numpy as np
+
+        _compared(x, y, relation)
+        return getattr(np, name)(x, y)
+
+    setattr(_Host, name, function)
+
+
+for _name, _relation in (
+    ("equal", "__eq__"), ("greater", "__gt__"), ("greater_equal", "__ge__"), ("less", "__lt__"),
+    ("less_equal", "__le__"), ("maximum", "__ge__"), ("minimum", "__le__"),
+):  # fmt: skip
+    _comparing(_name, _relation)
 
 HOST = _Host()

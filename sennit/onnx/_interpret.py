@@ -15,6 +15,7 @@ import sennit as sn
 from .. import _core
 from .._core import InvalidValue, SennitError, Tensor
 from .._errors import error
+from .._sizes import tracing_sizes
 from ._compile import Block, Compiler, Step
 from ._host import HOST
 from ._model import UnsupportedOp, bad
@@ -131,7 +132,10 @@ def shape_tensor(x: Tensor, start: int, stop: int) -> Tensor:
     """The sizes of a tensor as a tensor."""
     import numpy as np
 
-    return to_tensor(np.asarray(x.shape[start:stop], np.int64))
+    sizes = x.shape[start:stop]
+    if tracing_sizes() and sizes:
+        return sn.stack([sn.full((), size, dtype=sn.int64) for size in sizes])
+    return to_tensor(np.asarray(sizes, np.int64))
 
 
 class Run:

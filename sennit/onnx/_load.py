@@ -10,6 +10,7 @@ from .. import _core
 from .._core import DTypeError, InvalidType, InvalidValue, ShapeError, Tensor
 from .._errors import error
 from .._graph import Graph
+from .._sizes import Dim
 from .._tracing import TensorSpec, trace
 from ..nn.module import Module
 from ..nn.parameter import Parameter
@@ -346,8 +347,8 @@ def to_function(
 
 def load(
     source: str | os.PathLike[str] | bytes | Any,
-    sizes: Mapping[str, int] | None = None,
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    sizes: Mapping[str, int | Dim] | None = None,
+    shapes: Mapping[str, Sequence[int | str | Dim | None]] | None = None,
     fixed: Mapping[str, Any] | None = None,
 ) -> Graph:
     """A graph of an ONNX model: `sn.trace` of it, on the shapes that it declares.
@@ -359,10 +360,11 @@ def load(
     ----------
     source : path, bytes or onnx.ModelProto
         External data may only lie inside the folder of the path.
-    sizes : mapping of str to int, optional
-        Values for sizes that the model leaves open under a name: ``{"batch": 4}``.
-    shapes : mapping of str to sequence of int, optional
-        Shapes of inputs by name, where the model leaves sizes open without a name, or to narrow them.
+    sizes : mapping of str to int or Dim, optional
+        Values or limits for sizes that the model leaves open under a name: ``{"batch": 4}``. What
+        stays open is open in the graph, which then serves any size.
+    shapes : mapping of str to sequence of int, str, Dim or None, optional
+        Shapes of inputs by name in place of the model's, to narrow them or to open them further.
     fixed : mapping of str to value, optional
         Inputs that are no arguments of the graph but have these values always, such as a sampling
         rate on which the model branches.
@@ -386,9 +388,11 @@ def load(
     >>> text = '''<ir_version: 8, opset_import: ["": 17]>
     ... scaled (float[batch, 2] x) => (float[batch, 2] y)
     ... <float[2] w = {2.0, 3.0}> { y = Mul(x, w) }'''
-    >>> graph = sn.onnx.load(onnx.parser.parse_model(text), sizes={"batch": 1})
-    >>> list(graph.parameters), graph(sn.ones((1, 2)))["y"].tolist()
-    (['w'], [[2.0, 3.0]])
+    >>> graph = sn.onnx.load(onnx.parser.parse_model(text))
+    >>> graph.inputs, list(graph.parameters)
+    ([x: float32[batch, 2]], ['w'])
+    >>> graph(sn.ones((1, 2)))["y"].tolist()
+    [[2.0, 3.0]]
     """
     model = Model(source, fixed)
     specs = [_spec(model, name, dict(sizes or {}), dict(shapes or {})) for name in model.input_names]
@@ -397,7 +401,7 @@ def load(
 
 
 def _spec(
-    model: Model, name: str, sizes: dict[str, int], shapes: dict[str, Sequence[int]]
+    model: Model, name: str, sizes: dict[str, Any], shapes: dict[str, Sequence[Any]]
 ) -> TensorSpec:
     from .ops._common import DTYPES
 
@@ -427,21 +431,22 @@ def _spec(
             f"the model does not say which shape the input {name!r} has; give it with "
             f"shapes={{{name!r}: (...)}}",
         )
-    shape: list[int] = []
+    shape: list[int | str | Dim | None] = []
     for dim in kind.shape.dim:
         size = _size(dim)
         if isinstance(size, str):
-            size = sizes.get(size, size)
-        if not isinstance(size, int):
-            text = ", ".join("?" if _size(d) is None else str(_size(d)) for d in kind.shape.dim)
-            raise error(
-                InvalidValue,
-                "onnx",
-                f"the input {name!r} has the shape ({text}), which leaves sizes open; give them with "
-                f"sizes={{...}} or shapes={{{name!r}: (...)}}",
-            )
+            found = sizes.get(size, size)
+            size = _identifier(found) if isinstance(found, str) else found  # type: ignore[assignment]
         shape.append(size)
     return TensorSpec(tuple(shape), dtype, name)
+
+
+def _identifier(name: str) -> str | None:
+    """The name of an open size as graphs write it; None for one that says nothing."""
+    plain = "".join(c if c.isalnum() else "_" for c in name)
+    if not plain.strip("_"):
+        return None
+    return plain if plain.isidentifier() else f"_{plain}"
 
 
 def _without_unused(graph: Graph, name: str) -> Graph:

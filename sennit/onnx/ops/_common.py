@@ -8,6 +8,7 @@ from typing import Any
 import sennit as sn
 
 from ... import _core
+from ..._sizes import TracedSize, tracing_sizes
 from .._interpret import Call
 from .._model import onnx_package
 from .._values import has_dtype
@@ -49,8 +50,10 @@ def numpy_dtype(number: int) -> Any:
 
 
 def ints(array: Any) -> list[int]:
-    """The elements of an array as Python ints."""
-    return [int(x) for x in array.reshape(-1)]
+    """The elements of an array as Python ints: ones that remember what they are compared with, while
+    a graph with open sizes is traced."""
+    kind = TracedSize if tracing_sizes() else int
+    return [kind(x) for x in array.reshape(-1)]
 
 
 def axis_of(c: Call, axis: int, rank: int) -> int:

@@ -27,8 +27,8 @@ class _Axis:
         """Where each output element lies in the input."""
         import numpy as np
 
-        x = np.arange(self.wanted, dtype=np.float64)
-        n, m, s = self.size, self.wanted, self.scale
+        n, m, s = int(self.size), int(self.wanted), self.scale
+        x = np.arange(m, dtype=np.float64)
         if mode == "half_pixel" or (mode == "pytorch_half_pixel" and m > 1):
             return (x + 0.5) / s - 0.5
         if mode == "pytorch_half_pixel":
@@ -162,7 +162,7 @@ def _resize(
             factors = [choose(factors)] * len(where)
             wanted = [math.floor(x.shape[k] * factors[0] + 0.5) for k in where]
     else:
-        wanted = [math.floor(x.shape[k] * f) for k, f in zip(where, factors, strict=True)]
+        wanted = [_scaled(x.shape[k], f) for k, f in zip(where, factors, strict=True)]
     region = [float(v) for v in roi.reshape(-1)] if roi is not None and roi.size else []
     crop = coordinate_transformation_mode == "tf_crop_and_resize"
     if crop and len(region) != 2 * len(where):
@@ -173,7 +173,7 @@ def _resize(
     for i, k in enumerate(where):
         start, end = (region[i], region[len(where) + i]) if crop else (0.0, 1.0)
         axis = _Axis(x.shape[k], factors[i], wanted[i], start, end)
-        if not crop and axis.size == axis.wanted and axis.scale == 1:
+        if not crop and axis.scale == 1 and axis.size == axis.wanted:
             continue
         at = axis.coordinates(c, coordinate_transformation_mode)
         y = _along(c, y, k, axis, at, mode, nearest_mode, cubic_coeff_a, bool(antialias),
@@ -187,6 +187,11 @@ def _resize(
     if outside is not None:
         y = sn.where(outside, extrapolation_value, y)
     return exact(y, dtype)
+
+
+def _scaled(size: int, factor: float) -> int:
+    """A size times a scale, rounded down; with a whole scale an open size stays one."""
+    return size * int(factor) if float(factor).is_integer() else math.floor(size * factor)
 
 
 def _along(
@@ -204,9 +209,10 @@ def _along(
     import numpy as np
 
     if mode == "nearest":
-        index = _nearest(c, at, nearest_mode).clip(0, max(axis.size - 1, 0))
-        times, rest = divmod(axis.wanted, axis.size) if axis.size else (0, 1)
-        if times >= 1 and rest == 0 and np.array_equal(index, np.arange(axis.wanted) // times):
+        size, wanted = int(axis.size), int(axis.wanted)
+        index = _nearest(c, at, nearest_mode).clip(0, max(size - 1, 0))
+        times, rest = divmod(wanted, size) if size else (0, 1)
+        if times >= 1 and rest == 0 and np.array_equal(index, np.arange(wanted) // times):
             return sn.repeat(y, times, axis=k)
         return sn.take(y, to_tensor(index), axis=k)
     if mode not in ("linear", "cubic"):
@@ -226,7 +232,7 @@ def _upsample(
     for k, factor in enumerate(factors):
         if factor == 1:
             continue
-        axis = _Axis(x.shape[k], factor, math.floor(x.shape[k] * factor), 0.0, 1.0)
+        axis = _Axis(x.shape[k], factor, _scaled(x.shape[k], factor), 0.0, 1.0)
         at = axis.coordinates(c, "asymmetric")
         y = _along(c, y, k, axis, at, "linear" if mode in ("linear", "bilinear") else mode, "floor",
                    -0.75, False, False)  # fmt: skip

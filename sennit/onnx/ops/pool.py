@@ -42,24 +42,39 @@ class _Windows:
         self.kernel = list(kernel)
         self.strides = per_axis(c, "strides", strides, self.rank)
         self.dilations = per_axis(c, "dilations", dilations, self.rank)
-        sizes = list(x.shape[2:])
+        self.ceil = bool(ceil_mode) and auto_pad in ("NOTSET", "")
+        self.sizes = list(x.shape[2:])
         self.pads = spatial_pads(
-            c, auto_pad, pads, sizes, self.kernel, self.strides, self.dilations
+            c, auto_pad, pads, self.sizes, self.kernel, self.strides, self.dilations
         )
-        # What the last windows reach beyond the padded input, with sizes rounded up.
-        self.over = [0] * self.rank
         for i in range(self.rank):
-            reach = (self.kernel[i] - 1) * self.dilations[i] + 1
-            padded = sizes[i] + sum(self.pads[i])
+            reach, padded = self._reach(i), self.sizes[i] + sum(self.pads[i])
             if padded < reach and not ceil_mode:
                 raise c.invalid(f"a window of {reach} does not fit {padded} elements of axis {i + 2}")
-            if ceil_mode and auto_pad in ("NOTSET", ""):
-                count = -(-(padded - reach) // self.strides[i]) + 1
-                # A window that would start in the padding behind the input is left out.
-                if (count - 1) * self.strides[i] >= sizes[i] + self.pads[i][0]:
-                    count -= 1
-                self.over[i] = max((count - 1) * self.strides[i] + reach - padded, 0)
-        self.plain = all(a == z for a, z in self.pads) and not any(self.over)
+        # What pooling in Sennit takes itself: equal padding on both sides, of half a window.
+        self.plain = all(
+            a == z and 2 * a <= k for (a, z), k in zip(self.pads, self.kernel, strict=True)
+        )
+
+    @property
+    def padding(self) -> list[int]:
+        return [a for a, _ in self.pads]
+
+    def _reach(self, i: int) -> int:
+        return (self.kernel[i] - 1) * self.dilations[i] + 1
+
+    @property
+    def over(self) -> list[int]:
+        """What the last windows reach beyond the padded input, with sizes rounded up."""
+        found = [0] * self.rank
+        for i in range(self.rank if self.ceil else 0):
+            reach, padded = self._reach(i), self.sizes[i] + sum(self.pads[i])
+            count = -(-(padded - reach) // self.strides[i]) + 1
+            # A window that would start in the padding behind the input is left out.
+            if (count - 1) * self.strides[i] >= self.sizes[i] + self.pads[i][0]:
+                count -= 1
+            found[i] = max((count - 1) * self.strides[i] + reach - padded, 0)
+        return found
 
     def padded(self, x: Any, value: Any) -> Any:
         """The input with everything that windows reach."""
@@ -84,10 +99,9 @@ def _max_pool(
     dtype = x.dtype
     if dtype not in FLOATS:
         x = x.astype(sn.float32 if dtype.itemsize < 4 else sn.float64)
-    small = all(2 * a <= k for (a, _), k in zip(w.pads, w.kernel, strict=True))
     if not c.wants(1):
-        if w.plain and small:
-            y = _MAX[w.rank](x, w.kernel, w.strides, [a for a, _ in w.pads], w.dilations)
+        if w.plain:
+            y = _MAX[w.rank](x, w.kernel, w.strides, w.padding, w.dilations, w.ceil)
         else:
             y = _MAX[w.rank](w.padded(x, lowest(x.dtype)), w.kernel, w.strides, 0, w.dilations)
         return exact(y, dtype)
@@ -139,11 +153,9 @@ def _average_pool(
 ) -> Any:
     w = _Windows(c, x, kernel_shape, strides, dilations, auto_pad, pads, ceil_mode)
     dense = all(d == 1 for d in w.dilations)
-    small = all(2 * a <= k for (a, _), k in zip(w.pads, w.kernel, strict=True))
-    if w.plain and dense and small:
-        padding = [a for a, _ in w.pads]
+    if w.plain and dense:
         include = bool(count_include_pad)
-        return _AVERAGE[w.rank](x, w.kernel, w.strides, padding, False, include)
+        return _AVERAGE[w.rank](x, w.kernel, w.strides, w.padding, w.ceil, include)
     counted = sn.ones((1, 1, *x.shape[2:]), dtype=x.dtype)
     if count_include_pad:
         counted = pad_constant(counted, [(0, 0), (0, 0), *w.pads], 1)

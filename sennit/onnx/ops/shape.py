@@ -12,6 +12,7 @@ from .._values import Known, to_tensor
 from ._common import axes_of, axis_of, dtype_of, ints, numpy_dtype, product
 
 _LARGE = 65536  # elements: more than that is made as a tensor
+_ENDLESS = 2**31 - 1  # a place in a tensor that stands for its end
 
 
 @op("Identity", raw=True)
@@ -188,14 +189,22 @@ def _slice(
         if s == 0:
             raise c.invalid("a step is 0")
         n = x.shape[k]
-        a = a + n if a < 0 else a
-        b = b + n if b < 0 else b
+        a, b = _within(a, n), _within(b, n)
         if s > 0:
             index[k] = slice(min(max(a, 0), n), min(max(b, 0), n), s)
         else:
             a, b = min(max(a, -1), n - 1), min(max(b, -1), n - 1)
             index[k] = slice(a, None if b < 0 else b, s) if a >= 0 else slice(0, 0, 1)
     return x[tuple(index)]
+
+
+def _within(place: int, size: int) -> int:
+    """A start or end, counted from the front. Exporters write the largest int for the end."""
+    if int(place) >= _ENDLESS:
+        return size
+    if int(place) <= -_ENDLESS:
+        return -1
+    return place + size if place < 0 else place
 
 
 @op("Expand", numbers=(1,), host=True)
@@ -207,9 +216,12 @@ def _expand(c: Call, x: Any, shape: Any) -> Any:
     sizes = [1] * (rank - len(sizes)) + sizes
     result = []
     for a, b in zip(given, sizes, strict=True):
-        if a != b and 1 not in (a, b):
+        if a == b:
+            result.append(a)
+        elif a == 1 or b == 1:
+            result.append(b if a == 1 else a)
+        else:
             raise c.invalid(f"shape {tuple(x.shape)} does not expand to {tuple(sizes)}")
-        result.append(b if a == 1 else a)
     if c.xp is not sn and product(result) > _LARGE:
         x, c.xp = to_tensor(x), sn
     return c.xp.broadcast_to(x, tuple(result))
@@ -326,14 +338,18 @@ def _range(c: Call, start: Any, limit: Any, delta: Any, *, stash_type: int = 1) 
     import numpy as np
 
     dtype = start.dtype
-    wide = np.float64 if dtype.kind == "f" or "float" in dtype.name else np.int64
-    a, b, d = (v.reshape(-1)[0].astype(wide).item() for v in (start, limit, delta))
+    whole = "float" not in dtype.name
+    if whole:
+        a, b, d = (ints(v)[0] for v in (start, limit, delta))
+    else:
+        a, b, d = (v.reshape(-1)[0].astype(np.float64).item() for v in (start, limit, delta))
     if d == 0:
         raise c.invalid("the step of a range is 0")
-    count = max(int(np.ceil((b - a) / d)), 0)
+    count = max(-(-(b - a) // d) if whole else int(np.ceil((b - a) / d)), 0)
     if c.xp is not sn and count <= _LARGE:
-        return (a + np.arange(count).astype(wide) * d).astype(dtype)
-    if wide is np.int64:
+        steps = np.arange(count)
+        return (a + (steps if whole else steps.astype(np.float64)) * d).astype(dtype)
+    if whole:
         return sn.arange(a, a + count * d, d, dtype=getattr(sn, dtype.name))
     return (sn.arange(count, dtype=sn.float64) * d + a).astype(getattr(sn, dtype.name))
 
