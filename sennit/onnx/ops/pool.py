@@ -49,7 +49,7 @@ class _Windows:
         )
         for i in range(self.rank):
             reach, padded = self._reach(i), self.sizes[i] + sum(self.pads[i])
-            if padded < reach and not ceil_mode:
+            if int(padded) < reach and not ceil_mode:
                 raise c.invalid(f"a window of {reach} does not fit {padded} elements of axis {i + 2}")
         # What pooling in Sennit takes itself: equal padding on both sides, of half a window.
         self.plain = all(

@@ -77,18 +77,20 @@ def _reshape(
     sizes = ints(target) if target is not None else list(shape or [])
     if not allowzero:
         for k, size in enumerate(sizes):
-            if size == 0:
+            if int(size) == 0:
                 if k >= x.ndim:
                     raise c.invalid(f"the shape {sizes} copies axis {k} of an input of {x.shape}")
                 sizes[k] = x.shape[k]
-    if sizes.count(-1) > 1 or any(s < -1 for s in sizes):
-        raise c.invalid(f"the shape is {sizes}; one size may be -1, the others 0 or more")
-    if -1 in sizes:
-        rest = product([s for s in sizes if s != -1])
+    plain = [int(s) for s in sizes]
+    if plain.count(-1) > 1 or min(plain, default=0) < -1:
+        raise c.invalid(f"the shape is {plain}; one size may be -1, the others 0 or more")
+    if -1 in plain:
+        at = plain.index(-1)
+        rest = product(sizes[:at] + sizes[at + 1 :])
         count = product(x.shape)
-        if rest == 0 or count % rest:
-            raise c.invalid(f"an input of shape {tuple(x.shape)} has no shape {sizes}")
-        sizes[sizes.index(-1)] = count // rest
+        if int(rest) == 0 or int(count) % int(rest):
+            raise c.invalid(f"an input of shape {tuple(x.shape)} has no shape {plain}")
+        sizes[at] = count // rest
     return c.xp.reshape(x, tuple(sizes))
 
 
@@ -216,15 +218,18 @@ def _expand(c: Call, x: Any, shape: Any) -> Any:
     sizes = [1] * (rank - len(sizes)) + sizes
     result = []
     for a, b in zip(given, sizes, strict=True):
-        if a == b:
+        # No size decides which of the two it is: equal ones are equal, and 1 gives way.
+        if int(a) == int(b) or int(b) == 1:
             result.append(a)
-        elif a == 1 or b == 1:
-            result.append(b if a == 1 else a)
+        elif int(a) == 1:
+            result.append(b)
         else:
             raise c.invalid(f"shape {tuple(x.shape)} does not expand to {tuple(sizes)}")
-    if c.xp is not sn and product(result) > _LARGE:
-        x, c.xp = to_tensor(x), sn
-    return c.xp.broadcast_to(x, tuple(result))
+    if c.xp is not sn:
+        if int(product(result)) <= _LARGE:
+            return c.xp.broadcast_to(x, tuple(map(int, result)))
+        x = to_tensor(x)
+    return sn.broadcast_to(x, tuple(result))
 
 
 @op("Tile", numbers=(1,), host=True)
@@ -232,9 +237,11 @@ def _tile(c: Call, x: Any, repeats: Any) -> Any:
     counts = ints(repeats)
     if len(counts) != x.ndim:
         raise c.invalid(f"{len(counts)} repeats are given for rank {x.ndim}")
-    if c.xp is not sn and product(counts) * product(x.shape) > _LARGE:
-        x, c.xp = to_tensor(x), sn
-    return c.xp.tile(x, tuple(counts))
+    if c.xp is not sn:
+        if int(product(counts) * product(x.shape)) <= _LARGE:
+            return c.xp.tile(x, tuple(map(int, counts)))
+        x = to_tensor(x)
+    return sn.tile(x, tuple(counts))
 
 
 _PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
@@ -324,11 +331,11 @@ def _constant_of_shape(c: Call, shape: Any, *, value: Any = None) -> Any:
     import numpy as np
 
     sizes = tuple(ints(shape))
-    if any(s < 0 for s in sizes):
+    if min(map(int, sizes), default=0) < 0:
         raise c.invalid(f"the shape is {sizes}; sizes must be 0 or more")
     array = np.zeros(1, np.float32) if value is None else value
-    if c.xp is not sn and product(sizes) <= _LARGE:
-        return np.full(sizes, array.reshape(-1)[0], array.dtype)
+    if c.xp is not sn and int(product(sizes)) <= _LARGE:
+        return np.full(tuple(map(int, sizes)), array.reshape(-1)[0], array.dtype)
     number = array.reshape(-1)[0].item()
     return sn.full(sizes, number, dtype=getattr(sn, array.dtype.name))
 
@@ -346,9 +353,10 @@ def _range(c: Call, start: Any, limit: Any, delta: Any, *, stash_type: int = 1) 
     if d == 0:
         raise c.invalid("the step of a range is 0")
     count = max(-(-(b - a) // d) if whole else int(np.ceil((b - a) / d)), 0)
-    if c.xp is not sn and count <= _LARGE:
-        steps = np.arange(count)
-        return (a + (steps if whole else steps.astype(np.float64)) * d).astype(dtype)
+    if c.xp is not sn and int(count) <= _LARGE:
+        steps = np.arange(int(count))
+        first, step = (int(a), int(d)) if whole else (a, d)
+        return (first + (steps if whole else steps.astype(np.float64)) * step).astype(dtype)
     if whole:
         return sn.arange(a, a + count * d, d, dtype=getattr(sn, dtype.name))
     return (sn.arange(count, dtype=sn.float64) * d + a).astype(getattr(sn, dtype.name))
