@@ -15,11 +15,16 @@ from .._tracing import TensorSpec, trace
 from ..nn.module import Module
 from ..nn.parameter import Parameter
 from ._compile import Block, Compiler, Step
+from ._fold import fold_batch_norm as fold_batch_norm_
 from ._interpret import Run, Scope
-from ._model import Source, onnx_package
+from ._model import Source, bad, onnx_package
 from ._values import ABSENT, Known, has_dtype, to_tensor
 
 __all__ = ["Model", "load", "to_function"]
+
+_DAMAGE = (
+    TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, RuntimeError,
+)  # fmt: skip
 
 
 class _Weights:
@@ -69,12 +74,21 @@ class Model(Module):
     [2.0, 2.0]
     """
 
-    def __init__(self, source: Any, fixed: Mapping[str, Any] | None = None) -> None:
-        found = source if isinstance(source, Source) else Source(source)
-        object.__setattr__(self, "_compiler", Compiler(found))
-        object.__setattr__(self, "_weights", _Weights())
-        self._source = found
-        self._block = self._compiler.graph(found.model.graph, found.opsets, frozenset())
+    def __init__(
+        self, source: Any, fixed: Mapping[str, Any] | None = None, fold: bool = False
+    ) -> None:
+        self._weights = _Weights()
+        try:
+            found = source if isinstance(source, Source) else Source(source)
+            self._source = found
+            self._compiler = Compiler(found)
+            self._block = self._compiler.graph(found.model.graph, found.opsets, frozenset())
+        except _core.SennitError:
+            raise
+        except _DAMAGE as cause:  # what protobuf lets through: text that is none, absurd numbers
+            raise bad(f"the model is damaged ({type(cause).__name__}: {cause})") from cause
+        if fold:
+            fold_batch_norm_(self._block, self._compiler)
         self._fixed = self._check_fixed(dict(fixed or {}))
         self.input_names = [
             n for n in self._block.inputs
@@ -301,7 +315,9 @@ def _output(value: Any) -> Any:
 
 
 def to_function(
-    source: str | os.PathLike[str] | bytes | Any, fixed: Mapping[str, Any] | None = None
+    source: str | os.PathLike[str] | bytes | Any,
+    fixed: Mapping[str, Any] | None = None,
+    fold_batch_norm: bool = False,
 ) -> Model:
     """An ONNX model as a function that runs it, operation by operation.
 
@@ -315,6 +331,9 @@ def to_function(
         External data may only lie inside the folder of the path.
     fixed : mapping of str to value, optional
         Inputs that are no arguments but have these values always.
+    fold_batch_norm : bool
+        Whether to scale the weights of convolutions by the batch normalisation behind them. It saves
+        operations, and results differ in their last bits.
 
     Returns
     -------
@@ -342,7 +361,7 @@ def to_function(
     >>> model(sn.tensor([1.0, -1.0, 2.0]))["y"].tolist()
     [[0, 2]]
     """
-    return Model(source, fixed)
+    return Model(source, fixed, fold_batch_norm)
 
 
 def load(
@@ -350,6 +369,7 @@ def load(
     sizes: Mapping[str, int | Dim] | None = None,
     shapes: Mapping[str, Sequence[int | str | Dim | None]] | None = None,
     fixed: Mapping[str, Any] | None = None,
+    fold_batch_norm: bool = False,
 ) -> Graph:
     """A graph of an ONNX model: `sn.trace` of it, on the shapes that it declares.
 
@@ -368,6 +388,9 @@ def load(
     fixed : mapping of str to value, optional
         Inputs that are no arguments of the graph but have these values always, such as a sampling
         rate on which the model branches.
+    fold_batch_norm : bool
+        Whether to scale the weights of convolutions by the batch normalisation behind them. It saves
+        operations, and results differ in their last bits.
 
     Returns
     -------
@@ -394,7 +417,7 @@ def load(
     >>> graph(sn.ones((1, 2)))["y"].tolist()
     [[2.0, 3.0]]
     """
-    model = Model(source, fixed)
+    model = Model(source, fixed, fold_batch_norm)
     specs = [_spec(model, name, dict(sizes or {}), dict(shapes or {})) for name in model.input_names]
     graph = trace(model, *specs)
     return _without_unused(graph, model._source.model.graph.name or "onnx")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("onnx", reason="the package 'onnx' is not installed")
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from onnx_cases import EXPECTED_FAILURES, GROUPS, KINDS, cases, data_sets, run
 
