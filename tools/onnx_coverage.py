@@ -129,15 +129,19 @@ def page(counts: dict[str, list[int]], failed: list[str]) -> str:
     for name in sorted(newest):
         schema, record = newest[name], ops.get(("", name))
         if record is not None:
-            how = f"not run: {record.why}" if record.why else (
-                "values" if name in onnx_cases.NEEDS_VALUES else "graph"
+            how = (
+                f"not run: {record.why}"
+                if record.why
+                else ("values" if name in onnx_cases.NEEDS_VALUES else "graph")
             )
         elif schema.has_function or schema.has_context_dependent_function:
             how = "function"
         else:
             how = "not run"
-        until = f"{oldest[name]} to {schema.since_version - 1}" if schema.deprecated else (
-            f"from {oldest[name]}"
+        until = (
+            f"{oldest[name]} to {schema.since_version - 1}"
+            if schema.deprecated
+            else (f"from {oldest[name]}")
         )
         lines.append(f"| {name} | {until} | {how} |")
     return "\n".join(lines) + "\n"

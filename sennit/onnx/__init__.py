@@ -6,7 +6,11 @@ sennit[onnx]``. See docs/onnx.md, and docs/onnx-support.md for the operators.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._load import Model, load, to_function
+    from ._model import UnsupportedOp
 
 __all__ = ["Model", "UnsupportedOp", "load", "to_function"]
 

@@ -14,7 +14,7 @@ from .._errors import error
 from ._model import DEFAULT_DOMAINS, Source, UnsupportedOp, bad, onnx_package
 from ._registry import Record, table
 
-_MAX_STEPS = 1_000_000  # of a model with all its functions written out
+_MAX_STEPS = 250_000  # of a model with all its functions written out
 _MAX_DEPTH = 64  # of functions that call functions
 
 # Attributes of versions before 7 that say nothing about the result of inference.
@@ -74,7 +74,7 @@ class Compiler:
             for f in source.model.functions
         }
         self.steps = 0
-        self.active: list[tuple[str, str, str]] = []
+        self.costs: dict[Any, int] = {}
 
     @staticmethod
     def _domain(domain: str) -> str:
@@ -116,6 +116,12 @@ class Compiler:
             raise bad(f"{where} reads {sorted(block.captured)[0]!r}, which is not defined in it")
         return block
 
+    def _too_many(self) -> Exception:
+        return bad(
+            f"{self.source.name}: has more than {_MAX_STEPS:,} nodes with its functions written out",
+            "split the model",
+        )
+
     def _constant(self, block: Block, name: str, array: Any, initialiser: bool) -> None:
         if name in block.constants:
             raise bad(f"two values are named {name!r}")
@@ -144,7 +150,7 @@ class Compiler:
         for index, node in enumerate(nodes):
             self.steps += 1
             if self.steps > _MAX_STEPS:
-                raise bad(f"{self.source.name}: has more than {_MAX_STEPS:,} nodes, functions included")
+                raise self._too_many()
             name = node.name or next((o for o in node.output if o), f"#{index}")
             label = f"{node.op_type} node '{name}'"
             for read in node.input:
@@ -158,7 +164,8 @@ class Compiler:
             for out in node.output:
                 if out and out in made:
                     raise bad(f"{label} of {where} makes {out!r}, which is there already")
-            visible = frozenset(outer | made)
+            holds = any(a.HasField("g") for a in node.attribute)
+            visible = frozenset(outer | made) if holds else outer
             step = self._step(block, node, name, opsets, visible, references)
             made.update(o for o in node.output if o)
             if step is None:
@@ -185,6 +192,26 @@ class Compiler:
             kept |= mine
 
     # ------------------------------------------------------------ nodes
+
+    def _cost(self, key: tuple[str, str, str], above: tuple[Any, ...] = ()) -> int:
+        """How many nodes a function of the model has with all that it calls written out."""
+        if key in above:
+            raise bad(f"the function '{key[1]}' calls itself")
+        if len(above) >= _MAX_DEPTH:
+            raise bad(f"the function '{key[1]}' is nested more than {_MAX_DEPTH} deep")
+        if key not in self.costs:
+            self.costs[key] = self._count(self.functions[key].node, (*above, key))
+        return self.costs[key]
+
+    def _count(self, nodes: Any, above: tuple[Any, ...]) -> int:
+        total = 0
+        for node in nodes:
+            key = (self._domain(node.domain), node.op_type, getattr(node, "overload", ""))
+            total += 1 + (self._cost(key, above) if key in self.functions else 0)
+            for attribute in node.attribute:
+                if attribute.HasField("g"):
+                    total += self._count(attribute.g.node, above)
+        return total
 
     def _step(
         self,
@@ -220,18 +247,12 @@ class Compiler:
             node.op_type, domain, name, 0, list(node.input), list(node.output), {}, node=node
         )
         if key in self.functions:
-            if key in self.active:
-                raise bad(f"{label} calls a function that calls itself")
-            if len(self.active) >= _MAX_DEPTH:
-                raise bad(f"{label} nests functions more than {_MAX_DEPTH} deep")
+            if self.steps + self._cost(key) > _MAX_STEPS:
+                raise self._too_many()
             function = self.functions[key]
             if len(node.input) > len(function.input) or len(node.output) > len(function.output):
                 raise bad(f"{label} has more inputs or outputs than the function that it calls")
-            self.active.append(key)
-            try:
-                step.body = self.function(function, protos, opsets)
-            finally:
-                self.active.pop()
+            step.body = self.function(function, protos, opsets)
             return step
         step.opset = opsets.get(domain, 0)
         self._check(step, protos, label, opsets)

@@ -7,12 +7,14 @@ from typing import Any
 
 from ._compile import Block, Compiler, Step
 
+_SCALED = ("Conv", "ConvTranspose")
+
 
 def fold_batch_norm(block: Block, compiler: Compiler) -> None:
     """Scales the weights of convolutions by what follows them, where all of it is constant."""
     uses = Counter(name for step in block.steps for name in step.inputs if name)
     uses.update(block.outputs)
-    made = {step.outputs[0]: step for step in block.steps if step.op == "Conv" and not step.domain}
+    made = {step.outputs[0]: step for step in block.steps if step.op in _SCALED and not step.domain}
     kept: list[Step] = []
     for step in block.steps:
         before = made.get(step.inputs[0]) if step.inputs else None
@@ -45,8 +47,16 @@ def _fold(block: Block, compiler: Compiler, conv: Step, norm: Step) -> None:
     weight = array(conv.inputs[1])
     kind = compiler.arrays[block.constants[conv.inputs[1]]].dtype
     start = array(conv.inputs[2]) if len(conv.inputs) > 2 and conv.inputs[2] else 0.0
-    shape = (-1,) + (1,) * (weight.ndim - 1)
-    arrays = (weight * factor.reshape(shape), (start - mean) * factor + bias)
+    if conv.op == "Conv":
+        shape = (-1,) + (1,) * (weight.ndim - 1)
+        scaled = weight * factor.reshape(shape)
+    else:  # (in, out per group, ...), the groups one after the other along the inputs
+        groups = conv.attributes.get("group", 1)
+        parts = weight.reshape((groups, -1, *weight.shape[1:]))
+        scaled = (parts * factor.reshape((groups, 1, -1) + (1,) * (weight.ndim - 2))).reshape(
+            weight.shape
+        )
+    arrays = (scaled, (start - mean) * factor + bias)
     names = []
     for old, made in zip((conv.inputs[1], norm.inputs[2]), arrays, strict=True):
         name = f"{old}.folded"

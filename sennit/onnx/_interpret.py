@@ -229,8 +229,7 @@ class Run:
         assert step.record is not None
         call.xp = HOST
         arrays = [
-            None if v is None else call.host(v, f"{step.inputs[k]!r}")
-            for k, v in enumerate(given)
+            None if v is None else call.host(v, f"{step.inputs[k]!r}") for k, v in enumerate(given)
         ]
         with np.errstate(all="ignore"):
             results = _several(step.record.function(call, *arrays, **step.attributes))

@@ -418,7 +418,9 @@ def load(
     [[2.0, 3.0]]
     """
     model = Model(source, fixed, fold_batch_norm)
-    specs = [_spec(model, name, dict(sizes or {}), dict(shapes or {})) for name in model.input_names]
+    specs = [
+        _spec(model, name, dict(sizes or {}), dict(shapes or {})) for name in model.input_names
+    ]
     graph = trace(model, *specs)
     return _without_unused(graph, model._source.model.graph.name or "onnx")
 
@@ -485,5 +487,3 @@ def _without_unused(graph: Graph, name: str) -> Graph:
         {n: x for n, x in graph.parameters.items() if n in left},
         {n: x for n, x in graph.constants.items() if n in left},
     )
-
-

@@ -152,9 +152,9 @@ class Source:
         try:
             dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(proto.data_type))
         except (KeyError, ValueError, TypeError) as cause:
-            raise bad(f"{name} has the data type {proto.data_type}, which ONNX does not have") from (
-                cause
-            )
+            raise bad(
+                f"{name} has the data type {proto.data_type}, which ONNX does not have"
+            ) from (cause)
         count = self._count(proto, name)
         bits = {kinds.INT4: 4, kinds.UINT4: 4, kinds.FLOAT4E2M1: 4}
         for two in ("INT2", "UINT2"):
@@ -179,7 +179,9 @@ class Source:
         else:
             field = onnx.helper.tensor_dtype_to_field(proto.data_type)
             listed = len(getattr(proto, field))
-            packed = count * 2 if dtype.kind == "c" else (count * width + 7) // 8 if width < 8 else count
+            packed = (
+                count * 2 if dtype.kind == "c" else (count * width + 7) // 8 if width < 8 else count
+            )
             if listed != packed:
                 raise bad(
                     f"{name} of shape {tuple(proto.dims)} lists {listed} elements; {packed} are "

@@ -123,7 +123,10 @@ def data_sets(case: Case) -> list[tuple[list[Any], list[Any]]]:
         if not name.startswith("test_data_set"):
             continue
         sets = []
-        for what, values in (("input", case.model.graph.input), ("output", case.model.graph.output)):
+        for what, values in (
+            ("input", case.model.graph.input),
+            ("output", case.model.graph.output),
+        ):
             read = []
             for k in range(len([f for f in os.listdir(folder) if f.startswith(what + "_")])):
                 with open(os.path.join(folder, f"{what}_{k}.pb"), "rb") as file:

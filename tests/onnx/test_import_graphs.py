@@ -159,7 +159,10 @@ def test_loops_with_known_and_unknown_rounds():
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     x = np.ones(2, np.float32)
     for rounds in (0, 1, 4):
-        for found in (sn.onnx.to_function(made, {"n": rounds}), sn.onnx.load(made, fixed={"n": rounds})):
+        for found in (
+            sn.onnx.to_function(made, {"n": rounds}),
+            sn.onnx.load(made, fixed={"n": rounds}),
+        ):
             given = found(x)
             assert given["last"].tolist() == [1.0 + rounds] * 2
             assert given["all"].shape == (rounds, 2)
@@ -221,7 +224,9 @@ def test_values_are_given_up_after_their_last_use():
         [helper.make_tensor_value_info("v0", TensorProto.FLOAT, [None])],
         [helper.make_tensor_value_info("v1000", TensorProto.FLOAT, [None])],
     )  # fmt: skip
-    model = sn.onnx.to_function(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
+    model = sn.onnx.to_function(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    )
     with sn.memory.track() if hasattr(sn.memory, "track") else _nothing():
         x = np.ones(1 << 16, np.float32)
         assert float(model(x)["v1000"][0]) == 1.0
@@ -242,3 +247,34 @@ def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(sn.InvalidValue, match=r"pip install sennit\[onnx\]"):
         sn.onnx.to_function(b"")
+
+
+@pytest.mark.parametrize("op", ["Conv", "ConvTranspose"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_folded_batch_norm(op, bias):
+    """With groups, with and without a bias; a norm of something else stays."""
+    rng = np.random.default_rng(0)
+    shape = (6, 2, 3, 3) if op == "Conv" else (4, 3, 3, 3)  # two groups of 2 -> 3 channels
+    arrays = {"w": rng.standard_normal(shape), "b": rng.standard_normal(6)}
+    arrays |= {n: rng.random(6) + 0.5 for n in ("scale", "shift", "mean", "var")}
+    initialisers = [numpy_helper.from_array(a.astype(np.float32), n) for n, a in arrays.items()]
+    norm = ["scale", "shift", "mean", "var"]
+    nodes = [
+        helper.make_node(op, ["x", "w", "b"] if bias else ["x", "w"], ["c"], group=2),
+        helper.make_node("BatchNormalization", ["c", *norm], ["d"], epsilon=0.1),
+        helper.make_node("Relu", ["d"], ["e"]),
+        helper.make_node("BatchNormalization", ["e", *norm], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4, 5, 5])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        initialisers,
+    )  # fmt: skip
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    x = rng.standard_normal((2, 4, 5, 5)).astype(np.float32)
+    plain, folded = sn.onnx.to_function(made), sn.onnx.to_function(made, fold_batch_norm=True)
+    assert np.allclose(plain(x)["y"].numpy(), folded(x)["y"].numpy(), rtol=1e-4, atol=1e-5)
+    norms = [sum(s.op == "BatchNormalization" for s in m._block.steps) for m in (plain, folded)]
+    assert norms == [2, 1]
+    assert "w.folded" in folded.state_dict() and "w" not in folded.state_dict()

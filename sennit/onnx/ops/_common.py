@@ -59,8 +59,9 @@ def ints(array: Any) -> list[int]:
 def axis_of(c: Call, axis: int, rank: int) -> int:
     """An axis from 0 to rank - 1."""
     if not -rank <= axis < rank:
-        raise c.invalid(f"axis {axis} is out of range for rank {rank}; it must be in "
-                        f"[{-rank}, {rank - 1}]")
+        raise c.invalid(
+            f"axis {axis} is out of range for rank {rank}; it must be in [{-rank}, {rank - 1}]"
+        )
     return axis % rank
 
 

@@ -155,7 +155,9 @@ def _deform_conv(
 ) -> Any:
     """Deformable convolution (Dai et al. 2017; with a mask: Zhu et al. 2018), in two dimensions."""
     if x.ndim != 4:
-        raise c.unsupported(f"deformable convolution has 2 spatial axes, and the input {x.ndim - 2}")
+        raise c.unsupported(
+            f"deformable convolution has 2 spatial axes, and the input {x.ndim - 2}"
+        )
     n, channels, h, width = x.shape
     kh, kw = w.shape[2:]
     sh, sw = per_axis(c, "strides", strides, 2)
@@ -236,7 +238,9 @@ def _col2im(
     ]
     where = np.zeros((1,) * (2 * rank), np.int64)
     for axis in range(rank):
-        place = np.arange(kernel[axis])[:, None] * holes[axis] + np.arange(counts[axis]) * steps[axis]
+        place = (
+            np.arange(kernel[axis])[:, None] * holes[axis] + np.arange(counts[axis]) * steps[axis]
+        )
         shape = [1] * (2 * rank)
         shape[axis], shape[rank + axis] = kernel[axis], counts[axis]
         where = where * padded[axis] + place.reshape(shape)

@@ -168,7 +168,11 @@ def _celu(c: Call, x: Any, *, alpha: float = 1.0) -> Any:
 
 @op("Selu")
 def _selu(
-    c: Call, x: Any, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875
+    c: Call,
+    x: Any,
+    *,
+    alpha: float = 1.67326319217681884765625,
+    gamma: float = 1.05070102214813232421875,
 ) -> Any:
     return gamma * sn.where(x > 0, x, alpha * sn.expm1(x))
 
@@ -316,9 +320,11 @@ def _to_text(array: Any) -> Any:
             elif np.isinf(number):
                 out[k] = "INF" if number > 0 else "-INF"
             else:
-                out[k] = np.format_float_positional(number, trim="-") if 1e-4 <= abs(
-                    number
-                ) < 1e8 or number == 0 else str(number)
+                out[k] = (
+                    np.format_float_positional(number, trim="-")
+                    if 1e-4 <= abs(number) < 1e8 or number == 0
+                    else str(number)
+                )
         else:
             out[k] = str(value)
     return out.reshape(array.shape)

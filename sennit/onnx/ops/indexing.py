@@ -172,5 +172,6 @@ def _unique(c: Call, x: Any, *, axis: int | None = None, sorted: int = 1) -> Any
         values = np.take(values, order, axis=0 if axis is None else axis)
         first, counts, inverse = first[order], counts[order], rank[inverse]
     return tuple(
-        Known(np.ascontiguousarray(a)) for a in (values, *(v.astype(np.int64) for v in (first, inverse, counts)))
+        Known(np.ascontiguousarray(a))
+        for a in (values, *(v.astype(np.int64) for v in (first, inverse, counts)))
     )

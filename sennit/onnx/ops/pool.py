@@ -50,7 +50,9 @@ class _Windows:
         for i in range(self.rank):
             reach, padded = self._reach(i), self.sizes[i] + sum(self.pads[i])
             if int(padded) < reach and not ceil_mode:
-                raise c.invalid(f"a window of {reach} does not fit {padded} elements of axis {i + 2}")
+                raise c.invalid(
+                    f"a window of {reach} does not fit {padded} elements of axis {i + 2}"
+                )
         # What pooling in Sennit takes itself: equal padding on both sides, of half a window.
         self.plain = all(
             a == z and 2 * a <= k for (a, z), k in zip(self.pads, self.kernel, strict=True)

@@ -73,7 +73,9 @@ def _quantize(
     whole = sn.clip(rounded, low, high)
     if to <= 5:
         return whole.astype(dtype_of(c, to))
-    return Known(c.host(whole, "the operand").astype("int8" if low else "uint8").astype(numpy_dtype(to)))
+    return Known(
+        c.host(whole, "the operand").astype("int8" if low else "uint8").astype(numpy_dtype(to))
+    )
 
 
 def _zero_point(

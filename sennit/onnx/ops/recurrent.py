@@ -61,8 +61,9 @@ class _Layer:
         self.lengths = None if lengths is None else lengths.astype(sn.int64)
         names = [n.lower() for n in (names or default * self.count)]
         if len(names) != len(default) * self.count:
-            raise c.invalid(f"{len(names)} activations are given; {len(default) * self.count} are "
-                            "required")
+            raise c.invalid(
+                f"{len(names)} activations are given; {len(default) * self.count} are required"
+            )
         for name in names:
             if name not in _FUNCTIONS:
                 raise c.unsupported(f"there is no activation {name!r}")

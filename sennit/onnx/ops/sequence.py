@@ -119,8 +119,6 @@ def _has_element(c: Call, value: Any = None) -> Any:
     return Known(np.asarray(value is not None and value is not ABSENT))
 
 
-
-
 @op("SequenceMap", raw=True)
 def _sequence_map(c: Call, values: Any, *others: Any, body: Block) -> Any:
     """Runs a graph on each element of the first sequence, with those beside it in the others."""

@@ -268,8 +268,9 @@ def _pad(
         raise c.invalid(f"the mode is {mode!r}; it must be one of {', '.join(_PAD_MODES)}")
     pairs = {k: (amounts[i], amounts[i + len(axes)]) for i, k in enumerate(axes)}
     if mode == "constant":
-        return pad_constant(x, [pairs.get(k, (0, 0)) for k in range(x.ndim)],
-                            value if fill is None else fill)
+        return pad_constant(
+            x, [pairs.get(k, (0, 0)) for k in range(x.ndim)], value if fill is None else fill
+        )
     least = {"reflect": 1, "edge": 0, "wrap": 0}[mode]
     fits = all(
         min(before, after) >= 0 and (mode == "edge" or max(before, after) + least <= x.shape[k])

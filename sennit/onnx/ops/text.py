@@ -56,9 +56,7 @@ def _full_match(c: Call, x: Any, *, pattern: str) -> Any:
         compiled = re.compile(pattern)
     except re.error as cause:
         raise c.invalid(f"the pattern {pattern!r} is no regular expression ({cause})") from cause
-    return Known(
-        _texts(c.host(x), lambda s: compiled.fullmatch(s) is not None, np.dtype(np.bool_))
-    )
+    return Known(_texts(c.host(x), lambda s: compiled.fullmatch(s) is not None, np.dtype(np.bool_)))
 
 
 @op("StringNormalizer", raw=True)
@@ -142,6 +140,6 @@ def _tf_idf(
         for k, index in enumerate(ngram_indexes):
             scale[index] = weights[k] if weights else 1.0
         out = np.where(out > 0, scale, 0) if mode == "IDF" else out * scale
-    return Known(out.astype(np.float32).reshape((*array.shape[:-1], width) if array.ndim else width))
-
-
+    return Known(
+        out.astype(np.float32).reshape((*array.shape[:-1], width) if array.ndim else width)
+    )
