@@ -92,7 +92,7 @@ def page(counts: dict[str, list[int]], failed: list[str]) -> str:
         "This page is written by `tools/onnx_coverage.py`.",
         "",
         f"Cases of the backend test suite in the package `onnx` {onnx.__version__} that pass, here "
-        f"and with onnxruntime {onnxruntime.__version__} (CPU). Of the node tests it counts those of "
+        f"and with onnxruntime {onnxruntime.__version__} (CPU). Of the node tests those count of "
         "the default domain with ordinary dtypes that are not expanded into functions.",
         "",
         "| group | cases | Sennit | onnxruntime |",

@@ -1,8 +1,8 @@
 """From a graph of a file to steps that can be run: everything that can be wrong is found here.
 
-Operators that the table lacks but that ONNX defines by a function of other operators are run as that
-function; functions of the model are run in place. What neither has is an error at once, with the
-operator, the node and what to do.
+Operators that the table lacks but that ONNX defines by a function of other operators are run as
+that function; functions of the model are run in place. What neither has is an error at once, with
+the operator, the node and what to do.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Compiler:
 
     def _too_many(self) -> Exception:
         return bad(
-            f"{self.source.name}: has more than {_MAX_STEPS:,} nodes with its functions written out",
+            f"{self.source.name}: has more than {_MAX_STEPS:,} nodes, functions written out",
             "split the model",
         )
 
@@ -298,9 +298,10 @@ class Compiler:
         if schema.deprecated:
             raise self._unsupported(label, f"'{step.op}' was withdrawn in version {step.opset}")
         step.version = int(schema.since_version)
-        counts = ((step.inputs, schema.min_input, schema.max_input, "inputs"),)
-        counts += ((step.outputs, schema.min_output, schema.max_output, "outputs"),)
-        for given, least, most, what in counts:
+        for given, least, most, what in (
+            (step.inputs, schema.min_input, schema.max_input, "inputs"),
+            (step.outputs, schema.min_output, schema.max_output, "outputs"),
+        ):
             if not least <= len(given) <= most:
                 raise bad(f"{label} has {len(given)} {what}; {least} to {most} are required")
         for position, formal in enumerate(schema.inputs):

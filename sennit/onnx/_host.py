@@ -64,9 +64,9 @@ class _Host:
     def pow(x: Any, y: Any) -> Any:
         import numpy as np
 
-        if np.asarray(x).dtype.kind in "iu" and np.asarray(y).dtype.kind == "i":
-            if (np.asarray(y) < 0).any():
-                return np.power(np.asarray(x, np.float64), y)
+        base, exponent = np.asarray(x), np.asarray(y)
+        if base.dtype.kind in "iu" and exponent.dtype.kind == "i" and (exponent < 0).any():
+            return np.power(base.astype(np.float64), exponent)
         return np.power(x, y)
 
     @staticmethod

@@ -104,11 +104,11 @@ class Model(Module):
         weights: _Weights = self._weights
         for unique in _used(self._block):
             array = self._compiler.arrays[unique]
-            if not has_dtype(array) or array.size <= 1:
-                if unique not in self._compiler.initialisers or array.dtype.kind != "f":
-                    continue
-            if array.ndim == 0:
-                continue
+            one = array.size <= 1 and not (
+                unique in self._compiler.initialisers and array.dtype.kind == "f"
+            )
+            if one or array.ndim == 0 or not has_dtype(array):
+                continue  # a number, which is part of the operations
             tensor = to_tensor(array)
             if tensor.dtype.is_floating_point:
                 weights.trained.add(unique)
@@ -332,8 +332,8 @@ def to_function(
     fixed : mapping of str to value, optional
         Inputs that are no arguments but have these values always.
     fold_batch_norm : bool
-        Whether to scale the weights of convolutions by the batch normalisation behind them. It saves
-        operations, and results differ in their last bits.
+        Whether to scale the weights of convolutions by the batch normalisation behind them. It
+        saves operations, and results differ in their last bits.
 
     Returns
     -------
@@ -389,8 +389,8 @@ def load(
         Inputs that are no arguments of the graph but have these values always, such as a sampling
         rate on which the model branches.
     fold_batch_norm : bool
-        Whether to scale the weights of convolutions by the batch normalisation behind them. It saves
-        operations, and results differ in their last bits.
+        Whether to scale the weights of convolutions by the batch normalisation behind them. It
+        saves operations, and results differ in their last bits.
 
     Returns
     -------
@@ -418,10 +418,17 @@ def load(
     [[2.0, 3.0]]
     """
     model = Model(source, fixed, fold_batch_norm)
-    specs = [
-        _spec(model, name, dict(sizes or {}), dict(shapes or {})) for name in model.input_names
-    ]
-    graph = trace(model, *specs)
+    given = dict(sizes or {}), dict(shapes or {})
+    specs = [_spec(model, name, *given) for name in model.input_names]
+    try:
+        graph = trace(model, *specs)
+    except _core.SennitError as failure:
+        if any(not isinstance(size, int) for spec in specs for size in spec.shape):
+            failure.add_note(
+                f"the model leaves sizes open ({', '.join(map(repr, specs))}); where it is not for "
+                "all of them, sn.onnx.load takes sizes={name: ...} and shapes={input: (...)}"
+            )
+        raise
     return _without_unused(graph, model._source.model.graph.name or "onnx")
 
 
@@ -443,8 +450,8 @@ def _spec(
         raise error(
             DTypeError,
             "onnx",
-            f"the input {name!r} has the data type {kind.elem_type}, which tensors do not have; run "
-            "the model with sn.onnx.to_function",
+            f"the input {name!r} has the data type {kind.elem_type}, which tensors do not have; "
+            "run the model with sn.onnx.to_function",
         )
     dtype = DTYPES[kind.elem_type]
     if name in shapes:
@@ -461,7 +468,7 @@ def _spec(
         size = _size(dim)
         if isinstance(size, str):
             found = sizes.get(size, size)
-            size = _identifier(found) if isinstance(found, str) else found  # type: ignore[assignment]
+            size = _identifier(found) if isinstance(found, str) else found
         shape.append(size)
     return TensorSpec(tuple(shape), dtype, name)
 

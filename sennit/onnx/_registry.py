@@ -1,8 +1,8 @@
 """The table of ONNX operators: one record for each, beside the function that computes it.
 
-A function takes the context of the call (`Call`), the node's inputs in order (None where one is left
-out) and its attributes by name, with the defaults of the standard. It returns the first output, or a
-tuple of outputs. What it may be given is what its record says: see `op`.
+A function takes the context of the call (`Call`), the node's inputs in order (None where one is
+left out) and its attributes by name, with the defaults of the standard. It returns the first
+output, or a tuple of outputs. What it may be given is what its record says: see `op`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Record:
     ----------
     function : callable
     numbers : frozenset of int
-        Positions of inputs that decide on shapes (axes, pads, target shapes): the function gets them
-        as NumPy arrays.
+        Positions of inputs that decide on shapes (axes, pads, target shapes): the function gets
+        them as NumPy arrays.
     host : bool
         Whether the function is written for both namespaces (`Call.xp`): where all inputs are known
         numbers it computes in NumPy, and the result is known too.
@@ -34,12 +34,12 @@ class Record:
         Whether constants of one element may come as Python numbers.
     raw : bool
         Whether the function takes values as the interpreter holds them.
-    since, until : int
-        The opsets that have the operator.
     why : str
         Non-empty: why there is no function, for the error.
     attributes : frozenset of str
         Names of attributes that the function takes.
+    any_attributes : bool
+        Whether it takes others too.
     """
 
     function: Function

@@ -124,7 +124,7 @@ class Backend(_base.Backend):  # type: ignore[misc]
     @classmethod
     def supports_device(cls, device: str) -> bool:
         """Whether models run on a device ("CPU")."""
-        return device.split(":")[0] == "CPU"
+        return device.split(":", maxsplit=1)[0] == "CPU"
 
 
 is_compatible = Backend.is_compatible

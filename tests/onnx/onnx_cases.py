@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx.backend.test.loader as loader
 import onnx.numpy_helper
+from onnx.backend.test import loader
 
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
 # The dtypes of ONNX 1 to 15: not bfloat16, nor the small floats and integers that came later.

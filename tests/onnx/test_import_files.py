@@ -1,4 +1,4 @@
-"""Files are not believed: damaged, forged and unsupported ones are errors that say what is wrong."""
+"""Files are not believed: damaged, forged and unsupported ones are errors that say why."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 onnx = pytest.importorskip("onnx", reason="the package 'onnx' is not installed")
 
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-import sennit as sn
+import sennit as sn  # noqa: E402
 
 OPSET = [helper.make_opsetid("", 17)]
 
@@ -235,5 +235,5 @@ def test_errors_of_operations_name_the_node():
         [value("y", None)],
     )
     found = sn.onnx.to_function(helper.make_model(graph, opset_imports=OPSET))
-    with pytest.raises(sn.ShapeError, match="MatMul node 'product': .*do not fit"):
+    with pytest.raises(sn.ShapeError, match=r"MatMul node 'product': .*do not fit"):
         found(np.ones((2, 3), np.float32), np.ones((2, 3), np.float32))

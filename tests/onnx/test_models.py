@@ -58,8 +58,8 @@ def close(given: dict[str, Any], wanted: list[Any]) -> None:
 
 def same(a: dict[str, Any], b: dict[str, Any]) -> None:
     assert list(a) == list(b)
-    for name in a:
-        assert np.array_equal(a[name].numpy(), b[name].numpy()), name
+    for name, value in a.items():
+        assert np.array_equal(value.numpy(), b[name].numpy()), name
 
 
 @pytest.mark.parametrize("name", NAMES)

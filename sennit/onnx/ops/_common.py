@@ -11,7 +11,6 @@ from ... import _core
 from ..._sizes import TracedSize, tracing_sizes
 from .._interpret import Call
 from .._model import onnx_package
-from .._values import has_dtype
 
 # ONNX's numbers of dtypes that tensors have.
 DTYPES = {
@@ -50,8 +49,8 @@ def numpy_dtype(number: int) -> Any:
 
 
 def ints(array: Any) -> list[int]:
-    """The elements of an array as Python ints: ones that remember what they are compared with, while
-    a graph with open sizes is traced."""
+    """The elements of an array as Python ints: ones that remember what they are compared with,
+    while a graph with open sizes is traced."""
     kind = TracedSize if tracing_sizes() else int
     return [kind(x) for x in array.reshape(-1)]
 
@@ -99,7 +98,3 @@ def highest(dtype: _core.dtype) -> Any:
 def exact(x: Any, dtype: Any) -> Any:
     """A result in the dtype that the standard gives it."""
     return x if x.dtype == dtype else x.astype(dtype)
-
-
-def tensor_like(array: Any) -> bool:
-    return has_dtype(array)

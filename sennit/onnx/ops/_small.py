@@ -14,7 +14,7 @@ _EXPONENT = 24  # eight bits of exponent, nothing else
 
 
 def cast_small(array: Any, to: int, saturate: bool = True, round_mode: str = "up") -> Any:
-    """`array` in the dtype with ONNX's number `to`; to small floats it saturates where asked for."""
+    """`array` in the dtype with ONNX's number `to`; `saturate` is for the small floats."""
     import numpy as np
 
     from .._model import onnx_package

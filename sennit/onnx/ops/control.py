@@ -77,9 +77,7 @@ def _loop(c: Call, count: Any = None, condition: Any = None, *states: Any, body:
         for scan, value in zip(scans, results[1 + len(carried) :], strict=True):
             scan.append(value)
         k += 1
-    return tuple(
-        [*carried, *(_stacked(c, s, body, i + 1 + len(carried), 0) for i, s in enumerate(scans))]
-    )
+    return (*carried, *(_stacked(c, s, body, i + 1 + len(carried), 0) for i, s in enumerate(scans)))
 
 
 def _stacked(c: Call, values: list[Any], body: Block, output: int, axis: int) -> Any:

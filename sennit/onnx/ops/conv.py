@@ -12,8 +12,8 @@ from .._registry import op
 from ._common import product
 from .shape import pad_constant
 
-_CONV = (None, sn.conv1d, sn.conv2d, sn.conv3d)
-_TRANSPOSE = (None, sn.conv_transpose1d, sn.conv_transpose2d, sn.conv_transpose3d)
+_CONV: tuple[Any, ...] = (None, sn.conv1d, sn.conv2d, sn.conv3d)
+_TRANSPOSE: tuple[Any, ...] = (None, sn.conv_transpose1d, sn.conv_transpose2d, sn.conv_transpose3d)
 
 
 def spatial_pads(
@@ -155,9 +155,7 @@ def _deform_conv(
 ) -> Any:
     """Deformable convolution (Dai et al. 2017; with a mask: Zhu et al. 2018), in two dimensions."""
     if x.ndim != 4:
-        raise c.unsupported(
-            f"deformable convolution has 2 spatial axes, and the input {x.ndim - 2}"
-        )
+        raise c.unsupported(f"it has 2 spatial axes, and the input has {x.ndim - 2}")
     n, channels, h, width = x.shape
     kh, kw = w.shape[2:]
     sh, sw = per_axis(c, "strides", strides, 2)

@@ -37,7 +37,7 @@ for _name, _function in (
 
 
 def aligned(c: Call, x: Any, y: Any, axis: int | None, broadcast: int) -> Any:
-    """The second operand as versions before 7 broadcast it: its axes begin at `axis` of the first."""
+    """The second operand as versions before 7 broadcast it: from the first one's `axis` on."""
     if c.version >= 7 or not broadcast or axis is None or not hasattr(y, "dtype"):
         return y
     rank = x.ndim - (axis % x.ndim) - y.ndim
@@ -166,14 +166,11 @@ def _celu(c: Call, x: Any, *, alpha: float = 1.0) -> Any:
     return F.celu(x, alpha)
 
 
+_SELU = (1.67326319217681884765625, 1.05070102214813232421875)  # the standard's defaults
+
+
 @op("Selu")
-def _selu(
-    c: Call,
-    x: Any,
-    *,
-    alpha: float = 1.67326319217681884765625,
-    gamma: float = 1.05070102214813232421875,
-) -> Any:
+def _selu(c: Call, x: Any, *, alpha: float = _SELU[0], gamma: float = _SELU[1]) -> Any:
     return gamma * sn.where(x > 0, x, alpha * sn.expm1(x))
 
 
@@ -247,8 +244,8 @@ def _hardmax(x: Any, axis: int) -> Any:
     return sn.equal(sn.arange(x.shape[axis]).reshape(shape), top).astype(x.dtype)
 
 
-_softmax_like("Softmax", lambda x, axis: sn.softmax(x, axis))
-_softmax_like("LogSoftmax", lambda x, axis: sn.log_softmax(x, axis))
+_softmax_like("Softmax", sn.softmax)
+_softmax_like("LogSoftmax", sn.log_softmax)
 _softmax_like("Hardmax", _hardmax)
 
 
@@ -307,24 +304,26 @@ def _from_text(c: Call, array: Any, to: int) -> Any:
     return np.asarray(values).astype(dtype).reshape(array.shape)
 
 
+def _float_text(number: Any) -> str:
+    import numpy as np
+
+    if np.isnan(number):
+        return "NaN"
+    if np.isinf(number):
+        return "INF" if number > 0 else "-INF"
+    if number == 0 or 1e-4 <= abs(float(number)) < 1e8:
+        return np.format_float_positional(number, trim="-")
+    return str(number)
+
+
 def _to_text(array: Any) -> Any:
     import numpy as np
 
     out = np.empty(array.size, object)
     for k, value in enumerate(array.reshape(-1)):
         if array.dtype.kind == "f" or "float" in array.dtype.name:
-            single = array.dtype.itemsize <= 4
-            number = np.float32(value) if single else np.float64(value)
-            if np.isnan(number):
-                out[k] = "NaN"
-            elif np.isinf(number):
-                out[k] = "INF" if number > 0 else "-INF"
-            else:
-                out[k] = (
-                    np.format_float_positional(number, trim="-")
-                    if 1e-4 <= abs(number) < 1e8 or number == 0
-                    else str(number)
-                )
+            wide = np.float32 if array.dtype.itemsize <= 4 else np.float64
+            out[k] = _float_text(wide(value))
         else:
             out[k] = str(value)
     return out.reshape(array.shape)

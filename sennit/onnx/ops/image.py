@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import sennit as sn
@@ -53,7 +54,7 @@ class _Axis:
 def _nearest(c: Call, at: Any, mode: str) -> Any:
     import numpy as np
 
-    functions = {
+    functions: dict[str, Callable[[Any], Any]] = {
         "round_prefer_floor": lambda v: np.ceil(v - 0.5),
         "round_prefer_ceil": lambda v: np.floor(v + 0.5),
         "floor": np.floor,
@@ -88,7 +89,7 @@ def _taps(
 
     function, half = _kernel(mode, a)
     stretch = min(axis.scale, 1.0) if antialias else 1.0
-    first = int(math.floor(-half / stretch)) + 1
+    first = math.floor(-half / stretch) + 1
     offsets = np.arange(first, 2 - first)
     base = np.floor(at)
     places = base[:, None] + offsets[None, :]

@@ -25,8 +25,8 @@ def _gemm(
     alpha: float = 1.0,
     beta: float = 1.0,
     broadcast: int = 0,
-    transA: int = 0,  # noqa: N803 - the standard's name
-    transB: int = 0,  # noqa: N803
+    transA: int = 0,
+    transB: int = 0,
 ) -> Any:
     if transA:
         a = sn.matrix_transpose(a)

@@ -12,12 +12,12 @@ from ._common import FLOATS, exact, ints, lowest, product
 from .conv import per_axis, spatial_pads
 from .shape import pad_constant
 
-_MAX = (None, sn.max_pool1d, sn.max_pool2d, sn.max_pool3d)
-_MAX_INDICES = (
+_MAX: tuple[Any, ...] = (None, sn.max_pool1d, sn.max_pool2d, sn.max_pool3d)
+_MAX_INDICES: tuple[Any, ...] = (
     None, sn.max_pool1d_with_indices, sn.max_pool2d_with_indices, sn.max_pool3d_with_indices,
 )  # fmt: skip
-_AVERAGE = (None, sn.avg_pool1d, sn.avg_pool2d, sn.avg_pool3d)
-_CONV = (None, sn.conv1d, sn.conv2d, sn.conv3d)
+_AVERAGE: tuple[Any, ...] = (None, sn.avg_pool1d, sn.avg_pool2d, sn.avg_pool3d)
+_CONV: tuple[Any, ...] = (None, sn.conv1d, sn.conv2d, sn.conv3d)
 
 
 class _Windows:
@@ -116,11 +116,11 @@ def _flat_indices(
     where: Any, wide: tuple[int, ...], shape: tuple[int, ...], w: _Windows, columns: bool
 ) -> Any:
     """Indices into the whole unpadded input, of indices into padded planes."""
-    places = []
+    places: list[Any] = []
     for k in reversed(range(w.rank)):
         places.insert(0, sn.remainder(where, wide[k]) - w.pads[k][0])
         where = sn.floor_divide(where, wide[k])
-    flat = None
+    flat: Any = None
     order = range(w.rank) if not columns else reversed(range(w.rank))
     for k in order:
         flat = places[k] if flat is None else flat * shape[2 + k] + places[k]

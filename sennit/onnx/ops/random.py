@@ -1,5 +1,5 @@
-"""Random numbers. They come from Sennit's generator: the attribute `seed` decides on nothing, so that
-`sn.random.seed` makes a run of a model repeatable as a whole.
+"""Random numbers. They come from Sennit's generator: the attribute `seed` decides on nothing, so
+that `sn.random.seed` makes a run of a model repeatable as a whole.
 """
 
 from __future__ import annotations

@@ -125,8 +125,8 @@ def _cumulative(name: str, function: Callable[..., Any], start: int) -> None:
         return sn.flip(result, (k,)) if reverse else result
 
 
-_cumulative("CumSum", lambda x, k: sn.cumsum(x, k), 0)
-_cumulative("CumProd", lambda x, k: sn.cumprod(x, k), 1)
+_cumulative("CumSum", sn.cumsum, 0)
+_cumulative("CumProd", sn.cumprod, 1)
 
 
 @op("TopK", numbers=(1,))

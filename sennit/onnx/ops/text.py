@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-
 from .._interpret import Call
 from .._registry import op
 from .._values import Known
@@ -72,7 +71,10 @@ def _normalizer(
     import numpy as np
 
     array = c.host(x)
-    change = {"NONE": str, "LOWER": str.lower, "UPPER": str.upper}.get(case_change_action)
+    changes: dict[str, Callable[[str], str]] = {
+        "NONE": str, "LOWER": str.lower, "UPPER": str.upper,
+    }  # fmt: skip
+    change = changes.get(case_change_action)
     if change is None:
         raise c.invalid(f"case_change_action is {case_change_action!r}")
     words = list(stopwords or [])
