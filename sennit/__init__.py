@@ -32,8 +32,8 @@ __array_api_version__ = "2024.12"
 
 # Loaded when first asked for: training needs them, importing does not.
 _LAZY = (
-    "data", "fft", "linalg", "masked", "metrics", "models", "nn", "optim", "random", "signal",
-    "special", "train", "viz",
+    "data", "fft", "linalg", "masked", "metrics", "models", "nn", "onnx", "optim", "random",
+    "signal", "special", "train", "viz",
 )  # fmt: skip
 _LAZY_NAMES = {
     "__array_namespace_info__": "_standard",

@@ -503,6 +503,53 @@ class Graph:
         save({**self._parameters, **self._constants}, path, {GRAPH: text})
 
 
+    def to_onnx(
+        self,
+        path: str | os.PathLike[str],
+        opset: int = 18,
+        external_data: bool | None = None,
+        check: bool = True,
+    ) -> None:
+        """Writes the graph as an ONNX model, which other runtimes run (``pip install
+        sennit[onnx]``).
+
+        Arguments keep their names, results are called after their place in what a call returns
+        ("output", "output.0", "tags"), and parameters are initialisers under their own names. Open
+        sizes stay open. See docs/export.md.
+
+        Parameters
+        ----------
+        path : path
+            Usually ending in ``.onnx``. It appears complete or not at all.
+        opset : int
+            The version of ONNX's operators: 18 to 28.
+        external_data : bool, optional
+            Whether tensors go to a file beside the model, ``path + ".data"``; by default when they
+            have more than the 2 GiB that a model file can hold.
+        check : bool
+            Whether ONNX's own checker and its inference of shapes go over the model.
+
+        Raises
+        ------
+        InvalidValue
+            When an operation has no expression in ONNX; the error names it, its node, the line and
+            what to do. `sn.onnx.unsupported` lists such operations.
+        ImportError
+            When the package onnx is missing.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.onnx")
+        >>> sn.trace(sn.nn.Linear(2, 1), sn.TensorSpec((4, 2))).to_onnx(path)
+        >>> os.path.getsize(path) > 0
+        True
+        """
+        from .onnx.export import write
+
+        write(self, path, opset, external_data, check)
+
+
 def _difference(name: str, before: _core.Program, after: _core.Program) -> str:
     counts: dict[str, int] = {}
     for program, sign in ((before, -1), (after, 1)):

@@ -1,0 +1,128 @@
+"""What of a graph is written, and which nodes become one: a product and a bias are a Gemm.
+
+Nodes are looked at from the results back to the arguments, so that what reads a value is known
+before what makes it. A pattern takes a node and says which rule writes it, and which values that
+rule reads; nodes in between are written only where somebody else reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._graph import Graph, GraphNode, GraphValue
+from .export_sizes import Poly
+
+__all__ = ["Fused", "Plan", "same_shape"]
+
+
+@dataclass
+class Fused:
+    """How a node is written: a rule that gets these operands in place of its own."""
+
+    rule: Callable[..., Any]
+    reads: list[GraphValue]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def same_shape(a: Any, b: Any) -> bool:
+    """Whether two shapes are equal whatever their open sizes are."""
+    return len(a) == len(b) and all(Poly.of(x) == Poly.of(y) for x, y in zip(a, b, strict=True))
+
+
+class Plan:
+    """Which nodes are written, in order, and how.
+
+    Attributes
+    ----------
+    nodes : list of GraphNode
+        Those that are written.
+    read : set of int
+        Ids of the values that something written, or the caller, reads.
+    fused : dict of int to Fused
+        By the id of a node's first result: what is written in place of the node alone.
+    """
+
+    def __init__(self, graph: Graph, patterns: list[Callable[[Plan, GraphNode], Fused | None]]):
+        self.graph = graph
+        self.all = graph.nodes
+        self.maker: dict[int, GraphNode] = {}
+        self.place: dict[int, int] = {}
+        self.uses: dict[int, int] = {}
+        for i, node in enumerate(self.all):
+            for v in node.outputs:
+                self.maker[v._id] = node
+                self.place[v._id] = i
+        # An argument has no place: it is there before every node.
+        self.read = {v._id for v in graph.outputs}
+        live = self._live()
+        for i in live:
+            for v in self.all[i].inputs:
+                if isinstance(v, GraphValue):
+                    self.uses[v._id] = self.uses.get(v._id, 0) + 1
+        for v in graph.outputs:
+            self.uses[v._id] = self.uses.get(v._id, 0) + 1
+        self.fused: dict[int, Fused] = {}
+        self.facts: dict[int, dict[str, Any]] = {}  # by node (first result): what patterns found
+        kept = []
+        for i in reversed(live):
+            node = self.all[i]
+            if not any(v._id in self.read for v in node.outputs):
+                continue
+            kept.append(node)
+            found = next((f for f in (p(self, node) for p in patterns) if f is not None), None)
+            if found is not None:
+                self.fused[node.outputs[0]._id] = found
+            reads = found.reads if found else [v for v in node.inputs if isinstance(v, GraphValue)]
+            self.read.update(v._id for v in reads)
+            for size in _sizes(node):
+                self.read.update(
+                    f[0] for key in Poly.of(size).terms for f in key if isinstance(f, tuple)
+                )
+        self.nodes = kept[::-1]
+
+    def _live(self) -> list[int]:
+        """Positions of the nodes that results depend on."""
+        wanted = set(self.read)
+        live = []
+        for i in range(len(self.all) - 1, -1, -1):
+            node = self.all[i]
+            if any(v._id in wanted for v in node.outputs):
+                live.append(i)
+                wanted.update(v._id for v in node.inputs if isinstance(v, GraphValue))
+                for size in _sizes(node):
+                    wanted.update(
+                        f[0] for key in Poly.of(size).terms for f in key if isinstance(f, tuple)
+                    )
+        return live[::-1]
+
+    # what patterns ask
+
+    def made_by(self, value: Any, op: str) -> GraphNode | None:
+        """The node that makes a value, if it is one of this op."""
+        node = self.maker.get(value._id) if isinstance(value, GraphValue) else None
+        return node if node is not None and node.op == op else None
+
+    def alone(self, value: GraphValue) -> bool:
+        """Whether one node alone reads a value."""
+        return self.uses.get(value._id, 0) == 1
+
+    def stands(self, value: GraphValue) -> bool:
+        """Whether a value is a parameter or constant."""
+        return value._id not in self.maker and value.name in self.tensors
+
+    @property
+    def tensors(self) -> dict[str, Any]:
+        return {**self.graph._parameters, **self.graph._constants}
+
+
+def _sizes(node: GraphNode) -> list[Any]:
+    """The open sizes among the attributes, operands and results of a node."""
+    found: list[Any] = [v for v in node.inputs if hasattr(v, "terms")]
+    for value in node.attributes.values():
+        each = value if isinstance(value, tuple | list) else (value,)
+        found += [v for v in each if hasattr(v, "terms")]
+    for value in node.outputs:
+        found += [v for v in value.shape if hasattr(v, "terms")]
+    return found
