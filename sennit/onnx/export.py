@@ -144,7 +144,10 @@ def _write_nodes(builder: Builder, plan: Plan, rules: Any) -> None:
         builder.current, builder.module = _shown(node), _module(node)
         call = rules.Call(builder, node, plan)
         fused = plan.fused.get(node.outputs[0]._id)
-        made = fused.rule(call, fused) if fused else rules.RULES[node.op](call)
+        if all(0 in value.shape for value in node.outputs):  # nothing is to be computed
+            made: Any = tuple(call.empty(k) for k in range(len(node.outputs)))
+        else:
+            made = fused.rule(call, fused) if fused else rules.RULES[node.op](call)
         names = made if isinstance(made, tuple) else (made,)
         for value, name in zip(node.outputs, names, strict=False):
             if name:
@@ -258,7 +261,7 @@ def _array(x: Any) -> Any:
             x = np.asarray(x.astype("float32").numpy()).astype(numpy_dtype("bfloat16"))
         else:
             x = x.numpy()
-    return np.ascontiguousarray(x)
+    return np.asarray(x, order="C")
 
 
 def write(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from .. import _core
 from .._core import InvalidValue
@@ -354,6 +354,13 @@ class Call:
 
     def out_shape(self, k: int = 0) -> tuple[Any, ...]:
         return tuple(self.node.outputs[k].shape)
+
+    def empty(self, k: int = 0) -> str:
+        """Result k, when it has no elements."""
+        dtype = self.out_dtype(k)
+        empty = np.zeros([1], numpy_dtype(dtype))
+        shape = self.b.sizes(self.out_shape(k))
+        return str(self.op("ConstantOfShape", shape, value=numpy_helper.from_array(empty)))
 
     def used(self, k: int) -> bool:
         """Whether anything reads result k."""

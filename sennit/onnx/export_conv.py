@@ -161,9 +161,20 @@ def _max_pool(c: Call) -> tuple[str, str]:
     if wide in ("int64", "uint64"):
         raise c.cannot(f"ONNX has no MaxPool of {dtype}; convert to another dtype before it")
     x = x if wide == dtype else c.cast(x, wide)
+    kernel, stride, dilation = (list(c.attr(k)) for k in ("kernel", "stride", "dilation"))
+    high, ceil = list(pad), c.attr("ceil")
+    if ceil:  # as much padding behind as the windows reach: versions of ceil_mode differ
+        reach = [
+            (Poly.of(out) - 1) * s + d * (k - 1) + 1 - Poly.of(size) - p
+            for out, size, k, s, d, p in zip(
+                c.out_shape()[2:], c.shape()[2:], kernel, stride, dilation, pad, strict=True
+            )
+        ]
+        if all(r.constant is not None for r in reach):
+            high, ceil = [max(r.constant or 0, 0) for r in reach], False
     geometry = {
-        "kernel_shape": list(c.attr("kernel")), "strides": list(c.attr("stride")),
-        "pads": pad + pad, "dilations": list(c.attr("dilation")), "ceil_mode": int(c.attr("ceil")),
+        "kernel_shape": kernel, "strides": stride, "pads": pad + high, "dilations": dilation,
+        "ceil_mode": int(ceil),
     }  # fmt: skip
     if not c.used(1):
         y = str(c.op("MaxPool", x, **geometry))

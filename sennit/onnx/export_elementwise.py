@@ -338,17 +338,17 @@ def _shift(c: Call, direction: str) -> str:
     inside = c.op("Less", y, c.num(width, dtype))
     if dtype != unsigned:
         inside = c.op("And", inside, c.op("GreaterOrEqual", y, c.num(0, dtype)))
-    zero = c.num(0, unsigned)
-    by = c.op("Where", inside, c.cast(y, unsigned), zero)
+    zero = c.num(0, dtype)
+    by = c.cast(c.op("Where", inside, y, zero), unsigned)
     if direction == "RIGHT" and dtype != unsigned:
         # Of a negative number the complement is shifted: what comes in from the left are ones.
         negative = c.op("Less", x, c.num(0, dtype))
         positive = c.cast(c.op("Where", negative, c.op("BitwiseNot", x), x), unsigned)
-        moved = c.op("BitShift", positive, by, direction=direction)
-        moved = c.cast(c.op("Where", inside, moved, zero), dtype)
+        moved = c.cast(c.op("BitShift", positive, by, direction=direction), dtype)
+        moved = c.op("Where", inside, moved, zero)
         return str(c.op("Where", negative, c.op("BitwiseNot", moved), moved))
     moved = c.op("BitShift", c.cast(x, unsigned), by, direction=direction)
-    return c.cast(c.op("Where", inside, moved, zero), dtype)
+    return str(c.op("Where", inside, c.cast(moved, dtype), zero))
 
 
 @rule("bitwise_left_shift")
@@ -508,7 +508,11 @@ def _elu(c: Call) -> str:
 
 @rule("where")
 def _where(c: Call) -> str:
-    return str(c.op("Where", c.x(0, "bool"), c.x(1, c.out_dtype()), c.x(2, c.out_dtype())))
+    dtype = c.out_dtype()
+    test, yes, no = c.x(0, "bool"), c.x(1, dtype), c.x(2, dtype)
+    if dtype == "bool":  # which runtimes leave out
+        return str(c.op("Or", c.op("And", test, yes), c.op("And", c.op("Not", test), no)))
+    return str(c.op("Where", test, yes, no))
 
 
 @rule("clip")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from .export_builder import Call, product, rule
-from .export_movement import expanded
-from .export_sizes import Poly
 
 
 def _index(c: Call, i: int) -> str:
@@ -26,16 +24,7 @@ def _embedding(c: Call) -> str:
 
 @rule("take_along_axis")
 def _take_along_axis(c: Call) -> str:
-    x, index, axis = c.x(0), _index(c, 1), c.attr("axis")
-    # Here the other dimensions of x and of the indices broadcast.
-    before, wanted = c.shape(0), list(c.out_shape())
-    wanted[axis] = before[axis]
-    if not all(Poly.of(a) == Poly.of(b) for a, b in zip(before, wanted, strict=True)):
-        x = expanded(c, x, before, wanted)
-    index_shape = c.shape(1)
-    if not all(Poly.of(a) == Poly.of(b) for a, b in zip(index_shape, c.out_shape(), strict=True)):
-        index = expanded(c, index, index_shape, c.out_shape())
-    return str(c.op("GatherElements", x, index, axis=axis))
+    return str(c.op("GatherElements", c.x(0), _index(c, 1), axis=c.attr("axis")))
 
 
 @rule("index_add")
@@ -45,9 +34,9 @@ def _index_add(c: Call) -> str:
     slab = [*shape[:axis], product(c.shape(1)), *shape[axis + 1 :]]
     if rank != 1:
         index, values = c.b.reshape(index, slab[axis : axis + 1]), c.b.reshape(values, slab)
-    index = c.b.unsqueeze(index, *(i for i in range(len(slab)) if i != axis)) if axis or len(
-        slab
-    ) > 1 else index
+    around = [i for i in range(len(slab)) if i != axis]
+    if around:
+        index = c.b.unsqueeze(index, *around)
     index = c.op("Expand", index, c.b.sizes(slab))
     return str(c.op("ScatterElements", c.x(0), index, values, axis=axis, reduction="add"))
 
@@ -97,4 +86,7 @@ def _nonzero(c: Call) -> str:
 def _one_hot(c: Call) -> str:
     values = c.const(np.array([0, 1]), c.attr("dtype"))
     depth = c.b.squeeze(c.b.size(c.attr("classes")), 0)
-    return str(c.op("OneHot", _index(c, 0), depth, values, axis=-1))
+    if c.rank() > 0:
+        return str(c.op("OneHot", _index(c, 0), depth, values, axis=-1))
+    index = c.b.unsqueeze(_index(c, 0), 0)  # ONNX takes vectors and more
+    return c.b.squeeze(c.op("OneHot", index, depth, values, axis=-1), 0)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from onnx import numpy_helper
 
 from .export_builder import FLOATS, Call, numpy_dtype, product, rule, without
 from .export_sizes import Poly
@@ -190,8 +191,6 @@ def _full(c: Call) -> str:
     if value is None or hasattr(value, "terms"):
         one = c.cast(c.x(0), dtype) if value is None and c.dtype() != dtype else c.x(0, dtype)
         return str(c.op("Expand", one, c.b.sizes(shape)))
-    from onnx import numpy_helper
-
     array = np.asarray([value]).astype(numpy_dtype(dtype))
     return str(c.op("ConstantOfShape", c.b.sizes(shape), value=numpy_helper.from_array(array)))
 

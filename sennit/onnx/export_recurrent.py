@@ -133,8 +133,9 @@ def _layer(plan: Plan, node: GraphNode) -> Fused | None:
     for value in (weight, bias):
         if facts["weight"] is not None and value is not None and known(plan, value) is None:
             reads.append(value)
-    # What is known now needs nobody to write it.
-    reads = [v for k, v in enumerate(reads) if k == 0 or known(plan, v) is None]
+    # Weights that are known now need nobody to write them.
+    weights = 2 if node.op == "gru_sequence" else 1
+    reads = [v for k, v in enumerate(reads) if not 0 < k <= weights or known(plan, v) is None]
     if "lengths" in facts:
         reads.append(facts["lengths"])
     return Fused(_write, reads, facts)

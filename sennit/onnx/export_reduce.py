@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .export_builder import FLOATS, Call, product, rule
+import numpy as np
+from onnx import numpy_helper
+
+from .export_builder import FLOATS, Call, numpy_dtype, product, rule
 from .export_sizes import Poly
 
 # ---------------------------------------------------------------- reductions
@@ -17,6 +20,8 @@ def _reduction(kind: str) -> Callable[[Call], str]:
         x = c.x(0)
         if c.dtype() != c.out_dtype():
             x = c.cast(x, c.out_dtype())
+        if kind == "ReduceMean" and nothing(c):
+            return not_a_number(c)
         if not c.attr("axes"):
             return str(c.op("Identity", x)) if kind != "ReduceL2" else str(c.op("Abs", x))
         return str(c.b.reduce(kind, x, c.attr("axes"), c.attr("keepdims")))
@@ -39,16 +44,28 @@ def _logsumexp(c: Call) -> str:
     return str(c.b.reduce("ReduceLogSumExp", c.x(0), axes, c.attr("keepdims")))
 
 
-def _truth(kind: str) -> Callable[[Call], str]:
-    def write(c: Call) -> str:
-        x = c.cast(c.x(0), "int32")
-        return c.cast(c.b.reduce(kind, x, c.attr("axes"), c.attr("keepdims")), "bool")
+@rule("any")
+def _any(c: Call) -> str:
+    x = c.cast(c.x(0), "int64")  # a sum, since no elements are false
+    total = c.b.reduce("ReduceSum", x, c.attr("axes"), c.attr("keepdims"))
+    return str(c.op("Greater", total, c.const(0, "int64")))
 
-    return write
+
+@rule("all")
+def _all(c: Call) -> str:
+    x = c.cast(c.x(0), "int32")
+    return c.cast(c.b.reduce("ReduceMin", x, c.attr("axes"), c.attr("keepdims")), "bool")
 
 
-rule("any")(_truth("ReduceMax"))
-rule("all")(_truth("ReduceMin"))
+def nothing(c: Call) -> bool:
+    """Whether the axes of a reduction have no elements."""
+    return any(c.shape()[axis] == 0 for axis in c.attr("axes"))
+
+
+def not_a_number(c: Call) -> str:
+    """A result of NaN: what a mean of nothing is."""
+    nan = c.const(math.nan, c.out_dtype())
+    return str(c.op("Expand", nan, c.b.sizes(c.out_shape())))
 
 
 def centred(c: Call, x: str, axes: Sequence[int]) -> tuple[str, str]:
@@ -59,6 +76,8 @@ def centred(c: Call, x: str, axes: Sequence[int]) -> tuple[str, str]:
 
 def _variance(c: Call, x: str, correction: float) -> str:
     axes, keep = c.attr("axes"), c.attr("keepdims")
+    if nothing(c):
+        return not_a_number(c)
     apart, _ = centred(c, x, axes)
     square = c.op("Mul", apart, apart)
     if not axes:  # of a number: 0 / (1 - correction)
@@ -135,14 +154,10 @@ def _cumprod(c: Call) -> str:
 
 
 def _lowest(dtype: str) -> float:
-    import numpy as np
-
     return -math.inf if dtype in FLOATS else int(np.iinfo(dtype).min)
 
 
 def _highest(dtype: str) -> float:
-    import numpy as np
-
     return math.inf if dtype in FLOATS else int(np.iinfo(dtype).max)
 
 
@@ -165,10 +180,11 @@ def _logcumsumexp(c: Call) -> str:
     slab = [*shape[:axis], *shape[axis + 1 :]]
     low = c.const(-math.inf, dtype)
     first = c.op("Expand", low, c.b.sizes(slab)) if slab else low
-    zero = c.const(0.0, dtype)
+    none = numpy_helper.from_array(np.zeros((), numpy_dtype(dtype)))
 
     def step(write: Callable[..., str], state: list[str], new: list[str]) -> str:
         s, x = state[0], new[0]
+        zero = write("Constant", value=none)
         apart = write("Where", write("Equal", s, x), zero, write("Abs", write("Sub", s, x)))
         return write("Add", write("Max", s, x), write("Softplus", write("Neg", apart)))
 
