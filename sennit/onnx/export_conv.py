@@ -9,6 +9,7 @@ import numpy as np
 
 from .._graph import GraphNode, GraphValue
 from .export_builder import Call, product, rule
+from .export_movement import LAST
 from .export_plan import Fused, Plan, same_shape
 from .export_products import bias_of
 from .export_sizes import Poly
@@ -170,16 +171,22 @@ def _max_pool(c: Call) -> tuple[str, str]:
                 c.out_shape()[2:], c.shape()[2:], kernel, stride, dilation, pad, strict=True
             )
         ]
-        if all(r.constant is not None for r in reach):
-            high, ceil = [max(r.constant or 0, 0) for r in reach], False
+        behind = [LAST if r.constant is None else max(r.constant, 0) for r in reach]
+        if all(n < k for n, k in zip(behind, kernel, strict=True)):  # as ONNX wants it
+            high, ceil = behind, False
     geometry = {
         "kernel_shape": kernel, "strides": stride, "pads": pad + high, "dilations": dilation,
         "ceil_mode": int(ceil),
     }  # fmt: skip
+    first = c.b.ints([0] * len(kernel)), c.b.sizes(c.out_shape()[2:]) if ceil else ""
+    axes = c.b.ints(list(range(2, len(kernel) + 2)))
     if not c.used(1):
         y = str(c.op("MaxPool", x, **geometry))
+        y = c.op("Slice", y, *first, axes) if ceil else y
         return (y if wide == dtype else c.cast(y, dtype)), ""
     y, index = c.op("MaxPool", x, outputs=2, **geometry)
+    if ceil:  # a window that begins behind the end may be there, or not
+        y, index = (c.op("Slice", t, *first, axes) for t in (y, index))
     # ONNX counts through all images and channels.
     index = c.op("Mod", index, c.b.size(product(c.shape()[2:])))
     return (y if wide == dtype else c.cast(y, dtype)), index

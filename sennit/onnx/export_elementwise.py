@@ -32,6 +32,8 @@ COMPARISONS = {
 
 def _one(kind: str) -> Callable[[Call], str]:
     def write(c: Call) -> str:
+        if c.dtype().startswith("uint") and kind in ("Neg", "Relu"):  # which take signed ones
+            return str(c.op("Sub", c.num(0), c.x(0)) if kind == "Neg" else c.op("Identity", c.x(0)))
         if kind in ("IsNaN", "IsInf") and c.dtype() not in FLOATS:
             return c.op("Less", c.x(0), c.x(0))  # false everywhere
         return str(c.op(kind, c.x(0)))
@@ -174,8 +176,7 @@ def _logsigmoid(c: Call) -> str:
 
 @rule("silu")
 def _silu(c: Call) -> str:
-    if c.opset >= 24:
-        return str(c.op("Swish", c.x(0)))
+    # Opset 24 has Swish, which runtimes do not all have yet.
     return str(c.op("Mul", c.x(0), c.op("Sigmoid", c.x(0))))
 
 

@@ -21,7 +21,10 @@ __all__ = ["PATTERNS", "bias_of", "per_channel"]
 
 @rule("matmul")
 def _matmul(c: Call) -> str:
-    return str(c.op("MatMul", c.x(0), c.x(1)))
+    x, y, dtype = c.x(0), c.x(1), c.dtype()
+    if dtype in ("int8", "int16", "uint8", "uint16"):  # wider sums wrap to the same
+        return c.cast(c.op("MatMul", c.cast(x, "int32"), c.cast(y, "int32")), dtype)
+    return str(c.op("MatMul", x, y))
 
 
 def turned_weight(plan: Plan, value: Any) -> GraphValue | None:
