@@ -14,7 +14,7 @@ from .. import _core
 from .._core import InvalidValue
 from .._errors import error
 from .._graph import GraphNode, GraphValue
-from .export_sizes import Poly
+from .export_sizes import OpenFloat, Poly
 
 __all__ = ["RULES", "WITHOUT", "Builder", "Call", "rule", "without"]
 
@@ -174,10 +174,26 @@ class Builder:
 
     def _factor(self, factor: Any) -> str:
         if isinstance(factor, str):
-            name, axis = self.open[factor]
+            return self.size_of(*self.open[factor])
+        if isinstance(factor[0], tuple):
+            key = ("//", *factor)
+            if key not in self._sizes:
+                whole = self.size(Poly(dict(factor[0])))
+                self._sizes[key] = self.op("Div", whole, self.ints([factor[1]]))
+            return self._sizes[key]
+        return self.size_of(self.name(self.values[factor[0]]), factor[1])
+
+    def real(self, number: OpenFloat, dtype: str) -> str:
+        """A number that is made of a size."""
+        wide = "float64"
+        x = self.cast(self.squeeze(self.size(number.size), 0), wide)
+        scale = self.constant(number.scale, wide)
+        if number.form == 4:
+            x = self.op("Div", x, self.op("Sub", x, scale))
         else:
-            name, axis = self.name(self.values[factor[0]]), factor[1]
-        return self.size_of(name, axis)
+            x = self.op("Sqrt", x) if number.form >= 2 else x
+            x = self.op("Div", scale, x) if number.form % 2 else self.op("Mul", scale, x)
+        return x if dtype == wide else self.cast(x, dtype)
 
     def size_of(self, name: str, axis: int) -> str:
         """The size of a named tensor along an axis, as a vector of one int64."""
@@ -313,9 +329,16 @@ class Call:
         return found
 
     def number(self, i: int) -> Any:
-        """Operand i where it is a number (bool, int, float, open size), else None."""
+        """Operand i where it is always the same number, else None."""
         found = self.node.inputs[i]
-        return None if isinstance(found, GraphValue | str) else found
+        return found if isinstance(found, bool | int | float) else None
+
+    def raw(self, i: int) -> Any:
+        """Operand i: a value, a number, or what is made of open sizes."""
+        return self.node.inputs[i]
+
+    def is_tensor(self, i: int) -> bool:
+        return isinstance(self.node.inputs[i], GraphValue)
 
     def x(self, i: int, dtype: str | None = None) -> str:
         """The name of operand i; a number becomes a constant of `dtype`, by default that of the
@@ -326,6 +349,8 @@ class Call:
         dtype = dtype or self.dtype(None)
         if hasattr(found, "terms"):
             return self.b.cast(self.b.squeeze(self.b.size(found), 0), dtype)
+        if isinstance(found, OpenFloat):
+            return self.b.real(found, dtype)
         return self.const(found, dtype)
 
     def dtype(self, i: int | None = 0) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import numpy_helper
 
 from .export_builder import FLOATS, Call, numpy_dtype, product, rule, without
-from .export_sizes import Poly
+from .export_sizes import OpenFloat, Poly
 
 LAST, FIRST = 2**63 - 1, -(2**63)  # where a slice means "to the end", forwards and backwards
 # Ranges of at most so many numbers are written as constants.
@@ -76,7 +76,7 @@ def region(c: Call, first: int, shape: Sequence[Any]) -> list[tuple[int, Any, An
     found = []
     steps, sizes = c.attr("steps"), c.attr("sizes")
     for axis, (size, step, whole) in enumerate(zip(sizes, steps, shape, strict=True)):
-        start = c.number(first + axis)
+        start = c.raw(first + axis)
         if step == 1 and Poly.of(size) == Poly.of(whole):
             continue
         found.append((axis, start, size, step))
@@ -121,7 +121,7 @@ def _slice_update(c: Call) -> str:
     if any(Poly.of(size).constant == 0 for size in box):
         return str(c.op("Identity", x))
     part = c.x(1, dtype)
-    given = c.shape(1) if c.number(1) is None else ()
+    given = c.shape(1) if c.is_tensor(1) else ()
     if not _same(given, box):
         part = expanded(c, part, given, box)
     return _updated(c, x, shape, part, parts)
@@ -187,9 +187,9 @@ def _full(c: Call) -> str:
     dtype, shape = c.out_dtype(), c.out_shape()
     value = c.number(0)
     if not shape:
-        return c.cast(c.x(0), dtype) if value is None else c.x(0, dtype)
-    if value is None or hasattr(value, "terms"):
-        one = c.cast(c.x(0), dtype) if value is None and c.dtype() != dtype else c.x(0, dtype)
+        return c.cast(c.x(0), dtype) if c.is_tensor(0) else c.x(0, dtype)
+    if value is None:
+        one = c.cast(c.x(0), dtype) if c.is_tensor(0) and c.dtype() != dtype else c.x(0, dtype)
         return str(c.op("Expand", one, c.b.sizes(shape)))
     array = np.asarray([value]).astype(numpy_dtype(dtype))
     return str(c.op("ConstantOfShape", c.b.sizes(shape), value=numpy_helper.from_array(array)))
@@ -210,7 +210,9 @@ def _line(c: Call, count: Any, dtype: str, start: Any, step: Any) -> str:
     def number(v: Any) -> str:
         if isinstance(v, int | float):
             return c.const(v, "float64")
-        return c.cast(c.b.size(v), "float64")
+        return c.b.real(v, "float64") if isinstance(v, OpenFloat) else c.cast(
+            c.b.size(v), "float64"
+        )
 
     made = c.op("Add", c.op("Mul", i64, number(step)), number(start))
     return made if dtype == "float64" else c.cast(made, dtype)
@@ -219,13 +221,13 @@ def _line(c: Call, count: Any, dtype: str, start: Any, step: Any) -> str:
 @rule("arange")
 def _arange(c: Call) -> str:
     count = c.attr("count")
-    return _line(c, count, c.out_dtype(), c.number(0), c.number(1))
+    return _line(c, count, c.out_dtype(), c.raw(0), c.raw(1))
 
 
 @rule("linspace")
 def _linspace(c: Call) -> str:
     count, end = c.attr("count"), c.attr("endpoint")
-    start, stop, dtype = c.number(0), c.number(1), c.out_dtype()
+    start, stop, dtype = c.raw(0), c.raw(1), c.out_dtype()
     if isinstance(count, int) and isinstance(start, int | float) and isinstance(stop, int | float):
         return c.const(np.linspace(start, stop, count, endpoint=end), dtype)
     span = c.b.squeeze(c.b.size(Poly.of(count) - (1 if end else 0)), 0)
@@ -289,7 +291,7 @@ def _integers(c: Call) -> str:
     """The floor of a number between the ends; in float64 no integer up to 2**53 is left out."""
     low, high = c.x(0, "float64"), c.x(1, "float64")
     low, high = (
-        name if c.number(i) is not None else c.cast(name, "float64")
+        c.cast(name, "float64") if c.is_tensor(i) else name
         for i, name in enumerate((low, high))
     )
     x = _drawn(c, "RandomUniform", "float64", c.out_shape(), low=0.0, high=1.0)
@@ -301,7 +303,7 @@ def _integers(c: Call) -> str:
 @rule("dropout_mask")
 def _dropout_mask(c: Call) -> str:
     x = _drawn(c, "RandomUniform", "float32", c.out_shape(), low=0.0, high=1.0)
-    p = c.x(0, "float32") if c.number(0) is not None else c.cast(c.x(0), "float32")
+    p = c.cast(c.x(0), "float32") if c.is_tensor(0) else c.x(0, "float32")
     return str(c.op("GreaterOrEqual", x, p))
 
 

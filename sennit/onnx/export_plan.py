@@ -8,11 +8,11 @@ rule reads; nodes in between are written only where somebody else reads them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._graph import Graph, GraphNode, GraphValue
-from .export_sizes import Poly
+from .export_sizes import OpenFloat, Poly
 
 __all__ = ["Fused", "Plan", "same_shape"]
 
@@ -46,7 +46,7 @@ class Plan:
 
     def __init__(self, graph: Graph, patterns: list[Callable[[Plan, GraphNode], Fused | None]]):
         self.graph = graph
-        self.all = graph.nodes
+        self.all = _nodes(graph)
         self.maker: dict[int, GraphNode] = {}
         self.place: dict[int, int] = {}
         self.uses: dict[int, int] = {}
@@ -77,9 +77,7 @@ class Plan:
             reads = found.reads if found else [v for v in node.inputs if isinstance(v, GraphValue)]
             self.read.update(v._id for v in reads)
             for size in _sizes(node):
-                self.read.update(
-                    f[0] for key in Poly.of(size).terms for f in key if isinstance(f, tuple)
-                )
+                self.read.update(Poly.of(size).reads())
         self.nodes = kept[::-1]
 
     def _live(self) -> list[int]:
@@ -92,9 +90,7 @@ class Plan:
                 live.append(i)
                 wanted.update(v._id for v in node.inputs if isinstance(v, GraphValue))
                 for size in _sizes(node):
-                    wanted.update(
-                        f[0] for key in Poly.of(size).terms for f in key if isinstance(f, tuple)
-                    )
+                    wanted.update(Poly.of(size).reads())
         return live[::-1]
 
     # what patterns ask
@@ -118,11 +114,30 @@ class Plan:
 
 
 def _sizes(node: GraphNode) -> list[Any]:
-    """The open sizes among the attributes, operands and results of a node."""
+    """The open sizes among the operands and attributes of a node."""
     found: list[Any] = [v for v in node.inputs if hasattr(v, "terms")]
+    found += [v.size for v in node.inputs if isinstance(v, OpenFloat)]
     for value in node.attributes.values():
         each = value if isinstance(value, tuple | list) else (value,)
         found += [v for v in each if hasattr(v, "terms")]
-    for value in node.outputs:
-        found += [v for v in value.shape if hasattr(v, "terms")]
     return found
+
+
+def _nodes(graph: Graph) -> list[GraphNode]:
+    """The nodes, in which numbers that are made of sizes stand as such, not as a text."""
+    values = graph._values()
+    made = {
+        v: OpenFloat(form, scale, graph._size(expression, values))
+        for v, form, scale, expression in graph._program.open_numbers()
+        if scale is not None
+    }
+    nodes = graph.nodes
+    if not made:
+        return nodes
+    for k, (_, inputs, *_) in enumerate(graph._program.nodes()):
+        if any(v in made for v in inputs):
+            given = tuple(
+                made.get(v, x) for v, x in zip(inputs, nodes[k].inputs, strict=True)
+            )
+            nodes[k] = replace(nodes[k], inputs=given)
+    return nodes

@@ -17,7 +17,7 @@ from .._graph import GraphNode, GraphValue
 from .export_builder import Call, numpy_dtype, rule, without
 from .export_plan import Fused, Plan, same_shape
 from .export_products import turned_weight
-from .export_sizes import Poly
+from .export_sizes import OpenFloat, Poly
 
 __all__ = ["PATTERNS"]
 
@@ -160,7 +160,7 @@ def known(plan: Plan, value: GraphValue) -> Any:
             return np.full(shape, number, numpy_dtype(value.dtype.name))
         return None
     parts = [known(plan, v) if isinstance(v, GraphValue) else v for v in node.inputs]
-    if any(p is None or hasattr(p, "terms") for p in parts):
+    if any(p is None or hasattr(p, "terms") or isinstance(p, OpenFloat) for p in parts):
         return None
     a = node.attributes
     if node.op == "add":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Poly"]
+__all__ = ["OpenFloat", "Poly"]
 
-# A factor is the name of an open size, or (value id, axis): the size of that value along that axis.
-Factor = str | tuple[int, int]
+# A factor is the name of an open size; (value id, axis): the size of that value along that axis; or
+# (terms, divisor): a sum of products, divided and rounded down.
+Factor = Any
 
 
 class Poly:
@@ -29,8 +31,7 @@ class Poly:
 
     @staticmethod
     def of(size: Any) -> Poly:
-        """From an int, or from an open size: an object with `terms`, pairs of a coefficient and
-        factors."""
+        """From an int, or from an open size (`sennit.Graph` calls it a `Size`)."""
         if isinstance(size, Poly):
             return size
         if hasattr(size, "terms"):
@@ -38,7 +39,7 @@ class Poly:
             for coefficient, factors in size.terms:
                 key = _ordered(f if isinstance(f, str) else (f[0]._id, int(f[1])) for f in factors)
                 found[key] = found.get(key, 0) + int(coefficient)
-            return Poly(found)
+            return Poly(found).divided(getattr(size, "divisor", 1))
         return Poly({(): int(size)})
 
     @property
@@ -47,6 +48,28 @@ class Poly:
         if not self.terms:
             return 0
         return self.terms[()] if list(self.terms) == [()] else None
+
+    def divided(self, by: int) -> Poly:
+        """This divided by a positive number and rounded down."""
+        if by == 1:
+            return self
+        whole = Poly({k: c // by for k, c in self.terms.items() if c % by == 0})
+        rest = Poly({k: c for k, c in self.terms.items() if c % by != 0})
+        number = rest.constant
+        if number is not None:
+            return whole + number // by
+        return whole + Poly({((rest.key, by),): 1})
+
+    def reads(self) -> Iterator[int]:
+        """Ids of the values whose sizes this depends on."""
+        for factors in self.terms:
+            for factor in factors:
+                if isinstance(factor, str):
+                    continue
+                if isinstance(factor[0], tuple):
+                    yield from Poly(dict(factor[0])).reads()
+                else:
+                    yield factor[0]
 
     def __add__(self, other: Any) -> Poly:
         made = dict(self.terms)
@@ -89,3 +112,12 @@ class Poly:
 
 def _ordered(factors: Iterable[Factor]) -> tuple[Factor, ...]:
     return tuple(sorted(factors, key=repr))
+
+
+@dataclass(frozen=True)
+class OpenFloat:
+    """A number that is made of a size: `form` as SizeForm in core/runtime/size.h counts."""
+
+    form: int
+    scale: float
+    size: Any
