@@ -639,6 +639,46 @@ class Graph:
         write(self, path, opset, external_data, check)
 
 
+    def draw(
+        self, path: str | os.PathLike[str], profile: Any = None, depth: int | None = None
+    ) -> None:
+        """Draws the graph: modules in modules, with the shapes of the values between operations.
+
+        A picture (``.svg``) stands still. A page (``.html``) needs nothing but itself, and its modules
+        fold, by click or key; it begins with so many folded that at most 120 operations show.
+        See docs/pictures.md.
+
+        Parameters
+        ----------
+        path : path
+            Ends in ``.svg`` or ``.html``.
+        profile : sn.Profile, optional
+            Of calls of this graph: operations show their time (the mean of the calls) and the
+            memory of their results. The time of a kernel stands at the first of its operations.
+        depth : int, optional
+            Modules that lie deeper are folded.
+
+        Raises
+        ------
+        InvalidValue
+            When the path ends otherwise.
+        FileError
+            When the file cannot be written.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "net.svg")
+        >>> net = sn.nn.Sequential(sn.nn.Linear(8, 4), sn.nn.ReLU())
+        >>> sn.trace(net, sn.TensorSpec(("batch", 8))).draw(path)
+        >>> os.path.getsize(path) > 0
+        True
+        """
+        from .viz.drawing import draw
+
+        draw(self, path, profile, depth)
+
+
 def _difference(name: str, before: _core.Program, after: _core.Program) -> str:
     counts: dict[str, int] = {}
     for program, sign in ((before, -1), (after, 1)):

@@ -169,7 +169,7 @@ LAYERS["LoRAEmbedding"] = [
     Recipe(lambda: nn.LoRAEmbedding(nn.Embedding(9, 4), r=2).eval(), lambda n: [whole(9, n, 3)])
 ]
 LAYERS["SyncBatchNorm"] = [one(lambda: nn.SyncBatchNorm(3).eval(), 3, 4)]
-LAYERS["MixtureOfExperts"] = [one(lambda: nn.MixtureOfExperts(8, 16, 4, capacity_factor=1.5).eval(), 5, 8)]
+LAYERS["MixtureOfExperts"] = [one(lambda: nn.MixtureOfExperts(8, 16, 4, capacity_factor=2.0).eval(), 5, 8)]
 LAYERS["top_k_routing"] = [
     call(lambda t: [v for v in nn.top_k_routing(t, 2, 3) if isinstance(v, sn.Tensor)],
          lambda n: [x(n, 4)])

@@ -123,8 +123,9 @@ def test_no_functional_is_left_out():
         own.add(aliases.get(plain, plain))
         if name not in FUNCTIONALS and name not in rows and not own & layers:
             missing.append(name)
-    drawn = {"gumbel_softmax", "ctc_loss", "track_statistics"}
-    assert set(missing) <= drawn, f"give these a recipe: {sorted(set(missing) - drawn)}"
+    # One draws, three are those of layers in NO_EXPORT, and one writes its arguments.
+    known = {"gumbel_softmax", "ctc_loss", "gaussian_nll_loss", "track_statistics"}
+    assert set(missing) <= known, f"give these a recipe: {sorted(set(missing) - known)}"
 
 
 # ---------------------------------------------------------------- models
