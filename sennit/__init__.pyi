@@ -8,6 +8,7 @@ from . import masked as masked
 from . import metrics as metrics
 from . import models as models
 from . import nn as nn
+from . import onnx as onnx
 from . import optim as optim
 from . import random as random
 from . import signal as signal
@@ -887,6 +888,7 @@ __all__ = [
     "one_hot",
     "ones",
     "ones_like",
+    "onnx",
     "optim",
     "outer",
     "pad",

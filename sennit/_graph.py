@@ -591,7 +591,6 @@ class Graph:
         text = self._program.write(json.dumps(self._signature, separators=(",", ":")), trained)
         save({**self._parameters, **self._constants}, path, {GRAPH: text})
 
-
     def to_onnx(
         self,
         path: str | os.PathLike[str],
@@ -637,7 +636,6 @@ class Graph:
         from .onnx.export import write
 
         write(self, path, opset, external_data, check)
-
 
     def draw(
         self, path: str | os.PathLike[str], profile: Any = None, depth: int | None = None

@@ -315,7 +315,19 @@ def write(
     if parts:
         _write(os.path.join(os.path.dirname(os.path.abspath(target)), data), parts)
     if check and not parts:
-        onnx.checker.check_model(model, full_check=True)
+        _check(onnx, model)
     _write(target, [model.SerializeToString()])
     if check and parts:
-        onnx.checker.check_model(target, full_check=True)
+        _check(onnx, target)
+
+
+def _check(onnx: Any, model: Any) -> None:
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as cause:
+        raise error(
+            _core.InternalError,
+            "to_onnx",
+            f"ONNX's checker refuses the model: {cause}; this is a mistake of a rule in "
+            "sennit/onnx: please report it (check=False writes the model all the same)",
+        ) from cause

@@ -115,7 +115,9 @@ class Builder:
         """Writes a node; the name of its result, or a tuple of names for several."""
         count = self._counts[kind] = self._counts.get(kind, -1) + 1
         name = self.unique(f"{self.module}/{kind}_{count}" if self.module else f"{kind}_{count}")
-        outs = [self.unique(f"{name}:{k}" if outputs > 1 else f"{name}:out") for k in range(outputs)]
+        outs = [
+            self.unique(f"{name}:{k}" if outputs > 1 else f"{name}:out") for k in range(outputs)
+        ]
         given = list(inputs)
         while given and given[-1] == "":
             given.pop()

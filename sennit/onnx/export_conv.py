@@ -197,9 +197,7 @@ def _max_pool_grad(c: Call) -> str:
     batch, channels = c.shape(0)[:2]
     spatial = list(c.attr("spatial"))
     flat = [batch, channels, product(c.shape(0)[2:])]
-    zeros = c.op(
-        "Expand", c.const(0.0, c.dtype()), c.b.sizes([batch, channels, product(spatial)])
-    )
+    zeros = c.op("Expand", c.const(0.0, c.dtype()), c.b.sizes([batch, channels, product(spatial)]))
     y = c.op(
         "ScatterElements", zeros, c.b.reshape(c.x(1), flat), c.b.reshape(c.x(0), flat),
         axis=2, reduction="add",
@@ -212,9 +210,7 @@ def _sums(c: Call, x: str, pads: Sequence[int], sizes: Sequence[Any]) -> str:
     n = len(c.attr("kernel"))
     if any(pads):
         x = c.op("Pad", x, c.b.ints([0, 0, *pads[:n], 0, 0, *pads[n:]]))
-    y = c.op(
-        "AveragePool", x, kernel_shape=list(c.attr("kernel")), strides=list(c.attr("stride"))
-    )
+    y = c.op("AveragePool", x, kernel_shape=list(c.attr("kernel")), strides=list(c.attr("stride")))
     axes = c.b.ints(list(range(2, n + 2)))
     return str(c.op("Slice", y, c.b.ints([0] * n), c.b.sizes(sizes), axes))
 

@@ -16,7 +16,7 @@ ONE = {
     "acos": "Acos", "atan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "tanh": "Tanh",
     "asinh": "Asinh", "acosh": "Acosh", "atanh": "Atanh", "erf": "Erf", "sigmoid": "Sigmoid",
     "softplus": "Softplus", "relu": "Relu", "hardswish": "HardSwish",
-    "isnan": "IsNaN", "isinf": "IsInf",
+    "isnan": "IsNaN",
 }  # fmt: skip
 TWO = {
     "add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div",
@@ -34,7 +34,7 @@ def _one(kind: str) -> Callable[[Call], str]:
     def write(c: Call) -> str:
         if c.dtype().startswith("uint") and kind in ("Neg", "Relu"):  # which take signed ones
             return str(c.op("Sub", c.num(0), c.x(0)) if kind == "Neg" else c.op("Identity", c.x(0)))
-        if kind in ("IsNaN", "IsInf") and c.dtype() not in FLOATS:
+        if kind == "IsNaN" and c.dtype() not in FLOATS:
             return c.op("Less", c.x(0), c.x(0))  # false everywhere
         return str(c.op(kind, c.x(0)))
 
@@ -255,7 +255,7 @@ def _spherical_j0(c: Call) -> str:
     at_zero = c.op("Equal", x, c.num(0.0))
     safe = c.op("Where", at_zero, c.num(1.0), x)
     ratio = c.op("Div", c.op("Sin", safe), safe)
-    ratio = c.op("Where", c.op("IsInf", x), c.num(0.0), ratio)
+    ratio = c.op("Where", isinf(c, x), c.num(0.0), ratio)
     return str(c.op("Where", at_zero, c.num(1.0), ratio))
 
 
@@ -269,16 +269,29 @@ def _trunc(c: Call) -> str:
 
 def truncated(c: Call, x: str) -> str:
     """The nearest integer towards zero."""
-    return str(
-        c.op("Where", c.op("Less", x, c.num(0.0)), c.op("Ceil", x), c.op("Floor", x))
-    )
+    return str(c.op("Where", c.op("Less", x, c.num(0.0)), c.op("Ceil", x), c.op("Floor", x)))
+
+
+def isinf(c: Call, x: str) -> str:
+    """Whether elements are infinite; before opset 20, IsInf does not take halves."""
+    dtype = c.dtype(None)
+    if dtype in ("float16", "bfloat16") and c.opset < 20:
+        return str(c.op("Equal", c.op("Abs", x), c.num(math.inf)))
+    return str(c.op("IsInf", x))
+
+
+@rule("isinf")
+def _isinf(c: Call) -> str:
+    if c.dtype() not in FLOATS:
+        return str(c.op("Less", c.x(0), c.x(0)))  # false everywhere
+    return isinf(c, c.x(0))
 
 
 @rule("isfinite")
 def _isfinite(c: Call) -> str:
     if c.dtype() not in FLOATS:
         return str(c.op("Equal", c.x(0), c.x(0)))
-    return str(c.op("Not", c.op("Or", c.op("IsNaN", c.x(0)), c.op("IsInf", c.x(0)))))
+    return str(c.op("Not", c.op("Or", c.op("IsNaN", c.x(0)), isinf(c, c.x(0)))))
 
 
 def signbit(c: Call, x: str) -> str:
@@ -437,7 +450,7 @@ def _atan2(c: Call) -> str:
     dtype = c.dtype(None)
     x, y, zero = c.x(0), c.x(1), c.num(0.0)
     # Two infinities stand for the diagonal between them, and two zeros for their signs.
-    both = c.op("And", c.op("IsInf", x), c.op("IsInf", y))
+    both = c.op("And", isinf(c, x), isinf(c, y))
     p = c.op("Where", both, c.op("Sign", x), x)
     q = c.op("Where", both, c.op("Sign", y), y)
     none = c.op("And", c.op("Equal", x, zero), c.op("Equal", y, zero))
@@ -452,7 +465,7 @@ def _atan2(c: Call) -> str:
 def _hypot(c: Call) -> str:
     a, b = c.op("Abs", c.x(0)), c.op("Abs", c.x(1))
     most = c.op("Max", a, b)
-    plain = c.op("Or", c.op("Equal", most, c.num(0.0)), c.op("IsInf", most))
+    plain = c.op("Or", c.op("Equal", most, c.num(0.0)), isinf(c, most))
     scale = c.op("Where", plain, c.num(1.0), most)
     a, b = c.op("Div", a, scale), c.op("Div", b, scale)
     root = c.op("Sqrt", c.op("Add", c.op("Mul", a, a), c.op("Mul", b, b)))

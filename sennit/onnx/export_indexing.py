@@ -44,9 +44,7 @@ def _index_add(c: Call) -> str:
 @rule("scatter")
 def _scatter(c: Call) -> str:
     more = {"reduction": "add"} if c.attr("accumulate") else {}
-    return str(
-        c.op("ScatterElements", c.x(0), _index(c, 1), c.x(2), axis=c.attr("axis"), **more)
-    )
+    return str(c.op("ScatterElements", c.x(0), _index(c, 1), c.x(2), axis=c.attr("axis"), **more))
 
 
 @rule("scatter_reduce")

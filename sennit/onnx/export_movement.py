@@ -210,8 +210,8 @@ def _line(c: Call, count: Any, dtype: str, start: Any, step: Any) -> str:
     def number(v: Any) -> str:
         if isinstance(v, int | float):
             return c.const(v, "float64")
-        return c.b.real(v, "float64") if isinstance(v, OpenFloat) else c.cast(
-            c.b.size(v), "float64"
+        return (
+            c.b.real(v, "float64") if isinstance(v, OpenFloat) else c.cast(c.b.size(v), "float64")
         )
 
     made = c.op("Add", c.op("Mul", i64, number(step)), number(start))
@@ -291,8 +291,7 @@ def _integers(c: Call) -> str:
     """The floor of a number between the ends; in float64 no integer up to 2**53 is left out."""
     low, high = c.x(0, "float64"), c.x(1, "float64")
     low, high = (
-        c.cast(name, "float64") if c.is_tensor(i) else name
-        for i, name in enumerate((low, high))
+        c.cast(name, "float64") if c.is_tensor(i) else name for i, name in enumerate((low, high))
     )
     x = _drawn(c, "RandomUniform", "float64", c.out_shape(), low=0.0, high=1.0)
     x = c.op("Floor", c.op("Mul", x, c.op("Sub", high, low)))

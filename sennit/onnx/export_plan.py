@@ -136,8 +136,6 @@ def _nodes(graph: Graph) -> list[GraphNode]:
         return nodes
     for k, (_, inputs, *_) in enumerate(graph._program.nodes()):
         if any(v in made for v in inputs):
-            given = tuple(
-                made.get(v, x) for v, x in zip(inputs, nodes[k].inputs, strict=True)
-            )
+            given = tuple(made.get(v, x) for v, x in zip(inputs, nodes[k].inputs, strict=True))
             nodes[k] = replace(nodes[k], inputs=given)
     return nodes

@@ -219,9 +219,7 @@ def _write_group_norm(c: Call, f: Fused) -> str:
     if f.facts["instance"]:
         return str(c.op("InstanceNormalization", x, weight, bias, epsilon=eps))
     if c.opset >= 21:
-        return str(
-            c.op("GroupNormalization", x, weight, bias, epsilon=eps, num_groups=groups)
-        )
+        return str(c.op("GroupNormalization", x, weight, bias, epsilon=eps, num_groups=groups))
     # Before opset 21, GroupNormalization had a weight per group and not per channel.
     shape = tuple(f.reads[0].shape)
     one = _ones(c, (groups,), "float32")

@@ -115,9 +115,7 @@ def _var_mean(c: Call) -> tuple[str, str]:
 
 def _arg(kind: str) -> Callable[[Call], str]:
     def write(c: Call) -> str:
-        return str(
-            c.op(kind, c.x(0), axis=c.attr("axis"), keepdims=int(c.attr("keepdims")))
-        )
+        return str(c.op(kind, c.x(0), axis=c.attr("axis"), keepdims=int(c.attr("keepdims"))))
 
     return write
 
@@ -137,15 +135,25 @@ def _cumsum(c: Call) -> str:
 
 def running(c: Call, x: str, start: float, step: str) -> str:
     """A result after each element along the axis, by a Scan over it."""
-    shape, axis, dtype = list(c.shape()), c.attr("axis"), c.dtype()
+    shape, axis = list(c.shape()), c.attr("axis")
     if not shape:
         return str(c.op("Identity", x))
+    x, dtype = _wide(c, x)
     slab = [*shape[:axis], *shape[axis + 1 :]]
-    first = c.op("Expand", c.const(start, dtype), c.b.sizes(slab)) if slab else c.const(start, dtype)
-    return c.b.scan(
+    first = (
+        c.op("Expand", c.const(start, dtype), c.b.sizes(slab)) if slab else c.const(start, dtype)
+    )
+    made = c.b.scan(
         axis, False, [first], [(x, tuple(slab))], dtype, slab,
         lambda write, state, new: write(step, state[0], new[0]),
     )  # fmt: skip
+    return made if dtype == c.dtype() else c.cast(made, c.dtype())
+
+
+def _wide(c: Call, x: str) -> tuple[str, str]:
+    """x and the dtype in which running results are computed: halves are rounded once."""
+    dtype = c.dtype()
+    return (c.cast(x, "float32"), "float32") if dtype in ("float16", "bfloat16") else (x, dtype)
 
 
 @rule("cumprod")
@@ -174,21 +182,23 @@ def _running_min(c: Call) -> str:
 @rule("logcumsumexp")
 def _logcumsumexp(c: Call) -> str:
     """Running sums of exponentials of what is left of the largest element up to each."""
-    shape, axis, dtype = list(c.shape()), c.attr("axis"), c.dtype()
+    shape, axis = list(c.shape()), c.attr("axis")
     if not shape:
         return str(c.op("Identity", c.x(0)))
+    x, dtype = _wide(c, c.x(0))
     slab = [*shape[:axis], *shape[axis + 1 :]]
     low = c.const(-math.inf, dtype)
     first = c.op("Expand", low, c.b.sizes(slab)) if slab else low
     none = numpy_helper.from_array(np.zeros((), numpy_dtype(dtype)))
 
     def step(write: Callable[..., str], state: list[str], new: list[str]) -> str:
-        s, x = state[0], new[0]
+        s, t = state[0], new[0]
         zero = write("Constant", value=none)
-        apart = write("Where", write("Equal", s, x), zero, write("Abs", write("Sub", s, x)))
-        return write("Add", write("Max", s, x), write("Softplus", write("Neg", apart)))
+        apart = write("Where", write("Equal", s, t), zero, write("Abs", write("Sub", s, t)))
+        return write("Add", write("Max", s, t), write("Softplus", write("Neg", apart)))
 
-    return c.b.scan(axis, False, [first], [(c.x(0), tuple(slab))], dtype, slab, step)
+    made = c.b.scan(axis, False, [first], [(x, tuple(slab))], dtype, slab, step)
+    return made if dtype == c.dtype() else c.cast(made, c.dtype())
 
 
 @rule("linear_scan")

@@ -323,9 +323,7 @@ def _page_data(root: Box, facts: _Facts) -> dict[str, Any]:
             }
             for i in range(len(facts.nodes))
         ],
-        "values": {
-            name: {"shape": _shape(v), "tip": repr(v)} for name, v in facts.values.items()
-        },
+        "values": {name: {"shape": _shape(v), "tip": repr(v)} for name, v in facts.values.items()},
         "boxes": [
             {
                 "name": box.name,

@@ -248,6 +248,7 @@ def _order(box: Box) -> None:
         layers = box.layers if sweep % 2 == 0 else box.layers[::-1]
         place = {i: k for layer in box.layers for k, i in enumerate(layer)}
         for layer in layers:
+
             def key(i: int) -> float:
                 near = joined.get(i)
                 return sum(place[j] for j in near) / len(near) if near else place[i]

@@ -109,12 +109,16 @@ class Listed(nn.Module):
         super().__init__()
         if kind.startswith("Module"):
             layers = {"a": nn.Linear(4, 4), "b": nn.Linear(4, 4)}
-            self.held = nn.ModuleDict(layers) if kind == "ModuleDict" else nn.ModuleList(
-                layers.values())
+            self.held = (
+                nn.ModuleDict(layers) if kind == "ModuleDict" else nn.ModuleList(layers.values())
+            )
         else:
             held = {"a": nn.Parameter(x(4)), "b": nn.Parameter(x(4, seed=1))}
-            self.held = nn.ParameterDict(held) if kind == "ParameterDict" else nn.ParameterList(
-                held.values())
+            self.held = (
+                nn.ParameterDict(held)
+                if kind == "ParameterDict"
+                else nn.ParameterList(held.values())
+            )
 
     def forward(self, t: Any) -> Any:
         held = self.held
@@ -146,8 +150,10 @@ for _r, _size in {1: (9,), 2: (8, 7), 3: (5, 6, 4)}.items():
         LAYERS[f"{_kind}{_r}d"] = [one(lambda k=f"{_kind}{_r}d": getattr(nn, k)(), *_x)]
     LAYERS[f"MaxUnpool{_r}d"] = [
         Recipe(
-            lambda r=_r: lambda t: getattr(nn, f"MaxUnpool{r}d")(2)(
-                *getattr(nn, f"MaxPool{r}d")(2, return_indices=True)(t)
+            lambda r=_r: (
+                lambda t: getattr(nn, f"MaxUnpool{r}d")(2)(
+                    *getattr(nn, f"MaxPool{r}d")(2, return_indices=True)(t)
+                )
             ),
             lambda n, s=_size: [x(n, 2, *(2 * (k // 2) for k in s))],
         )
@@ -169,7 +175,9 @@ LAYERS["LoRAEmbedding"] = [
     Recipe(lambda: nn.LoRAEmbedding(nn.Embedding(9, 4), r=2).eval(), lambda n: [whole(9, n, 3)])
 ]
 LAYERS["SyncBatchNorm"] = [one(lambda: nn.SyncBatchNorm(3).eval(), 3, 4)]
-LAYERS["MixtureOfExperts"] = [one(lambda: nn.MixtureOfExperts(8, 16, 4, capacity_factor=2.0).eval(), 5, 8)]
+LAYERS["MixtureOfExperts"] = [
+    one(lambda: nn.MixtureOfExperts(8, 16, 4, capacity_factor=2.0).eval(), 5, 8)
+]
 LAYERS["top_k_routing"] = [
     call(lambda t: [v for v in nn.top_k_routing(t, 2, 3) if isinstance(v, sn.Tensor)],
          lambda n: [x(n, 4)])
@@ -224,9 +232,7 @@ LAYERS["GRU"].append(
 LAYERS["RNN"].append(Recipe(lambda: nn.RNN(5, 4, nonlinearity="relu"), sequences))
 LAYERS["LSTMCell"] = [one(lambda: nn.LSTMCell(5, 4), 5)]
 LAYERS["GRUCell"] = [one(lambda: nn.GRUCell(5, 4), 5)]
-LAYERS["RNNCell"] = [
-    one(lambda k=k: nn.RNNCell(5, 4, nonlinearity=k), 5) for k in ("tanh", "relu")
-]
+LAYERS["RNNCell"] = [one(lambda k=k: nn.RNNCell(5, 4, nonlinearity=k), 5) for k in ("tanh", "relu")]
 
 # transformers
 for _first in (False, True):
@@ -239,9 +245,7 @@ for _first in (False, True):
         Recipe(lambda o=_layer: nn.TransformerDecoderLayer(**o).eval(), two_lengths)
     )
     LAYERS.setdefault("TransformerEncoder", []).append(
-        one(
-            lambda o=_layer: nn.TransformerEncoder(nn.TransformerEncoderLayer(**o), 2).eval(), 5, 8
-        )
+        one(lambda o=_layer: nn.TransformerEncoder(nn.TransformerEncoderLayer(**o), 2).eval(), 5, 8)
     )
     LAYERS.setdefault("TransformerDecoder", []).append(
         Recipe(
@@ -251,9 +255,7 @@ for _first in (False, True):
     )
     LAYERS.setdefault("Transformer", []).append(
         Recipe(
-            lambda o=_layer: nn.Transformer(
-                num_encoder_layers=1, num_decoder_layers=1, **o
-            ).eval(),
+            lambda o=_layer: nn.Transformer(num_encoder_layers=1, num_decoder_layers=1, **o).eval(),
             two_lengths,
         )
     )
@@ -282,8 +284,9 @@ for _reduction in ("mean", "sum", "none"):
             Recipe(lambda k=_kind, o=_o: getattr(nn, k)(**o), labels)
         )
     LAYERS.setdefault("DiceLoss", []).append(
-        Recipe(lambda o=_o: nn.DiceLoss(**o),
-               lambda n: [positive(n, 5, 3), positive(n, 5, 3, seed=1)])
+        Recipe(
+            lambda o=_o: nn.DiceLoss(**o), lambda n: [positive(n, 5, 3), positive(n, 5, 3, seed=1)]
+        )
     )
     LAYERS.setdefault("InfoNCELoss", []).append(pair(lambda o=_o: nn.InfoNCELoss(**o), 5))
 LAYERS["CrossEntropyLoss"] += [

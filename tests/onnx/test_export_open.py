@@ -87,7 +87,9 @@ def test_networks_of_the_graph_tests(tmp_path):
         shape = model.graph.output[0].type.tensor_type.shape
         assert [d.dim_param or d.dim_value for d in shape.dim] == ["n", "t", 17]
     graph = sn.trace(Tagger(), sn.TensorSpec(("t", "n", 5)))
-    check(graph, tmp_path / "lstm.onnx", 18, [(sn.random.randn(s),) for s in ((4, 2, 5), (9, 1, 5))])
+    check(
+        graph, tmp_path / "lstm.onnx", 18, [(sn.random.randn(s),) for s in ((4, 2, 5), (9, 1, 5))]
+    )
 
 
 def test_convolutions_at_any_size(tmp_path):

@@ -177,9 +177,7 @@ def test_gradients_of_attention(options, tmp_path):
 
 
 def test_a_training_step(tmp_path):
-    net = sn.nn.Sequential(
-        sn.nn.Linear(6, 8), sn.nn.LayerNorm(8), sn.nn.GELU(), sn.nn.Linear(8, 3)
-    )
+    net = sn.nn.Sequential(sn.nn.Linear(6, 8), sn.nn.LayerNorm(8), sn.nn.GELU(), sn.nn.Linear(8, 3))
     x, labels = sn.random.randn((5, 6)), sn.asarray(np.array([0, 2, 1, 1, 0]))
     params = {k: v.detach() for k, v in net.named_parameters()}
 
