@@ -642,9 +642,9 @@ class Graph:
     ) -> None:
         """Draws the graph: modules in modules, with the shapes of the values between operations.
 
-        A picture (``.svg``) stands still. A page (``.html``) needs nothing but itself, and its modules
-        fold, by click or key; it begins with so many folded that at most 120 operations show.
-        See docs/pictures.md.
+        A picture (``.svg``) stands still. A page (``.html``) needs nothing but itself, and its
+        modules fold, by click or key; it begins with so many folded that at most 120 operations
+        show. See docs/pictures.md.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
-"""Exchange of models with other frameworks and runtimes through ONNX (``pip install sennit[onnx]``)."""
+"""Exchange of models with other frameworks and runtimes: ONNX (``pip install sennit[onnx]``)."""
 
 from __future__ import annotations
 
-from .export import OPSETS, unsupported
+from .export import unsupported
 
-__all__ = ["OPSETS", "unsupported"]
+__all__ = ["unsupported"]

@@ -1,4 +1,4 @@
-"""Graphs as ONNX models: the way out. See docs/export.md and docs/design/015-export-and-pictures.md."""
+"""Graphs as ONNX models. See docs/export.md and docs/design/015-export-and-pictures.md."""
 
 from __future__ import annotations
 
@@ -175,12 +175,11 @@ def export_model(graph: Graph, opset: int = 18) -> tuple[Any, dict[str, Any]]:
             f"opset is {opset!r}; it must be an int from {OPSETS.start} to {OPSETS.stop - 1}",
         )
     rules = _rules()
-    from .export_conv import PATTERNS as convolutions
+    from . import export_conv, export_products, export_recurrent
     from .export_plan import Plan
-    from .export_products import PATTERNS as products
-    from .export_recurrent import PATTERNS as recurrent
 
-    plan = Plan(graph, [*recurrent, *convolutions, *products])
+    modules = (export_recurrent, export_conv, export_products)
+    plan = Plan(graph, [pattern for module in modules for pattern in module.PATTERNS])
     _check_ops(plan, rules)
     stands = [v for role in ("parameter", "constant") for v in graph._inputs(role)]
     arguments = graph.inputs

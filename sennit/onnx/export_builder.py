@@ -153,7 +153,7 @@ class Builder:
 
     def cast(self, x: str, dtype: str) -> str:
         """A conversion."""
-        return self.op("Cast", x, to=ONNX_DTYPES[dtype])
+        return str(self.op("Cast", x, to=ONNX_DTYPES[dtype]))
 
     # ------------------------------------------------------------ sizes
 
@@ -231,7 +231,7 @@ class Builder:
         # A -1 is ambiguous beside a 0, which a tensor without elements has.
         if len(open_ones) == 1 and all(p.constant != 0 for p in polys):
             wanted[open_ones[0]] = -1
-        return self.op("Reshape", x, self.sizes(wanted), allowzero=self._zero(wanted))
+        return str(self.op("Reshape", x, self.sizes(wanted), allowzero=self._zero(wanted)))
 
     @staticmethod
     def _zero(sizes: Sequence[Any]) -> int:
@@ -239,21 +239,20 @@ class Builder:
 
     def squeeze(self, x: str, *axes: int) -> str:
         """Without axes of size 1."""
-        return self.op("Squeeze", x, self.ints(axes))
+        return str(self.op("Squeeze", x, self.ints(axes)))
 
     def unsqueeze(self, x: str, *axes: int) -> str:
         """With new axes of size 1."""
-        return self.op("Unsqueeze", x, self.ints(axes))
+        return str(self.op("Unsqueeze", x, self.ints(axes)))
 
     def reduce(self, kind: str, x: str, axes: Sequence[int], keepdims: bool = True) -> str:
         """A reduction over axes."""
-        return self.op(kind, x, self.ints(axes), keepdims=int(keepdims)) if axes else x
+        return str(self.op(kind, x, self.ints(axes), keepdims=int(keepdims))) if axes else x
 
     def slice(self, x: str, axis: int, start: Any, stop: Any, step: int = 1) -> str:
         """A part of one axis."""
-        return self.op(
-            "Slice", x, self.size(start), self.size(stop), self.ints([axis]), self.ints([step])
-        )
+        ends = self.size(start), self.size(stop)
+        return str(self.op("Slice", x, *ends, self.ints([axis]), self.ints([step])))
 
     def scan(
         self,

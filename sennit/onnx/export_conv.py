@@ -135,7 +135,6 @@ def _conv_weight_grad(c: Call) -> str:
     low, high = list(c.attr("pad_low")), list(c.attr("pad_high"))
     kernel = list(c.attr("kernel"))
     batch, channels, *spatial = c.shape(0)
-    _, outputs, *out = c.shape(1)
     x = _cropped(c, x, c.rank(), high)
     spatial = [Poly.of(s) + min(h, 0) for s, h in zip(spatial, high, strict=True)]
     high = [max(h, 0) for h in high]
@@ -174,7 +173,7 @@ def _max_pool(c: Call) -> tuple[str, str]:
         behind = [LAST if r.constant is None else max(r.constant, 0) for r in reach]
         if all(n < k for n, k in zip(behind, kernel, strict=True)):  # as ONNX wants it
             high, ceil = behind, False
-    geometry = {
+    geometry: dict[str, Any] = {
         "kernel_shape": kernel, "strides": stride, "pads": pad + high, "dilations": dilation,
         "ceil_mode": int(ceil),
     }  # fmt: skip

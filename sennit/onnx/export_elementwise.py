@@ -35,7 +35,7 @@ def _one(kind: str) -> Callable[[Call], str]:
         if c.dtype().startswith("uint") and kind in ("Neg", "Relu"):  # which take signed ones
             return str(c.op("Sub", c.num(0), c.x(0)) if kind == "Neg" else c.op("Identity", c.x(0)))
         if kind == "IsNaN" and c.dtype() not in FLOATS:
-            return c.op("Less", c.x(0), c.x(0))  # false everywhere
+            return str(c.op("Less", c.x(0), c.x(0)))  # false everywhere
         return str(c.op(kind, c.x(0)))
 
     return write
@@ -585,8 +585,8 @@ without(
     "special_chebyshev_polynomial_v", "special_chebyshev_polynomial_w",
     "special_shifted_chebyshev_polynomial_t", "special_shifted_chebyshev_polynomial_u",
     "special_shifted_chebyshev_polynomial_v", "special_shifted_chebyshev_polynomial_w",
-    "special_hermite_polynomial_h", "special_hermite_polynomial_he", "special_laguerre_polynomial_l",
-    "special_legendre_polynomial_p",
+    "special_hermite_polynomial_h", "special_hermite_polynomial_he",
+    "special_laguerre_polynomial_l", "special_legendre_polynomial_p",
 )  # fmt: skip
 without(
     "ONNX does not look at the bits of a number; compute neighbours outside of the exported model",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .export_builder import Call, product, rule
@@ -43,7 +45,7 @@ def _index_add(c: Call) -> str:
 
 @rule("scatter")
 def _scatter(c: Call) -> str:
-    more = {"reduction": "add"} if c.attr("accumulate") else {}
+    more: dict[str, Any] = {"reduction": "add"} if c.attr("accumulate") else {}
     return str(c.op("ScatterElements", c.x(0), _index(c, 1), c.x(2), axis=c.attr("axis"), **more))
 
 
@@ -71,7 +73,7 @@ def _gather_nd(c: Call) -> str:
 
 @rule("scatter_nd")
 def _scatter_nd(c: Call) -> str:
-    more = {"reduction": "add"} if c.attr("accumulate") else {}
+    more: dict[str, Any] = {"reduction": "add"} if c.attr("accumulate") else {}
     return str(c.op("ScatterND", c.x(0), _places(c, 2), c.x(1), **more))
 
 

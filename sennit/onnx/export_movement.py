@@ -9,6 +9,7 @@ import numpy as np
 from onnx import numpy_helper
 
 from .export_builder import FLOATS, Call, numpy_dtype, product, rule, without
+from .export_plan import same_shape
 from .export_sizes import OpenFloat, Poly
 
 LAST, FIRST = 2**63 - 1, -(2**63)  # where a slice means "to the end", forwards and backwards
@@ -122,13 +123,9 @@ def _slice_update(c: Call) -> str:
         return str(c.op("Identity", x))
     part = c.x(1, dtype)
     given = c.shape(1) if c.is_tensor(1) else ()
-    if not _same(given, box):
+    if not same_shape(given, box):
         part = expanded(c, part, given, box)
     return _updated(c, x, shape, part, parts)
-
-
-def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
-    return len(a) == len(b) and all(Poly.of(x) == Poly.of(y) for x, y in zip(a, b, strict=True))
 
 
 def _updated(

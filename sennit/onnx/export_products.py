@@ -111,7 +111,7 @@ def _parts(c: Call, first: int) -> tuple[str, str]:
 def _ones(c: Call, shape: tuple[Any, ...], dtype: str, value: float = 1.0) -> str:
     sizes = [Poly.of(s).constant for s in shape]
     if None not in sizes:
-        return c.const(np.full(sizes, value), dtype)  # type: ignore[arg-type]
+        return c.const(np.full(sizes, value), dtype)
     return str(c.op("Expand", c.const(value, dtype), c.b.sizes(shape)))
 
 

@@ -118,10 +118,10 @@ def _layer(plan: Plan, node: GraphNode) -> Fused | None:
     if added is not None:
         for i in (0, 1):
             other = added.inputs[1 - i]
-            if isinstance(other, GraphValue) and len(other.shape) == 1:
-                if plan.made_by(added.inputs[i], "matmul"):
-                    given, bias = added.inputs[i], other
-                    break
+            vector = isinstance(other, GraphValue) and len(other.shape) == 1
+            if vector and plan.made_by(added.inputs[i], "matmul"):
+                given, bias = added.inputs[i], other
+                break
     product = plan.made_by(given, "matmul")
     weight = turned_weight(plan, product.inputs[1]) if product else None
     if product is not None and weight is not None and len(product.inputs[0].shape) == 3:

@@ -1,4 +1,4 @@
-"""Sizes of an exported graph: integers, and polynomials in sizes that are known when a model runs."""
+"""Sizes of an exported graph: integers, or polynomials in sizes that a call brings along."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Pictures: of what a training did (matplotlib, ``pip install sennit[viz]``), of graphs and of their
-memory."""
+"""Pictures: of what a training did (matplotlib, ``pip install sennit[viz]``), of graphs and of
+their memory."""
 
 from __future__ import annotations
 

@@ -384,16 +384,13 @@ def _fold(root: Box, depth: int | None, most: int | None) -> None:
     if depth is None:
         if most is None:
             return
-        for depth in range(len(levels) - 1, 0, -1):  # noqa: B007
-            shown = sum(i.kind == "op" for level in levels[:depth] for b in level for i in b.items)
-            shown += len(levels[depth]) if depth < len(levels) else 0
-            whole = sum(i.kind == "op" for level in levels for b in level for i in b.items)
-            if whole <= most:
-                return
-            if shown <= most:
+        depth = len(levels)
+        shown = [sum(i.kind == "op" for box in level for i in box.items) for level in levels]
+        while depth > 1:
+            folded = len(levels[depth]) if depth < len(levels) else 0
+            if sum(shown[:depth]) + folded <= most:
                 break
-        else:
-            return
+            depth -= 1
     for level in levels[max(depth, 1) :]:
         for box in level:
             box.folded = True

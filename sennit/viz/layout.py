@@ -1,11 +1,11 @@
 """Where the nodes of a graph stand in a picture: modules in modules, each laid out in layers.
 
-Within a module, its operations, the modules that it calls and the values that come in and go out are
-nodes of a small graph of their own. These nodes get layers (the longest way from a source), long
-edges get a place in each layer that they pass (K. Sugiyama, S. Tagawa and M. Toda, "Methods for
-visual understanding of hierarchical system structures", 1981), the order within a layer comes from
-barycentres, and positions are the nearest to the neighbours' that keep order and distance (a
-regression on monotone sequences by pooling of neighbours). A picture that unfolds modules repeats the
+Within a module, its operations, the modules that it calls and the values that come in and go out
+are nodes of a small graph of their own. These nodes get layers (the longest way from a source),
+long edges get a place in each layer that they pass (K. Sugiyama, S. Tagawa and M. Toda, "Methods
+for visual understanding of hierarchical system structures", 1981), the order within a layer comes
+from barycentres, and positions are the nearest to the neighbours' that keep order and distance (a
+regression on monotone sequences by pooling of neighbours). A page whose modules fold repeats the
 last step alone, in the browser: layers and order do not depend on what is folded.
 """
 
@@ -95,35 +95,32 @@ def tree_of(graph: Graph, sizes: Any) -> Box:
 
     # Boxes, by runs of operations with the same path; made without recursion.
     where: list[tuple[Box, int]] = []  # by op: its box and its place there
-    spans: list[tuple[Box, int, int]] = []
+    closed: list[Box] = []
     parents: dict[int, tuple[Box, int]] = {}
     numbers = 0
-    open_boxes: list[tuple[Box, int]] = [(root, 0)]
+    open_boxes: list[Box] = [root]
     for i, path in enumerate(paths):
         depth = 0
         while depth < len(path) and depth + 1 < len(open_boxes):
-            if open_boxes[depth + 1][0].name != path[depth]:
+            if open_boxes[depth + 1].name != path[depth]:
                 break
             depth += 1
         while len(open_boxes) > depth + 1:
-            box, first = open_boxes.pop()
-            spans.append((box, first, i))
+            closed.append(open_boxes.pop())
         for k in range(depth, len(path)):
-            parent = open_boxes[-1][0]
+            parent = open_boxes[-1]
             box = Box(path[k], ".".join(path[: k + 1]), number=numbers)
             numbers += 1
             parent.items.append(Item("box", 0, 0, box=box))
             parents[id(box)] = (parent, len(parent.items) - 1)
-            open_boxes.append((box, i))
-        own = open_boxes[-1][0]
+            open_boxes.append(box)
+        own = open_boxes[-1]
         width, height = sizes("op", i)
         own.items.append(Item("op", width, height, node=i))
         where.append((own, len(own.items) - 1))
     while open_boxes:
-        box, first = open_boxes.pop()
-        spans.append((box, first, len(nodes)))
+        closed.append(open_boxes.pop())
 
-    span = {id(box): (first, last) for box, first, last in spans}
     ports: dict[tuple[int, str, str], int] = {}
 
     def port(box: Box, kind: str, value: str) -> int:
@@ -168,7 +165,7 @@ def tree_of(graph: Graph, sizes: Any) -> Box:
     for name, i in makers.items():
         for j in readers.get(name, []):
             link(name, where[i], where[j])
-    for k, name in enumerate(results):
+    for name in results:
         width, height = sizes("output", name)
         root.items.append(Item("output", width, height, value=name))
         target = (root, len(root.items) - 1)
@@ -176,11 +173,8 @@ def tree_of(graph: Graph, sizes: Any) -> Box:
             link(name, where[makers[name]], target)
         elif name in arguments:
             link(name, (root, ports[(id(root), "input", name)]), target)
-        del k
-    boxes = [root, *(box for box, _, _ in spans if box is not root)]
-    for box in boxes:
+    for box in closed:
         _layer(box)
-    del span
     return root
 
 
@@ -237,7 +231,7 @@ def _layer(box: Box) -> None:
 
 
 def _order(box: Box) -> None:
-    """A few sweeps: each item goes to the mean place of what it is joined to in the layer before."""
+    """A few sweeps: each item goes to the mean place of what it is joined to one layer before."""
     up: dict[int, list[int]] = {}
     down: dict[int, list[int]] = {}
     for a, b, _ in box.edges:
@@ -248,12 +242,11 @@ def _order(box: Box) -> None:
         layers = box.layers if sweep % 2 == 0 else box.layers[::-1]
         place = {i: k for layer in box.layers for k, i in enumerate(layer)}
         for layer in layers:
-
-            def key(i: int) -> float:
-                near = joined.get(i)
-                return sum(place[j] for j in near) / len(near) if near else place[i]
-
-            layer.sort(key=key)
+            wanted = {}
+            for i in layer:
+                near = [place[j] for j in joined.get(i, ())]
+                wanted[i] = sum(near) / len(near) if near else float(place[i])
+            layer.sort(key=wanted.__getitem__)
             place.update({i: k for k, i in enumerate(layer)})
 
 

@@ -65,7 +65,7 @@ LAYERS["GELU"].append(one(lambda: nn.GELU(approximate="tanh"), 7))
 LAYERS["Threshold"] = [one(lambda: nn.Threshold(0.1, 2.0), 7)]
 LAYERS["StochasticDepth"] = [one(lambda: nn.StochasticDepth(0.3, "row"), 7)]
 LAYERS |= {
-    name: [one(lambda name=name: getattr(nn, name)(axis), 3, 4) for axis in (-1, 1)]
+    name: [one(lambda name=name, axis=axis: getattr(nn, name)(axis), 3, 4) for axis in (-1, 1)]
     for name in ("Softmax", "LogSoftmax", "Softmin")
 }
 LAYERS["Softmax2d"] = [one(nn.Softmax2d, 3, 4, 5)]
@@ -183,7 +183,7 @@ LAYERS["top_k_routing"] = [
          lambda n: [x(n, 4)])
 ]  # fmt: skip
 LAYERS["load_balancing_loss"] = [
-    call(lambda t, i: nn.load_balancing_loss(t, i), lambda n: [sn.softmax(x(n, 4)), whole(4, n, 2)])
+    call(nn.load_balancing_loss, lambda n: [sn.softmax(x(n, 4)), whole(4, n, 2)])
 ]
 LAYERS["router_z_loss"] = [call(nn.router_z_loss, lambda n: [x(n, 4)])]
 
@@ -200,9 +200,7 @@ LAYERS["RotaryEmbedding"] = [
     one(lambda: nn.RotaryEmbedding(4), 2, 5, 4),
     one(lambda: nn.RotaryEmbedding(4, interleaved=True), 2, 5, 4),
 ]
-LAYERS["apply_rotary"] = [
-    call(lambda t, a, b: nn.apply_rotary(t, a, b), lambda n: [x(n, 2, 5, 4), x(5, 2), x(5, 2)])
-]
+LAYERS["apply_rotary"] = [call(nn.apply_rotary, lambda n: [x(n, 2, 5, 4), x(5, 2), x(5, 2)])]
 
 
 # recurrent layers
@@ -293,8 +291,8 @@ LAYERS["CrossEntropyLoss"] += [
     Recipe(lambda: nn.CrossEntropyLoss(weight=positive(5), ignore_index=2), labels),
     Recipe(lambda: nn.CrossEntropyLoss(label_smoothing=0.1), labels),
     Recipe(lambda: nn.CrossEntropyLoss(weight=positive(5), label_smoothing=0.1), labels),
-    Recipe(lambda: nn.CrossEntropyLoss(), lambda n: [x(n, 5, 3), whole(5, n, 3)]),
-    Recipe(lambda: nn.CrossEntropyLoss(), chances),
+    Recipe(nn.CrossEntropyLoss, lambda n: [x(n, 5, 3), whole(5, n, 3)]),
+    Recipe(nn.CrossEntropyLoss, chances),
 ]
 LAYERS["LinearCrossEntropyLoss"] = [Recipe(lambda: nn.LinearCrossEntropyLoss(5, 7), labels)]
 LAYERS["CosineEmbeddingLoss"] = [
@@ -409,7 +407,7 @@ FUNCTIONALS |= {
     ],
     "batch_norm": [
         call(
-            lambda t, m, v, w, b: F.batch_norm(t, m, v, w, b),
+            F.batch_norm,
             lambda n: [x(n, 3, 4), x(3), positive(3), x(3), x(3)],
         )
     ],
