@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
+import shutil
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -311,13 +313,29 @@ def write(
         else:
             proto.raw_data = array.tobytes()
         model.graph.initializer.append(proto)
-    if parts:
-        _write(os.path.join(os.path.dirname(os.path.abspath(target)), data), parts)
-    if check and not parts:
-        _check(onnx, model)
-    _write(target, [model.SerializeToString()])
-    if check and parts:
-        _check(onnx, target)
+    if not parts:
+        if check:
+            _check(onnx, model)
+        _write(target, [model.SerializeToString()])
+        return
+    # Both files are made and checked in a folder beside the place, and then moved there.
+    folder = os.path.dirname(os.path.abspath(target))
+    try:
+        made = tempfile.mkdtemp(prefix=f".{os.path.basename(target)}.", dir=folder)
+    except OSError as cause:
+        raise error(
+            _core.FileError, "to_onnx", f"{target}: cannot be written ({cause}); check the folder"
+        ) from cause
+    try:
+        inside = os.path.join(made, os.path.basename(target))
+        _write(os.path.join(made, data), parts)
+        _write(inside, [model.SerializeToString()])
+        if check:
+            _check(onnx, inside)
+        os.replace(os.path.join(made, data), os.path.join(folder, data))
+        os.replace(inside, target)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _check(onnx: Any, model: Any) -> None:

@@ -16,6 +16,8 @@ PAGES = [
     "docs/optim.md",
     "docs/transforms.md",
     "docs/graphs.md",
+    "docs/export.md",
+    "docs/pictures.md",
     "docs/losses_and_metrics.md",
     "docs/array_api.md",
     "docs/differences.md",
