@@ -206,7 +206,9 @@ def export_model(graph: Graph, opset: int = 18) -> tuple[Any, dict[str, Any]]:
     builder.current, builder.module = None, ""
     outputs, produced = [], {name for node in builder.nodes for name in node.output}
     renamed: dict[str, str] = {}
-    for k, value in enumerate(graph.outputs):
+    updates = [f"{name}.new" for name in graph.updates]
+    wanted |= dict(enumerate(updates, len(graph.outputs)))
+    for k, value in enumerate(plan.results):
         name = builder.name(value)
         out = builder.unique(wanted.get(k, f"output.{k}"))
         if name in produced and name not in renamed:
@@ -230,10 +232,12 @@ def export_model(graph: Graph, opset: int = 18) -> tuple[Any, dict[str, Any]]:
         if name not in shown and name in produced | set(renamed.values()) and name not in kept:
             shown.add(name)
             types.append(_type(name, builder.values[v], rules))
+    # What a call writes is given and taken by the caller; where it is not given, it is as it was.
+    written = [v for v in stands if v.name in graph.updates and v.name in kept]
     made = onnx.helper.make_graph(
         builder.nodes,
         re.sub(r"[^\w.]", "_", graph.name) or "graph",
-        [_type(v.name, v, rules) for v in arguments],
+        [_type(v.name, v, rules) for v in (*arguments, *written)],
         [_type(name, v, rules) for name, v in outputs],
         value_info=types,
     )

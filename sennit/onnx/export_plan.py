@@ -55,13 +55,14 @@ class Plan:
                 self.maker[v._id] = node
                 self.place[v._id] = i
         # An argument has no place: it is there before every node.
-        self.read = {v._id for v in graph.outputs}
+        self.results = [*graph.outputs, *graph.updates.values()]
+        self.read = {v._id for v in self.results}
         live = self._live()
         for i in live:
             for v in self.all[i].inputs:
                 if isinstance(v, GraphValue):
                     self.uses[v._id] = self.uses.get(v._id, 0) + 1
-        for v in graph.outputs:
+        for v in self.results:
             self.uses[v._id] = self.uses.get(v._id, 0) + 1
         self.fused: dict[int, Fused] = {}
         self.facts: dict[int, dict[str, Any]] = {}  # by node (first result): what patterns found

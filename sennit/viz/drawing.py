@@ -115,7 +115,7 @@ class _Facts:
         self.values = {v.name: v for v in graph.inputs}
         for node in self.nodes:
             self.values.update({v.name: v for v in node.outputs})
-        for v in graph.outputs:
+        for v in (*graph.outputs, *graph.updates.values()):
             self.values.setdefault(v.name, v)
         self.makers = {v.name: i for i, n in enumerate(self.nodes) for v in n.outputs}
         self.lines: list[list[str]] = []
@@ -151,8 +151,12 @@ class _Facts:
         """What an argument or a result is called."""
         if kind == "input":
             return value
-        places = [k for k, v in enumerate(self.graph.outputs) if v.name == value]
-        return "result" if len(self.graph.outputs) == 1 else f"result {places[0]}"
+        places = [str(k) for k, v in enumerate(self.graph.outputs) if v.name == value]
+        said = []
+        if places:
+            said.append("result" if len(self.graph.outputs) == 1 else f"result {', '.join(places)}")
+        said += [f"new {name}" for name, v in self.graph.updates.items() if v.name == value]
+        return ", ".join(said)
 
     def shape(self, value: str) -> str:
         return _shape(self.values[value]) if value in self.values else ""

@@ -90,7 +90,7 @@ def tree_of(graph: Graph, sizes: Any) -> Box:
     for i, node in enumerate(nodes):
         for v in {v.name for v in node.inputs if isinstance(v, GraphValue)}:
             readers.setdefault(v, []).append(i)
-    results = [v.name for v in graph.outputs]
+    results = list(dict.fromkeys(v.name for v in (*graph.outputs, *graph.updates.values())))
     arguments = [v.name for v in graph.inputs]
 
     # Boxes, by runs of operations with the same path; made without recursion.

@@ -310,6 +310,39 @@ def test_tensors_beside_the_model(forced, tmp_path, monkeypatch):
     assert session(path).get_inputs()[0].shape == ["n", 64]
 
 
+# ---------------------------------------------------------------- steps of training
+
+
+def test_a_step_gives_what_it_writes(tmp_path):
+    net = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+    optimizer = sn.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    batch = sn.TensorSpec(("n", 4)), sn.TensorSpec(("n",), sn.int64)
+    graph = sn.trace(step, *batch, mutable=[net, optimizer])
+    path = tmp_path / "step.onnx"
+    graph.to_onnx(path)
+    model = session(path)
+    names = [o.name for o in model.get_outputs()]
+    assert names == ["output", *(f"{name}.new" for name in graph.updates)]
+    x, y = sn.random.randn((6, 4)), sn.asarray(np.array([0, 1, 2, 0, 1, 2]))
+    state = {}
+    for _ in range(3):  # the caller keeps the state
+        feed = {"x": x.numpy(), "y": y.numpy(), **state}
+        made = dict(zip(names, model.run(None, feed), strict=True))
+        want = graph(x, y).numpy()
+        close(made["output"], want, 1e-5, "loss")
+        state = {name: made[f"{name}.new"] for name in graph.updates}
+    for name, value in state.items():
+        close(value, graph.parameters[name].detach().numpy(), 1e-5, name)
+
+
 # ---------------------------------------------------------------- sizes
 
 

@@ -7,6 +7,7 @@ import re
 import sys
 import time
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -111,12 +112,12 @@ def test_nothing_overlaps():
     for box in boxes:
         for layer in box.layers:
             spans = sorted((box.items[i].x, box.items[i].width) for i in layer)
-            for (x, w), (x2, w2) in zip(spans, spans[1:], strict=False):
+            for (x, w), (x2, w2) in pairwise(spans):
                 assert x2 - x >= (w + w2) / 2 + layout.GAP - 1e-6
         for item in box.items:
             assert item.x - item.width / 2 >= -1e-6
             assert item.x + item.width / 2 <= box.width + 1e-6
-            assert -1e-6 <= item.y
+            assert item.y >= -1e-6
             assert item.y + item.height <= box.height + 1e-6
     assert root.width > 0
 
@@ -222,7 +223,7 @@ def test_refusals(tmp_path):
         graph.draw(tmp_path / "m.png")
     with pytest.raises(sn.InvalidValue, match="depth is -1"):
         graph.draw(tmp_path / "m.svg", depth=-1)
-    with pytest.raises(sn.InvalidType, match="sn.profile"):
+    with pytest.raises(sn.InvalidType, match=r"sn\.profile"):
         graph.draw(tmp_path / "m.svg", profile=3)
     with pytest.raises(sn.InvalidType, match="trace it first"):
         drawing.draw(nn.ReLU(), tmp_path / "m.svg")
@@ -419,26 +420,30 @@ def test_a_page_in_a_browser(tmp_path):
         """
         const count = kind => document.querySelectorAll(kind).length;
         const root_box = boxes[root];
-        const first = {ops: count(".op"), boxes: count(".box"), box: [root_box.width, root_box.height]};
-        const self = [...document.querySelectorAll(".box")].find(g => g.dataset.path.endsWith("self_attn"));
+        const first = {
+            ops: count(".op"), boxes: count(".box"), box: [root_box.width, root_box.height]};
+        const self = [...document.querySelectorAll(".box")].find(
+            g => g.dataset.path.endsWith("self_attn"));
         self.dispatchEvent(new MouseEvent("click", {bubbles: true}));
         const folded = {ops: count(".op"), state: document.querySelector(
             `[data-box="${self.dataset.box}"]`).getAttribute("aria-expanded")};
         const again = document.querySelector(`[data-box="${self.dataset.box}"]`);
         again.focus();
         again.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true}));
-        const opened = {ops: count(".op"), focus: document.activeElement.dataset.box === self.dataset.box};
+        const opened = {
+            ops: count(".op"), focus: document.activeElement.dataset.box === self.dataset.box};
         setAll(true);
         const closed = {ops: count(".op"), boxes: count(".box")};
         const before = all.getAttribute("transform");
-        picture.dispatchEvent(new WheelEvent("wheel", {deltaY: -200, bubbles: true, cancelable: true}));
+        picture.dispatchEvent(
+            new WheelEvent("wheel", {deltaY: -200, bubbles: true, cancelable: true}));
         window.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowLeft"}));
         const moved = before !== all.getAttribute("transform");
         setAll(false);
         const tips = [...document.querySelectorAll(".op title")].map(t => t.textContent);
         return {...first, folded, opened, closed, moved, tips};
     """,
-    )  # noqa: E501
+    )
     assert found["ops"] == len(graph.nodes)
     assert found["folded"]["state"] == "false"
     assert found["folded"]["ops"] < found["ops"]
