@@ -84,7 +84,8 @@ class Builder:
         self.names: dict[int, str] = {}  # value id: name
         self.lazy: dict[int, Callable[[], str]] = {}  # value id: writes it when somebody asks
         self.values: dict[int, GraphValue] = {}
-        self.recurrent: dict[int, dict[str, str]] = {}  # layers: names of their results
+        self.recurrent: dict[int, Any] = {}  # layers: their results
+        self.reverse_states: dict[int, str] = {}  # of layers in both directions: the second h0
         self.open: dict[str, tuple[str, int]] = {}  # open size: value name and axis
         self.current: GraphNode | None = None
         self.module = ""

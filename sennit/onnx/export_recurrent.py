@@ -44,12 +44,10 @@ def _reads(node: GraphNode, which: str, value: GraphValue) -> Fused:
     key = node.outputs[0]._id
 
     def write(c: Call, _: Fused) -> str:
-        made = c.b.recurrent[key]
-        if which == "Y":
-            return str(c.b.squeeze(made["Y"], 1))
-        return str(made[which])
+        made = c.b.recurrent[key].get(which)
+        return str(c.b.squeeze(made, 1)) if which == "Y" else made
 
-    return Fused(write, [value])
+    return Fused(write, [value], {"which": which})
 
 
 def _slices(plan: Plan, node: GraphNode) -> Fused | None:
@@ -107,11 +105,9 @@ def _at_lengths(plan: Plan, node: GraphNode) -> Fused | None:
     return _reads(layer, "Y_h" if which == "h" else "Y_c", states)
 
 
-def _layer(plan: Plan, node: GraphNode) -> Fused | None:
-    """The layer, with the product that makes its first operand."""
-    if node.op not in KINDS:
-        return None
-    facts: dict[str, Any] = dict(plan.facts.get(node.outputs[0]._id, {}))
+def _source(plan: Plan, node: GraphNode) -> dict[str, Any]:
+    """What goes into a layer, and the weight and the bias that it is multiplied with; without them
+    where the first operand is no such product."""
     given = node.inputs[0]
     bias: Any = None
     added = plan.made_by(given, "add")
@@ -125,23 +121,77 @@ def _layer(plan: Plan, node: GraphNode) -> Fused | None:
     product = plan.made_by(given, "matmul")
     weight = turned_weight(plan, product.inputs[1]) if product else None
     if product is not None and weight is not None and len(product.inputs[0].shape) == 3:
-        facts.update(x=product.inputs[0], weight=weight, bias=bias)
-        reads = [product.inputs[0], *node.inputs[1:]]
-    else:
-        facts.update(x=node.inputs[0], weight=None, bias=None)
-        reads = list(node.inputs)
-    for value in (weight, bias):
-        if facts["weight"] is not None and value is not None and known(plan, value) is None:
-            reads.append(value)
-    # Weights that are known now need nobody to write them.
+        return {"x": product.inputs[0], "weight": weight, "bias": bias}
+    return {"x": node.inputs[0], "weight": None, "bias": None}
+
+
+def _operands(plan: Plan, node: GraphNode, source: dict[str, Any]) -> list[GraphValue]:
+    """What a layer reads beside its input: its states, and weights that are not known now."""
     weights = 2 if node.op == "gru_sequence" else 1
-    reads = [v for k, v in enumerate(reads) if not 0 < k <= weights or known(plan, v) is None]
+    found = [v for v in (source["weight"], source["bias"]) if v is not None]
+    found += node.inputs[1 : 1 + weights]
+    return [v for v in found if known(plan, v) is None] + list(node.inputs[1 + weights :])
+
+
+def _layer(plan: Plan, node: GraphNode) -> Fused | None:
+    """The layer, with the product that makes its first operand."""
+    if node.op not in KINDS:
+        return None
+    source = _source(plan, node)
+    facts = {**plan.facts.get(node.outputs[0]._id, {}), **source}
+    reads = [source["x"], *_operands(plan, node, source)]
     if "lengths" in facts:
         reads.append(facts["lengths"])
     return Fused(_write, reads, facts)
 
 
-PATTERNS = [_at_lengths, _slices, _layer]
+def _both(plan: Plan, node: GraphNode) -> Fused | None:
+    """All steps of a layer in both directions, side by side: one node writes both."""
+    if node.op != "concat" or node.attributes["axis"] != 2 or len(node.inputs) != 2:
+        return None
+    layers = []
+    for value in node.inputs:
+        part = plan.made_by(value, "slice")
+        found = _states_of(plan, part.inputs[0]) if part else None
+        fused = _slices(plan, part) if part is not None and found is not None else None
+        if found is None or fused is None or fused.facts.get("which") != "Y":
+            return None
+        layers.append(found[0])
+    first, second = layers
+    if first.op != second.op or [n.attributes["reverse"] for n in layers] != [False, True]:
+        return None
+    keys = [n.outputs[0]._id for n in layers]
+    if any(plan.facts.get(k) for k in keys) or first.attributes != {
+        **second.attributes, "reverse": False
+    }:  # fmt: skip
+        return None
+    sources = [_source(plan, n) for n in layers]
+    if sources[0]["x"]._id != sources[1]["x"]._id or None in (s["weight"] for s in sources):
+        return None
+    same = all(
+        same_shape(a.shape, b.shape) for a, b in zip(first.inputs, second.inputs, strict=True)
+    )
+    # The second one is written with the first, so that what it reads has to be there by then.
+    place = plan.place[keys[0]]
+    needed = _operands(plan, second, sources[1])
+    if not same or any(plan.place.get(v._id, -1) > place for v in needed):
+        return None
+    plan.facts[keys[0]] = {"other": second}
+    plan.facts[keys[1]] = {"written": keys[0]}
+
+    def write(c: Call, _: Fused) -> str:
+        y = c.op("Transpose", c.b.recurrent[keys[0]].names[0], perm=[0, 2, 1, 3])
+        return str(c.op("Reshape", y, c.b.ints([0, 0, -1])))
+
+    return Fused(write, [first.outputs[_place(first)], second.outputs[_place(second)]])
+
+
+def _place(node: GraphNode) -> int:
+    """Which result of a layer its states are."""
+    return next(k for k, which in STATES[KINDS[node.op]].items() if which == "h")
+
+
+PATTERNS = [_both, _at_lengths, _slices, _layer]
 
 # ---------------------------------------------------------------- values known now
 
@@ -185,14 +235,14 @@ class _Weights:
     def __init__(self, c: Call, kind: str, hidden: int) -> None:
         self.c, self.order, self.hidden = c, ORDER[kind], hidden
 
-    def _get(self, value: Any) -> Any:
+    def found(self, value: Any) -> Any:
         if isinstance(value, GraphValue):
             array = known(self.c.plan, value)
             return self.c.b.name(value) if array is None else array
         return value
 
     def ordered(self, value: Any) -> Any:
-        found = self._get(value)
+        found = self.found(value)
         if isinstance(found, str):
             if len(self.order) == 1:
                 return found
@@ -210,88 +260,135 @@ class _Weights:
             return self.c.op("Concat", *names, axis=0)
         return np.concatenate(parts)
 
-    def write(self, found: Any, name: str) -> str:
-        """With the dimension for directions in front."""
-        if isinstance(found, str):
-            return self.c.b.unsqueeze(found, 0)
-        return self.c.b.initializer(name, found[None])
-
 
 # ---------------------------------------------------------------- writing
 
 
-def _write(c: Call, f: Fused) -> tuple[str, ...]:
-    kind = KINDS[c.node.op]
-    facts, plan = f.facts, c.plan
-    hidden = c.shape(1)[1]
-    gates = len(ORDER[kind])
+class Results:
+    """The results of a written layer, of one of its directions."""
+
+    def __init__(self, builder: Any, names: Sequence[str], direction: int, count: int) -> None:
+        self.builder, self.names = builder, names
+        self.direction, self.count = direction, count
+        self._made: dict[str, str] = {}
+
+    def get(self, which: str) -> str:
+        """ "Y", "Y_h" or "Y_c" with one direction."""
+        name = self.names[("Y", "Y_h", "Y_c").index(which)]
+        if self.count == 1:
+            return name
+        if which not in self._made:
+            axis, d = (1 if which == "Y" else 0), self.direction
+            self._made[which] = self.builder.slice(name, axis, d, d + 1)
+        return self._made[which]
+
+
+def _direction(c: Call, facts: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The operands of one direction: arrays, or names of what is computed when the model runs."""
+    hidden, gates = c.shape(1)[1], len(ORDER[kind])
     dtype = numpy_dtype(c.dtype())
     w = _Weights(c, kind, hidden)
-    source = facts["weight"]
-    label = f"{c.b.module}." if c.b.module else ""
-    base = source.name if source is not None and plan.stands(source) else f"{label}W"
-    state = c.value(1)
-    rbase = state.name if plan.stands(state) else f"{label}R"
-
-    weight: Any = source
+    weight: Any = facts["weight"]
     if weight is None:  # the gates' inputs come from somewhere else: they go through unchanged
         weight = np.eye(gates * hidden, dtype=dtype)
     zeros = np.zeros(gates * hidden, dtype)
     input_bias = w.ordered(facts["bias"] if facts["bias"] is not None else zeros)
     recurrent_bias: Any = zeros
     if kind == "GRU":
-        candidate = w._get(c.value(2))
-        recurrent_bias = w.joined([zeros[: 2 * hidden], candidate])
-    bias = w.joined([input_bias, recurrent_bias])
+        recurrent_bias = w.joined([zeros[: 2 * hidden], w.found(c.value(2))])
+    made = {
+        "W": w.ordered(weight),
+        "R": w.ordered(c.value(1)),
+        "B": w.joined([input_bias, recurrent_bias]),
+    }
+    at = 3 if kind == "GRU" else 2
+    for k, name in enumerate(("h0", "c0") if kind == "LSTM" else ("h0",)):
+        if c.attr("initial"):
+            made[name] = c.b.unsqueeze(c.x(at + k), 0)
+    return made
 
+
+def _stacked(c: Call, parts: Sequence[Any], name: str) -> str:
+    """Operands of all directions, with the dimension for directions in front."""
+    if not any(isinstance(p, str) for p in parts):
+        return c.b.initializer(name, np.stack(parts))
+    names = [
+        c.b.unsqueeze(p, 0) if isinstance(p, str) else c.const(p[None], c.dtype()) for p in parts
+    ]
+    return names[0] if len(names) == 1 else str(c.op("Concat", *names, axis=0))
+
+
+def _write(c: Call, f: Fused) -> tuple[str, ...]:
+    kind, facts, plan = KINDS[c.node.op], f.facts, c.plan
+    if "written" in facts:
+        made = c.b.recurrent[facts["written"]]
+        results = Results(c.b, made.names, 1, 2)
+        return _register(c, kind, results, c.b.reverse_states.get(facts["written"], ""))
+    source, state = facts["weight"], c.value(1)
+    label = f"{c.b.module}." if c.b.module else ""
+    base = source.name if source is not None and plan.stands(source) else f"{label}W"
+    rbase = state.name if plan.stands(state) else f"{label}R"
+    directions = [_direction(c, facts, kind)]
+    if "other" in facts:
+        other = Call(c.b, facts["other"], plan)
+        directions.append(_direction(other, _source(plan, facts["other"]), kind))
     lengths = ""
     if "lengths" in facts:
         name = c.b.name(facts["lengths"])
-        same = facts["lengths"].dtype.name == "int32"
-        lengths = name if same else c.cast(name, "int32")
-    at = 3 if kind == "GRU" else 2
-    h0 = c0 = ""
-    if c.attr("initial"):
-        h0 = c.b.unsqueeze(c.x(at), 0)
-        if kind == "LSTM":
-            c0 = c.b.unsqueeze(c.x(at + 1), 0)
+        lengths = name if facts["lengths"].dtype.name == "int32" else c.cast(name, "int32")
+
+    def initial(name: str) -> str:
+        given = [d[name] for d in directions if name in d]
+        if len(given) < 2:
+            return given[0] if given else ""
+        return str(c.op("Concat", *given, axis=0))
+
     more: dict[str, Any] = {}
     if kind == "GRU":
         more["linear_before_reset"] = 1
     if kind == "RNN":
-        more["activations"] = ["Relu" if c.attr("cell") == 1 else "Tanh"]
-    if c.attr("reverse"):
+        activation = "Relu" if c.attr("cell") == 1 else "Tanh"
+        more["activations"] = [activation] * len(directions)
+    if len(directions) == 2:
+        more["direction"] = "bidirectional"
+    elif c.attr("reverse"):
         more["direction"] = "reverse"
     given = [
         c.b.name(facts["x"]),
-        w.write(w.ordered(weight), f"{base}.{kind}.W"),
-        w.write(w.ordered(c.value(1)), f"{rbase}.{kind}.R"),
-        w.write(bias, f"{base}.{kind}.B"),
+        _stacked(c, [d["W"] for d in directions], f"{base}.{kind}.W"),
+        _stacked(c, [d["R"] for d in directions], f"{rbase}.{kind}.R"),
+        _stacked(c, [d["B"] for d in directions], f"{base}.{kind}.B"),
         lengths,
-        h0,
+        initial("h0"),
     ]
-    count = 3 if kind == "LSTM" else 2
     if kind == "LSTM":
-        given.append(c0)
-    results = c.op(kind, *given, outputs=count, hidden_size=hidden, **more)
-    made = dict(zip(("Y", "Y_h", "Y_c"), results, strict=False))
-    c.b.recurrent[c.node.outputs[0]._id] = made
+        given.append(initial("c0"))
+    names = c.op(
+        kind, *given, outputs=3 if kind == "LSTM" else 2, hidden_size=c.shape(1)[1], **more
+    )
+    key = c.node.outputs[0]._id
+    if len(directions) == 2:
+        c.b.reverse_states[key] = directions[1].get("h0", "")
+    results = Results(c.b, names, 0, len(directions))
+    return _register(c, kind, results, directions[0].get("h0", ""))
 
+
+def _register(c: Call, kind: str, made: Results, h0: str) -> tuple[str, ...]:
+    """Makes the results known to those who read them; others are written when somebody asks."""
+    c.b.recurrent[c.node.outputs[0]._id] = made
     states = STATES[kind]
-    names = []
     for k, value in enumerate(c.node.outputs):
-        names.append("")
         if states.get(k) == "h":
             c.b.lazy[value._id] = lambda: _all_states(c, made, h0)
         else:
             what = "cells of all steps" if states.get(k) == "c" else "gates of each step"
             c.b.lazy[value._id] = _refusal(c, kind, what)
-    return tuple(names)
+    return tuple("" for _ in c.node.outputs)
 
 
-def _all_states(c: Call, made: dict[str, str], h0: str) -> str:
+def _all_states(c: Call, made: Results, h0: str) -> str:
     """The initial state and those of all steps, as they stand here."""
-    y = c.b.squeeze(made["Y"], 1)
+    y = c.b.squeeze(made.get("Y"), 1)
     if not h0:
         batch, hidden = c.node.outputs[0].shape[1], c.shape(1)[1]
         h0 = c.op("Expand", c.const(0.0, c.dtype()), c.b.sizes([1, batch, hidden]))

@@ -167,6 +167,29 @@ def test_queries_that_may_look_at_nothing_give_zeros(tmp_path):
     assert (run(tmp_path / "a.onnx", graph, [q, k, mask])[0][0, 0, 1] == 0).all()
 
 
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_both_directions_are_one_node(kind, tmp_path):
+    layer = getattr(nn, kind)(5, 4, num_layers=2, bidirectional=True)
+    graph = sn.trace(lambda x: layer(x)[0], sn.TensorSpec(("t", "n", 5)))
+    model = compare(graph, [sn.random.randn((7, 3, 5))], tmp_path / "m.onnx")
+    assert kinds(model) == [kind, "Transpose", "Reshape"] * 2
+    directions = {a.s for n in model.graph.node for a in n.attribute if a.name == "direction"}
+    assert directions == {b"bidirectional"}
+    graph = sn.trace(layer, sn.TensorSpec(("t", "n", 5)))  # with the last states
+    model = compare(graph, [sn.random.randn((7, 3, 5))], tmp_path / "m.onnx")
+    assert kinds(model).count(kind) == 2
+
+
+def test_directions_with_states_of_their_own(tmp_path):
+    layer = nn.LSTM(5, 4, bidirectional=True)
+    graph = sn.trace(
+        lambda x, h, c: layer(x, (h, c)),
+        sn.TensorSpec(("t", "n", 5)), sn.TensorSpec((2, "n", 4)), sn.TensorSpec((2, "n", 4)),
+    )  # fmt: skip
+    args = [sn.random.randn(s) for s in ((7, 3, 5), (2, 3, 4), (2, 3, 4))]
+    compare(graph, args, tmp_path / "m.onnx")
+
+
 # ---------------------------------------------------------------- dtypes
 
 

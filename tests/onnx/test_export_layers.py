@@ -81,7 +81,7 @@ def ready(recipe: Recipe) -> tuple[Any, list[sn.Tensor]]:
     return function, args
 
 
-@pytest.mark.parametrize("opset", [18, 24])
+@pytest.mark.parametrize("opset", [18, pytest.param(24, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("recipe", EACH)
 def test_recipes(recipe, opset, tmp_path):
     function, args = ready(recipe)
@@ -140,7 +140,7 @@ def test_networks_of_the_graph_tests(tmp_path):
         for opset in (18, 24):
             model = compare(sn.trace(make(), *specs), args, tmp_path / f"{name}.onnx", opset)
         if name == "lstm":
-            assert kinds(model).count("LSTM") == 4
+            assert kinds(model).count("LSTM") == 2
             assert "MatMul" in kinds(model)  # of the head; those of the gates are in the LSTMs
 
 

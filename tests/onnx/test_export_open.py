@@ -42,7 +42,7 @@ def check(graph, path, opset, calls, tolerance=1e-5):
     return onnx.load(path)
 
 
-@pytest.mark.parametrize("opset", [18, 24])
+@pytest.mark.parametrize("opset", [18, pytest.param(24, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("recipe", EACH)
 def test_recipes(recipe, opset, tmp_path):
     if not recipe.open_batch:

@@ -26,8 +26,6 @@ from sennit.onnx import export  # noqa: E402
 RULES = export._rules()
 # Dtypes of which onnxruntime has most kernels, and (slow) the others: of those, what it has.
 USUAL, OTHER = ("float32", "int64", "bool"), ("float16", "float64", "int32", "uint8")
-# Numbers of the table that ONNX does not say anything about, by row.
-UNSAID: dict[str, str] = {}
 MOST_BYTES = 1 << 22
 TOLERANCES = {"float16": 1e-2}
 
@@ -35,7 +33,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
 def check_row(row, dtype, opset, path):
-    tried = 0
     for c in row.cases:
         arrays = row.arrays(c, dtype)
         if sum(a.nbytes for a in arrays) > MOST_BYTES:
@@ -62,26 +59,25 @@ def check_row(row, dtype, opset, path):
         tolerance = TOLERANCES.get(dtype, TOLERANCE)
         for a, b in zip(got, results(graph, args), strict=True):
             close(a, b, tolerance, f"{row.name}({c}) {dtype}")
-        tried += 1
-    return tried
 
 
 def each(dtypes):
     return [pytest.param(r, d, id=f"{r.name}-{d}") for r in ROWS for d in dtypes if d in r.dtypes]
 
 
-@pytest.mark.parametrize(("row", "dtype"), each(USUAL))
+@pytest.mark.parametrize(("row", "dtype"), each(("float32",)))
 def test_rows(row, dtype, tmp_path):
     check_row(row, dtype, 18, tmp_path / "row.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("row", "dtype"), each(("float32",)))
 def test_rows_with_the_newest_operators(row, dtype, tmp_path):
     check_row(row, dtype, 27, tmp_path / "row.onnx")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("row", "dtype"), each(OTHER))
+@pytest.mark.parametrize(("row", "dtype"), each(USUAL[1:] + OTHER))
 def test_rows_of_other_dtypes(row, dtype, tmp_path):
     for opset in (18, 23):
         check_row(row, dtype, opset, tmp_path / "row.onnx")
