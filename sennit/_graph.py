@@ -619,6 +619,91 @@ class Graph:
         text = self._program.write(json.dumps(self._signature, separators=(",", ":")), trained)
         save({**self._parameters, **self._constants}, path, {GRAPH: text})
 
+    def to_onnx(
+        self,
+        path: str | os.PathLike[str],
+        opset: int = 18,
+        external_data: bool | None = None,
+        check: bool = True,
+    ) -> None:
+        """Writes the graph as an ONNX model, which other runtimes run (``pip install
+        sennit[onnx]``).
+
+        Arguments keep their names, results are called after their place in what a call returns
+        ("output", "output.0", "tags"), and parameters are initialisers under their own names. Open
+        sizes stay open. See docs/export.md.
+
+        Parameters
+        ----------
+        path : path
+            Usually ending in ``.onnx``. It appears complete or not at all.
+        opset : int
+            The version of ONNX's operators: 18 to 28.
+        external_data : bool, optional
+            Whether tensors go to a file beside the model, ``path + ".data"``; by default when they
+            have more than the 2 GiB that a model file can hold.
+        check : bool
+            Whether ONNX's own checker and its inference of shapes go over the model.
+
+        Raises
+        ------
+        InvalidValue
+            When an operation has no expression in ONNX; the error names it, its node, the line and
+            what to do. `sn.onnx.unsupported` lists such operations.
+        ImportError
+            When the package onnx is missing.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.onnx")
+        >>> sn.trace(sn.nn.Linear(2, 1), sn.TensorSpec((4, 2))).to_onnx(path)
+        >>> os.path.getsize(path) > 0
+        True
+        """
+        from .onnx.export import write
+
+        write(self, path, opset, external_data, check)
+
+    def draw(
+        self, path: str | os.PathLike[str], profile: Any = None, depth: int | None = None
+    ) -> None:
+        """Draws the graph: modules in modules, with the shapes of the values between operations.
+
+        A picture (``.svg``) stands still. A page (``.html``) needs nothing but itself, and its
+        modules fold, by click or key; it begins with so many folded that at most 120 operations
+        show. See docs/pictures.md.
+
+        Parameters
+        ----------
+        path : path
+            Ends in ``.svg`` or ``.html``.
+        profile : sn.Profile, optional
+            Of calls of this graph: operations show their time (the mean of the calls) and the
+            memory of their results. The time of a kernel stands at the first of its operations.
+        depth : int, optional
+            Modules that lie deeper are folded.
+
+        Raises
+        ------
+        InvalidValue
+            When the path ends otherwise.
+        FileError
+            When the file cannot be written.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "net.svg")
+        >>> net = sn.nn.Sequential(sn.nn.Linear(8, 4), sn.nn.ReLU())
+        >>> sn.trace(net, sn.TensorSpec(("batch", 8))).draw(path)
+        >>> os.path.getsize(path) > 0
+        True
+        """
+        from .viz.drawing import draw
+
+        draw(self, path, profile, depth)
+
 
 def _difference(name: str, before: _core.Program, after: _core.Program) -> str:
     counts: dict[str, int] = {}

@@ -17,6 +17,8 @@ PAGES = [
     "docs/transforms.md",
     "docs/graphs.md",
     "docs/onnx.md",
+    "docs/export.md",
+    "docs/pictures.md",
     "docs/losses_and_metrics.md",
     "docs/array_api.md",
     "docs/differences.md",
