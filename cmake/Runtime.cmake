@@ -1,0 +1,80 @@
+# libsennit, the C++ runtime, and sennit-run.
+#
+# The library is compiled from the sources of the core once more, for size: it has one instruction
+# set, no gradients, no functions for Python (SN_RUNTIME), and host code at -Os. Bits do not depend
+# on any of that: contraction is off and no sum is reordered at any level of optimisation.
+
+set(SENNIT_RUNTIME_LEVELS "" CACHE STRING "Instruction set levels of libsennit; empty: AVX2 or NEON")
+if(SENNIT_RUNTIME_LEVELS)
+    set(_runtime_levels ${SENNIT_RUNTIME_LEVELS})
+elseif(SN_X86_64)
+    set(_runtime_levels avx2)
+else()
+    set(_runtime_levels neon)
+endif()
+
+set(_runtime_sources ${core_sources})
+list(FILTER _runtime_sources EXCLUDE REGEX "/core/backend/reference/")
+add_library(sennit_runtime SHARED ${_runtime_sources} runtime/capi.cpp)
+set_target_properties(sennit_runtime PROPERTIES OUTPUT_NAME sennit)
+target_link_libraries(sennit_runtime PRIVATE sn_common)
+target_include_directories(sennit_runtime PRIVATE include)
+target_compile_definitions(sennit_runtime PRIVATE SN_RUNTIME SENNIT_BUILDING)
+set(_sections -ffunction-sections -fdata-sections)
+target_compile_options(sennit_runtime PRIVATE ${_sections})
+if(SN_X86_64)
+    target_compile_options(sennit_runtime PRIVATE -march=x86-64-v2)
+endif()
+if(NOT SENNIT_SANITIZE)
+    target_compile_options(sennit_runtime PRIVATE -Os)
+endif()
+
+foreach(level IN LISTS _runtime_levels)
+    string(TOUPPER ${level} _upper)
+    target_compile_definitions(sennit_runtime PRIVATE SN_HAVE_${_upper})
+    add_library(sn_runtime_kernels_${level} OBJECT ${kernel_sources})
+    target_link_libraries(sn_runtime_kernels_${level} PRIVATE sn_common)
+    target_compile_definitions(sn_runtime_kernels_${level} PRIVATE SN_ISA=${level} SN_RUNTIME)
+    target_compile_options(sn_runtime_kernels_${level} PRIVATE
+        -O2 ${_flags_${level}} ${_sections} -fno-math-errno -fno-trapping-math
+        $<$<CXX_COMPILER_ID:GNU>:-Wno-psabi>)
+    target_sources(sennit_runtime PRIVATE $<TARGET_OBJECTS:sn_runtime_kernels_${level}>)
+endforeach()
+
+# Only the interface is visible, and the library stays once it is loaded: its threads run in it.
+if(NOT APPLE AND NOT WIN32)
+    target_link_options(sennit_runtime PRIVATE
+        -Wl,--gc-sections -Wl,-z,nodelete
+        "-Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/sennit.map")
+    set_target_properties(sennit_runtime PROPERTIES LINK_DEPENDS "${PROJECT_SOURCE_DIR}/cmake/sennit.map")
+endif()
+if(NOT SENNIT_SANITIZE)
+    target_link_options(sennit_runtime PRIVATE -s)
+endif()
+
+# sennit-run uses the interface alone, and a few files of core/base for .npy.
+add_executable(sennit-run runtime/sennit_run.cpp runtime/npy.cpp
+    core/base/error.cpp core/base/file.cpp core/base/shape.cpp core/base/dtype.cpp)
+target_include_directories(sennit-run PRIVATE include)
+target_link_libraries(sennit-run PRIVATE sn_common sennit_runtime)
+target_compile_options(sennit-run PRIVATE -Os ${_sections})
+set_target_properties(sennit-run PROPERTIES BUILD_RPATH "$ORIGIN" INSTALL_RPATH "$ORIGIN/../lib")
+if(NOT SENNIT_SANITIZE)
+    target_link_options(sennit-run PRIVATE -Wl,--gc-sections -s)
+endif()
+
+# In the wheel: sennit/lib, sennit/include, sennit/bin, which may be moved as a whole. A wheel holds
+# no symbolic links, so the library has one plain name; its interface only ever grows.
+include(CMakePackageConfigHelpers)
+write_basic_package_version_file(sennit-config-version.cmake COMPATIBILITY SameMajorVersion)
+configure_file(cmake/sennit.pc.in sennit.pc @ONLY)
+install(TARGETS sennit_runtime
+    LIBRARY DESTINATION sennit/lib COMPONENT python
+    RUNTIME DESTINATION sennit/bin COMPONENT python
+    ARCHIVE DESTINATION sennit/lib COMPONENT python)
+install(TARGETS sennit-run RUNTIME DESTINATION sennit/bin COMPONENT python)
+install(DIRECTORY include/sennit DESTINATION sennit/include COMPONENT python)
+install(FILES cmake/sennit-config.cmake "${CMAKE_CURRENT_BINARY_DIR}/sennit-config-version.cmake"
+    DESTINATION sennit/lib/cmake/sennit COMPONENT python)
+install(FILES "${CMAKE_CURRENT_BINARY_DIR}/sennit.pc"
+    DESTINATION sennit/lib/pkgconfig COMPONENT python)
