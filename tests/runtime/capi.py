@@ -24,7 +24,7 @@ NAMES = (
     "complex64 complex128"
 ).split()
 MAX_RANK = 32
-SHAPE, DTYPE, INDEX, VALUE, DEVICE, FILE, BUFFER = 101, 102, 103, 104, 105, 109, 150
+SHAPE, DTYPE, INDEX, VALUE, DEVICE, MEMORY, FILE, BUFFER = 101, 102, 103, 104, 105, 107, 109, 150
 
 
 class TensorStruct(c.Structure):
