@@ -8,6 +8,8 @@
 #include "record/trace.h"
 #include "runtime/graph_file.h"
 #include "runtime/model.h"
+#include "runtime/open_sizes.h"
+#include "tensor_type.h"
 
 namespace sn::py {
 
@@ -111,6 +113,103 @@ bool in_graph_trace(nb::handle tensors) {
     for (nb::handle t : tensors)
         if (is_tensor(t.ptr()) && trace_of(get(t.ptr()))) return true;
     return false;
+}
+
+// The graph of a function that was traced at several example sizes. `probes`: tuples (sizes,
+// program, constants); `sizes`: (name, least, most, multiple); `dims`: (input, axis, which size);
+// `comparisons`: (relation, left less right by probe, where).
+Model open_graph(nb::handle probes, nb::handle sizes, nb::handle dims, nb::handle comparisons) {
+    return guarded([&] {
+        std::vector<Probe> traced;
+        for (nb::handle item : probes) {
+            const nb::tuple t = nb::borrow<nb::tuple>(item);
+            traced.push_back({nb::cast<std::vector<int64_t>>(t[0]), nb::cast<Model>(t[1]),
+                              tensors_of(t[2], "trace")});
+        }
+        std::vector<OpenSize> open;
+        for (nb::handle item : sizes) {
+            const nb::tuple t = nb::borrow<nb::tuple>(item);
+            open.push_back({nb::cast<std::string>(t[0]), nb::cast<int64_t>(t[1]),
+                            nb::cast<int64_t>(t[2]), nb::cast<int64_t>(t[3])});
+        }
+        std::vector<OpenDim> where;
+        for (nb::handle item : dims) {
+            const nb::tuple t = nb::borrow<nb::tuple>(item);
+            where.push_back(
+                {nb::cast<uint32_t>(t[0]), nb::cast<uint32_t>(t[1]), nb::cast<uint32_t>(t[2])});
+        }
+        std::vector<ProbeComparison> compared;
+        for (nb::handle item : comparisons) {
+            const nb::tuple t = nb::borrow<nb::tuple>(item);
+            compared.push_back({static_cast<SizeRelation>(nb::cast<int>(t[0])),
+                                nb::cast<std::vector<int64_t>>(t[1]), nb::cast<std::string>(t[2])});
+        }
+        return with_open_sizes(std::move(traced), std::move(open), std::move(where), compared);
+    });
+}
+
+// (divisor, [(coefficient, [name or (value id, axis) ...]) ...])
+nb::tuple size_tuple(const Model& m, const SizeExpr& e) {
+    nb::list terms;
+    for (const SizeTerm& term : e.terms) {
+        nb::list factors;
+        for (const SizeFactor& f : term.factors) {
+            if (f.open != kNone)
+                factors.append(m.sizes[f.open].name);
+            else
+                factors.append(nb::make_tuple(f.value, f.axis));
+        }
+        terms.append(nb::make_tuple(term.coefficient, factors));
+    }
+    return nb::make_tuple(e.divisor, terms);
+}
+
+// Sizes of values that are open: (value id, axis, expression).
+nb::list open_shapes_of(const Model& m) {
+    nb::list list;
+    for (const OpenDim& d : m.open_dims)
+        list.append(nb::make_tuple(m.graph.inputs[d.input], d.axis,
+                                   size_tuple(m, SizeExpr::of({d.open, kNone, 0}))));
+    for (const OpenShape& s : m.open_shapes)
+        list.append(nb::make_tuple(m.graph.nodes[s.node].first_out + s.output, s.axis,
+                                   size_tuple(m, s.size)));
+    return list;
+}
+
+// Attributes that are open: (node, name, position in a list or None, expression).
+nb::list open_attributes_of(const Model& m) {
+    nb::list list;
+    for (const OpenWord& w : m.open_words) {
+        const Node& n = m.graph.nodes[w.node];
+        const OpDef& def = op_def(n.op);
+        const auto words = m.graph.attr(n);
+        uint32_t at = 0;
+        for (size_t k = 0; k < def.attr_types.size(); ++k) {
+            const bool many = def.attr_types[k] == AttrType::kInts;
+            const uint32_t length = many ? 1 + static_cast<uint32_t>(words[at]) : 1;
+            if (w.word < at + length) {
+                nb::object position = many ? nb::cast(w.word - at - 1) : nb::none();
+                list.append(
+                    nb::make_tuple(w.node, def.attr_names[k], position, size_tuple(m, w.size)));
+                break;
+            }
+            at += length;
+        }
+    }
+    return list;
+}
+
+// Numbers that follow from sizes: (value id, form, scale, expression); form as in SizeForm.
+nb::list open_numbers_of(const Model& m) {
+    nb::list list;
+    for (size_t i = 0; i < m.numbers.size(); ++i) {
+        const ModelNumber& n = m.numbers[i];
+        if (n.role != NumberRole::kSize) continue;
+        nb::object scale = n.value.kind == ScalarKind::kFloat ? nb::cast(n.scale) : nb::none();
+        list.append(nb::make_tuple(m.graph.scalars[i], static_cast<int>(n.form), scale,
+                                   size_tuple(m, n.size)));
+    }
+    return list;
 }
 
 nb::object attr_value(AttrType type, const AttrView& attrs, int k) {
@@ -223,6 +322,20 @@ void init_graphs(nb::module_& m) {
                  for (ValueId v : p.graph.outputs) list.append(v);
                  return list;
              })
+        .def("sizes",
+             [](const Model& p) {  // by open size: (name, least, most, multiple, example)
+                 nb::list list;
+                 for (const OpenSize& s : p.sizes)
+                     list.append(nb::make_tuple(s.name, s.least, s.most, s.multiple, s.example));
+                 return list;
+             })
+        .def("open_shapes", &open_shapes_of)
+        .def("open_attributes", &open_attributes_of)
+        .def("open_numbers", &open_numbers_of)
+        .def("at",
+             [](const Model& p, const std::vector<int64_t>& sizes) {
+                 return guarded([&] { return at_sizes(p, sizes); });
+             })
         .def("values", &values_of)
         .def("numbers", &numbers_of)
         .def("nodes", &nodes_of)
@@ -253,6 +366,10 @@ void init_graphs(nb::module_& m) {
             });
         });
     m.def("trace_graph", &trace_graph);
+    m.def("open_graph", &open_graph);
+    m.def(
+        "set_size_class", [](nb::handle type) { return steal(set_size_class(type.ptr())); },
+        nb::arg("type").none());
     m.def("in_graph_trace", &in_graph_trace);
     m.def("read_graph", [](const nb::bytes& text) {
         return guarded([&] { return read_graph({text.c_str(), text.size()}); });

@@ -14,11 +14,12 @@ from . import _core
 from ._core import InvalidValue, Tensor
 from ._errors import error
 from ._signature import build, check_signature, gather
+from ._sizes import MOST, Dim, Size
 
 __all__ = ["Graph", "GraphNode", "GraphValue", "MemoryPlan"]
 
 
-def type_text(shape: Sequence[int], dtype: _core.dtype) -> str:
+def type_text(shape: Sequence[Any], dtype: _core.dtype) -> str:
     """A type as printed graphs show it: ``float32[2, 3]``."""
     return f"{dtype.name}[{', '.join(map(str, shape))}]"
 
@@ -31,7 +32,8 @@ class GraphValue:
     ----------
     name : str
         As the printed graph shows it: ``%3`` for the results of nodes.
-    shape : tuple of int
+    shape : tuple of int or Size
+        A `Size` where it follows from an open size.
     dtype : dtype
 
     Examples
@@ -42,7 +44,7 @@ class GraphValue:
     """
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[int | Size, ...]
     dtype: _core.dtype
     _id: int = field(repr=False, compare=False, default=-1)
 
@@ -59,9 +61,9 @@ class GraphNode:
     op : str
     inputs : tuple of GraphValue, number or str
         Numbers are Python numbers; "seed" and "draw 0", "draw 1" ... stand for the random numbers
-        of a call.
+        of a call; a `Size` or a text is computed from open sizes.
     attributes : dict of str to object
-        What decides on shapes, and never changes: axes, strides, dtypes.
+        What decides on shapes: axes, strides, dtypes. A `Size` where it follows from an open size.
     outputs : tuple of GraphValue
     where : str
         The user's source line and the path of the module.
@@ -88,6 +90,16 @@ class GraphNode:
         operands = [x.name if isinstance(x, GraphValue) else str(x) for x in self.inputs]
         operands += [f"{k}={_attribute_text(v)}" for k, v in self.attributes.items()]
         return f"{', '.join(map(repr, self.outputs))} = {self.op}({', '.join(operands)})"
+
+
+def _float_text(form: int, scale: float, size: Size) -> str:
+    """A float that is made of a size (core/runtime/size.h, SizeForm)."""
+    if form == 4:
+        return f"({size}) / ({size} - {scale:g})"
+    text = f"sqrt({size})" if form >= 2 else str(size) if str(size).isidentifier() else f"({size})"
+    if form % 2:
+        return f"{scale:g}/{text}"
+    return text if scale == 1 else f"{scale:g}*{text}"
 
 
 def _attribute_text(value: Any) -> str:
@@ -223,26 +235,94 @@ class Graph:
     # ------------------------------------------------------------ looking at it
 
     def _inputs(self, role: str) -> list[GraphValue]:
-        values = self._program.values()
-        return [
-            GraphValue(name, values[v][1], values[v][2], v)
-            for name, kind, v, _ in self._program.inputs()
-            if kind == role
-        ]
+        values = self._values()
+        return [values[v] for _, kind, v, _ in self._program.inputs() if kind == role]
 
     def _values(self) -> list[Any]:
         """By value id: what stands for it in the printed graph."""
+        program = self._program
+        plain = program.values()
         found: list[Any] = []
         results = 0
-        numbers = dict(self._program.numbers())
-        for v, (name, shape, dtype) in enumerate(self._program.values()):
+        numbers = dict(program.numbers())
+        for v, (name, shape, dtype) in enumerate(plain):
             if v in numbers:
                 found.append(numbers[v])
                 continue
             if not name:
                 name, results = f"%{results}", results + 1
             found.append(GraphValue(name, shape, dtype, v))
+        for v, axis, expression in program.open_shapes():
+            x = found[v]
+            size = self._size(expression, found)
+            found[v] = GraphValue(x.name, (*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype, v)
+        for v, form, scale, expression in program.open_numbers():
+            size = self._size(expression, found)
+            found[v] = size if scale is None else _float_text(form, scale, size)
         return found
+
+    @staticmethod
+    def _size(expression: Any, values: list[Any]) -> Size:
+        divisor, terms = expression
+        made = tuple(
+            (
+                coefficient,
+                tuple(f if isinstance(f, str) else (values[f[0]], f[1]) for f in factors),
+            )
+            for coefficient, factors in terms
+        )
+        return Size(made, divisor)
+
+    @property
+    def sizes(self) -> dict[str, Dim]:
+        """The open sizes by name.
+
+        Examples
+        --------
+        >>> spec = sn.TensorSpec(("n", sn.Dim("t", max=8)))
+        >>> sn.trace(lambda x: x + 1, spec).sizes
+        {'n': Dim('n'), 't': Dim('t', max=8)}
+        """
+        return {
+            name: Dim(name, least, None if most == MOST else most, multiple)
+            for name, least, most, multiple, _ in self._program.sizes()
+        }
+
+    def bind(self, **sizes: int) -> Graph:
+        """The graph for these sizes alone, which can be planned and optimised.
+
+        Parameters
+        ----------
+        **sizes : int
+            All open sizes by name.
+
+        Returns
+        -------
+        Graph
+
+        Raises
+        ------
+        InvalidValue
+            When a size is missing, or there is none of that name.
+        ShapeError
+            When the graph was not made for the size.
+
+        Examples
+        --------
+        >>> graph = sn.trace(lambda x: sn.exp(x).sum(0), sn.TensorSpec(("n", 4)))
+        >>> graph.bind(n=10).inputs
+        [x: float32[10, 4]]
+        """
+        names = [name for name, *_ in self._program.sizes()]
+        if set(sizes) != set(names):
+            raise error(
+                InvalidValue,
+                "bind",
+                f"sizes are given for {', '.join(sizes) or 'nothing'}; the open sizes of this "
+                f"graph are {', '.join(names) or 'none'}",
+            )
+        program = self._program.at([sizes[name] for name in names])
+        return Graph(program, self._signature, self._parameters, self._constants)
 
     @property
     def inputs(self) -> list[GraphValue]:
@@ -303,7 +383,7 @@ class Graph:
         [%0: float32[2] = negative(x), %1: float32[2] = exp(%0)]
         """
         values = self._values()
-        return [
+        nodes = [
             GraphNode(
                 op,
                 tuple(values[v] for v in inputs),
@@ -314,6 +394,15 @@ class Graph:
             )
             for op, inputs, attributes, outputs, where, differentiable in self._program.nodes()
         ]
+        for node, name, position, expression in self._program.open_attributes():
+            size = self._size(expression, values)
+            attributes = nodes[node].attributes
+            if position is None:
+                attributes[name] = size
+            else:
+                old = attributes[name]
+                attributes[name] = (*old[:position], size, *old[position + 1 :])
+        return nodes
 
     def __repr__(self) -> str:
         return f"<Graph {self.name}: {len(self._program.nodes())} nodes>"

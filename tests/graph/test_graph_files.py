@@ -18,7 +18,7 @@ from sennit._tree import flatten
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from graph_models import GPT, MODELS, Tagger, draw, spec  # noqa: E402
+from graph_models import GPT, MODELS, OPEN_MODELS, Tagger, draw, spec  # noqa: E402
 from mutations import mutated, repaired, try_graph  # noqa: E402
 
 
@@ -306,6 +306,8 @@ def test_noise_never_does_more_than_raise(full: bool) -> None:
         if not any(isinstance(m, sn.nn.MaxPool2d) for m in model.modules()):
             params = {k: p.detach() for k, p in model.named_parameters()}
             graphs.append(sn.trace(sn.grad(loss_of(model)), params, *specs))
+    for make, specs in OPEN_MODELS.values():
+        graphs.append(sn.trace(make(), *specs))
     graphs = [json.loads(g._program.write()) for g in graphs]
     ops = sorted({n["op"] for g in graphs for n in g["nodes"]})
     for _ in range(5_000 if full else 600):
@@ -324,10 +326,13 @@ def golden_graph(name: str) -> tuple[sn.Graph, tuple[sn.Tensor, ...]]:
         specs: Any = (spec(2, 5, dtype=sn.int64),)
         return sn.trace(GPT(width=8, depth=1), *specs), draw(specs)
     specs = (spec(3, 2, 5),)
+    if name == "open_lstm":
+        open_spec = sn.TensorSpec((sn.Dim("t", min=1), "n", 5))
+        return sn.trace(Tagger(), open_spec), draw(specs)
     return sn.trace(Tagger(), *specs), draw(specs)
 
 
-@pytest.mark.parametrize("name", ["gpt_v1", "lstm_v1"])
+@pytest.mark.parametrize("name", ["gpt_v1", "lstm_v1", "open_lstm_v2"])
 def test_golden_files_are_read_by_every_later_version(name: str) -> None:
     """Written once, by the version in which the format became what it is; never written again."""
     graph = sn.load(GOLDEN / f"{name}.sn")
