@@ -2,6 +2,8 @@
 // wait for results let go: what the GIL is in Python.
 #include <algorithm>
 #include <cstring>
+#include <deque>
+#include <map>
 #include <mutex>
 #include <new>
 #include <string>
@@ -28,6 +30,7 @@ struct ModelState {
         std::vector<const char*> dims;
     };
     std::vector<Info> inputs, outputs;  // by graph input, by result
+    std::deque<std::string> texts;      // of sizes that follow from open ones
 };
 
 struct sn_session {
@@ -154,12 +157,22 @@ void write_struct(T* to, T made, const char* op) {
 const Model& graph_of(const ModelState& m) { return m.saved.model; }
 
 void describe(ModelState& m) {
-    const Graph& g = graph_of(m).graph;
+    const Model& model = graph_of(m);
+    const Graph& g = model.graph;
+    std::map<std::pair<ValueId, uint32_t>, const char*> open;  // by value and axis
+    for (const OpenDim& d : model.open_dims)
+        open[{g.inputs[d.input], d.axis}] = model.sizes[d.open].name.c_str();
+    for (const OpenShape& s : model.open_shapes) {
+        m.texts.push_back(print(s.size, model.sizes));
+        open[{g.nodes[s.node].first_out + s.output, s.axis}] = m.texts.back().c_str();
+    }
     const auto info = [&](ValueId v) {
         ModelState::Info i;
-        for (const int64_t n : g.meta(v).shape) {
-            i.shape.push_back(n);
-            i.dims.push_back(nullptr);
+        const Dims& shape = g.meta(v).shape;
+        for (uint32_t axis = 0; axis < shape.size(); ++axis) {
+            const auto found = open.find({v, axis});
+            i.shape.push_back(found == open.end() ? shape[axis] : -1);
+            i.dims.push_back(found == open.end() ? nullptr : found->second);
         }
         return i;
     };

@@ -135,8 +135,9 @@ typedef struct sn_value_info {
                          "output", "0", "state.h" */
     sn_dtype dtype;
     int32_t rank;
-    const int64_t* shape;         /* -1: the size is open */
-    const char* const* dim_names; /* by dimension: the name of an open size, else NULL */
+    const int64_t* shape;         /* -1: the size is open, each call gives it */
+    const char* const* dim_names; /* by dimension: the name of an open size ("n"), or how a result's
+                                     size follows from them ("2*n + 1"); NULL where it is fixed */
 } sn_value_info;
 
 SN_API const char* sn_model_name(const sn_model* model); /* of the function or module */

@@ -126,8 +126,11 @@ private:
             tensor_.shape[i] = shape[i];
             tensor_.bytes *= static_cast<size_t>(shape[i]);
         }
+        capacity_ = tensor_.bytes;
     }
     sn_tensor tensor_{};
+    size_t capacity_ = 0;  // bytes of the memory, of which a result may take less
+    bool kept_ = false;    // the memory is a session's
     std::shared_ptr<std::vector<unsigned char>> own_;
 };
 
@@ -217,22 +220,35 @@ public:
 
     // Results that own their memory.
     std::vector<Array> run(const std::vector<Array>& inputs) {
-        const std::vector<sn_tensor> given = tensors(inputs);
-        std::vector<sn_tensor> shapes(outputs_);
-        check(sn_output_shapes(session_.get(), given.data(), given.size(), shapes.data(),
-                               shapes.size()));
         std::vector<Array> results;
-        for (const sn_tensor& t : shapes)
-            results.emplace_back(Shape(t.shape, t.shape + t.rank), t.dtype);
+        for (const Array& view : run_views(inputs)) {
+            Array own(view.shape(), view.dtype());
+            if (view.bytes()) std::memcpy(own.raw(), view.raw(), view.bytes());
+            results.push_back(std::move(own));
+        }
+        return results;
+    }
+    // Results that show the session's memory, until it runs again.
+    std::vector<Array> run_views(const std::vector<Array>& inputs) {
+        std::vector<Array> results(outputs_);
         run_into(inputs, results);
         return results;
     }
-    // Into the memory of `outputs`, which must be large enough; they get shape and dtype.
+    // Into the memory of `outputs`, which must be large enough; they get shape and dtype. Arrays
+    // without memory (Array()) get a view, as from run_views.
     void run_into(const std::vector<Array>& inputs, std::vector<Array>& outputs) {
         const std::vector<sn_tensor> given = tensors(inputs);
-        std::vector<sn_tensor> made = tensors(outputs);
+        std::vector<sn_tensor> made(outputs.size());
+        for (size_t k = 0; k < made.size(); ++k) {
+            if (outputs[k].kept_) continue;  // the session's memory is anew each time
+            made[k].data = outputs[k].tensor_.data;
+            made[k].bytes = outputs[k].capacity_;
+        }
         check(sn_run(session_.get(), given.data(), given.size(), made.data(), made.size()));
-        for (size_t k = 0; k < made.size(); ++k) outputs[k].tensor_ = made[k];
+        for (size_t k = 0; k < made.size(); ++k) {
+            outputs[k].kept_ = outputs[k].kept_ || !outputs[k].tensor_.data;
+            outputs[k].tensor_ = made[k];
+        }
     }
     sn_session* get() const { return session_.get(); }
 

@@ -17,7 +17,7 @@ from sennit._tree import flatten
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "graph")]
 
-from capi import LIBRARY, Model, Session, lib, run_program  # noqa: E402
+from capi import LIBRARY, SHAPE, Failure, Model, Session, lib, run_program  # noqa: E402
 from graph_models import MODELS, draw  # noqa: E402
 
 pytestmark = pytest.mark.bits
@@ -144,3 +144,33 @@ def test_versions_agree() -> None:
     assert lib.sn_abi_version() == 1
     assert Path(sn.get_library_dir()) == LIBRARY.parent
     assert (Path(sn.get_include()) / "sennit" / "sennit.h").is_file()
+
+
+def test_open_sizes(tmp_path: Path) -> None:
+    """One file for any batch and length."""
+    sn.random.seed(5)
+    model = sn.nn.LSTM(5, 8, bidirectional=True)
+
+    def f(x: Any) -> Any:
+        y, _ = model(x)
+        return {"y": y, "flat": y.reshape(-1, 16), "both": sn.concat([x, x], axis=1)}
+
+    graph = sn.trace(f, sn.TensorSpec(("length", "n", 5)))
+    graph.save(tmp_path / "m.sn")
+    handle = Model(tmp_path / "m.sn")
+    assert handle.infos("input") == [("x", "float32", [-1, -1, 5], ["length", "n", None])]
+    shapes = {name: (shape, dims) for name, _, shape, dims in handle.infos("output")}
+    assert shapes["y"] == ([-1, -1, 16], ["length", "n", None])
+    assert shapes["flat"][0] == [-1, 16] and "length" in (shapes["flat"][1][0] or "")
+    assert shapes["both"] == ([-1, -1, 5], ["length", "2*n", None])
+    assert "input x: float32[length, n, 5]" in run_program(tmp_path / "m.sn", "--inspect")
+    session = Session(handle)
+    for length, n in ((1, 1), (7, 2), (3, 5), (7, 2)):
+        x = np.random.default_rng(n).standard_normal((length, n, 5)).astype(np.float32)
+        wanted = [y.detach().numpy() for y in flatten(graph(sn.asarray(x)))]
+        told = [list(t.shape[: t.rank]) for t in session.shapes(x)]
+        assert told == [list(y.shape) for y in wanted]
+        same(session.run(x), wanted)
+    with pytest.raises(Failure, match="x") as caught:
+        session.run(np.zeros((3, 2, 4), np.float32))
+    assert caught.value.status == SHAPE
