@@ -19,7 +19,7 @@ add_library(sennit_runtime SHARED ${_runtime_sources} runtime/capi.cpp)
 set_target_properties(sennit_runtime PROPERTIES OUTPUT_NAME sennit)
 target_link_libraries(sennit_runtime PRIVATE sn_common)
 target_include_directories(sennit_runtime PRIVATE include)
-target_compile_definitions(sennit_runtime PRIVATE SN_RUNTIME SENNIT_BUILDING)
+target_compile_definitions(sennit_runtime PRIVATE SN_RUNTIME)
 set(_sections -ffunction-sections -fdata-sections)
 target_compile_options(sennit_runtime PRIVATE ${_sections})
 if(SN_X86_64)
@@ -52,7 +52,7 @@ foreach(level IN LISTS _runtime_levels)
 endforeach()
 
 # Only the interface is visible, and the library stays once it is loaded: its threads run in it.
-if(NOT APPLE AND NOT WIN32)
+if(NOT APPLE)
     target_link_options(sennit_runtime PRIVATE
         -Wl,--gc-sections -Wl,-z,nodelete
         "-Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/sennit.map")
@@ -79,9 +79,7 @@ include(CMakePackageConfigHelpers)
 write_basic_package_version_file(sennit-config-version.cmake COMPATIBILITY SameMajorVersion)
 configure_file(cmake/sennit.pc.in sennit.pc @ONLY)
 install(TARGETS sennit_runtime
-    LIBRARY DESTINATION sennit/lib COMPONENT python
-    RUNTIME DESTINATION sennit/bin COMPONENT python
-    ARCHIVE DESTINATION sennit/lib COMPONENT python)
+    LIBRARY DESTINATION sennit/lib COMPONENT python)
 install(TARGETS sennit-run RUNTIME DESTINATION sennit/bin COMPONENT python)
 install(DIRECTORY include/sennit DESTINATION sennit/include COMPONENT python)
 install(FILES cmake/sennit-config.cmake "${CMAKE_CURRENT_BINARY_DIR}/sennit-config-version.cmake"

@@ -1,4 +1,6 @@
 // sennit-run: runs a saved model on .npy files, and says what it takes.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -9,10 +11,6 @@
 #include "base/error.h"
 #include "npy.h"
 #include "sennit/sennit.hpp"
-
-#if !defined(_WIN32)
-#include <sys/resource.h>
-#endif
 
 namespace {
 
@@ -211,11 +209,9 @@ void run(const Options& o) {
     memory.struct_size = sizeof memory;
     check(sn_memory(&memory));
     std::printf("memory: %.3f MB of tensors at most", static_cast<double>(memory.peak) / 1e6);
-#if !defined(_WIN32)
     struct rusage usage{};
     if (getrusage(RUSAGE_SELF, &usage) == 0)
         std::printf(", %.1f MB of the process", static_cast<double>(usage.ru_maxrss) * 1024 / 1e6);
-#endif
     std::printf("\n");
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the C++ runtime for other machines in build/aarch64 (and build/windows where its compiler
-# is), for tests/runtime/test_cross.py. Debian's packages are installed where that is possible.
+# Builds the C++ runtime for 64-bit ARM in build/aarch64, for tests/runtime/test_cross.py. Debian's
+# packages are installed where that is possible.
 #
 #   tools/cross.sh CMAKE NINJA [JOBS]
 set -eu

@@ -1,10 +1,6 @@
 #include "base/cgroup.h"
 
-#if defined(_WIN32)
-#include <windows.h>
-#else
 #include <unistd.h>
-#endif
 
 #include <cstdio>
 #include <cstdlib>
@@ -153,17 +149,6 @@ int64_t cgroup_memory_limit() {
     return least < 0 ? -1 : static_cast<int64_t>(least);
 }
 
-#if defined(_WIN32)
-
-int64_t physical_memory() {
-    MEMORYSTATUSEX status{};
-    status.dwLength = sizeof status;
-    return GlobalMemoryStatusEx(&status) ? static_cast<int64_t>(status.ullTotalPhys) : -1;
-}
-int64_t resident_memory() { return -1; }
-
-#else
-
 int64_t physical_memory() {
     const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
     return pages < 0 || size < 0 ? -1 : static_cast<int64_t>(pages) * size;
@@ -174,7 +159,5 @@ int64_t resident_memory() {
     if (!to_number(first_words("/proc/self/statm"), 1, &count)) return -1;
     return static_cast<int64_t>(count) * sysconf(_SC_PAGESIZE);
 }
-
-#endif
 
 }  // namespace sn

@@ -1,23 +1,16 @@
 #include "base/file.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <new>
 
 #include "base/error.h"
-
-#if defined(_WIN32)
-#include <windows.h>
-// after windows.h
-#include <io.h>
-#include <process.h>
-#else
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#endif
 
 namespace sn {
 
@@ -33,9 +26,7 @@ constexpr size_t kAlign = 64;
 }  // namespace
 
 FileBytes::~FileBytes() {
-#if !defined(_WIN32)
     if (mapped_) munmap(const_cast<std::byte*>(data_), bytes_);
-#endif
 }
 
 std::shared_ptr<const FileBytes> FileBytes::copy_of(const void* data, size_t bytes) {
@@ -50,26 +41,6 @@ std::shared_ptr<const FileBytes> FileBytes::copy_of(const void* data, size_t byt
     made->bytes_ = bytes;
     return made;
 }
-
-#if defined(_WIN32)
-
-std::shared_ptr<const FileBytes> FileBytes::open(const std::string& path, bool, const char* op) {
-    const auto fail_open = [&](const char* what) {
-        bad(op, path, std::string("cannot be read (") + what + ")", "check the path");
-    };
-    std::FILE* file = std::fopen(path.c_str(), "rb");
-    if (!file) fail_open(std::strerror(errno));
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> close(file, std::fclose);
-    if (_fseeki64(file, 0, SEEK_END) != 0) fail_open("its size is unknown");
-    const auto size = static_cast<size_t>(_ftelli64(file));
-    _fseeki64(file, 0, SEEK_SET);
-    std::shared_ptr<const FileBytes> made = copy_of(nullptr, size);
-    if (std::fread(const_cast<std::byte*>(made->data_), 1, size, file) != size)
-        bad(op, path, "it became shorter while it was read", "fetch or save the file again");
-    return made;
-}
-
-#else
 
 std::shared_ptr<const FileBytes> FileBytes::open(const std::string& path, bool map,
                                                  const char* op) {
@@ -109,14 +80,8 @@ std::shared_ptr<const FileBytes> FileBytes::open(const std::string& path, bool m
     return made;
 }
 
-#endif
-
 void write_file(const std::string& path, std::span<const std::byte> data, const char* op) {
-#if defined(_WIN32)
-    const std::string beside = path + "." + std::to_string(_getpid()) + ".tmp";
-#else
     const std::string beside = path + "." + std::to_string(getpid()) + ".tmp";
-#endif
     const auto fail_write = [&](int code) {
         std::remove(beside.c_str());
         bad(op, path, std::string("cannot be written (") + std::strerror(code) + ")",
@@ -126,16 +91,10 @@ void write_file(const std::string& path, std::span<const std::byte> data, const 
     if (!file) fail_write(errno);
     bool ok = std::fwrite(data.data(), 1, data.size(), file) == data.size();
     ok = std::fflush(file) == 0 && ok;
-#if !defined(_WIN32)
     ok = ok && fsync(fileno(file)) == 0;
-#endif
     const int code = errno;
     if (std::fclose(file) != 0 || !ok) fail_write(code ? code : EIO);
-#if defined(_WIN32)
-    if (!MoveFileExA(beside.c_str(), path.c_str(), MOVEFILE_REPLACE_EXISTING)) fail_write(EACCES);
-#else
     if (std::rename(beside.c_str(), path.c_str()) != 0) fail_write(errno);
-#endif
 }
 
 }  // namespace sn

@@ -37,8 +37,8 @@ void Sha256::block(const unsigned char* p) {
     const auto round = [&](int i, uint32_t a, uint32_t b, uint32_t c, uint32_t& d, uint32_t e,
                            uint32_t f, uint32_t g, uint32_t& h) __attribute__((always_inline)) {
         const uint32_t choice = g ^ (e & (f ^ g)), majority = (a & b) | (c & (a | b));
-        const uint32_t t = h + (std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25)) + choice +
-                           kRound[i] + w[i];
+        const uint32_t t =
+            h + (std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25)) + choice + kRound[i] + w[i];
         d += t;
         h = t + (std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22)) + majority;
     };

@@ -23,15 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(_WIN32)
-#if defined(SENNIT_BUILDING)
-#define SN_API __declspec(dllexport)
-#elif defined(SENNIT_STATIC)
-#define SN_API
-#else
-#define SN_API __declspec(dllimport)
-#endif
-#elif defined(__GNUC__)
+#if defined(__GNUC__)
 #define SN_API __attribute__((visibility("default")))
 #else
 #define SN_API

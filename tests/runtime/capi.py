@@ -19,10 +19,10 @@ PROGRAM = Path(sn.__file__).parent / "bin" / "sennit-run"
 if not LIBRARY.exists():
     pytest.skip("this build has no C++ runtime", allow_module_level=True)
 
-NAMES = (
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64 "
-    "complex64 complex128"
-).split()
+NAMES = [
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "float16", "bfloat16", "float32", "float64", "complex64", "complex128",
+]  # fmt: skip
 MAX_RANK = 32
 SHAPE, DTYPE, INDEX, VALUE, DEVICE, MEMORY, FILE, BUFFER = 101, 102, 103, 104, 105, 107, 109, 150
 
@@ -74,7 +74,7 @@ for size in ("sn_dtype_size", "sn_model_input_count", "sn_model_output_count"):
 lib.sn_model_parameter_count.restype = c.c_size_t
 
 
-class Failure(Exception):  # noqa: N818
+class Failure(Exception):
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status

@@ -1,4 +1,4 @@
-"""Damaged files: a clear error, and both readers (Python's and the runtime's) agree on what is one."""
+"""Damaged files: a clear error, and Python's reader and the runtime's agree on what is one."""
 
 from __future__ import annotations
 
@@ -209,7 +209,9 @@ def test_both_readers_agree(seed: int, good: bytes, tmp_path: Path, request: Any
 
 def test_weights_that_do_not_lie_aligned(good: bytes) -> None:
     head, rest = split(good)
-    text = json.dumps({**head, "__metadata__": {"sennit.graph": head["__metadata__"]["sennit.graph"]}})
+    text = json.dumps(
+        {**head, "__metadata__": {"sennit.graph": head["__metadata__"]["sennit.graph"]}}
+    )
     x = np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6)
     (wanted,) = Session(Model(good)).run(x)
     for pad in range(4):

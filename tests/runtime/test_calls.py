@@ -16,8 +16,26 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from capi import (  # noqa: E402
-    BUFFER, DEVICE, DTYPE, INDEX, MEMORY, SHAPE, VALUE, Failure, LoadOptions, MemoryStats, Model,
-    Session, SessionOptions, TensorStruct, ValueInfo, array_of, check, lib, run_program, struct_of,
+    BUFFER,
+    DEVICE,
+    DTYPE,
+    INDEX,
+    MEMORY,
+    SHAPE,
+    VALUE,
+    Failure,
+    LoadOptions,
+    MemoryStats,
+    Model,
+    Session,
+    SessionOptions,
+    TensorStruct,
+    ValueInfo,
+    array_of,
+    check,
+    lib,
+    run_program,
+    struct_of,
 )  # fmt: skip
 
 
@@ -180,9 +198,7 @@ def test_pointers_and_options(path: Path) -> None:
     assert not handle.value
     model = Model(path, 1)
     options = SessionOptions(c.sizeof(SessionOptions), 0, b"cuda")
-    text = refused(
-        lib.sn_session_create(model.handle, c.byref(options), c.byref(handle)), DEVICE
-    )
+    text = refused(lib.sn_session_create(model.handle, c.byref(options), c.byref(handle)), DEVICE)
     assert "'cuda'" in text and "'cpu'" in text
     assert "0" in refused(lib.sn_set_threads(0), VALUE)
     lib.sn_model_free(None)
@@ -220,7 +236,9 @@ def test_empty_arrays_and_rank_0(tmp_path: Path) -> None:
     made = Session(Model(tmp_path / "m.sn")).run(np.empty((0, 3), np.float32))
     assert [y.shape for y in made] == [(0, 3), (), (3,)]
     assert made[1] == 0 and (made[2] == 0).all()
-    sn.trace(lambda: sn.arange(3), ).save(tmp_path / "none.sn")
+    sn.trace(
+        lambda: sn.arange(3),
+    ).save(tmp_path / "none.sn")
     (made_alone,) = Session(Model(tmp_path / "none.sn")).run()
     assert made_alone.tolist() == [0, 1, 2]
 

@@ -24,7 +24,6 @@ pytestmark = pytest.mark.bits
 # Folder of the build, program, what runs it.
 MACHINES = {
     "aarch64": ("sennit-run", ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]),
-    "windows": ("sennit-run.exe", ["wine"]),
 }
 
 

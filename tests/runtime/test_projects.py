@@ -15,7 +15,7 @@ import sennit as sn
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-import capi  # noqa: E402, F401  (skips without the runtime)
+import capi  # noqa: E402  (skips without the runtime)
 
 ENV = {k: v for k, v in os.environ.items() if not k.startswith("SENNIT_")}
 
@@ -106,7 +106,9 @@ def test_the_headers_stand_alone(tmp_path: Path) -> None:
         (cxx, "t.cpp", ("c++17", "c++20")),
     ):
         header = "sennit.hpp" if name.endswith("cpp") else "sennit.h"
-        (tmp_path / name).write_text(f"#include <sennit/{header}>\nint main(void) {{ return 0; }}\n")
+        (tmp_path / name).write_text(
+            f"#include <sennit/{header}>\nint main(void) {{ return 0; }}\n"
+        )
         for standard in standards:
             run(
                 compiler, f"-std={standard}", "-Wall", "-Wextra", "-Werror", "-pedantic",
