@@ -47,9 +47,52 @@ void check_unwritten(const Trace& trace, const Model& model, nb::handle handles)
     }
 }
 
+// The handle shows another tensor, without a write to anything: returns what it showed.
+Tensor exchange(PyObject* o, Tensor tensor) {
+    PyTensor* p = as_py(o);
+    if (!p->cell) return std::exchange(p->tensor, std::move(tensor));
+    if (p->cell->base) {
+        fail(ErrorKind::kValue, "trace",
+             "a tensor of shape %s that a graph is to write is a view of another one; name that "
+             "one, or clone it",
+             format_shape(get(o).shape()).c_str());
+    }
+    ++p->cell->version;  // views of it are read anew
+    return std::exchange(p->cell->current, std::move(tensor));
+}
+
+// Handles that show placeholders of a trace for a while: whatever refers to them (modules,
+// optimizers, closures) is traced.
+class Shown {
+public:
+    Shown() = default;
+    Shown(const Shown&) = delete;
+    Shown& operator=(const Shown&) = delete;
+    void show(nb::handle handle, const Tensor& placeholder) {
+        const Tensor& before = get(handle.ptr());
+        Tensor shown = placeholder;
+        if (before.requires_grad()) {
+            if (!before.node()->leaf) {
+                fail(ErrorKind::kValue, "trace",
+                     "a tensor among `mutable` is the result of operations; only leaves can be "
+                     "written by a graph");
+            }
+            shown = Tensor(placeholder.value(), make_leaf(placeholder.value()->meta), 0);
+        }
+        before_.emplace_back(nb::borrow(handle), exchange(handle.ptr(), std::move(shown)));
+    }
+    ~Shown() {
+        for (auto& [handle, tensor] : before_) exchange(handle.ptr(), std::move(tensor));
+    }
+
+private:
+    std::vector<std::pair<nb::object, Tensor>> before_;
+};
+
 // Calls `function(placeholders)` once. `inputs`: tuples (name, whether it is a parameter, shape,
-// dtype, device), arguments first. Returns the graph and the tensors that it has captured.
-nb::tuple trace_graph(nb::object function, nb::handle inputs) {
+// dtype, device), arguments first. The last of them stand for `mutables`, tensors that the function
+// may write. Returns the graph and the tensors that it has captured.
+nb::tuple trace_graph(nb::object function, nb::handle inputs, nb::handle mutables) {
     return guarded([&] {
         if (current_trace()) {
             fail(ErrorKind::kValue, "trace",
@@ -67,6 +110,7 @@ nb::tuple trace_graph(nb::object function, nb::handle inputs) {
         Trace trace(Randomness::kSame);
         std::vector<ModelInput> placeholders;
         nb::list handles;
+        std::vector<Tensor> stand_ins;
         for (nb::handle item : inputs) {
             const nb::tuple t = nb::borrow<nb::tuple>(item);
             ModelInput input;
@@ -78,16 +122,31 @@ nb::tuple trace_graph(nb::object function, nb::handle inputs) {
             SN_CHECK(to_ints(shape.ptr(), &meta.shape, &single));
             meta.dtype = to_dtype("trace", dtype.ptr());
             meta.device = to_device("trace", device.ptr());
-            handles.append(steal(wrap(trace.placeholder(meta))));
+            stand_ins.push_back(trace.placeholder(meta));
             placeholders.push_back(std::move(input));
         }
+        const size_t fixed = stand_ins.size() - nb::len(mutables);
+        for (size_t i = 0; i < fixed; ++i) handles.append(steal(wrap(stand_ins[i])));
         std::vector<Tensor> outputs;
+        std::vector<uint32_t> updates;
         {
+            Shown shown;
             const RecordInto scope(trace);
             graph_trace = &trace;
+            size_t next = fixed;
+            for (nb::handle handle : mutables) shown.show(handle, stand_ins[next++]);
             nb::object made = steal(PyObject_CallOneArg(function.ptr(), handles.ptr()));
             if (!made.is_valid()) raise_python();
             outputs = tensors_of(made, "trace");
+            next = fixed;
+            for (nb::handle handle : mutables) {
+                const Tensor& after = get(handle.ptr());
+                if (after.value() != stand_ins[next].value()) {
+                    updates.push_back(static_cast<uint32_t>(next));
+                    outputs.push_back(after.detach());
+                }
+                ++next;
+            }
         }
         if (random_state().seed != before.seed) {
             fail(ErrorKind::kValue, "trace",
@@ -102,6 +161,7 @@ nb::tuple trace_graph(nb::object function, nb::handle inputs) {
         }
         std::vector<Tensor> constants;
         Model model = model_of(trace, outputs, std::move(placeholders), before.counter, &constants);
+        model.updates = std::move(updates);
         check_unwritten(trace, model, handles);
         return nb::make_tuple(nb::cast(std::move(model)), wrapped(constants));
     });
@@ -322,6 +382,7 @@ void init_graphs(nb::module_& m) {
                  for (ValueId v : p.graph.outputs) list.append(v);
                  return list;
              })
+        .def("updates", [](const Model& p) { return p.updates; })
         .def("sizes",
              [](const Model& p) {  // by open size: (name, least, most, multiple, example)
                  nb::list list;

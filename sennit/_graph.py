@@ -15,6 +15,7 @@ from ._core import InvalidValue, Tensor
 from ._errors import error
 from ._signature import build, check_signature, gather
 from ._sizes import MOST, Dim, Size
+from .autograd import no_grad
 
 __all__ = ["Graph", "GraphNode", "GraphValue", "MemoryPlan"]
 
@@ -182,7 +183,9 @@ class Graph:
     [[3.0], [3.0]]
     """
 
-    __slots__ = ("_constants", "_parameters", "_program", "_signature", "_stand", "name")
+    __slots__ = (
+        "_constants", "_parameters", "_program", "_signature", "_stand", "_updates", "name",
+    )  # fmt: skip
 
     name: str
 
@@ -198,6 +201,8 @@ class Graph:
         self._parameters = dict(parameters)
         self._constants = dict(constants)
         self._stand = [*self._parameters.values(), *self._constants.values()]
+        names = [name for name, _, _, _ in program.inputs()]
+        self._updates = [names[i] for i in program.updates()]
         self.name = signature["name"]
 
     # ------------------------------------------------------------ calling
@@ -230,7 +235,15 @@ class Graph:
         given: list[Tensor] = []
         gather(self._signature["args"], args, "args", given)
         gather(self._signature["kwargs"], kwargs, "kwargs", given)
-        return build(self._signature["result"], self._program.call(given + self._stand))
+        if not self._updates:
+            return build(self._signature["result"], self._program.call(given + self._stand))
+        with no_grad():
+            made = self._program.call(given + self._stand)
+            kept = len(made) - len(self._updates)
+            for name, value in zip(self._updates, made[kept:], strict=True):
+                self._parameters[name].assign_(value)
+        _core.flush()  # as a step of an optimizer does: it runs while Python goes on
+        return build(self._signature["result"], made[:kept])
 
     # ------------------------------------------------------------ looking at it
 
@@ -344,8 +357,30 @@ class Graph:
         >>> sn.trace(lambda x: (x, x + 1), sn.TensorSpec((2,))).outputs
         [x: float32[2], %0: float32[2]]
         """
+        return self._all_outputs()[: len(self._program.outputs()) - len(self._updates)]
+
+    def _all_outputs(self) -> list[GraphValue]:
         values = self._values()
         return [values[v] for v in self._program.outputs()]
+
+    @property
+    def updates(self) -> dict[str, GraphValue]:
+        """What a call writes: the new values of parameters, by name.
+
+        Examples
+        --------
+        >>> total = sn.zeros(2)
+        >>> def add(x):
+        ...     total.assign_(total + x)
+        >>> graph = sn.trace(add, sn.TensorSpec((2,)), mutable={"total": total})
+        >>> graph.updates
+        {'total': %0: float32[2]}
+        >>> graph(sn.ones(2))
+        >>> total.tolist()
+        [1.0, 1.0]
+        """
+        new = self._all_outputs()[len(self._program.outputs()) - len(self._updates) :]
+        return dict(zip(self._updates, new, strict=True))
 
     @property
     def parameters(self) -> dict[str, Tensor]:
@@ -420,6 +455,7 @@ class Graph:
             place, _, line = where.partition(":")
             note = f"  # {os.path.basename(place)}:{line}" if where else ""
             lines.append(f"{text:<{width}}{note}".rstrip())
+        lines += [f"  {name} <- {value.name}" for name, value in self.updates.items()]
         lines.append(f"  return {', '.join(v.name for v in self.outputs)}".rstrip())
         return "\n".join(lines)
 
@@ -635,7 +671,8 @@ def read_graph(path: str, text: str, tensors: dict[str, Tensor]) -> Graph:
             "save the file again",
         )
     try:
-        signature = check_signature(program.signature(), arguments, len(program.outputs()))
+        results = len(program.outputs()) - len(program.updates())
+        signature = check_signature(program.signature(), arguments, results)
     except (ValueError, RecursionError) as cause:
         raise error(
             _core.FileError,

@@ -12,6 +12,7 @@ from . import _core
 from ._core import InvalidType, InvalidValue, Tensor
 from ._errors import error
 from ._graph import Graph, type_text
+from ._mutable import Mutable
 from ._signature import argument_names, build, encode
 from ._sizes import Dim, comparisons, dims_of, examples, watched
 
@@ -106,8 +107,10 @@ def _module_tensors(module: Any) -> tuple[dict[str, Tensor], list[tuple[dict[str
 @overload
 def trace(function: Tensor) -> Tensor: ...
 @overload
-def trace(function: Callable[..., Any], *specs: Any, **named: Any) -> Graph: ...
-def trace(function: Any, *specs: Any, **named: Any) -> Any:
+def trace(
+    function: Callable[..., Any], *specs: Any, mutable: Any = None, **named: Any
+) -> Graph: ...
+def trace(function: Any, *specs: Any, mutable: Any = None, **named: Any) -> Any:
     """The graph of what a function does with its arguments.
 
     The function is called once, with tensors that have shapes and dtypes but no elements. What it
@@ -128,6 +131,11 @@ def trace(function: Any, *specs: Any, **named: Any) -> Any:
     *specs, **named : TensorSpec, Tensor, number, str, None, or nested structure
         The arguments. A tensor stands for its shape and dtype. Numbers, strings and None are fixed:
         calls must give the same.
+    mutable : module, optimizer, tensor, or list or dict of them, optional
+        What the function may write: parameters, statistics and the state of optimizers. They become
+        parameters of the graph, and every call writes them as the function does: a whole step of
+        training is a graph. Gradients begin as None in each call. In a dict, names begin with the
+        keys.
 
     Returns
     -------
@@ -162,6 +170,21 @@ def trace(function: Any, *specs: Any, **named: Any) -> Any:
     >>> slope = sn.trace(sn.grad(lambda x: (x**3).sum()), sn.TensorSpec((2,)))
     >>> slope(sn.tensor([1.0, 2.0])).tolist()
     [3.0, 12.0]
+
+    A step of training is one when it may write the model and the optimizer's state:
+
+    >>> optimizer = sn.optim.Adam(layer.parameters(), lr=0.1)
+    >>> def step(x, y):
+    ...     loss = (layer(x) - y).square().mean()
+    ...     optimizer.zero_grad()
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    >>> batch = sn.TensorSpec(("batch", 3)), sn.TensorSpec(("batch", 2))
+    >>> graph = sn.trace(step, *batch, mutable=[layer, optimizer])
+    >>> losses = [graph(sn.ones((4, 3)), sn.zeros((4, 2))).item() for _ in range(20)]
+    >>> losses[-1] < losses[0]
+    True
 
     Of a matrix:
 
@@ -206,6 +229,12 @@ def trace(function: Any, *specs: Any, **named: Any) -> Any:
     args = encode(specs, names, take, "trace")
     kwargs = encode(named, None, take, "trace")
     count = len(inputs)
+    if mutable is not None and module is not None:
+        raise error(
+            InvalidValue,
+            "trace",
+            "mutable is given and the function is a module; trace a function that calls it",
+        )
     dims, shapes = dims_of([(name, shape) for name, _, shape, _, _ in inputs])
     inputs += [(name, True, x.shape, x.dtype, x.device) for name, x in parameters.items()]
     result: dict[str, Any] = {}
@@ -248,24 +277,56 @@ def trace(function: Any, *specs: Any, **named: Any) -> Any:
         result = encode(returned, None, give, "trace")
         return outputs
 
-    program, constants = _trace_open(run, inputs, shapes, dims, lambda: result)
+    def traced(handles: Mutable | None) -> tuple[_core.Program, list[Tensor]]:
+        tensors = handles.tensors if handles else {}
+        for name in tensors:
+            if name in taken:
+                raise error(
+                    InvalidValue,
+                    "trace",
+                    f"an argument and a tensor of mutable are named '{name}'; rename the argument: "
+                    f"sn.TensorSpec(..., name='...')",
+                )
+        extra = [(name, True, x.shape, x.dtype, x.device) for name, x in tensors.items()]
+        all_inputs = inputs + extra
+        return _trace_open(
+            run, all_inputs, list(tensors.values()), shapes, dims, lambda: result, handles
+        )
+
+    handles = None
+    if mutable is not None:
+        fresh = Mutable(mutable)
+        handles = fresh.begun(lambda: traced(fresh))
+    program, constants = traced(handles)
     kind = type(module).__name__ if module is not None else None
     name = kind or getattr(function, "__name__", type(function).__name__)
     signature = {"name": name, "args": args, "kwargs": kwargs, "result": result}
     called = [n for n, role, _, _ in program.inputs() if role == "constant"]
-    return Graph(program, signature, parameters, dict(zip(called, constants, strict=True)))
+    kept = handles.tensors if handles else parameters
+    return Graph(program, signature, kept, dict(zip(called, constants, strict=True)))
 
 
 def _trace_open(
     run: Callable[[list[Tensor]], list[Tensor]],
     inputs: list[tuple[Any, ...]],
+    tensors: list[Tensor],
     shapes: list[list[Any]],
     dims: list[Dim],
     result: Callable[[], dict[str, Any]],
+    handles: Mutable | None,
 ) -> tuple[_core.Program, list[Tensor]]:
-    """Traces once, or with open sizes at examples of them. `shapes`: of the arguments."""
+    """Traces once, or with open sizes at examples of them. `shapes`: of the arguments; `tensors`:
+    what the last inputs stand for, when the function may write it."""
+
+    def once(inputs: list[tuple[Any, ...]]) -> tuple[_core.Program, list[Tensor]]:
+        try:
+            return _core.trace_graph(run, inputs, tensors)
+        finally:
+            if handles is not None:
+                handles.after_trace()
+
     if not dims:
-        return _core.trace_graph(run, inputs)
+        return once(inputs)
     index = {dim.name: k for k, dim in enumerate(dims)}
 
     def at(sizes: Sequence[int]) -> list[tuple[Any, ...]]:
@@ -282,7 +343,7 @@ def _trace_open(
         try:
             for sizes in rows:
                 with watched() as made:
-                    probes.append((list(sizes), *_core.trace_graph(run, at(sizes))))
+                    probes.append((list(sizes), *once(at(sizes))))
                 compared.append(made)
                 if structure not in (None, result()):
                     raise error(

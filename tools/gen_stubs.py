@@ -203,7 +203,8 @@ PRIVATE = {
     "tensors: Sequence[Tensor], batched: Sequence[_bool], size: _int, randomness: _str, /) "
     "-> tuple[list[Tensor], list[_bool]]",
     "trace_graph": "(function: Callable[[list[Tensor]], Sequence[Tensor]], "
-    "inputs: Sequence[tuple[Any, ...]], /) -> tuple[Program, list[Tensor]]",
+    "inputs: Sequence[tuple[Any, ...]], mutables: Sequence[Tensor], /) "
+    "-> tuple[Program, list[Tensor]]",
     "in_graph_trace": "(tensors: Sequence[Any], /) -> _bool",
     "open_graph": "(probes: Sequence[tuple[Any, ...]], sizes: Sequence[tuple[Any, ...]], "
     "dims: Sequence[tuple[_int, _int, _int]], "
@@ -281,6 +282,7 @@ CLASSES = {
         "apply": "(self, name: _str, constants: Sequence[Tensor], /) "
         "-> tuple[Program, list[Tensor]]",
         "cut": "(self, outputs: Sequence[_int], /) -> tuple[Program, list[_int]]",
+        "updates": "(self) -> list[_int]",
         "sizes": "(self) -> list[tuple[_str, _int, _int, _int, _int]]",
         "open_shapes": "(self) -> list[tuple[_int, _int, Any]]",
         "open_attributes": "(self) -> list[tuple[_int, _str, _int | None, Any]]",

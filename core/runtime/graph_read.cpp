@@ -36,6 +36,7 @@ private:
     Attrs attrs(const OpDef& def);
     const OpDef& op();
     void node();
+    void updates(const std::vector<ValueId>& results);
     void check_result(const OpDef& def, const Tensor& made);
 
     JsonReader json_;
@@ -130,7 +131,6 @@ void Reader::sizes() {
         model_.sizes.push_back(std::move(open));
         if (model_.sizes.size() > 64) json_.fail_here("too many open sizes");
     }
-    if (model_.sizes.empty()) json_.fail_here("no size is open");
     json_.key("conditions");
     json_.begin_array();
     while (json_.next_item()) {
@@ -418,6 +418,28 @@ void Reader::node() {
     json_.end_object();
 }
 
+// Which parameters the last results are for.
+void Reader::updates(const std::vector<ValueId>& results) {
+    json_.key("updates");
+    json_.begin_array();
+    std::unordered_set<int64_t> seen;
+    while (json_.next_item()) {
+        const int64_t id = count(INT64_MAX, "the id of a parameter");
+        if (id >= static_cast<int64_t>(model_.inputs.size()) ||
+            model_.inputs[static_cast<size_t>(id)].role != InputRole::kParameter ||
+            !seen.insert(id).second)
+            json_.fail_here("what a call writes is no parameter, or is written twice");
+        model_.updates.push_back(static_cast<uint32_t>(id));
+    }
+    if (model_.updates.size() > results.size()) json_.fail_here("there are too few results");
+    for (size_t i = 0; i < model_.updates.size(); ++i) {
+        const Meta& to = trace_.graph.meta(trace_.graph.inputs[model_.updates[i]]);
+        const Meta& from = trace_.graph.meta(results[results.size() - model_.updates.size() + i]);
+        if (!(from.shape == to.shape) || from.dtype != to.dtype)
+            json_.fail_here("a parameter is written with another shape or dtype");
+    }
+}
+
 Model Reader::read() {
     json_.begin_object();
     json_.key("format");
@@ -449,6 +471,7 @@ Model Reader::read() {
         if (t.is_scalar()) json_.fail_here("a result is a number");
         results.push_back(trace_.id_of(t));
     }
+    if (version >= 2) updates(results);
     json_.key("signature");
     model_.signature = std::string(json_.raw());
     json_.end_object();

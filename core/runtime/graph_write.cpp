@@ -232,9 +232,9 @@ void Writer::nodes() {
 std::string Writer::write() {
     out_ = "{\"format\":";
     append_json(out_, kGraphFormat);
-    const bool open = !m_.sizes.empty();
-    out_ += ",\"version\":" + std::to_string(open ? 2 : 1);
-    if (open) sizes();
+    const bool second = !m_.sizes.empty() || !m_.updates.empty();
+    out_ += ",\"version\":" + std::to_string(second ? 2 : 1);
+    if (second) sizes();
     inputs("arguments", InputRole::kArgument);
     inputs("parameters", InputRole::kParameter);
     inputs("constants", InputRole::kConstant);
@@ -257,6 +257,11 @@ std::string Writer::write() {
     out_ += "],\n\"results\":[";
     for (size_t i = 0; i < g_.outputs.size(); ++i)
         out_ += (i ? "," : "") + std::to_string(id_[g_.outputs[i]]);
+    if (second) {
+        out_ += "],\n\"updates\":[";
+        for (size_t i = 0; i < m_.updates.size(); ++i)
+            out_ += (i ? "," : "") + std::to_string(id_[g_.inputs[m_.updates[i]]]);
+    }
     out_ += "],\n\"signature\":" + (m_.signature.empty() ? "null" : m_.signature) + "}\n";
     return std::move(out_);
 }

@@ -285,6 +285,7 @@ Model rewritten(const Model& model, Program p) {
     Model m;
     m.inputs = model.inputs;
     m.draws = model.draws;
+    m.updates = model.updates;
     m.signature = model.signature;
     for (const ScalarSource& s : p.scalars) {
         if (s.slot >= 0)

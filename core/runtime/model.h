@@ -66,7 +66,9 @@ struct Model {
     std::vector<uint32_t> sites;       // by node
     std::vector<uint8_t> taped;        // by node: gradients flow through it
     int64_t draws = 0;                 // random draws of one call
-    std::string signature;             // how arguments and results are nested: JSON, for the caller
+    // Parameters that a call gives new values, by input index: those of the last outputs.
+    std::vector<uint32_t> updates;
+    std::string signature;  // how arguments and results are nested: JSON, for the caller
     // Of a graph with open sizes (runtime/open_sizes.h); empty in others.
     std::vector<OpenSize> sizes;
     std::vector<OpenDim> open_dims;
@@ -82,6 +84,7 @@ Model model_of(Trace& trace, std::span<const Tensor> outputs, std::vector<ModelI
                uint64_t draws_before, std::vector<Tensor>* constants);
 
 // Calls the recorded ops again in the current recorder. `inputs`: all of them, by input index.
+// Returns the outputs; the caller gives the last ones to the parameters in `updates`.
 std::vector<Tensor> call(const Model& model, std::span<const Tensor> inputs);
 // The same with the numbers given, by scalar index (those that are sizes are computed).
 std::vector<Tensor> call_nodes(const Model& model, std::span<const int64_t> sizes,

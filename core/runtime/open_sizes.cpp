@@ -554,6 +554,7 @@ Model at_sizes(const Model& model, std::span<const int64_t> sizes) {
     made.sites = model.sites;
     made.taped = model.taped;
     made.draws = model.draws;
+    made.updates = model.updates;
     made.signature = model.signature;
     for (NodeId id = 0; id < made.graph.nodes.size(); ++id) made.graph.nodes[id].origin = id;
     for (size_t i = 0; i < trace.scalars.size(); ++i) {
