@@ -29,8 +29,16 @@ if(NOT SENNIT_SANITIZE)
     target_compile_options(sennit_runtime PRIVATE -Os)
 endif()
 
-# Kernels whose tiles stay in registers need -O3; the others do not, and are half as large without,
-# as long as the compiler still turns their plain loops into vector code.
+# Kernels whose tiles stay in registers need -O3 on x86-64; the others do not, and are half as large
+# without, as long as the compiler still turns their plain loops into vector code. Code for ARM is
+# larger, and gets less of both.
+if(SN_AARCH64)
+    set(_flags_fast -O2)
+    set(_flags_lean -Os)
+else()
+    set(_flags_fast ${_optimise})
+    set(_flags_lean -O2 $<$<CXX_COMPILER_ID:GNU>:-fvect-cost-model=dynamic>)
+endif()
 set(_runtime_fast ${kernel_sources})
 list(FILTER _runtime_fast INCLUDE REGEX "/(conv|gemm_f32|attention|rnn)[^/]*$")
 set(_runtime_lean ${kernel_sources})
@@ -44,9 +52,8 @@ foreach(level IN LISTS _runtime_levels)
         target_link_libraries(${_name} PRIVATE sn_common)
         target_compile_definitions(${_name} PRIVATE SN_ISA=${level} SN_RUNTIME)
         target_compile_options(${_name} PRIVATE
-            $<IF:$<STREQUAL:${kind},fast>,${_optimise},-O2>
-            ${_flags_${level}} ${_sections} -fno-math-errno -fno-trapping-math
-            "$<$<CXX_COMPILER_ID:GNU>:-Wno-psabi;-fvect-cost-model=dynamic>")
+            ${_flags_${kind}} ${_flags_${level}} ${_sections} -fno-math-errno -fno-trapping-math
+            $<$<CXX_COMPILER_ID:GNU>:-Wno-psabi>)
         target_sources(sennit_runtime PRIVATE $<TARGET_OBJECTS:${_name}>)
     endforeach()
 endforeach()

@@ -17,6 +17,7 @@
 #include "record/read.h"
 #include "record/trace.h"
 #include "runtime/load.h"
+#include "runtime/safetensors.h"
 #include "sennit/sennit.h"
 
 struct sn_model {
@@ -37,6 +38,7 @@ struct sn_session {
     std::shared_ptr<const ModelState> model;
     std::mutex lock;  // before the core's
     sn::RandomState random;
+    std::vector<sn::Tensor> stand;    // parameters and constants; calls give some a new value
     std::vector<sn::Tensor> results;  // those that the caller left here
 };
 
@@ -177,7 +179,7 @@ void describe(ModelState& m) {
         return i;
     };
     for (const ValueId v : g.inputs) m.inputs.push_back(info(v));
-    for (const ValueId v : g.outputs) m.outputs.push_back(info(v));
+    for (size_t k = 0; k < m.saved.outputs.size(); ++k) m.outputs.push_back(info(g.outputs[k]));
 }
 
 sn_status load(std::shared_ptr<const FileBytes> (*open)(const void*, size_t, uint32_t),
@@ -333,7 +335,7 @@ void put_meta(sn_tensor& to, const Meta& meta) {
 
 std::vector<Tensor> results_of(sn_session& s, std::vector<Tensor> given) {
     const ModelState& m = *s.model;
-    given.insert(given.end(), m.saved.stand.begin(), m.saved.stand.end());
+    given.insert(given.end(), s.stand.begin(), s.stand.end());
     struct Swap {  // the session's generator is the core's for the call
         explicit Swap(RandomState mine) : before(random_state()) { set_random_state(mine); }
         ~Swap() { set_random_state(before); }
@@ -355,6 +357,24 @@ bool lies_in(const void* data, const sn_tensor* inputs, size_t n) {
     return false;
 }
 
+Tensor copy_of(const Tensor& x, const void* data) {
+    const Meta& meta = x.value()->meta;
+    return from_memory(data, meta.shape, contiguous_strides(meta.shape), meta.dtype, meta.device);
+}
+
+// Parameters that the call gives new values: before it runs, so that their former memory can be
+// used; if it fails, the core gives the former values back.
+void assign_updates(sn_session& s, std::span<const Tensor> values) {
+    const ModelState& m = *s.model;
+    for (size_t i = 0; i < values.size(); ++i) {
+        Tensor& parameter = s.stand[graph_of(m).updates[i] - m.saved.n_arguments];
+        const Ref<Value>&to = values[i].value(), &from = parameter.value();
+        if (to->kind == ValueState::kPending && to != from)
+            to->former = from->kind == ValueState::kPending && from->former ? from->former : from;
+        parameter = values[i].detach();
+    }
+}
+
 void run(sn_session& s, const sn_tensor* inputs, size_t n_inputs, sn_tensor* outputs,
          size_t n_outputs, std::string* lacking) {
     const ModelState& m = *s.model;
@@ -363,9 +383,17 @@ void run(sn_session& s, const sn_tensor* inputs, size_t n_inputs, sn_tensor* out
     for (size_t i = 0; i < n_inputs; ++i)
         given.push_back(tensor_of(inputs[i], graph_of(m).inputs[i].name));
     std::vector<Tensor> results = results_of(s, std::move(given)), plain(n_outputs);
+    assign_updates(s, std::span(results).subspan(n_outputs));
+    results.resize(n_outputs);
     for (size_t k = 0; k < n_outputs; ++k) read_values(results[k], &plain[k]);
     results.clear();
     finish_recorded();
+    for (const uint32_t u : graph_of(m).updates) {
+        Tensor& parameter = s.stand[u - m.saved.n_arguments];
+        Tensor keep;
+        if (const void* data = read_values(parameter, &keep); lies_in(data, inputs, n_inputs))
+            parameter = copy_of(keep, data);
+    }
     for (size_t k = 0; k < n_outputs; ++k) {
         sn_tensor& to = outputs[k];
         const Meta& meta = plain[k].value()->meta;
@@ -381,10 +409,7 @@ void run(sn_session& s, const sn_tensor* inputs, size_t n_inputs, sn_tensor* out
             }
             continue;
         }
-        s.results[k] = lies_in(data, inputs, n_inputs)
-                           ? from_memory(data, meta.shape, contiguous_strides(meta.shape),
-                                         meta.dtype, meta.device)
-                           : plain[k];
+        s.results[k] = lies_in(data, inputs, n_inputs) ? copy_of(plain[k], data) : plain[k];
         to.data = const_cast<void*>(read_values(s.results[k], &s.results[k]));
     }
 }
@@ -511,7 +536,9 @@ sn_status sn_session_create(const sn_model* model, const sn_session_options* opt
                  given.device);
         auto made = std::make_unique<sn_session>();
         made->model = model->state;
-        made->random = {given.seed, 0};
+        made->random = {given.seed, given.draws};
+        const CoreLock lock;
+        made->stand = model->state->saved.stand;
         *session = made.release();
     });
 }
@@ -522,11 +549,78 @@ void sn_session_free(sn_session* session) {
     delete session;
 }
 
-sn_status sn_session_seed(sn_session* session, uint64_t seed) {
+sn_status sn_session_set_generator(sn_session* session, uint64_t seed, uint64_t draws) {
     return guarded([&] {
-        require(session, "sn_session_seed", "session");
+        require(session, "sn_session_set_generator", "session");
         const std::lock_guard mine(session->lock);
-        session->random = {seed, 0};
+        session->random = {seed, draws};
+    });
+}
+
+sn_status sn_session_generator(sn_session* session, uint64_t* seed, uint64_t* draws) {
+    return guarded([&] {
+        constexpr const char* kOp = "sn_session_generator";
+        require(session, kOp, "session");
+        require(seed, kOp, "seed");
+        require(draws, kOp, "draws");
+        const std::lock_guard mine(session->lock);
+        *seed = session->random.seed;
+        *draws = session->random.counter;
+    });
+}
+
+sn_status sn_session_parameter(sn_session* session, size_t index, sn_tensor* parameter) {
+    sn_status lacking = SN_OK;
+    const sn_status status = guarded([&] {
+        constexpr const char* kOp = "sn_session_parameter";
+        require(session, kOp, "session");
+        require(parameter, kOp, "parameter");
+        const std::lock_guard mine(session->lock);
+        const CoreLock lock;
+        check_index(index, session->stand.size(), kOp);
+        Tensor keep;
+        const void* data = read_values(session->stand[index], &keep);
+        session->stand[index] = keep;  // row-major, so that the pointer stays good
+        const size_t room = parameter->bytes;
+        put_meta(*parameter, keep.value()->meta);
+        if (!parameter->data)
+            parameter->data = const_cast<void*>(data);
+        else if (room < parameter->bytes)
+            lacking = SN_ERROR_BUFFER;
+        else if (parameter->bytes)
+            std::memmove(parameter->data, data, parameter->bytes);
+    });
+    return status == SN_OK && lacking
+               ? remember(lacking, "[sn_session_parameter] the buffer is too small (see bytes)")
+               : status;
+}
+
+sn_status sn_session_save(sn_session* session, const char* path) {
+    return guarded([&] {
+        constexpr const char* kOp = "sn_session_save";
+        require(session, kOp, "session");
+        require(path, kOp, "path");
+        const std::lock_guard mine(session->lock);
+        const SavedModel& saved = session->model->saved;
+        std::string file;
+        {
+            const CoreLock lock;
+            std::vector<StoredTensor> tensors;
+            std::vector<Tensor> keep(session->stand.size());
+            for (size_t i = 0; i < keep.size(); ++i) {
+                const auto* data =
+                    static_cast<const std::byte*>(read_values(session->stand[i], &keep[i]));
+                const Meta& meta = keep[i].value()->meta;
+                tensors.push_back({saved.model.inputs[saved.n_arguments + i].name,
+                                   meta.dtype,
+                                   meta.shape,
+                                   {data, bytes_of(meta)}});
+            }
+            std::map<std::string, std::string> metadata = saved.metadata;
+            metadata.emplace(kGraphKey, saved.graph);
+            file = write_safetensors(tensors, metadata);
+        }
+        write_file(path, std::as_bytes(std::span(file)), "save");
     });
 }
 

@@ -28,6 +28,8 @@ Runs a model that Graph.save wrote, on NumPy's .npy files.
   --repeat N             run N times, and print the times (default 1)
   --threads N            threads to work with; results do not depend on it
   --seed N               of the random numbers (default 0)
+  --save FILE            write the model with the parameters that the runs (of a step of training)
+                         have made
   --copy                 read the file into memory instead of mapping it
   --no-checksum          do not verify the file's checksum
   --version              print versions, and stop
@@ -38,7 +40,7 @@ Runs a model that Graph.save wrote, on NumPy's .npy files.
 }
 
 struct Options {
-    std::string model;
+    std::string model, save;
     std::vector<std::pair<std::string, std::string>> inputs, outputs;  // name or "", path
     int64_t repeat = 1, threads = 0;
     uint64_t seed = 0;
@@ -85,6 +87,8 @@ std::optional<Options> parse(int argc, char** argv) {
             o.inputs.push_back(file());
         else if (word == "--output")
             o.outputs.push_back(file());
+        else if (word == "--save")
+            o.save = value();
         else if (word == "--repeat")
             o.repeat = number<int64_t>(word, value(), 1);
         else if (word == "--threads")
@@ -199,6 +203,8 @@ void run(const Options& o) {
         const sennit::Shape shape = results[k].shape();
         write_npy(to[k], static_cast<DType>(results[k].dtype()), shape, results[k].raw());
     }
+
+    if (!o.save.empty()) session.save(o.save);
 
     std::printf("loaded in %.3f ms, first result after %.3f ms\n", load_ms, times[0]);
     std::sort(times.begin(), times.end());

@@ -474,6 +474,8 @@ from ._graph import Graph as Graph
 from ._graph import GraphNode as GraphNode
 from ._graph import GraphValue as GraphValue
 from ._graph import MemoryPlan as MemoryPlan
+from ._native import get_include as get_include
+from ._native import get_library_dir as get_library_dir
 from ._profile import Profile as Profile
 from ._profile import ProfileEvent as ProfileEvent
 from ._profile import profile as profile
@@ -739,6 +741,8 @@ __all__ = [
     "ge",
     "gelu",
     "gelu_tanh",
+    "get_include",
+    "get_library_dir",
     "grad",
     "grad_enabled",
     "gradient",

@@ -14,8 +14,6 @@ namespace sn {
 
 namespace {
 
-constexpr const char* kGraphKey = "sennit.graph";
-
 // Names of arguments and results, from the text that says how they are nested
 // (sennit/_signature.py writes it, and checks the same).
 class Signature {
@@ -138,14 +136,15 @@ std::string type_text(DType dtype, DimSpan shape) {
 
 SavedModel read_model(std::shared_ptr<const FileBytes> file, bool checksum) {
     StoredFile stored = read_safetensors(file->bytes(), checksum);
-    const auto found = stored.metadata.find(kGraphKey);
+    const auto found = stored.metadata.find(std::string(kGraphKey));
     if (found == stored.metadata.end()) {
         fail(ErrorKind::kFile, "load",
              "the file holds %zu tensors and no graph; write one with sn.trace(...).save(path)",
              stored.tensors.size());
     }
     SavedModel made;
-    made.model = read_graph(found->second);
+    made.graph = std::move(found->second);
+    made.model = read_graph(made.graph);
     stored.metadata.erase(found);
     made.metadata = std::move(stored.metadata);
     std::unordered_map<std::string_view, const StoredTensor*> by_name;
@@ -175,7 +174,7 @@ SavedModel read_model(std::shared_ptr<const FileBytes> file, bool checksum) {
              static_cast<int>(std::min<size_t>(by_name.begin()->first.size(), 100)),
              by_name.begin()->first.data());
     }
-    made.outputs.resize(m.graph.outputs.size());
+    made.outputs.resize(m.graph.outputs.size() - m.updates.size());
     Signature(m.signature, made).read();
     for (size_t k = 0; k < made.outputs.size(); ++k)
         if (made.outputs[k].empty()) made.outputs[k] = "result." + std::to_string(k);

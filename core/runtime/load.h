@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/file.h"
@@ -11,11 +12,15 @@
 
 namespace sn {
 
+inline constexpr std::string_view kGraphKey = "sennit.graph";  // of the metadata
+
 struct SavedModel {
     Model model;
-    std::vector<Tensor> stand;         // parameters and constants: the inputs after the arguments
-    std::string name;                  // of the function or module that was traced
-    std::vector<std::string> outputs;  // by result: its path in what a call returns
+    std::vector<Tensor> stand;  // parameters and constants: the inputs after the arguments
+    std::string name;           // of the function or module that was traced
+    std::string graph;          // as text
+    // By result: its path in what a call returns. Without those that are new parameters.
+    std::vector<std::string> outputs;
     std::map<std::string, std::string> metadata;  // what else the file says
     size_t n_arguments = 0;
 };

@@ -147,19 +147,22 @@ SN_API const char* sn_model_metadata(const sn_model* model, const char* key);
 
 /* ---- running */
 
-typedef struct sn_session sn_session; /* a model, a generator of random numbers, and results */
+/* A model, a generator of random numbers, results, and, of a step of training, parameters. */
+typedef struct sn_session sn_session;
 
 typedef struct sn_session_options {
     size_t struct_size;
     uint64_t seed;      /* of the generator; as sn.random.seed(seed) in Python */
     const char* device; /* NULL or "cpu" */
+    uint64_t draws;     /* of the generator so far */
 } sn_session_options;
 
 SN_API sn_status sn_session_create(const sn_model* model, const sn_session_options* options,
                                    sn_session** session);
 SN_API void sn_session_free(sn_session* session);
-/* The generator starts anew. */
-SN_API sn_status sn_session_seed(sn_session* session, uint64_t seed);
+/* The generator: its seed, and how many draws it has made. */
+SN_API sn_status sn_session_generator(sn_session* session, uint64_t* seed, uint64_t* draws);
+SN_API sn_status sn_session_set_generator(sn_session* session, uint64_t seed, uint64_t draws);
 
 /* Runs the model. `inputs`: in the order of sn_model_input, with data, bytes, dtype, rank and
  * shape; they are only read, and only during the call. `outputs`: in the order of sn_model_output;
@@ -173,6 +176,18 @@ SN_API sn_status sn_run(sn_session* session, const sn_tensor* inputs, size_t n_i
  * Nothing is computed. */
 SN_API sn_status sn_output_shapes(sn_session* session, const sn_tensor* inputs, size_t n_inputs,
                                   sn_tensor* outputs, size_t n_outputs);
+
+/* ---- training
+ * A step that Python has traced with `mutable=` gives parameters (and the optimiser's state) new
+ * values at each run. A session has its own: those of the file at first. A run that fails leaves
+ * them as they were. */
+
+/* The present value of a parameter, in the order of sn_model_parameter: into `data` of `bytes`, or,
+ * when `data` is NULL, a pointer that is good until the session runs again. */
+SN_API sn_status sn_session_parameter(sn_session* session, size_t index, sn_tensor* parameter);
+/* Writes the model with the present parameters: sn_model_load goes on from it, and Python reads it
+ * with sn.load. The file appears complete or not at all. The generator is not in it. */
+SN_API sn_status sn_session_save(sn_session* session, const char* path);
 
 /* ---- the process */
 

@@ -209,14 +209,26 @@ private:
 class Session {
 public:
     explicit Session(const Model& model, uint64_t seed = 0) {
-        const sn_session_options options{sizeof(sn_session_options), seed, nullptr};
+        const sn_session_options options{sizeof(sn_session_options), seed, nullptr, 0};
         sn_session* made = nullptr;
         check(sn_session_create(model.get(), &options, &made));
         session_.reset(made);
         outputs_ = sn_model_output_count(model.get());
     }
 
-    void seed(uint64_t value) { check(sn_session_seed(session_.get(), value)); }
+    void seed(uint64_t value, uint64_t draws = 0) {
+        check(sn_session_set_generator(session_.get(), value, draws));
+    }
+    // The model with the parameters that a step of training has made.
+    void save(const std::string& path) { check(sn_session_save(session_.get(), path.c_str())); }
+    // A copy of a parameter's present value.
+    Array parameter(size_t index) {
+        sn_tensor t{};
+        check(sn_session_parameter(session_.get(), index, &t));
+        Array own(Shape(t.shape, t.shape + t.rank), t.dtype);
+        if (t.bytes) std::memcpy(own.raw(), t.data, t.bytes);
+        return own;
+    }
 
     // Results that own their memory.
     std::vector<Array> run(const std::vector<Array>& inputs) {

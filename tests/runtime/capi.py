@@ -53,7 +53,12 @@ class LoadOptions(c.Structure):
 
 
 class SessionOptions(c.Structure):
-    _fields_ = [("struct_size", c.c_size_t), ("seed", c.c_uint64), ("device", c.c_char_p)]
+    _fields_ = [
+        ("struct_size", c.c_size_t),
+        ("seed", c.c_uint64),
+        ("device", c.c_char_p),
+        ("draws", c.c_uint64),
+    ]
 
 
 class MemoryStats(c.Structure):
@@ -140,7 +145,7 @@ class Session:
     def __init__(self, model: Model, seed: int = 0) -> None:
         self.handle = c.c_void_p()
         self.outputs = lib.sn_model_output_count(model.handle)
-        options = SessionOptions(c.sizeof(SessionOptions), seed, None)
+        options = SessionOptions(c.sizeof(SessionOptions), seed, None, 0)
         check(lib.sn_session_create(model.handle, c.byref(options), c.byref(self.handle)))
 
     def structs(self, inputs: Sequence[np.ndarray]) -> tuple[Any, Any]:

@@ -197,7 +197,7 @@ def test_pointers_and_options(path: Path) -> None:
     )
     assert not handle.value
     model = Model(path, 1)
-    options = SessionOptions(c.sizeof(SessionOptions), 0, b"cuda")
+    options = SessionOptions(c.sizeof(SessionOptions), 0, b"cuda", 0)
     text = refused(lib.sn_session_create(model.handle, c.byref(options), c.byref(handle)), DEVICE)
     assert "'cuda'" in text and "'cpu'" in text
     assert "0" in refused(lib.sn_set_threads(0), VALUE)
