@@ -48,6 +48,8 @@ _LAZY_NAMES = {
     "profile": "_profile",
     "Profile": "_profile",
     "ProfileEvent": "_profile",
+    "get_include": "_native",
+    "get_library_dir": "_native",
     "set_num_threads": "_tools",
     "num_threads": "_tools",
     "vmap": "_transforms",

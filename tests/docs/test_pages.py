@@ -19,6 +19,7 @@ PAGES = [
     "docs/onnx.md",
     "docs/export.md",
     "docs/pictures.md",
+    "docs/runtime.md",
     "docs/losses_and_metrics.md",
     "docs/array_api.md",
     "docs/differences.md",
