@@ -100,6 +100,7 @@ NB_MODULE(_core, m) {
         init_tensor_type(m.ptr());
         init_functions(m.ptr());
         init_sites(m.ptr());
+        init_compiled(m.ptr());
         pool_threads();  // bad settings in the environment are told at import
         engine_mode();
     });
@@ -163,7 +164,12 @@ NB_MODULE(_core, m) {
     init_autograd(m);
     init_graphs(m);
     m.def("release_consumed", &release_consumed);
-    m.def("flush", [] { guarded([] { Recorder::window().flush(); }); });
+    m.def("flush", [] {
+        guarded([] {
+            Recorder& window = Recorder::window();
+            if (!window.watch || !window.watch->active()) window.flush();
+        });
+    });
     m.def("synchronize", [] {
         guarded([] {
             service();

@@ -12,6 +12,22 @@
 
 namespace sn {
 
+// Watches what one thread records on behalf of sn.compile: a call of a function, which is to be one
+// window. Nothing is flushed meanwhile, until somebody needs a value; the recording is given up
+// then, and the call goes on as any other.
+struct RecordWatch {
+    std::vector<uint8_t> taped;  // by node: recorded with the tape on
+    std::string stopped;         // why it was given up
+    uint32_t site = 0;           // where
+    bool walked = false;         // a backward pass ran
+    bool relayed = false;        // a tensor got another place on the tape
+    bool custom = false;         // a gradient written in Python was put on the tape
+    bool active() const { return stopped.empty(); }
+    void stop(std::string why);
+};
+// Gives up what is being recorded for sn.compile on this thread, if anything is.
+void stop_watch(const char* what, const Meta& meta);
+
 // A graph being filled by op calls of one thread. A window records imperative code and flushes by
 // itself; a trace keeps everything until it is taken.
 //
@@ -55,6 +71,8 @@ public:
     bool holds(const Value& v) const {
         return v.recorder == this && (v.kind == ValueState::kPending || v.epoch == epoch_);
     }
+    // Before something else is launched in the place of a window: flushes what would hold much.
+    void settle_for_launch();
     void make_room();  // flushes a full window, before a call that may make a view
     bool empty() const { return graph.nodes.empty(); }
     Kind kind() const { return kind_; }
@@ -67,6 +85,7 @@ public:
                                         // is being lowered, or -1 for a constant
     std::vector<uint32_t> sites;        // by node
     std::vector<uint64_t> key;          // structure of the graph so far, for the plan cache
+    RecordWatch* watch = nullptr;       // of sn.compile
     uint32_t origin = kNone;            // a trace that rewrites a graph: the node being rewritten
 
 protected:

@@ -51,6 +51,9 @@ struct Model {
 Model model_of(Trace& trace, std::span<const Tensor> outputs, std::vector<ModelInput> placeholders,
                uint64_t draws_before, std::vector<Tensor>* constants);
 
+// Gives the numbers of draws, and the seeds, their roles.
+void find_draws(Model& model, uint64_t draws_before);
+
 // Calls the recorded ops again in the current recorder. `inputs`: all of them, by input index.
 std::vector<Tensor> call(const Model& model, std::span<const Tensor> inputs);
 

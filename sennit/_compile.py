@@ -1,0 +1,528 @@
+"""`sn.compile`: functions and whole training steps that run without Python once they are known.
+
+The fast path is in bindings/compiled.cpp; here is what happens when it finds nothing: what a
+function depends on is looked up, the call is recorded, recordings are compared, and reasons are
+told. See docs/compile.md and docs/design/012-compile.md.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import WRAPPER_ASSIGNMENTS, partial
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, TypeVar, overload
+
+from . import _core
+from ._core import CompiledFunction, InvalidType, InvalidValue, Tensor
+from ._errors import error
+
+__all__ = ["CompiledFunction", "compile"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_PACKAGE = os.path.dirname(__file__) + os.sep
+_STANDARD = os.path.dirname(os.__file__) + os.sep
+_PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), _core.dtype, range, slice))
+
+MAX_ENTRIES = 8  # sets of guards of one function
+MAX_SPECIALISATIONS = 64  # shapes of arguments under one set
+MAX_WATCHED = 200_000  # places that are watched
+_PATIENCE = 16  # calls in a row that find something changed
+
+
+def _is_library(file: str | None) -> bool:
+    """Whether code is of this package, the standard library or an installed package."""
+    return (
+        file is None
+        or file.startswith((_PACKAGE, _STANDARD, "<frozen"))
+        or f"{os.sep}site-packages{os.sep}" in file
+    )
+
+
+def _in_package(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "sennit"
+
+
+def _of_user(kind: type) -> bool:
+    """Whether a class was written by the user, as far as its module tells."""
+    module = sys.modules.get(kind.__module__)
+    if kind.__module__ == "__main__" or module is None:
+        return kind.__module__ != "builtins"
+    return not _is_library(getattr(module, "__file__", None))
+
+
+class _TooMuch(Exception):
+    """There is more to watch than is worth it."""
+
+
+class _Scan:
+    """What a function depends on, and the tensors that it can reach.
+
+    From the function, its closure, its defaults and the globals that its code names, through
+    functions, containers, modules, optimizers and objects, to everything that holds something.
+    """
+
+    def __init__(self) -> None:
+        self.guards: list[tuple[Any, ...]] = []
+        self.tensors: dict[Tensor, str] = {}
+        self._seen: set[int] = set()
+        self._keep: list[Any] = []  # ids stay theirs
+        self._names: set[str] = set()  # attributes that code of the user names
+        self._limited: list[tuple[dict[str, Any], str, frozenset[str], type | None]] = []
+        self._todo: list[tuple[Any, str]] = []
+        self._count = 0
+
+    def run(self, roots: list[tuple[Any, str]]) -> None:
+        self._todo = roots[::-1]
+        known = -1
+        while self._todo or known != len(self._names):
+            while self._todo:
+                self._visit(*self._todo.pop())
+            # Names that were learnt on the way may be attributes of what came before.
+            known = len(self._names)
+            for attributes, path, always, kind in self._limited:
+                for name in self._relevant(attributes, always, kind):
+                    if name in attributes:
+                        self._later(attributes[name], path + name)
+        for attributes, path, always, kind in self._limited:
+            names = tuple(sorted(self._relevant(attributes, always, kind)))
+            self._watch(len(names))
+            self.guards.append(("names", attributes, path, names))
+
+    def _relevant(
+        self, attributes: dict[str, Any], always: frozenset[str], kind: type | None
+    ) -> set[str]:
+        found = {n for n in self._names if n in attributes}
+        if kind is not None:  # an attribute of the instance may come to hide one of the class
+            found |= {
+                n
+                for n in self._names
+                if n not in attributes
+                and (v := getattr(kind, n, None)) is not None
+                and type(v) in _PLAIN
+            }
+        return found | always
+
+    def _watch(self, places: int) -> None:
+        self._count += places + 1
+        if self._count > MAX_WATCHED:
+            raise _TooMuch
+
+    def _later(self, value: Any, path: str) -> None:
+        if type(value) not in _PLAIN and id(value) not in self._seen:
+            self._todo.append((value, path))
+
+    def _visit(self, value: Any, path: str) -> None:
+        kind = type(value)
+        if kind in _PLAIN or id(value) in self._seen:
+            return
+        self._seen.add(id(value))
+        self._keep.append(value)
+        if isinstance(value, Tensor):
+            self.tensors[value] = path
+        elif kind is FunctionType:
+            self._function(value, path)
+        elif kind is MethodType:
+            self._later(value.__func__, path)
+            self._later(value.__self__, path)
+        elif kind is CompiledFunction:
+            self._later(value.__wrapped__, path)
+        elif isinstance(value, partial):
+            self._later(value.func, path)
+            self._later(value.args, path)
+            self._later(value.keywords, path)
+        elif isinstance(value, list):
+            self._watch(len(value))
+            self.guards.append(("list", value, path))
+            for i, item in enumerate(value):
+                self._later(item, f"{path}[{i}]")
+        elif isinstance(value, tuple):
+            for i, item in enumerate(value):
+                self._later(item, f"{path}[{i}]")
+        elif isinstance(value, dict):
+            self._dict(value, path)
+        elif isinstance(value, set | frozenset):
+            if isinstance(value, set):
+                self._watch(len(value))
+                self.guards.append(("set", value, path))
+            for item in value:
+                self._later(item, path)
+        elif isinstance(value, type):
+            self._class(value, path)
+        elif kind is ModuleType:
+            if not _is_library(getattr(value, "__file__", None)):
+                self._limited.append((vars(value), f"{path}.", frozenset(), None))
+        elif kind is not BuiltinFunctionType:
+            self._object(value, path)
+
+    def _dict(self, value: dict[Any, Any], path: str) -> None:
+        self._watch(len(value))
+        self.guards.append(("dict", value, path))
+        for key, item in value.items():
+            self._later(key, path)
+            self._later(item, f"{path}[{key!r}]" if type(key) in _PLAIN else f"{path}[...]")
+
+    def _function(self, function: FunctionType, path: str) -> None:
+        code = function.__code__
+        self._later(function.__defaults__, f"a default of {path}")
+        self._later(function.__kwdefaults__, f"a default of {path}")
+        self._later(function.__dict__, f"{path}.__dict__")
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            self._watch(1)
+            self.guards.append(("cell", cell, name))
+            try:
+                self._later(cell.cell_contents, name)
+            except ValueError:  # it has no contents yet
+                continue
+        if _is_library(code.co_filename):
+            return
+        names = _names_of(code)
+        self._names |= names
+        space = function.__globals__
+        used = tuple(sorted(n for n in names if n in space))
+        self._watch(len(used))
+        self.guards.append(("names", space, "", used))
+        for name in used:
+            self._later(space[name], name)
+
+    def _class(self, kind: type, path: str) -> None:
+        for base in kind.__mro__:
+            if not _of_user(base) or (base is not kind and id(base) in self._seen):
+                continue
+            self._seen.add(id(base))
+            self._keep.append(base)
+            attributes = vars(base)
+            self._watch(len(attributes))
+            self.guards.append(("type", base, f"{base.__name__}."))
+            for name, item in attributes.items():
+                if isinstance(item, staticmethod | classmethod):
+                    item = item.__func__
+                elif isinstance(item, property):
+                    for part in (item.fget, item.fset):
+                        self._later(part, f"{base.__name__}.{name}")
+                    continue
+                if not name.startswith("__") or isinstance(item, FunctionType):
+                    self._later(item, f"{base.__name__}.{name}")
+
+    def _object(self, value: Any, path: str) -> None:
+        attributes = getattr(value, "__dict__", None)
+        kind = type(value)
+        user = _of_user(kind)
+        ours = any(_in_package(base) for base in kind.__mro__)
+        if type(attributes) is not dict or not (user or ours):
+            return
+        if user:
+            self._later(kind, kind.__name__)
+        if ours and not user:
+            self._watch(len(attributes))
+            self.guards.append(("dict", attributes, f"{path}."))
+            for name, item in attributes.items():
+                if name not in ("_roles", "_name"):
+                    self._later(item, f"{path}.{name}")
+            return
+        # Numbers of the user's own that no code here names may change as they like.
+        always = {"training", "_hooks"} & attributes.keys() if ours else set()
+        if ours:
+            always |= {n for n, v in attributes.items() if type(v) not in _PLAIN and n != "_roles"}
+        self._limited.append((attributes, f"{path}.", frozenset(always), kind))
+        for name in always:
+            self._later(attributes[name], f"{path}.{name}")
+
+
+_code_names: dict[CodeType, frozenset[str]] = {}
+
+
+def _names_of(code: CodeType) -> frozenset[str]:
+    """Globals and attributes that code names, its inner functions included."""
+    found = _code_names.get(code)
+    if found is None:
+        names = set(code.co_names)
+        for constant in code.co_consts:
+            if isinstance(constant, CodeType):
+                names |= _names_of(constant)
+            elif isinstance(constant, str) and {"getattr", "hasattr", "setattr"} & set(
+                code.co_names
+            ):
+                names.add(constant)
+        if len(_code_names) > 4096:
+            _code_names.clear()
+        found = _code_names[code] = frozenset(names)
+    return found
+
+
+class _Entry:
+    """What was found to hold, and the recordings that were made while it did."""
+
+    def __init__(self, scan: _Scan, objects: tuple[int, ...]) -> None:
+        self.guards = _core.make_guards(scan.guards)
+        self.reachable = scan.tensors
+        self.keep = scan._keep
+        self.objects = objects  # arguments that are no tensors
+        self.ready: list[Any] = []
+        self.waiting: list[Any] = []  # recorded once
+
+
+class Control:
+    """What a compiled function does when its fast path finds nothing."""
+
+    def __init__(self, function: Callable[..., Any], check: int) -> None:
+        self.function = function
+        self.check = check
+        self.compiled: Any = None
+        self.name = getattr(function, "__qualname__", type(function).__name__)
+        self.entries: list[_Entry] = []
+        self.reasons: list[str] = []  # all that was told
+        self.imperative: str | None = None  # why it is
+        self.recorded = 0
+        self._failed = 0
+        self._streak = 0
+        self._runs = 0
+
+    # ---- telling
+
+    def _say(self, text: str) -> None:
+        if text in self.reasons:
+            return
+        self.reasons.append(text)
+        import logging
+
+        logging.getLogger("sennit.compile").warning("sn.compile: %s %s", self.name, text)
+
+    def _give_up(self, why: str) -> None:
+        self.imperative = why
+        self.entries.clear()
+        _core.set_entries(self.compiled, [])
+        _core.set_imperative(self.compiled)
+        self._say(f"stays imperative: {why}")
+
+    def _publish(self) -> None:
+        _core.set_entries(self.compiled, [(e.guards, e.ready) for e in self.entries if e.ready])
+
+    # ---- a call that the fast path did not take
+
+    def slow(self, values: tuple[Any, ...], names: tuple[str, ...] | None) -> Any:
+        if self.imperative is not None:
+            return self._call(values, names)
+        try:
+            entry, previous = self._entry(values, names)
+        except _TooMuch:
+            self._give_up(f"it can reach more than {MAX_WATCHED:,} places that may change")
+            return self._call(values, names)
+        if self.imperative is not None:
+            return self._call(values, names)
+        result, made, why, again = _core.record_call(
+            self.function, values, names, entry.reachable
+        )
+        self.recorded += 1
+        if made is not None:
+            changed = entry.guards.changed()
+            if changed is not None:
+                made, why, again = None, f"it changes what it depends on: {changed}", True
+        if made is None:
+            self._failed += 1
+            if self._failed > (4 if again else 1):
+                self._give_up(why)
+            return result
+        self._failed = 0
+        self._accept(entry, previous, made, values, names)
+        return result
+
+    def _call(self, values: tuple[Any, ...], names: tuple[str, ...] | None) -> Any:
+        if not names:
+            return self.function(*values)
+        count = len(values) - len(names)
+        return self.function(*values[:count], **dict(zip(names, values[count:], strict=True)))
+
+    def _entry(
+        self, values: tuple[Any, ...], names: tuple[str, ...] | None
+    ) -> tuple[_Entry, _Entry | None]:
+        """The entry whose guards hold, or a new one; and one that differs in numbers alone."""
+        objects = _objects(values)
+        mine = [e for e in self.entries if e.objects == objects]
+        runs = _core.compiled_runs(self.compiled)[1]
+        if runs != self._runs:
+            self._runs, self._streak = runs, 0
+        for entry in mine:
+            if entry.guards.changed() is None:
+                if entry.ready and _core.fitting(entry.ready, *self._given(values, names)) is None:
+                    why = _core.misfit(entry.ready[0], *self._given(values, names))
+                    self._say(f"is recorded again: {why}")
+                return entry, None
+        previous = None
+        for entry in mine:
+            if entry.ready and entry.guards.only_numbers_changed():
+                previous = entry
+                break
+        if mine and (mine[0].ready or mine[0].waiting):
+            why = mine[0].guards.changed()
+            self._streak += 1
+            if self._streak > _PATIENCE:
+                self._give_up(f"something that it depends on changes in every call: {why}")
+            else:
+                self._say(f"is recorded again: {why}")
+        scan = _Scan()
+        roots = [(self.function, self.name)]
+        roots += [(v, f"argument {i}") for i, v in enumerate(values) if not isinstance(v, Tensor)]
+        scan.run(roots)
+        for tensor in _tensors(values):
+            if scan.tensors.get(tensor, "").startswith("argument "):
+                del scan.tensors[tensor]
+        return _Entry(scan, objects), previous
+
+    def _given(self, values: tuple[Any, ...], names: tuple[str, ...] | None) -> tuple[Any, ...]:
+        return self.compiled, values, names
+
+    def _accept(
+        self,
+        entry: _Entry,
+        previous: _Entry | None,
+        made: Any,
+        values: tuple[Any, ...],
+        names: tuple[str, ...] | None,
+    ) -> None:
+        given = self._given(values, names)
+        if previous is not None:
+            spec = _core.fitting(previous.ready, *given)
+            if spec is not None:
+                why, numbers = _core.compare_recordings(spec, made)
+                if not why or numbers:
+                    # The same graph with other numbers: they take the place of the former ones.
+                    spec.set_numbers(made)
+                    previous.guards.renew()
+                    previous.ready, previous.waiting = [spec], []
+                    self._front(previous)
+                    return
+        if entry not in self.entries:
+            self.entries.insert(0, entry)
+            if len(self.entries) > MAX_ENTRIES:
+                self.entries.pop()
+                self._say(f"has met {MAX_ENTRIES} states of what it depends on; old ones go")
+        spec = _core.fitting(entry.ready, *given)
+        if spec is not None:  # check=n
+            why, _ = _core.compare_recordings(spec, made)
+            if why:
+                self._give_up(f"a call that was checked differs from what was recorded: {why}")
+            return
+        if not entry.ready:
+            spec = _core.fitting(entry.waiting, *given)
+            if spec is None:
+                entry.waiting.append(made)
+                if len(entry.waiting) > MAX_SPECIALISATIONS:
+                    entry.waiting.pop(0)
+                return
+            why, _ = _core.compare_recordings(spec, made)
+            if why:
+                self._give_up(f"its first two recordings differ: {why}")
+                return
+            entry.waiting.clear()
+        entry.ready.insert(0, made)
+        if len(entry.ready) > MAX_SPECIALISATIONS:
+            entry.ready.pop()
+            self._say(f"has met {MAX_SPECIALISATIONS} shapes of arguments; old ones go")
+        self._front(entry)
+
+    def _front(self, entry: _Entry) -> None:
+        self.entries.remove(entry)
+        self.entries.insert(0, entry)
+        self._publish()
+
+    # ---- explaining
+
+    def explain(self) -> str:
+        calls, runs = _core.compiled_runs(self.compiled)
+        lines = [
+            f"{self.name}: {calls} calls, {runs} of them compiled; {self.recorded} recorded"
+        ]
+        if self.imperative is not None:
+            lines.append(f"imperative: {self.imperative}")
+        count = sum(len(e.ready) for e in self.entries)
+        lines.append(f"{count} specialisations under {len(self.entries)} sets of guards")
+        for entry in self.entries:
+            lines.append(f"guards on {len(entry.guards)} containers")
+            for spec in entry.ready:
+                lines += _explain(spec)
+            if entry.waiting and not entry.ready:
+                lines.append("  recorded once; the next call is compared with it")
+        lines += [f"told: {text}" for text in self.reasons]
+        return "\n".join(lines)
+
+
+def _explain(spec: Any) -> list[str]:
+    shapes = ", ".join(f"{d}[{', '.join(map(str, s))}]" for d, s in spec.arguments())
+    how = "on the tape" if spec.on_tape else f"{spec.kernels()} kernels"
+    captured = spec.captured()
+    written = [name for name, _, value, _ in captured if value]
+    grads = [name for name, _, _, grad in captured if grad]
+    lines = [
+        f"  ({shapes}): {spec.operations()} operations, {how}, {spec.runs} runs",
+        f"    reads {sum(r for _, r, _, _ in captured)} tensors of its own, "
+        f"{spec.constants()} constants, draws {spec.draws()} times",
+    ]
+    if written:
+        lines.append(f"    changes {_listed(written)}")
+    if grads:
+        lines.append(f"    sets gradients of {_listed(grads)}")
+    return lines
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:6])
+    return shown if len(names) <= 6 else f"{shown} and {len(names) - 6} more"
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+    for v in values:
+        if isinstance(v, Tensor):
+            found.append(v)
+        elif type(v) in (tuple, list):
+            found += _tensors(v)
+        elif type(v) is dict:
+            found += _tensors(v.values())
+    return found
+
+
+def _objects(values: Any) -> tuple[int, ...]:
+    """Which objects are among the arguments."""
+    found: list[int] = []
+    for v in values:
+        if type(v) in (tuple, list):
+            found += _objects(v)
+        elif type(v) is dict:
+            found += _objects(v.values())
+        elif not isinstance(v, Tensor) and type(v) not in _PLAIN:
+            found.append(id(v))
+    return tuple(found)
+
+
+@overload
+def compile(function: Callable[..., Any], *, check: int = 0) -> CompiledFunction: ...
+@overload
+def compile(
+    function: None = None, *, check: int = 0
+) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
+def compile(function: Any = None, *, check: int = 0) -> Any:
+    """TODO."""
+    if function is None:
+        return partial(compile, check=check)
+    if not callable(function) or isinstance(function, type):
+        raise error(
+            InvalidType,
+            "compile",
+            f"the argument is a {type(function).__name__}; it must be a function or a module",
+        )
+    if isinstance(check, bool) or not isinstance(check, int) or check < 0:
+        raise error(
+            InvalidValue, "compile", f"check is {check!r}; it must be an int, 0 (never) or more"
+        )
+    if isinstance(function, CompiledFunction):
+        function = function.__wrapped__
+    control = Control(function, check)
+    compiled = CompiledFunction(function, control, check)
+    control.compiled = compiled
+    for name in WRAPPER_ASSIGNMENTS:
+        if isinstance(function, FunctionType):
+            setattr(compiled, name, getattr(function, name))
+    return compiled
