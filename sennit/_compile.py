@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable
 from functools import WRAPPER_ASSIGNMENTS, partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
@@ -71,15 +72,15 @@ class _Scan:
         self._keep: list[Any] = []  # ids stay theirs
         self._names: set[str] = set()  # attributes that code of the user names
         self._limited: list[tuple[dict[str, Any], str, frozenset[str], type | None]] = []
-        self._todo: list[tuple[Any, str]] = []
+        self._todo: deque[tuple[Any, str]] = deque()  # breadth first: paths are short
         self._count = 0
 
     def run(self, roots: list[tuple[Any, str]]) -> None:
-        self._todo = roots[::-1]
+        self._todo.extend(roots)
         known = -1
         while self._todo or known != len(self._names):
             while self._todo:
-                self._visit(*self._todo.pop())
+                self._visit(*self._todo.popleft())
             # Names that were learnt on the way may be attributes of what came before.
             known = len(self._names)
             for attributes, path, always, kind in self._limited:
@@ -312,6 +313,14 @@ class Control:
             return self._call(values, names)
         if self.imperative is not None:
             return self._call(values, names)
+        # Which recording this call belongs to is asked before it changes anything.
+        given = (self.compiled, values, names)
+        ready, waiting, numbers = (
+            _core.fitting(among, *given)
+            for among in (entry.ready, entry.waiting, previous.ready if previous else [])
+        )
+        if entry.ready and ready is None:
+            self._say(f"is recorded again: {_core.misfit(entry.ready[0], *given)}")
         result, made, why, again = _core.record_call(
             self.function, values, names, entry.reachable
         )
@@ -326,7 +335,9 @@ class Control:
                 self._give_up(why)
             return result
         self._failed = 0
-        self._accept(entry, previous, made, values, names)
+        if previous is not None and numbers is not None and self._renumber(previous, numbers, made):
+            return result
+        self._accept(entry, made, ready, waiting)
         return result
 
     def _call(self, values: tuple[Any, ...], names: tuple[str, ...] | None) -> Any:
@@ -346,9 +357,6 @@ class Control:
             self._runs, self._streak = runs, 0
         for entry in mine:
             if entry.guards.changed() is None:
-                if entry.ready and _core.fitting(entry.ready, *self._given(values, names)) is None:
-                    why = _core.misfit(entry.ready[0], *self._given(values, names))
-                    self._say(f"is recorded again: {why}")
                 return entry, None
         previous = None
         for entry in mine:
@@ -371,52 +379,40 @@ class Control:
                 del scan.tensors[tensor]
         return _Entry(scan, objects), previous
 
-    def _given(self, values: tuple[Any, ...], names: tuple[str, ...] | None) -> tuple[Any, ...]:
-        return self.compiled, values, names
+    def _renumber(self, entry: _Entry, known: Any, made: Any) -> bool:
+        """Whether a call recorded the same graph with other numbers, which are taken over."""
+        why, numbers = _core.compare_recordings(known, made)
+        if why and not numbers:
+            return False
+        known.set_numbers(made)
+        entry.guards.renew()
+        entry.ready, entry.waiting = [known], []  # others have the former numbers
+        self._front(entry)
+        return True
 
-    def _accept(
-        self,
-        entry: _Entry,
-        previous: _Entry | None,
-        made: Any,
-        values: tuple[Any, ...],
-        names: tuple[str, ...] | None,
-    ) -> None:
-        given = self._given(values, names)
-        if previous is not None:
-            spec = _core.fitting(previous.ready, *given)
-            if spec is not None:
-                why, numbers = _core.compare_recordings(spec, made)
-                if not why or numbers:
-                    # The same graph with other numbers: they take the place of the former ones.
-                    spec.set_numbers(made)
-                    previous.guards.renew()
-                    previous.ready, previous.waiting = [spec], []
-                    self._front(previous)
-                    return
+    def _accept(self, entry: _Entry, made: Any, ready: Any, waiting: Any) -> None:
         if entry not in self.entries:
             self.entries.insert(0, entry)
             if len(self.entries) > MAX_ENTRIES:
                 self.entries.pop()
                 self._say(f"has met {MAX_ENTRIES} states of what it depends on; old ones go")
-        spec = _core.fitting(entry.ready, *given)
-        if spec is not None:  # check=n
-            why, _ = _core.compare_recordings(spec, made)
+        if ready is not None:  # check=n
+            why, _ = _core.compare_recordings(ready, made)
             if why:
                 self._give_up(f"a call that was checked differs from what was recorded: {why}")
             return
-        if not entry.ready:
-            spec = _core.fitting(entry.waiting, *given)
-            if spec is None:
-                entry.waiting.append(made)
-                if len(entry.waiting) > MAX_SPECIALISATIONS:
-                    entry.waiting.pop(0)
-                return
-            why, _ = _core.compare_recordings(spec, made)
+        # The first recording of all is compared with a second.
+        if waiting is None and not entry.ready:
+            entry.waiting.append(made)
+            if len(entry.waiting) > MAX_SPECIALISATIONS:
+                entry.waiting.pop(0)
+            return
+        if waiting is not None:
+            why, _ = _core.compare_recordings(waiting, made)
             if why:
                 self._give_up(f"its first two recordings differ: {why}")
                 return
-            entry.waiting.clear()
+            entry.waiting.remove(waiting)
         entry.ready.insert(0, made)
         if len(entry.ready) > MAX_SPECIALISATIONS:
             entry.ready.pop()
