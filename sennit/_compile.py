@@ -239,7 +239,8 @@ def _names_of(code: CodeType) -> frozenset[str]:
     """Globals and attributes that code names, its inner functions included."""
     found = _code_names.get(code)
     if found is None:
-        names = set(code.co_names)
+        # What a constructor only stores is of objects that are yet to be made.
+        names = _read_in(code) if code.co_name == "__init__" else set(code.co_names)
         for constant in code.co_consts:
             if isinstance(constant, CodeType):
                 names |= _names_of(constant)
@@ -251,6 +252,16 @@ def _names_of(code: CodeType) -> frozenset[str]:
             _code_names.clear()
         found = _code_names[code] = frozenset(names)
     return found
+
+
+def _read_in(code: CodeType) -> set[str]:
+    from dis import get_instructions
+
+    return {
+        i.argval
+        for i in get_instructions(code)
+        if isinstance(i.argval, str) and i.opname.startswith(("LOAD_", "IMPORT_"))
+    }
 
 
 class _Entry:
