@@ -614,6 +614,7 @@ void init_compiled(PyObject* module) {
             state_of(compiled).entries.swap(made);
         });
     });
+    m.def("recording", &recording_now);
     m.def("set_imperative", [](nb::handle compiled) { state_of(compiled).off = true; });
     m.def("compiled_runs", [](nb::handle compiled) {
         return nb::make_tuple(state_of(compiled).calls, state_of(compiled).runs);
