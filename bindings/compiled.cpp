@@ -492,10 +492,8 @@ std::shared_ptr<GuardSet> make_guards(nb::list list) {
                      : kind == "list"  ? GuardKind::kList
                      : kind == "cell"  ? GuardKind::kCell
                                        : GuardKind::kSet;
-            if (kind == "type") {  // the attributes of a class
-                g.kind = GuardKind::kDict;
+            if (PyType_Check(object.ptr()))  // the attributes of a class
                 g.object = Held(reinterpret_cast<PyTypeObject*>(object.ptr())->tp_dict);
-            }
             if (kind == "names")
                 for (nb::handle name : nb::borrow<nb::tuple>(t[3]))
                     g.items.emplace_back(Held(name.ptr()), Held());

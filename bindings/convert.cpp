@@ -6,6 +6,7 @@
 #include "op/api.h"
 #include "py.h"
 #include "record/read.h"
+#include "record/recorder.h"
 
 namespace sn::py {
 
@@ -339,6 +340,10 @@ Tensor from_numpy_like(PyObject* array, Device device, int copy) {
 
 }  // namespace
 
+void watch_foreign(const Tensor& made) {
+    if (noting && made.rank() > 0) stop_watch("it takes over an array as", made.value()->meta);
+}
+
 Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int copy) {
     const Device where = device ? *device : Device{};
     Tensor t, number;
@@ -383,6 +388,7 @@ Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int 
         }
     } else if (PyObject_CheckBuffer(data) || has_attribute(data, "__array_interface__")) {
         t = from_numpy_like(data, where, copy);
+        watch_foreign(t);
     } else if (has_attribute(data, "__array__")) {
         PyObject* array = numpy_call("asarray", data, nullptr);
         struct Drop {
@@ -390,6 +396,7 @@ Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int 
             ~Drop() { Py_DECREF(o); }
         } drop{array};
         t = from_numpy_like(array, where, copy);
+        watch_foreign(t);
     } else {
         fail(ErrorKind::kType, "tensor",
              "%s cannot become a tensor; give a number, a nested list of numbers, a "

@@ -156,7 +156,9 @@ NB_MODULE(_core, m) {
             return guarded([&] {
                 service();
                 const int how = copy.is_none() ? -1 : nb::cast<bool>(copy) ? 1 : 0;
-                return steal(wrap(lifted(from_dlpack(x.ptr(), how))));
+                const Tensor made = from_dlpack(x.ptr(), how);
+                watch_foreign(made);
+                return steal(wrap(lifted(made)));
             });
         },
         nb::arg("x"), nb::arg("copy") = nb::none());

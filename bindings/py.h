@@ -85,6 +85,8 @@ std::string type_name(PyObject* o);
 // Anything array-like: numbers, nested sequences, NumPy arrays, objects with __dlpack__ or a
 // buffer. `copy`: 1 always, 0 never (fails when one is needed), -1 when needed.
 Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int copy);
+// Arrays of others, whose elements may change: no part of a recording of sn.compile.
+void watch_foreign(const Tensor& made);
 // A tensor made from data inside a trace belongs to the trace, which may write it in place.
 Tensor lifted(Tensor made);
 PyObject* to_numpy(PyObject* tensor);

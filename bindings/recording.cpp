@@ -257,6 +257,14 @@ bool Reading::read_result(PyObject* result) {
         s_->results.push_back(std::move(res));
     }
     if (r_.alive != made) PyGC_Collect();  // frames and functions that hold each other
+    // One that is returned may be kept elsewhere too: the tree holds as many references as it says.
+    for (size_t i = 0; i < tensors.size(); ++i) {
+        Py_ssize_t held = 0;
+        for (const TreeNode& n : s_->returned)
+            held += n.kind == TreeNode::kTensor && n.index == i;
+        if (as_py(tensors[i])->born == r_.epoch && Py_REFCNT(tensors[i]) > held)
+            return refuse("it keeps a tensor that it returns", true);
+    }
     if (r_.alive != made) {
         return refuse("it keeps " + std::to_string(r_.alive - made) +
                           " tensors that it has made (state that is created, or a list that grows)",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import WRAPPER_ASSIGNMENTS, partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeVar, overload
@@ -30,7 +30,7 @@ _PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), _core.dty
 MAX_ENTRIES = 8  # sets of guards of one function
 MAX_SPECIALISATIONS = 64  # shapes of arguments under one set
 MAX_WATCHED = 200_000  # places that are watched
-_PATIENCE = 16  # calls in a row that find something changed
+_PATIENCE = 32  # calls in a row that are recorded
 
 
 def _is_library(file: str | None) -> bool:
@@ -68,10 +68,13 @@ class _Scan:
     def __init__(self) -> None:
         self.guards: list[tuple[Any, ...]] = []
         self.tensors: dict[Tensor, str] = {}
+        self.generators: list[Any] = []  # NumPy's
         self._seen: set[int] = set()
         self._keep: list[Any] = []  # ids stay theirs
         self._names: set[str] = set()  # attributes that code of the user names
-        self._limited: list[tuple[dict[str, Any], str, frozenset[str], type | None]] = []
+        # Owners of attributes that count if they are named: dict or class, path, names that count
+        # anyway, and the class that an attribute may come to hide.
+        self._limited: list[tuple[Any, str, frozenset[str], type | None]] = []
         self._todo: deque[tuple[Any, str]] = deque()  # breadth first: paths are short
         self._count = 0
 
@@ -83,17 +86,19 @@ class _Scan:
                 self._visit(*self._todo.popleft())
             # Names that were learnt on the way may be attributes of what came before.
             known = len(self._names)
-            for attributes, path, always, kind in self._limited:
+            for owner, path, always, kind in self._limited:
+                attributes = vars(owner) if isinstance(owner, type) else owner
                 for name in self._relevant(attributes, always, kind):
                     if name in attributes:
                         self._later(attributes[name], path + name)
-        for attributes, path, always, kind in self._limited:
+        for owner, path, always, kind in self._limited:
+            attributes = vars(owner) if isinstance(owner, type) else owner
             names = tuple(sorted(self._relevant(attributes, always, kind)))
             self._watch(len(names))
-            self.guards.append(("names", attributes, path, names))
+            self.guards.append(("names", owner, path, names))
 
     def _relevant(
-        self, attributes: dict[str, Any], always: frozenset[str], kind: type | None
+        self, attributes: Mapping[str, Any], always: frozenset[str], kind: type | None
     ) -> set[str]:
         found = {n for n in self._names if n in attributes}
         if kind is not None:  # an attribute of the instance may come to hide one of the class
@@ -123,6 +128,8 @@ class _Scan:
         self._keep.append(value)
         if isinstance(value, Tensor):
             self.tensors[value] = path
+            if value.__dict__:
+                self._dict(value.__dict__, f"{path}.")
         elif kind is FunctionType:
             self._function(value, path)
         elif kind is MethodType:
@@ -194,22 +201,25 @@ class _Scan:
                 continue
             self._seen.add(id(base))
             self._keep.append(base)
-            attributes = vars(base)
-            self._watch(len(attributes))
-            self.guards.append(("type", base, f"{base.__name__}."))
-            for name, item in attributes.items():
+            always = set()
+            for name, item in vars(base).items():
                 if isinstance(item, staticmethod | classmethod):
                     item = item.__func__
                 elif isinstance(item, property):
-                    for part in (item.fget, item.fset):
-                        self._later(part, f"{base.__name__}.{name}")
-                    continue
-                if not name.startswith("__") or isinstance(item, FunctionType):
+                    item = (item.fget, item.fset)
+                if isinstance(item, FunctionType) or not name.startswith("__"):
                     self._later(item, f"{base.__name__}.{name}")
+                    if type(item) not in _PLAIN:
+                        always.add(name)
+            self._limited.append((base, f"{base.__name__}.", frozenset(always), None))
 
     def _object(self, value: Any, path: str) -> None:
         attributes = getattr(value, "__dict__", None)
         kind = type(value)
+        if kind.__name__ == "Generator" and kind.__module__.startswith("numpy.random"):
+            self.generators.append(value)
+        if type(attributes) is dict and "__wrapped__" in attributes:  # functools.cache
+            self._later(attributes["__wrapped__"], path)
         user = _of_user(kind)
         ours = any(_in_package(base) for base in kind.__mro__)
         if type(attributes) is not dict or not (user or ours):
@@ -270,10 +280,22 @@ class _Entry:
     def __init__(self, scan: _Scan, objects: tuple[int, ...]) -> None:
         self.guards = _core.make_guards(scan.guards)
         self.reachable = scan.tensors
-        self.keep = scan._keep
+        self.generators = scan.generators
         self.objects = objects  # arguments that are no tensors
         self.ready: list[Any] = []
         self.waiting: list[Any] = []  # recorded once
+
+
+def _drawn(generators: list[Any]) -> tuple[Any, ...]:
+    """The state of generators other than ours."""
+    state: list[Any] = []
+    if "random" in sys.modules:
+        state.append(sys.modules["random"].getstate())
+    if "numpy.random" in sys.modules:
+        kind, keys, *rest = sys.modules["numpy.random"].get_state()
+        state.append((kind, keys.tobytes(), *rest))
+    state += [g.bit_generator.state for g in generators]
+    return tuple(state)
 
 
 class Control:
@@ -317,12 +339,17 @@ class Control:
     def slow(self, values: tuple[Any, ...], names: tuple[str, ...] | None) -> Any:
         if self.imperative is not None:
             return self._call(values, names)
+        runs = _core.compiled_runs(self.compiled)[1]
+        self._streak = self._streak + 1 if runs == self._runs else 1
+        self._runs = runs
+        if self._streak > _PATIENCE:
+            why = self.reasons[-1] if self.reasons else "its arguments change"
+            self._give_up(f"no two of the last {_PATIENCE} calls were alike (it {why})")
+            return self._call(values, names)
         try:
             entry, previous = self._entry(values, names)
         except _TooMuch:
             self._give_up(f"it can reach more than {MAX_WATCHED:,} places that may change")
-            return self._call(values, names)
-        if self.imperative is not None:
             return self._call(values, names)
         # Which recording this call belongs to is asked before it changes anything.
         given = (self.compiled, values, names)
@@ -332,10 +359,14 @@ class Control:
         )
         if entry.ready and ready is None:
             self._say(f"is recorded again: {_core.misfit(entry.ready[0], *given)}")
+        drawn = _drawn(entry.generators)
         result, made, why, again = _core.record_call(
             self.function, values, names, entry.reachable
         )
         self.recorded += 1
+        if made is not None and _drawn(entry.generators) != drawn:
+            made, again = None, False
+            why = "it draws random numbers of Python or NumPy; draw them with sn.random"
         if made is not None:
             changed = entry.guards.changed()
             if changed is not None:
@@ -363,9 +394,6 @@ class Control:
         """The entry whose guards hold, or a new one; and one that differs in numbers alone."""
         objects = _objects(values)
         mine = [e for e in self.entries if e.objects == objects]
-        runs = _core.compiled_runs(self.compiled)[1]
-        if runs != self._runs:
-            self._runs, self._streak = runs, 0
         for entry in mine:
             if entry.guards.changed() is None:
                 return entry, None
@@ -375,12 +403,7 @@ class Control:
                 previous = entry
                 break
         if mine and (mine[0].ready or mine[0].waiting):
-            why = mine[0].guards.changed()
-            self._streak += 1
-            if self._streak > _PATIENCE:
-                self._give_up(f"something that it depends on changes in every call: {why}")
-            else:
-                self._say(f"is recorded again: {why}")
+            self._say(f"is recorded again: {mine[0].guards.changed()}")
         scan = _Scan()
         roots = [(self.function, self.name)]
         roots += [(v, f"argument {i}") for i, v in enumerate(values) if not isinstance(v, Tensor)]
@@ -511,7 +534,71 @@ def compile(
     function: None = None, *, check: int = 0
 ) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
 def compile(function: Any = None, *, check: int = 0) -> Any:
-    """TODO."""
+    """A function that runs without Python once its calls are known: whole training steps included.
+
+    The first two calls run as they are, and are recorded: operations, the tensors that are read,
+    written and returned, random draws, gradients. If both agree, later calls bind the present
+    values to the recorded graph and run it as one plan. Results, state and random numbers have the
+    bits of the function itself. Parameters, buffers, gradients, the state of optimizers and the
+    random generator are captured as what they are, places whose values change, so that they may be
+    read, loaded, seeded and written between calls.
+
+    What the function depends on is watched: the shape and dtype of arguments, other arguments by
+    value, closure cells, globals that it and the functions that it calls name, attributes of
+    modules and optimizers (training or not, hooks, learning rates ...), and whether gradients are
+    recorded. A change is told once, on the logger "sennit.compile" (by default: on stderr), and
+    the call is recorded again.
+
+    Parameters
+    ----------
+    function : callable or sn.nn.Module, optional
+        Without it, the result is a decorator: ``@sn.compile(check=100)``.
+    check : int
+        Every `check`-th call is recorded again and compared, which finds what cannot be watched;
+        0 for never.
+
+    Returns
+    -------
+    CompiledFunction
+        Takes what `function` takes. ``explain()`` tells what was recorded, what is captured, and
+        why calls were recorded again. ``__wrapped__`` is the function.
+
+    Raises
+    ------
+    InvalidType
+        When `function` cannot be called, or is a class.
+    InvalidValue
+        When `check` is negative or no int.
+
+    Notes
+    -----
+    A function stays imperative, and says why, when its calls are no fixed graph: when it reads
+    elements of tensors (``if loss > 3``, ``.item()``), when its first two recordings differ, when it
+    changes Python objects that it depends on, or keeps tensors that it makes. What only Python
+    sees (prints, lists of numbers, files) happens in recorded calls alone.
+
+    A tensor that is returned can be differentiated, as if the function had been called, unless
+    backward() was called inside. Inside of `sn.trace`, `sn.vmap`, other compiled functions and
+    `sn.checkpoint` the function itself is called.
+
+    Examples
+    --------
+    >>> model = sn.nn.Linear(2, 1)
+    >>> optimizer = sn.optim.SGD(model.parameters(), lr=0.1)
+    >>> @sn.compile
+    ... def step(x, y):
+    ...     loss = ((model(x) - y) ** 2).mean()
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    ...     return loss
+    >>> x, y = sn.ones((4, 2)), sn.ones((4, 1))
+    >>> losses = [step(x, y).item() for _ in range(20)]
+    >>> losses[-1] < 0.01
+    True
+    >>> print(step.explain().splitlines()[0])
+    step: 20 calls, 18 of them compiled; 2 recorded
+    """
     if function is None:
         return partial(compile, check=check)
     if not callable(function) or isinstance(function, type):

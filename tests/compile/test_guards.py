@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -270,8 +272,8 @@ def test_learning_rate_by_hand_and_by_scheduler(caplog: pytest.LogCaptureFixture
 
 
 def test_what_differs_stays_imperative(caplog: pytest.LogCaptureFixture) -> None:
-    rng = np.random.default_rng(0)
-    f = sn.compile(lambda x: x + float(rng.standard_normal()))
+    drawn = iter(range(10))
+    f = sn.compile(lambda x: x + float(next(drawn)))
     x = sn.zeros(1)
     made = {f(x).item() for _ in range(6)}
     assert len(made) == 6 and runs(f) == 0
@@ -284,11 +286,82 @@ def test_data_made_inside_must_be_the_same() -> None:
     for _ in range(4):
         assert f(sn.zeros(2)).tolist() == [1.0, 2.0]
     assert runs(f) == 2
-    rng = np.random.default_rng(0)
-    g = sn.compile(lambda x: x + sn.tensor(rng.standard_normal(2)))
+    drawn = iter(range(10))
+    g = sn.compile(lambda x: x + sn.tensor([next(drawn), 2.0]))
     for _ in range(4):
         g(sn.zeros(2))
     assert runs(g) == 0 and "makes from Python data has other elements" in g.explain()
+
+
+@pytest.mark.parametrize("kind", ["random", "numpy", "generator"])
+def test_random_numbers_of_others(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    draw = {"random": random.random, "numpy": np.random.rand, "generator": rng.random}[kind]
+
+    def f(x: Any) -> Any:
+        return x + (1.0 if draw() >= 0 else 2.0)  # the same number in every recording
+
+    g = sn.compile(f)
+    for _ in range(4):
+        assert g(sn.zeros(1)).item() == 1.0
+    assert runs(g) == 0 and "random numbers of Python or NumPy" in g.explain()
+
+
+def test_arrays_are_arguments_or_made_outside(caplog: pytest.LogCaptureFixture) -> None:
+    data = np.zeros(2)
+    f = sn.compile(lambda x: x + sn.asarray(data))
+    for n in range(5):
+        data[:] = n
+        assert f(sn.zeros(2)).tolist() == [n, n]
+    assert runs(f) == 0 and "it takes over an array" in told(caplog)
+
+
+def test_a_result_that_is_kept_too() -> None:
+    class Slotted:
+        __slots__ = ("last",)
+
+    keeper = Slotted()
+
+    def f(x: Any) -> Any:
+        keeper.last = x * 2
+        return keeper.last
+
+    g = sn.compile(f)
+    for n in range(8):
+        assert g(sn.tensor([float(n)])).item() == 2.0 * n
+        assert keeper.last.item() == 2.0 * n
+    assert runs(g) == 0
+
+
+def test_calls_that_are_never_alike_end_the_watching(caplog: pytest.LogCaptureFixture) -> None:
+    class Batch:
+        def __init__(self, x: Any) -> None:
+            self.x = x
+
+    f = sn.compile(lambda b: b.x + 1)
+    for n in range(50):
+        assert f(Batch(sn.tensor([float(n)]))).item() == n + 1.0
+    assert f._control.recorded < 40
+    assert "no two of the last" in told(caplog)
+
+
+def test_cached_functions_and_class_attributes(caplog: pytest.LogCaptureFixture) -> None:
+    class Settings:
+        factor = 2.0
+        other = 0
+
+    @functools.cache
+    def settings() -> Any:
+        return Settings
+
+    f = sn.compile(lambda x: x * settings().factor)
+    warm(f, sn.ones(1))
+    before = runs(f)
+    Settings.other = 1  # nobody names it
+    assert f(sn.ones(1)).item() == 2.0 and runs(f) == before + 1
+    Settings.factor = 3.0
+    assert f(sn.ones(1)).item() == 3.0
+    assert "Settings.factor was 2.0 and is now 3.0" in told(caplog)
 
 
 def test_values_read_in_python(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,7 @@ PAGES = [
     "docs/optim.md",
     "docs/transforms.md",
     "docs/graphs.md",
+    "docs/compile.md",
     "docs/losses_and_metrics.md",
     "docs/array_api.md",
     "docs/differences.md",
