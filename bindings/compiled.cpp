@@ -106,8 +106,7 @@ bool find_handles(const Specialisation& s, PyObject* const* args, size_t n_args,
         return differs(grad_enabled() ? "gradients are recorded now"
                                       : "gradients are not recorded now (sn.no_grad)");
     const size_t n_all = n_args + (names ? static_cast<size_t>(PyTuple_GET_SIZE(names)) : 0);
-    if (names != s.names.get() &&
-        (!names || !s.names || !same_object(names, s.names.get())))
+    if (names != s.names.get() && (!names || !s.names || !same_object(names, s.names.get())))
         return differs("the call has other keyword arguments");
     state.tensors.clear();
     size_t at = 0;
@@ -189,8 +188,7 @@ PyObject* build(const Specialisation& s, size_t& at, const std::vector<Held>& te
         case TreeNode::kObject: return Py_NewRef(n.object.get());
         case TreeNode::kList: {
             PyObject* list = PyList_New(count);
-            for (Py_ssize_t i = 0; i < count; ++i)
-                PyList_SET_ITEM(list, i, build(s, at, tensors));
+            for (Py_ssize_t i = 0; i < count; ++i) PyList_SET_ITEM(list, i, build(s, at, tensors));
             return list;
         }
         case TreeNode::kDict: {
@@ -205,8 +203,7 @@ PyObject* build(const Specialisation& s, size_t& at, const std::vector<Held>& te
         case TreeNode::kNamedTuple: break;
     }
     Held tuple = Held::steal(PyTuple_New(count));
-    for (Py_ssize_t i = 0; i < count; ++i)
-        PyTuple_SET_ITEM(tuple.get(), i, build(s, at, tensors));
+    for (Py_ssize_t i = 0; i < count; ++i) PyTuple_SET_ITEM(tuple.get(), i, build(s, at, tensors));
     if (n.kind == TreeNode::kTuple) return Py_NewRef(tuple.get());
     PyObject* named = PyObject_CallObject(n.object.get(), tuple.get());
     if (!named) raise_python();
@@ -263,17 +260,17 @@ PyObject* run(Specialisation& s, State& state, Recorder& window) {
         }
         if (e.state && now.value()->kind == ValueState::kPending) {
             const Value& v = *before.value();
-            now.value()->former = v.kind == ValueState::kPending && v.former ? v.former
-                                                                             : before.value();
+            now.value()->former =
+                v.kind == ValueState::kPending && v.former ? v.former : before.value();
         }
-        rebind_to(state.handles[e.port],
-                  Tensor(now.value(), before.node(), before.output()));
+        rebind_to(state.handles[e.port], Tensor(now.value(), before.node(), before.output()));
     }
     std::vector<Held> results;
     results.reserve(s.results.size());
     for (const Result& r : s.results) {
         if (r.handle || r.port >= 0) {
-            results.push_back(r.handle ? r.handle : Held(state.handles[static_cast<size_t>(r.port)]));
+            results.push_back(r.handle ? r.handle
+                                       : Held(state.handles[static_cast<size_t>(r.port)]));
             continue;
         }
         Tensor t = value_of(r.value);
@@ -445,7 +442,15 @@ PyGetSetDef compiled_getset[] = {
 };
 #define SN_SLOT(slot, function) {slot, reinterpret_cast<void*>(function)}
 PyType_Slot compiled_slots[] = {
-    {Py_tp_doc, const_cast<char*>("A function that was compiled by sn.compile.")},
+    {Py_tp_doc,
+     const_cast<char*>(
+         "What `sn.compile` makes of a function: called like it.\n\nAttributes\n----------\n"
+         "__wrapped__ : callable\n    The function itself.\n\nExamples\n--------\n"
+         ">>> double = sn.compile(lambda x: x * 2)\n"
+         ">>> [double(sn.tensor(3.0)).item() for _ in range(4)]\n"
+         "[6.0, 6.0, 6.0, 6.0]\n"
+         ">>> isinstance(double, sn.CompiledFunction)\nTrue\n"
+         ">>> double.__wrapped__(sn.tensor(1.0)).item()\n2.0\n")},
     SN_SLOT(Py_tp_new, compiled_new),
     SN_SLOT(Py_tp_dealloc, compiled_dealloc),
     SN_SLOT(Py_tp_traverse, compiled_traverse),
@@ -458,9 +463,9 @@ PyType_Slot compiled_slots[] = {
     {Py_tp_getset, compiled_getset},
     {0, nullptr},
 };
-PyType_Spec compiled_spec = {
-    "sennit.CompiledFunction", sizeof(PyCompiled), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, compiled_slots};
+PyType_Spec compiled_spec = {"sennit.CompiledFunction", sizeof(PyCompiled), 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
+                             compiled_slots};
 
 // ---- for sennit/_compile.py
 
@@ -516,8 +521,9 @@ void init_compiled(PyObject* module) {
         .def("changed",
              [](const GuardSet& g) {
                  std::string why;
-                 return guarded([&] { return g.holds(&why) ? nb::object(nb::none())
-                                                           : nb::object(nb::cast(why)); });
+                 return guarded([&] {
+                     return g.holds(&why) ? nb::object(nb::none()) : nb::object(nb::cast(why));
+                 });
              })
         .def("only_numbers_changed", &GuardSet::only_numbers_differ)
         .def("renew", [](GuardSet& g) { guarded([&] { g.renew(); }); })
@@ -557,20 +563,22 @@ void init_compiled(PyObject* module) {
         });
     m.def("make_guards", &make_guards);
     // (result, specialisation or None, why, whether the next call may do better)
-    m.def("record_call", [](nb::handle function, nb::tuple values, nb::handle names,
-                            nb::dict reachable) {
-        return guarded([&] {
-            const Arguments a(values, names);
-            std::unordered_map<PyObject*, std::string> found;
-            for (auto [tensor, path] : reachable)
-                found.emplace(tensor.ptr(), nb::cast<std::string>(path));
-            Recorded r = record_call(function.ptr(), a.all.data(), a.n_args, a.names, found);
-            if (!r.result) raise_python();
-            return nb::make_tuple(
-                nb::borrow(r.result.get()),
-                r.made ? nb::cast(std::move(r.made)) : nb::object(nb::none()), r.why, r.again);
-        });
-    }, nb::arg("function"), nb::arg("values"), nb::arg("names").none(), nb::arg("reachable"));
+    m.def(
+        "record_call",
+        [](nb::handle function, nb::tuple values, nb::handle names, nb::dict reachable) {
+            return guarded([&] {
+                const Arguments a(values, names);
+                std::unordered_map<PyObject*, std::string> found;
+                for (auto [tensor, path] : reachable)
+                    found.emplace(tensor.ptr(), nb::cast<std::string>(path));
+                Recorded r = record_call(function.ptr(), a.all.data(), a.n_args, a.names, found);
+                if (!r.result) raise_python();
+                return nb::make_tuple(nb::borrow(r.result.get()),
+                                      r.made ? nb::cast(std::move(r.made)) : nb::object(nb::none()),
+                                      r.why, r.again);
+            });
+        },
+        nb::arg("function"), nb::arg("values"), nb::arg("names").none(), nb::arg("reachable"));
     m.def("compare_recordings", [](const Specialisation& a, const Specialisation& b) {
         return guarded([&] {
             bool numbers = false;
@@ -579,25 +587,31 @@ void init_compiled(PyObject* module) {
         });
     });
     // A specialisation whose arguments fit, or None.
-    m.def("fitting", [](nb::list list, nb::handle compiled, nb::tuple values, nb::handle names) {
-        return guarded([&]() -> nb::object {
-            const Arguments a(values, names);
-            for (nb::handle item : list)
-                if (find_handles(*nb::cast<SpecialisationRef>(item), a.all.data(), a.n_args,
-                                 a.names, state_of(compiled), nullptr))
-                    return nb::borrow(item);
-            return nb::none();
-        });
-    }, nb::arg("list"), nb::arg("compiled"), nb::arg("values"), nb::arg("names").none());
-    m.def("misfit", [](nb::handle item, nb::handle compiled, nb::tuple values, nb::handle names) {
-        return guarded([&] {
-            const Arguments a(values, names);
-            std::string why;
-            find_handles(*nb::cast<SpecialisationRef>(item), a.all.data(), a.n_args, a.names,
-                         state_of(compiled), &why);
-            return why;
-        });
-    }, nb::arg("item"), nb::arg("compiled"), nb::arg("values"), nb::arg("names").none());
+    m.def(
+        "fitting",
+        [](nb::list list, nb::handle compiled, nb::tuple values, nb::handle names) {
+            return guarded([&]() -> nb::object {
+                const Arguments a(values, names);
+                for (nb::handle item : list)
+                    if (find_handles(*nb::cast<SpecialisationRef>(item), a.all.data(), a.n_args,
+                                     a.names, state_of(compiled), nullptr))
+                        return nb::borrow(item);
+                return nb::none();
+            });
+        },
+        nb::arg("list"), nb::arg("compiled"), nb::arg("values"), nb::arg("names").none());
+    m.def(
+        "misfit",
+        [](nb::handle item, nb::handle compiled, nb::tuple values, nb::handle names) {
+            return guarded([&] {
+                const Arguments a(values, names);
+                std::string why;
+                find_handles(*nb::cast<SpecialisationRef>(item), a.all.data(), a.n_args, a.names,
+                             state_of(compiled), &why);
+                return why;
+            });
+        },
+        nb::arg("item"), nb::arg("compiled"), nb::arg("values"), nb::arg("names").none());
     // What calls try: (guards, list of specialisations) pairs.
     m.def("set_entries", [](nb::handle compiled, nb::list entries) {
         guarded([&] {

@@ -108,17 +108,18 @@ struct Effect {
 };
 struct Result {
     Outcome value;
-    bool taped = false;      // requires a gradient
-    Held handle;             // a tensor from before the call, as it is ...
-    int32_t port = -1;       // ... or one of the ports
-    Ref<GradNode> spent;     // taped, and its gradient was computed by the call
+    bool taped = false;   // requires a gradient
+    Held handle;          // a tensor from before the call, as it is ...
+    int32_t port = -1;    // ... or one of the ports
+    Ref<GradNode> spent;  // taped, and its gradient was computed by the call
 };
 
 struct Specialisation {
     Tree arguments, returned;
-    Held names;                    // of keyword arguments, a tuple or null
-    std::vector<int32_t> objects;  // by argument tensor: a port with a handle that it must be, or -1
-    uint32_t n_arguments = 0;      // ports that are arguments come first
+    Held names;  // of keyword arguments, a tuple or null
+    std::vector<int32_t>
+        objects;               // by argument tensor: a port with a handle that it must be, or -1
+    uint32_t n_arguments = 0;  // ports that are arguments come first
     bool grad_mode = false;
     std::vector<Port> ports;
     std::vector<Source> inputs;  // by graph input
@@ -134,10 +135,10 @@ using SpecialisationRef = std::shared_ptr<Specialisation>;
 
 // What became of a call that was to be recorded.
 struct Recorded {
-    Held result;              // null: a Python exception is set
-    SpecialisationRef made;   // null: see why
+    Held result;             // null: a Python exception is set
+    SpecialisationRef made;  // null: see why
     std::string why;
-    bool again = false;       // the next call may do better
+    bool again = false;  // the next call may do better
 };
 Recorded record_call(PyObject* function, PyObject* const* args, size_t n_args, PyObject* names,
                      const std::unordered_map<PyObject*, std::string>& reachable);

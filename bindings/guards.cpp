@@ -28,7 +28,8 @@ std::string short_repr(PyObject* o) {
     if (!o) return "missing";
     const bool plain = o == Py_None || PyBool_Check(o) || PyLong_CheckExact(o) ||
                        PyFloat_CheckExact(o) || PyUnicode_CheckExact(o);
-    if (!plain) return is_tensor(o) ? "another tensor" : "another " + std::string(Py_TYPE(o)->tp_name);
+    if (!plain)
+        return is_tensor(o) ? "another tensor" : "another " + std::string(Py_TYPE(o)->tp_name);
     const Held text = Held::steal(PyObject_Repr(o));
     const char* utf8 = text ? PyUnicode_AsUTF8(text.get()) : nullptr;
     if (!utf8) {
@@ -126,8 +127,8 @@ bool GuardSet::only_numbers_differ() const {
         bool fine = true;
         const bool whole = walk(g, [&](size_t i, PyObject* value) {
             PyObject* before = g.items[i].second.get();
-            fine = same_object(value, before) || (is_number(value) && is_number(before) &&
-                                                  Py_TYPE(value) == Py_TYPE(before));
+            fine = same_object(value, before) ||
+                   (is_number(value) && is_number(before) && Py_TYPE(value) == Py_TYPE(before));
             return fine;
         });
         if (!whole || !fine) return false;
@@ -221,8 +222,9 @@ bool matches(const Tree& tree, size_t& at, PyObject* o, std::vector<PyObject*>& 
             return true;
         case TreeNode::kTuple:
         case TreeNode::kNamedTuple:
-            if (n.kind == TreeNode::kTuple ? !PyTuple_CheckExact(o)
-                                           : reinterpret_cast<PyObject*>(Py_TYPE(o)) != n.object.get())
+            if (n.kind == TreeNode::kTuple
+                    ? !PyTuple_CheckExact(o)
+                    : reinterpret_cast<PyObject*>(Py_TYPE(o)) != n.object.get())
                 return false;
             if (PyTuple_GET_SIZE(o) != count) return false;
             for (Py_ssize_t i = 0; i < count; ++i)

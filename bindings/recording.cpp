@@ -27,8 +27,8 @@ struct Recording {
     std::vector<Noted> noted;
     std::unordered_map<PyObject*, uint32_t> index;
     std::unordered_map<const Value*, Source> sources;  // kPort and kGrad count `noted`
-    int64_t alive = 0;    // handles that were made in it
-    std::string again;    // why this call does not count
+    int64_t alive = 0;                                 // handles that were made in it
+    std::string again;                                 // why this call does not count
     RandomState generator;
 };
 
@@ -223,8 +223,9 @@ bool Reading::read_result(PyObject* result) {
             else
                 res.port = static_cast<int32_t>(it->second);
             if (res.handle && !reachable_.contains(o))
-                return refuse("it returns a tensor that is found neither in its arguments nor in "
-                              "its closure, its globals and what these hold");
+                return refuse(
+                    "it returns a tensor that is found neither in its arguments nor in "
+                    "its closure, its globals and what these hold");
             s_->results.push_back(std::move(res));
             continue;
         }
@@ -260,8 +261,7 @@ bool Reading::read_result(PyObject* result) {
     // One that is returned may be kept elsewhere too: the tree holds as many references as it says.
     for (size_t i = 0; i < tensors.size(); ++i) {
         Py_ssize_t held = 0;
-        for (const TreeNode& n : s_->returned)
-            held += n.kind == TreeNode::kTensor && n.index == i;
+        for (const TreeNode& n : s_->returned) held += n.kind == TreeNode::kTensor && n.index == i;
         if (as_py(tensors[i])->born == r_.epoch && Py_REFCNT(tensors[i]) > held)
             return refuse("it keeps a tensor that it returns", true);
     }
@@ -427,8 +427,8 @@ Recorded record_call(PyObject* function, PyObject* const* args, size_t n_args, P
         s.names = Held(names);
         s.grad_mode = grad_mode;
         for (size_t i = 0; i < tensors.size(); ++i)
-            s.objects.push_back(
-                head.objects[i] < 0 ? -1 : static_cast<int32_t>(r.index.at(tensors[i])));
+            s.objects.push_back(head.objects[i] < 0 ? -1
+                                                    : static_cast<int32_t>(r.index.at(tensors[i])));
     }
     r.noted.clear();  // what is replaced may be written over
     r.window->flush();

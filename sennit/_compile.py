@@ -360,9 +360,7 @@ class Control:
         if entry.ready and ready is None:
             self._say(f"is recorded again: {_core.misfit(entry.ready[0], *given)}")
         drawn = _drawn(entry.generators)
-        result, made, why, again = _core.record_call(
-            self.function, values, names, entry.reachable
-        )
+        result, made, why, again = _core.record_call(self.function, values, names, entry.reachable)
         self.recorded += 1
         if made is not None and _drawn(entry.generators) != drawn:
             made, again = None, False
@@ -462,9 +460,7 @@ class Control:
 
     def explain(self) -> str:
         calls, runs = _core.compiled_runs(self.compiled)
-        lines = [
-            f"{self.name}: {calls} calls, {runs} of them compiled; {self.recorded} recorded"
-        ]
+        lines = [f"{self.name}: {calls} calls, {runs} of them compiled; {self.recorded} recorded"]
         if self.imperative is not None:
             lines.append(f"imperative: {self.imperative}")
         count = sum(len(e.ready) for e in self.entries)
@@ -573,8 +569,8 @@ def compile(function: Any = None, *, check: int = 0) -> Any:
     Notes
     -----
     A function stays imperative, and says why, when its calls are no fixed graph: when it reads
-    elements of tensors (``if loss > 3``, ``.item()``), when its first two recordings differ, when it
-    changes Python objects that it depends on, or keeps tensors that it makes. What only Python
+    elements of tensors (``if loss > 3``, ``.item()``), when its first two recordings differ, when
+    it changes Python objects that it depends on, or keeps tensors that it makes. What only Python
     sees (prints, lists of numbers, files) happens in recorded calls alone.
 
     A tensor that is returned can be differentiated, as if the function had been called, unless

@@ -31,7 +31,8 @@ struct CacheStats {
 };
 CacheStats plan_cache_stats();
 void clear_plan_cache();
-uint64_t plan_generation();  // how often that was done: plans that are kept elsewhere are stale then
+uint64_t
+plan_generation();  // how often that was done: plans that are kept elsewhere are stale then
 void set_plan_cache_limit(int64_t plans);
 
 // What the last windows did, for sn.explain().

@@ -271,8 +271,7 @@ void Recorder::settle_for_launch() {
     if (graph.nodes.empty()) return;
     size_t held = 0;
     for (const Ref<Value>& v : inputs) held += v->buffer->bytes();
-    if (graph.nodes.size() > kFewNodes || held > kLittle ||
-        bytes_ > static_cast<int64_t>(kLittle))
+    if (graph.nodes.size() > kFewNodes || held > kLittle || bytes_ > static_cast<int64_t>(kLittle))
         flush();
 }
 

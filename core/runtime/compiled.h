@@ -44,7 +44,7 @@ private:
     std::shared_ptr<const StoredGraph> stored_;
     std::vector<Variant> variants_;  // the latest first
     uint64_t generation_ = 0;
-    std::vector<uint8_t> donated_;   // scratch
+    std::vector<uint8_t> donated_;  // scratch
     std::vector<Scalar> numbers_;
     bool drawn_ = false;  // numbers differ from call to call
 };

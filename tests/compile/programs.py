@@ -38,7 +38,9 @@ def state_of(*owners: Any) -> list[Any]:
 
 def mlp(optimizer: Callable[[Any], Any]) -> Program:
     rng = np.random.default_rng(0)
-    model = nn.Sequential(nn.Linear(6, 16), nn.GELU(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3))
+    model = nn.Sequential(
+        nn.Linear(6, 16), nn.GELU(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3)
+    )
     opt = optimizer(model.parameters())
 
     def step(x: Any, y: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import random
 from collections.abc import Callable
 from typing import Any
@@ -129,16 +128,17 @@ def test_global_of_a_function_that_is_called(
 
 
 def test_a_function_that_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
-    def helper(x: Any) -> Any:
+    def twice(x: Any) -> Any:
         return x * 2
 
-    f = sn.compile(lambda x: helper(x))
-    x = sn.ones(2)
-    warm(f, x)
-
-    def helper(x: Any) -> Any:
+    def thrice(x: Any) -> Any:
         return x * 3
 
+    helper = twice
+    f = sn.compile(lambda x: helper(x) + 0)
+    x = sn.ones(2)
+    warm(f, x)
+    helper = thrice
     assert f(x).tolist() == [3.0, 3.0]
     assert "helper" in told(caplog)
 
