@@ -95,6 +95,27 @@ bool port_fits(const Port& port, const Tensor& t, std::string* why) {
     return true;
 }
 
+// The floats that formulas start from; false: one is gone.
+bool read_rates(const Specialisation& s, SmallVec<double, 8>& rates) {
+    for (const auto& [dict, key] : s.rates) {
+        PyObject* value = PyDict_GetItemWithError(dict.get(), key.get());
+        if (!value || !PyFloat_CheckExact(value)) return false;
+        rates.push_back(PyFloat_AS_DOUBLE(value));
+    }
+    return true;
+}
+
+bool holds(const Condition& c, std::span<const double> rates) {
+    const double x = evaluate(c.left, rates), y = evaluate(c.right, rates);
+    const bool now = c.op == Py_EQ   ? x == y
+                     : c.op == Py_NE ? x != y
+                     : c.op == Py_LT ? x < y
+                     : c.op == Py_LE ? x <= y
+                     : c.op == Py_GT ? x > y
+                                     : x >= y;
+    return now == c.outcome;
+}
+
 // The handles of a call, by port; false: it does not fit.
 bool find_handles(const Specialisation& s, PyObject* const* args, size_t n_args, PyObject* names,
                   State& state, std::string* why) {
@@ -108,6 +129,13 @@ bool find_handles(const Specialisation& s, PyObject* const* args, size_t n_args,
     const size_t n_all = n_args + (names ? static_cast<size_t>(PyTuple_GET_SIZE(names)) : 0);
     if (names != s.names.get() && (!names || !s.names || !same_object(names, s.names.get())))
         return differs("the call has other keyword arguments");
+    if (!s.rates.empty()) {
+        SmallVec<double, 8> rates;
+        if (!read_rates(s, rates)) return differs("a number is no float any more");
+        for (const Condition& c : s.conditions)
+            if (!holds(c, {rates.data(), rates.size()}))
+                return differs("a condition on a number has changed");
+    }
     state.tensors.clear();
     size_t at = 0;
     for (size_t i = 0; i < n_all; ++i) {
@@ -212,6 +240,12 @@ PyObject* build(const Specialisation& s, size_t& at, const std::vector<Held>& te
 
 // Runs a specialisation on the handles that were found. Nothing has happened when it throws.
 PyObject* run(Specialisation& s, State& state, Recorder& window) {
+    if (!s.formulas.empty()) {
+        SmallVec<double, 8> rates;
+        read_rates(s, rates);
+        for (const auto& [scalar, formula] : s.formulas)
+            s.graph->set_number(scalar, evaluate(formula, {rates.data(), rates.size()}));
+    }
     std::vector<Tensor> after;  // by output
     const size_t n_outputs = s.graph->model().graph.outputs.size();
     std::vector<Tensor> shown;  // values from before that results and effects show
@@ -526,6 +560,19 @@ void init_compiled(PyObject* module) {
                  });
              })
         .def("only_numbers_changed", &GuardSet::only_numbers_differ)
+        .def("changed_floats",
+             [](const GuardSet& g) {
+                 nb::list list;
+                 for (const auto& [dict, key] : g.changed_floats())
+                     list.append(nb::make_tuple(nb::borrow(dict.get()), nb::borrow(key.get())));
+                 return list;
+             })
+        .def("release",
+             [](GuardSet& g, nb::handle dict, nb::handle key) { g.release(dict.ptr(), key.ptr()); })
+        .def("hold",
+             [](GuardSet& set) {
+                 for (Guard& g : set.guards) g.free.clear();
+             })
         .def("renew", [](GuardSet& g) { guarded([&] { g.renew(); }); })
         .def("__len__", [](const GuardSet& g) { return g.guards.size(); });
     nb::class_<Specialisation>(m, "Specialisation")
@@ -536,9 +583,37 @@ void init_compiled(PyObject* module) {
         .def("kernels", [](const Specialisation& s) { return s.graph->kernels(); })
         .def("draws", [](const Specialisation& s) { return s.graph->model().draws; })
         .def("constants", [](const Specialisation& s) { return s.constants.size(); })
-        .def("set_numbers",
-             [](Specialisation& s, const Specialisation& other) {
-                 s.graph->set_numbers(other.graph->model());
+        // Whether all numbers that differ from those of another recording are computed.
+        .def("follows",
+             [](const Specialisation& s, const Specialisation& other) {
+                 const auto &a = s.graph->model().numbers, &b = other.graph->model().numbers;
+                 if (s.leaked || a.size() != b.size()) return false;
+                 for (size_t i = 0; i < a.size(); ++i) {
+                     const bool known = std::ranges::any_of(
+                         s.formulas, [&](const auto& f) { return f.first == i; });
+                     const bool same = a[i].role != NumberRole::kConstant ||
+                                       (a[i].value.kind == b[i].value.kind &&
+                                        a[i].value.i == b[i].value.i);
+                     if (!known && !same) return false;
+                 }
+                 return true;
+             })
+        .def_ro("leaked", &Specialisation::leaked)
+        .def("set_rates",
+             [](Specialisation& s, nb::list rates, nb::list conditions) {
+                 guarded([&] {
+                     for (nb::handle item : rates) {
+                         const nb::tuple t = nb::borrow<nb::tuple>(item);
+                         const nb::object dict = t[0], key = t[1];
+                         s.rates.emplace_back(Held(dict.ptr()), Held(key.ptr()));
+                     }
+                     for (nb::handle item : conditions) {
+                         const nb::tuple t = nb::borrow<nb::tuple>(item);
+                         const nb::object left = t[1], right = t[2];
+                         s.conditions.push_back({to_formula(left.ptr()), to_formula(right.ptr()),
+                                                 nb::cast<int>(t[0]), nb::cast<bool>(t[3])});
+                     }
+                 });
              })
         .def("arguments",
              [](const Specialisation& s) {
@@ -627,6 +702,9 @@ void init_compiled(PyObject* module) {
         });
     });
     m.def("recording", &recording_now);
+    m.def("set_number_type", [](nb::handle type) {
+        number_type = reinterpret_cast<PyTypeObject*>(Py_NewRef(type.ptr()));
+    });
     m.def("set_imperative", [](nb::handle compiled) { state_of(compiled).off = true; });
     m.def("compiled_runs", [](nb::handle compiled) {
         return nb::make_tuple(state_of(compiled).calls, state_of(compiled).runs);

@@ -51,6 +51,12 @@ struct Guard {
     Held object;
     std::string path;
     std::vector<std::pair<Held, Held>> items;  // key (kDict, kNames) and value; null: absent
+    std::vector<uint8_t> free;  // by item, or empty: any float will do
+    bool fits(size_t i, PyObject* value) const {
+        PyObject* before = items[i].second.get();
+        return value == before || same_object(value, before) ||
+               (i < free.size() && free[i] && value && PyFloat_CheckExact(value));
+    }
 };
 struct GuardSet {
     std::vector<Guard> guards;
@@ -59,6 +65,9 @@ struct GuardSet {
     // What differs are numbers alone.
     bool only_numbers_differ() const;
     void renew();  // takes everything as it is now
+    // Entries of dicts that are floats and differ: dict and key.
+    std::vector<std::pair<Held, Held>> changed_floats() const;
+    void release(PyObject* dict, PyObject* key);  // any float will do there from now on
 };
 
 // ---- arguments and results: trees of tensors and other objects
@@ -74,6 +83,30 @@ using Tree = std::vector<TreeNode>;
 void plant(Tree& tree, PyObject* o, std::vector<PyObject*>& tensors);
 // Whether an object has this tree; fills in its tensors.
 bool matches(const Tree& tree, size_t& at, PyObject* o, std::vector<PyObject*>& tensors);
+
+// ---- numbers that are computed anew at each call
+
+// A float that remembers how it was computed (sennit/_compile.py): while a call is recorded it
+// stands in the place of a learning rate. Null: none was made yet.
+extern PyTypeObject* number_type;
+inline bool is_traced_number(PyObject* o) { return noting && Py_TYPE(o) == number_type; }
+void note_number(PyObject* o, const Tensor& operand);  // it has become an operand
+void note_leak();                                       // ... or something that is not followed
+
+struct Term {
+    enum Op : uint8_t { kSource, kConstant, kNegative, kAdd, kSubtract, kMultiply, kDivide } op;
+    uint32_t source = 0;
+    double constant = 0;
+};
+using Formula = std::vector<Term>;  // postfix
+Formula to_formula(PyObject* o);
+double evaluate(const Formula& f, std::span<const double> sources);
+// A comparison of numbers that the function has made, and how it went.
+struct Condition {
+    Formula left, right;
+    int op = Py_EQ;
+    bool outcome = false;
+};
 
 // ---- one recorded call
 
@@ -128,6 +161,10 @@ struct Specialisation {
     std::vector<Result> results;
     bool on_tape = false;  // a gradient is to flow through it: its ops are called again
     bool changes = false;  // values of ports
+    std::vector<std::pair<Held, Held>> rates;             // sources of formulas: dict and key
+    std::vector<std::pair<uint32_t, Formula>> formulas;   // by scalar of the graph
+    std::vector<Condition> conditions;
+    bool leaked = false;  // a number went where it is not followed
     std::unique_ptr<CompiledGraph> graph;
     int64_t runs = 0;
 };

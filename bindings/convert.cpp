@@ -3,6 +3,7 @@
 
 #include "backend/backend.h"
 #include "base/error.h"
+#include "compiled.h"
 #include "op/api.h"
 #include "py.h"
 #include "record/read.h"
@@ -22,6 +23,7 @@ std::string type_name(PyObject* o) {
 
 bool to_scalar(PyObject* o, Scalar* out) {
     if (PyFloat_Check(o)) {
+        if (is_traced_number(o)) note_leak();
         *out = Scalar::of_float(PyFloat_AS_DOUBLE(o));
         return true;
     }
@@ -52,6 +54,11 @@ bool to_scalar(PyObject* o, Scalar* out) {
 
 bool to_number(PyObject* o, Tensor* out) {
     Scalar s;
+    if (is_traced_number(o)) {
+        *out = Tensor(PyFloat_AS_DOUBLE(o));
+        note_number(o, *out);
+        return true;
+    }
     if (to_scalar(o, &s)) {
         *out = Tensor(s);
         return true;
@@ -353,7 +360,7 @@ Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int 
             t = copy_to_device(t, where);
         else if (copy == 1)
             t = clone(t);
-    } else if (!(PyFloat_Check(data) && !PyFloat_CheckExact(data)) &&
+    } else if (!(PyFloat_Check(data) && !PyFloat_CheckExact(data) && !is_traced_number(data)) &&
                !(PyComplex_Check(data) && !PyComplex_CheckExact(data)) &&
                to_number(data, &number)) {
         // (NumPy's float64 and complex128 are Python numbers, too, but have a dtype.)

@@ -105,7 +105,7 @@ bool GuardSet::holds(std::string* why) const {
         bool same = true;
         const bool whole = walk(g, [&](size_t i, PyObject* value) {
             PyObject* before = g.items[i].second.get();
-            same = value == before || same_object(value, before);
+            same = g.fits(i, value);
             if (!same && why)
                 *why = item_path(g, i) + " was " + short_repr(before) + " and is now " +
                        short_repr(value);
@@ -127,13 +127,34 @@ bool GuardSet::only_numbers_differ() const {
         bool fine = true;
         const bool whole = walk(g, [&](size_t i, PyObject* value) {
             PyObject* before = g.items[i].second.get();
-            fine = same_object(value, before) ||
+            fine = g.fits(i, value) ||
                    (is_number(value) && is_number(before) && Py_TYPE(value) == Py_TYPE(before));
             return fine;
         });
         if (!whole || !fine) return false;
     }
     return true;
+}
+
+std::vector<std::pair<Held, Held>> GuardSet::changed_floats() const {
+    std::vector<std::pair<Held, Held>> found;
+    for (const Guard& g : guards)
+        walk(g, [&](size_t i, PyObject* value) {
+            if (g.kind == GuardKind::kDict && value && PyFloat_CheckExact(value) &&
+                !g.fits(i, value))
+                found.emplace_back(g.object, g.items[i].first);
+            return true;
+        });
+    return found;
+}
+
+void GuardSet::release(PyObject* dict, PyObject* key) {
+    for (Guard& g : guards) {
+        if (g.kind != GuardKind::kDict || g.object.get() != dict) continue;
+        g.free.resize(g.items.size());
+        for (size_t i = 0; i < g.items.size(); ++i)
+            if (same_object(g.items[i].first.get(), key)) g.free[i] = 1;
+    }
 }
 
 void GuardSet::renew() {

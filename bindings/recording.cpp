@@ -29,6 +29,8 @@ struct Recording {
     std::unordered_map<const Value*, Source> sources;  // kPort and kGrad count `noted`
     int64_t alive = 0;                                 // handles that were made in it
     std::string again;                                 // why this call does not count
+    std::vector<std::pair<Ref<Value>, Held>> numbers;  // that became operands
+    bool leaked = false;
     RandomState generator;
 };
 
@@ -102,6 +104,61 @@ void note_birth(PyTensor* p) {
 
 void note_death(const PyTensor* p) {
     if (recording && p->born == recording->epoch) --recording->alive;
+}
+
+PyTypeObject* number_type = nullptr;
+
+void note_number(PyObject* o, const Tensor& operand) {
+    if (Recording* r = ours()) r->numbers.emplace_back(operand.value(), Held(o));
+}
+
+void note_leak() {
+    if (Recording* r = ours()) r->leaked = true;
+}
+
+// A formula of Python: nested tuples (operation, operands ...).
+Formula to_formula(PyObject* o) {
+    const std::string op = PyUnicode_AsUTF8(PyTuple_GET_ITEM(o, 0));
+    if (op == "source")
+        return {{Term::kSource, static_cast<uint32_t>(PyLong_AsLong(PyTuple_GET_ITEM(o, 1))), 0}};
+    if (op == "constant") return {{Term::kConstant, 0, PyFloat_AsDouble(PyTuple_GET_ITEM(o, 1))}};
+    Formula f;
+    for (Py_ssize_t i = 1; i < PyTuple_GET_SIZE(o); ++i) {
+        const Formula part = to_formula(PyTuple_GET_ITEM(o, i));
+        f.insert(f.end(), part.begin(), part.end());
+    }
+    f.push_back({op == "neg"   ? Term::kNegative
+                 : op == "add" ? Term::kAdd
+                 : op == "sub" ? Term::kSubtract
+                 : op == "mul" ? Term::kMultiply
+                               : Term::kDivide,
+                 0, 0});
+    return f;
+}
+
+double evaluate(const Formula& f, std::span<const double> sources) {
+    SmallVec<double, 8> stack;
+    const auto pop = [&] {
+        const double v = stack.back();
+        stack.resize(stack.size() - 1);
+        return v;
+    };
+    for (const Term& t : f) {
+        if (t.op == Term::kSource) {
+            stack.push_back(sources[t.source]);
+        } else if (t.op == Term::kConstant) {
+            stack.push_back(t.constant);
+        } else if (t.op == Term::kNegative) {
+            stack.push_back(-pop());
+        } else {
+            const double y = pop(), x = pop();
+            stack.push_back(t.op == Term::kAdd        ? x + y
+                            : t.op == Term::kSubtract ? x - y
+                            : t.op == Term::kMultiply ? x * y
+                                                      : x / y);
+        }
+    }
+    return pop();
 }
 
 bool recording_now() { return ours() != nullptr; }
@@ -348,6 +405,14 @@ SpecialisationRef Reading::read(PyObject* result) {
         !check_tape() || !why.empty())
         return nullptr;
     s_->graph = std::make_unique<CompiledGraph>(*r_.window, r_.watch, outputs_, r_.generator);
+    s_->leaked = r_.leaked;
+    for (const auto& [value, number] : r_.numbers) {
+        if (!r_.window->holds(*value)) continue;  // nobody took it
+        const Held formula = Held::steal(PyObject_GetAttrString(number.get(), "formula"));
+        if (!formula) raise_python();
+        s_->formulas.emplace_back(r_.window->graph.values[value->id].source,
+                                  to_formula(formula.get()));
+    }
     for (size_t i = 0; i < s_->inputs.size(); ++i) {
         const Source& from = s_->inputs[i];
         ModelInput& input = s_->graph->model().inputs[i];
@@ -365,6 +430,34 @@ struct Finish {
         noting = false;
     }
 };
+
+// Runs what was recorded as later calls will run it, so that its plan is there when they come.
+// False: somebody holds more of it than they will.
+bool run_recorded(Specialisation& s, Recorder& window) {
+    const std::vector<ValueId>& ids = s.graph->model().graph.outputs;
+    if (s.on_tape || window.graph.nodes.empty()) return false;
+    size_t held = 0;
+    for (const Value* v : window.holders) held += v != nullptr;
+    std::vector<Value*> outputs;
+    for (ValueId v : ids) outputs.push_back(window.holders[v]);
+    if (held != outputs.size() || std::ranges::count(outputs, nullptr)) return false;
+    const auto run = [&] {
+        // Handles show the new values already.
+        std::vector<uint32_t> replaced(s.inputs.size(), 0);
+        for (size_t i = 0; i < s.inputs.size(); ++i) {
+            for (const Effect& e : s.effects)
+                if (s.inputs[i].kind == (e.grad ? Source::kGrad : Source::kPort) &&
+                    s.inputs[i].index == e.port)
+                    replaced[i] = 1;
+            for (const Value* v : outputs) replaced[i] += replaced[i] && v->former == window.inputs[i];
+        }
+        s.graph->choose(window.inputs, replaced);
+        s.graph->run(window, window.inputs, outputs, false);
+    };
+    const Recorder::RunFn as(run);
+    window.flush(&as);
+    return true;
+}
 
 }  // namespace
 
@@ -431,7 +524,7 @@ Recorded record_call(PyObject* function, PyObject* const* args, size_t n_args, P
                                                     : static_cast<int32_t>(r.index.at(tensors[i])));
     }
     r.noted.clear();  // what is replaced may be written over
-    r.window->flush();
+    if (!made.made || !run_recorded(*made.made, *r.window)) r.window->flush();
     return made;
 }
 

@@ -8,12 +8,13 @@ told. See docs/compile.md and docs/design/012-compile.md.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import WRAPPER_ASSIGNMENTS, partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, TypeVar, overload
+from typing import Any, ClassVar, TypeVar, overload
 
 from . import _core
 from ._core import CompiledFunction, InvalidType, InvalidValue, Tensor
@@ -42,15 +43,21 @@ def _is_library(file: str | None) -> bool:
     )
 
 
+def _module_of(kind: type) -> str:
+    name = kind.__module__
+    return name if isinstance(name, str) else "builtins"  # a descriptor, of types written in C
+
+
 def _in_package(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] == "sennit"
+    return _module_of(kind).partition(".")[0] == "sennit"
 
 
 def _of_user(kind: type) -> bool:
     """Whether a class was written by the user, as far as its module tells."""
-    module = sys.modules.get(kind.__module__)
-    if kind.__module__ == "__main__" or module is None:
-        return kind.__module__ != "builtins"
+    name = _module_of(kind)
+    module = sys.modules.get(name)
+    if name == "__main__" or module is None:
+        return name != "builtins"
     return not _is_library(getattr(module, "__file__", None))
 
 
@@ -69,6 +76,7 @@ class _Scan:
         self.guards: list[tuple[Any, ...]] = []
         self.tensors: dict[Tensor, str] = {}
         self.generators: list[Any] = []  # NumPy's
+        self.groups: list[dict[str, Any]] = []  # of optimizers of this package
         self._seen: set[int] = set()
         self._keep: list[Any] = []  # ids stay theirs
         self._names: set[str] = set()  # attributes that code of the user names
@@ -91,6 +99,8 @@ class _Scan:
                 for name in self._relevant(attributes, always, kind):
                     if name in attributes:
                         self._later(attributes[name], path + name)
+        if "param_groups" in self._names:  # code of the user reads them
+            self.groups.clear()
         for owner, path, always, kind in self._limited:
             attributes = vars(owner) if isinstance(owner, type) else owner
             names = tuple(sorted(self._relevant(attributes, always, kind)))
@@ -216,7 +226,7 @@ class _Scan:
     def _object(self, value: Any, path: str) -> None:
         attributes = getattr(value, "__dict__", None)
         kind = type(value)
-        if kind.__name__ == "Generator" and kind.__module__.startswith("numpy.random"):
+        if kind.__name__ == "Generator" and _module_of(kind).startswith("numpy.random"):
             self.generators.append(value)
         if type(attributes) is dict and "__wrapped__" in attributes:  # functools.cache
             self._later(attributes["__wrapped__"], path)
@@ -227,6 +237,9 @@ class _Scan:
         if user:
             self._later(kind, kind.__name__)
         if ours and not user:
+            groups = attributes.get("param_groups")
+            if isinstance(groups, list):
+                self.groups += [g for g in groups if type(g) is dict]
             self._watch(len(attributes))
             self.guards.append(("dict", attributes, f"{path}."))
             for name, item in attributes.items():
@@ -274,6 +287,131 @@ def _read_in(code: CodeType) -> set[str]:
     }
 
 
+_Formula = tuple[Any, ...]  # ("source", k), ("constant", v), or an operation and its operands
+
+
+class _Number(float):
+    """A learning rate while a call is recorded: it remembers what is computed from it.
+
+    It stands in the groups of optimizers of this package, whose code adds, multiplies and compares.
+    Anything else that is done with it is a leak: its value is then part of the recording.
+    """
+
+    __slots__ = ("formula",)
+    formula: _Formula
+    conditions: ClassVar[list[tuple[int, _Formula, _Formula, bool]]] = []
+    leaked: ClassVar[bool] = False
+
+    @staticmethod
+    def make(value: float, formula: _Formula) -> _Number:
+        number = _Number(value)
+        number.formula = formula
+        return number
+
+    def __neg__(self) -> _Number:
+        return _Number.make(float.__neg__(self), ("neg", self.formula))
+
+    def __pos__(self) -> _Number:
+        return self
+
+    def __bool__(self) -> bool:
+        return self._decide(_NE, 0.0, float.__bool__(self))
+
+    def _decide(self, op: int, other: float, outcome: bool) -> bool:
+        _Number.conditions.append((op, self.formula, _formula_of(other) or (), outcome))
+        return outcome
+
+
+_LT, _LE, _EQ, _NE, _GT, _GE = range(6)  # as Python's C API numbers them
+
+
+def _formula_of(x: Any) -> _Formula | None:
+    if type(x) is _Number:
+        return x.formula
+    return ("constant", float(x)) if type(x) in (float, int, bool) else None
+
+
+def _operation(name: str, op: str, swapped: bool) -> Callable[[Any, Any], Any]:
+    plain = getattr(float, name)
+
+    def method(self: _Number, other: Any) -> Any:
+        formula = _formula_of(other)
+        if formula is None:
+            return NotImplemented
+        value = plain(self, other)
+        divisor = self if swapped else other
+        if op == "div" and type(divisor) is _Number:
+            divisor._decide(_NE, 0.0, True)
+        pair = (formula, self.formula) if swapped else (self.formula, formula)
+        return _Number.make(value, (op, *pair))
+
+    return method
+
+
+def _comparison(name: str, op: int) -> Callable[[Any, Any], Any]:
+    plain = getattr(float, name)
+
+    def method(self: _Number, other: Any) -> Any:
+        if _formula_of(other) is None:
+            return NotImplemented
+        return self._decide(op, other, plain(self, other))
+
+    return method
+
+
+def _leak(name: str) -> Callable[..., Any]:
+    plain = getattr(float, name)
+
+    def method(self: _Number, *args: Any) -> Any:
+        _Number.leaked = True
+        return plain(self, *args)
+
+    return method
+
+
+def _complete() -> None:
+    """Fills in the operations of `_Number`."""
+    done = set(vars(_Number))
+    for op, word in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div")):
+        for swapped in (False, True):
+            name = f"__{'r' if swapped else ''}{op}__"
+            setattr(_Number, name, _operation(name, word, swapped))
+            done.add(name)
+    for op, name in enumerate(("__lt__", "__le__", "__eq__", "__ne__", "__gt__", "__ge__")):
+        setattr(_Number, name, _comparison(name, op))
+        done.add(name)
+    done |= set(dir(object)) - {"__hash__", "__repr__", "__str__", "__format__"}
+    done |= {"__getformat__", "__setformat__", "__getnewargs__", "fromhex"}
+    for name in set(dir(float)) - done:
+        if callable(getattr(float, name)):
+            setattr(_Number, name, _leak(name))
+    _core.set_number_type(_Number)
+
+
+_complete()
+
+
+class _Followed:
+    """While a call is recorded, numbers in groups of optimizers are followed."""
+
+    def __init__(self, rates: list[tuple[dict[str, Any], str]]) -> None:
+        self._rates = rates
+
+    def __enter__(self) -> None:
+        _Number.conditions, _Number.leaked = [], False
+        self._before = [group[key] for group, key in self._rates]
+        self._put: list[_Number] = []
+        for k, (group, key) in enumerate(self._rates):
+            number = _Number.make(group[key], ("source", k))
+            self._put.append(number)
+            group[key] = number
+
+    def __exit__(self, *_: object) -> None:
+        for (group, key), put, value in zip(self._rates, self._put, self._before, strict=True):
+            if group.get(key) is put:
+                group[key] = value
+
+
 class _Entry:
     """What was found to hold, and the recordings that were made while it did."""
 
@@ -282,8 +420,15 @@ class _Entry:
         self.reachable = scan.tensors
         self.generators = scan.generators
         self.objects = objects  # arguments that are no tensors
+        # Groups of optimizers, and the numbers in them that may change without a new recording.
+        self.groups = {id(g): g for g in scan.groups}
+        self.rates: list[tuple[dict[str, Any], str]] = []
         self.ready: list[Any] = []
         self.waiting: list[Any] = []  # recorded once
+
+
+def _joined(first: list[Any], second: list[Any]) -> list[Any]:
+    return first + [x for x in second if not any(x[0] is y[0] and x[1] == y[1] for y in first)]
 
 
 def _drawn(generators: list[Any]) -> tuple[Any, ...]:
@@ -308,6 +453,7 @@ class Control:
         self.name = getattr(function, "__qualname__", type(function).__name__)
         self.entries: list[_Entry] = []
         self.reasons: list[str] = []  # all that was told
+        self._kinds: set[str] = set()
         self.imperative: str | None = None  # why it is
         self.recorded = 0
         self._failed = 0
@@ -317,8 +463,11 @@ class Control:
     # ---- telling
 
     def _say(self, text: str) -> None:
-        if text in self.reasons:
+        # Once for each kind: a batch that is shorter again, or another rate, is nothing new.
+        kind = re.sub(r"[\d.]+(e-\d+)?", "0", text)
+        if kind in self._kinds:
             return
+        self._kinds.add(kind)
         self.reasons.append(text)
         import logging
 
@@ -347,21 +496,26 @@ class Control:
             self._give_up(f"no two of the last {_PATIENCE} calls were alike (it {why})")
             return self._call(values, names)
         try:
-            entry, previous = self._entry(values, names)
+            entry, known, changed = self._entry(values, names)
         except _TooMuch:
             self._give_up(f"it can reach more than {MAX_WATCHED:,} places that may change")
             return self._call(values, names)
         # Which recording this call belongs to is asked before it changes anything.
         given = (self.compiled, values, names)
-        ready, waiting, numbers = (
-            _core.fitting(among, *given)
-            for among in (entry.ready, entry.waiting, previous.ready if previous else [])
+        ready, waiting, other = (
+            _core.fitting(among, *given) for among in (entry.ready, entry.waiting, known)
         )
         if entry.ready and ready is None:
             self._say(f"is recorded again: {_core.misfit(entry.ready[0], *given)}")
+        rates = entry.rates if other is None else _joined(entry.rates, changed)
         drawn = _drawn(entry.generators)
-        result, made, why, again = _core.record_call(self.function, values, names, entry.reachable)
+        with _Followed(rates):
+            result, made, why, again = _core.record_call(
+                self.function, values, names, entry.reachable
+            )
         self.recorded += 1
+        followed = made is not None and not (made.leaked or _Number.leaked)
+        conditions = _Number.conditions
         if made is not None and _drawn(entry.generators) != drawn:
             made, again = None, False
             why = "it draws random numbers of Python or NumPy; draw them with sn.random"
@@ -375,9 +529,22 @@ class Control:
                 self._give_up(why)
             return result
         self._failed = 0
-        if previous is not None and numbers is not None and self._renumber(previous, numbers, made):
+        if entry.rates and not followed:
+            # A rate decides what is done: it is no number that may change from now on.
+            if entry in self.entries:
+                self.entries.remove(entry)
+            self._publish()
             return result
-        self._accept(entry, made, ready, waiting)
+        if rates and followed and (other is None or made.follows(other)):
+            made.set_rates(rates, conditions)
+            for group, key in rates[len(entry.rates) :]:
+                entry.guards.release(group, key)
+            entry.rates = rates
+        elif entry.rates:
+            entry.guards.hold()
+            entry.rates = []
+        if other is None or not self._renumber(entry, other, made):
+            self._accept(entry, made, ready, waiting)
         return result
 
     def _call(self, values: tuple[Any, ...], names: tuple[str, ...] | None) -> Any:
@@ -388,20 +555,26 @@ class Control:
 
     def _entry(
         self, values: tuple[Any, ...], names: tuple[str, ...] | None
-    ) -> tuple[_Entry, _Entry | None]:
-        """The entry whose guards hold, or a new one; and one that differs in numbers alone."""
+    ) -> tuple[_Entry, list[Any], list[tuple[dict[str, Any], str]]]:
+        """The entry whose guards hold; specialisations that differ from it in numbers alone, and
+        which of these are rates of optimizers."""
         objects = _objects(values)
         mine = [e for e in self.entries if e.objects == objects]
         for entry in mine:
             if entry.guards.changed() is None:
-                return entry, None
-        previous = None
+                return entry, [], []
+        if mine:
+            self._say(f"is recorded again: {mine[0].guards.changed()}")
         for entry in mine:
             if entry.ready and entry.guards.only_numbers_changed():
-                previous = entry
-                break
-        if mine and (mine[0].ready or mine[0].waiting):
-            self._say(f"is recorded again: {mine[0].guards.changed()}")
+                # It goes on with the numbers of now; its specialisations have the former ones.
+                known, entry.ready, entry.waiting = entry.ready, [], []
+                changed = entry.guards.changed_floats()
+                if any(id(group) not in entry.groups for group, _ in changed):
+                    changed = []
+                entry.guards.renew()
+                self._publish()
+                return entry, known, changed
         scan = _Scan()
         roots = [(self.function, self.name)]
         roots += [(v, f"argument {i}") for i, v in enumerate(values) if not isinstance(v, Tensor)]
@@ -409,16 +582,14 @@ class Control:
         for tensor in _tensors(values):
             if scan.tensors.get(tensor, "").startswith("argument "):
                 del scan.tensors[tensor]
-        return _Entry(scan, objects), previous
+        return _Entry(scan, objects), [], []
 
     def _renumber(self, entry: _Entry, known: Any, made: Any) -> bool:
         """Whether a call recorded the same graph with other numbers, which are taken over."""
         why, numbers = _core.compare_recordings(known, made)
         if why and not numbers:
             return False
-        known.set_numbers(made)
-        entry.guards.renew()
-        entry.ready, entry.waiting = [known], []  # others have the former numbers
+        entry.ready = [made]
         self._front(entry)
         return True
 

@@ -214,6 +214,7 @@ PRIVATE = {
     "set_entries": "(compiled: CompiledFunction, "
     "entries: list[tuple[Guards, list[Specialisation]]], /) -> None",
     "recording": "() -> _bool",
+    "set_number_type": "(kind: type[_float], /) -> None",
     "set_imperative": "(compiled: CompiledFunction, /) -> None",
     "compiled_runs": "(compiled: CompiledFunction, /) -> tuple[_int, _int]",
     "trace_graph": "(function: Callable[[list[Tensor]], Sequence[Tensor]], "
@@ -290,6 +291,9 @@ CLASSES = {
         "changed": "(self) -> _str | None",
         "only_numbers_changed": "(self) -> _bool",
         "renew": "(self) -> None",
+        "hold": "(self) -> None",
+        "release": "(self, group: dict[_str, Any], key: _str, /) -> None",
+        "changed_floats": "(self) -> list[tuple[dict[_str, Any], _str]]",
         "__len__": "(self) -> _int",
     },
     "Specialisation": {
@@ -299,7 +303,10 @@ CLASSES = {
         "kernels": "(self) -> _int",
         "draws": "(self) -> _int",
         "constants": "(self) -> _int",
-        "set_numbers": "(self, other: Specialisation, /) -> None",
+        "leaked": "_bool",
+        "follows": "(self, other: Specialisation, /) -> _bool",
+        "set_rates": "(self, rates: list[tuple[dict[_str, Any], _str]], "
+        "conditions: list[tuple[_int, tuple[Any, ...], tuple[Any, ...], _bool]], /) -> None",
         "arguments": "(self) -> list[tuple[dtype, tuple[_int, ...]]]",
         "captured": "(self) -> list[tuple[_str, _bool, _bool, _bool]]",
     },

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/function_ref.h"
 #include "ir/graph.h"
 #include "plan/run.h"
 #include "record/tensor.h"
@@ -59,7 +60,10 @@ public:
 
     // Plans and runs what has been recorded. Afterwards every value that is still held has a
     // buffer.
-    void flush();
+    void flush() { flush(nullptr); }
+    // The same, in another way: `run` gives what is held its buffers.
+    using RunFn = FunctionRef<void()>;
+    void flush(const RunFn* run);
     // The first failure of this thread's windows that nobody has been told of yet.
     void fail_with(std::exception_ptr failure) {
         if (!failure_) failure_ = std::move(failure);

@@ -59,9 +59,9 @@ size_t CompiledGraph::kernels() const {
     return variants_.empty() ? 0 : variants_.front().plan->steps.size();
 }
 
-void CompiledGraph::set_numbers(const Model& other) {
-    model_.numbers = other.numbers;
-    numbers_.clear();
+void CompiledGraph::set_number(size_t scalar, double value) {
+    model_.numbers[scalar].value = Scalar::of_float(value);
+    if (!numbers_.empty()) numbers_[scalar] = model_.numbers[scalar].value;
 }
 
 void CompiledGraph::choose(std::span<const Ref<Value>> inputs, std::span<const uint32_t> replaced) {
@@ -98,7 +98,11 @@ void CompiledGraph::choose(std::span<const Ref<Value>> inputs, std::span<const u
 }
 
 void CompiledGraph::run(Recorder& recorder, std::span<const Ref<Value>> inputs,
-                        std::span<Value* const> outputs) {
+                        std::span<Value* const> outputs, bool again) {
+    if (!again) {
+        launch(recorder, variants_.front().plan, stored_, inputs, outputs, recorder.scalars);
+        return;
+    }
     if (drawn_ || numbers_.size() != model_.numbers.size()) {
         numbers_.clear();
         const RandomState state = random_state();

@@ -26,10 +26,11 @@ public:
     // others will. May fail; nothing has happened then.
     void choose(std::span<const Ref<Value>> inputs, std::span<const uint32_t> replaced);
     // Runs the plan that was chosen. `outputs` are fresh values. Does not wait.
+    // `again`: with the numbers of a new call, not with those that were recorded.
     void run(Recorder& recorder, std::span<const Ref<Value>> inputs,
-             std::span<Value* const> outputs);
-    // Takes over the numbers of another recording, which differs in nothing else.
-    void set_numbers(const Model& other);
+             std::span<Value* const> outputs, bool again = true);
+    // What a number is from the next run on.
+    void set_number(size_t scalar, double value);
     // How many kernels a run has; 0 when none was planned yet.
     size_t kernels() const;
 

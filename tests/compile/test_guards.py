@@ -271,6 +271,72 @@ def test_learning_rate_by_hand_and_by_scheduler(caplog: pytest.LogCaptureFixture
     assert "lr" in told(caplog)
 
 
+OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
+    "sgd": lambda p: sn.optim.SGD(p, lr=0.5),
+    "momentum": lambda p: sn.optim.SGD(p, lr=0.5, momentum=0.9, weight_decay=0.01, nesterov=True),
+    "adamw": lambda p: sn.optim.AdamW(p, lr=0.1),
+    "nadam": lambda p: sn.optim.NAdam(p, lr=0.1),
+    "rmsprop": lambda p: sn.optim.RMSprop(p, lr=0.1),
+    "adagrad": lambda p: sn.optim.Adagrad(p, lr=0.1),
+    "adadelta": lambda p: sn.optim.Adadelta(p, lr=0.1),
+    "rprop": lambda p: sn.optim.Rprop(p, lr=0.1),
+    "lion": lambda p: sn.optim.Lion(p, lr=0.1),
+    "lamb": lambda p: sn.optim.LAMB(p, lr=0.1),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_rate_that_changes_at_every_step(name: str) -> None:
+    def train(compile_it: bool) -> list[Any]:
+        sn.random.seed(1)
+        model = nn.Linear(3, 2)
+        opt = OPTIMIZERS[name](model.parameters())
+        schedule = sn.optim.lr_scheduler
+        first = schedule.CosineAnnealingLR(opt, 20)
+
+        def step(x: Any) -> Any:
+            loss = (model(x) ** 2).mean()
+            loss.backward()
+            opt.step()
+            opt.zero_grad()
+            return loss
+
+        call = sn.compile(step) if compile_it else step
+        losses = []
+        for i in range(20):
+            losses.append(call(sn.ones((4 if i % 5 else 3, 3))).item())
+            first.step()
+        if compile_it:
+            assert runs(call) >= 13, call.explain()
+        return [losses, [t.tolist() for t in state_of(model, opt) if t is not None]]
+
+    assert train(True) == train(False)
+
+
+def test_a_rate_that_decides_is_recorded() -> None:
+    w = sn.tensor([1.0], requires_grad=True)
+
+    class Fussy(sn.optim.SGD):
+        def _update(self, group: Any) -> None:
+            for p in group["params"]:
+                p.assign_(p - 1.0 if group["lr"] > 0.5 else p + 1.0)
+
+    opt = Fussy([w], lr=0.1)
+
+    def step() -> None:
+        w.sum().backward()
+        opt.step()
+        opt.zero_grad()
+
+    f = sn.compile(step)
+    wanted = 1.0
+    for i in range(30):
+        opt.param_groups[0]["lr"] = (i % 10) / 9
+        f()
+        wanted += -1.0 if (i % 10) / 9 > 0.5 else 1.0
+        assert w.item() == wanted
+
+
 def test_what_differs_stays_imperative(caplog: pytest.LogCaptureFixture) -> None:
     drawn = iter(range(10))
     f = sn.compile(lambda x: x + float(next(drawn)))
