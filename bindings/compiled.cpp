@@ -591,13 +591,14 @@ void init_compiled(PyObject* module) {
                  for (size_t i = 0; i < a.size(); ++i) {
                      const bool known = std::ranges::any_of(
                          s.formulas, [&](const auto& f) { return f.first == i; });
-                     const bool same = a[i].role != NumberRole::kConstant ||
-                                       (a[i].value.kind == b[i].value.kind &&
-                                        a[i].value.i == b[i].value.i);
+                     const bool same =
+                         a[i].role != NumberRole::kConstant ||
+                         (a[i].value.kind == b[i].value.kind && a[i].value.i == b[i].value.i);
                      if (!known && !same) return false;
                  }
                  return true;
              })
+        .def_rw("compared", &Specialisation::compared)
         .def_ro("leaked", &Specialisation::leaked)
         .def("set_rates",
              [](Specialisation& s, nb::list rates, nb::list conditions) {

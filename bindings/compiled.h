@@ -51,7 +51,7 @@ struct Guard {
     Held object;
     std::string path;
     std::vector<std::pair<Held, Held>> items;  // key (kDict, kNames) and value; null: absent
-    std::vector<uint8_t> free;  // by item, or empty: any float will do
+    std::vector<uint8_t> free;                 // by item, or empty: any float will do
     bool fits(size_t i, PyObject* value) const {
         PyObject* before = items[i].second.get();
         return value == before || same_object(value, before) ||
@@ -91,7 +91,7 @@ bool matches(const Tree& tree, size_t& at, PyObject* o, std::vector<PyObject*>& 
 extern PyTypeObject* number_type;
 inline bool is_traced_number(PyObject* o) { return noting && Py_TYPE(o) == number_type; }
 void note_number(PyObject* o, const Tensor& operand);  // it has become an operand
-void note_leak();                                       // ... or something that is not followed
+void note_leak();                                      // ... or something that is not followed
 
 struct Term {
     enum Op : uint8_t { kSource, kConstant, kNegative, kAdd, kSubtract, kMultiply, kDivide } op;
@@ -161,10 +161,11 @@ struct Specialisation {
     std::vector<Result> results;
     bool on_tape = false;  // a gradient is to flow through it: its ops are called again
     bool changes = false;  // values of ports
-    std::vector<std::pair<Held, Held>> rates;             // sources of formulas: dict and key
-    std::vector<std::pair<uint32_t, Formula>> formulas;   // by scalar of the graph
+    std::vector<std::pair<Held, Held>> rates;            // sources of formulas: dict and key
+    std::vector<std::pair<uint32_t, Formula>> formulas;  // by scalar of the graph
     std::vector<Condition> conditions;
-    bool leaked = false;  // a number went where it is not followed
+    bool leaked = false;    // a number went where it is not followed
+    bool compared = false;  // with a second recording, or under guards where others were
     std::unique_ptr<CompiledGraph> graph;
     int64_t runs = 0;
 };

@@ -449,7 +449,8 @@ bool run_recorded(Specialisation& s, Recorder& window) {
                 if (s.inputs[i].kind == (e.grad ? Source::kGrad : Source::kPort) &&
                     s.inputs[i].index == e.port)
                     replaced[i] = 1;
-            for (const Value* v : outputs) replaced[i] += replaced[i] && v->former == window.inputs[i];
+            for (const Value* v : outputs)
+                replaced[i] += replaced[i] && v->former == window.inputs[i];
         }
         s.graph->choose(window.inputs, replaced);
         s.graph->run(window, window.inputs, outputs, false);

@@ -535,6 +535,10 @@ class Control:
                 self.entries.remove(entry)
             self._publish()
             return result
+        if other is not None and not other.compared and not made.follows(other):
+            other = (
+                None  # recorded once, and numbers differ: perhaps not for the reason that is seen
+            )
         if rates and followed and (other is None or made.follows(other)):
             made.set_rates(rates, conditions)
             for group, key in rates[len(entry.rates) :]:
@@ -566,9 +570,9 @@ class Control:
         if mine:
             self._say(f"is recorded again: {mine[0].guards.changed()}")
         for entry in mine:
-            if entry.ready and entry.guards.only_numbers_changed():
+            if entry.guards.only_numbers_changed():
                 # It goes on with the numbers of now; its specialisations have the former ones.
-                known, entry.ready, entry.waiting = entry.ready, [], []
+                known, entry.ready, entry.waiting = entry.ready + entry.waiting, [], []
                 changed = entry.guards.changed_floats()
                 if any(id(group) not in entry.groups for group, _ in changed):
                     changed = []
@@ -589,6 +593,7 @@ class Control:
         why, numbers = _core.compare_recordings(known, made)
         if why and not numbers:
             return False
+        made.compared = True
         entry.ready = [made]
         self._front(entry)
         return True
@@ -616,6 +621,7 @@ class Control:
                 self._give_up(f"its first two recordings differ: {why}")
                 return
             entry.waiting.remove(waiting)
+        made.compared = True
         entry.ready.insert(0, made)
         if len(entry.ready) > MAX_SPECIALISATIONS:
             entry.ready.pop()

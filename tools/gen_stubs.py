@@ -304,6 +304,7 @@ CLASSES = {
         "draws": "(self) -> _int",
         "constants": "(self) -> _int",
         "leaked": "_bool",
+        "compared": "_bool",
         "follows": "(self, other: Specialisation, /) -> _bool",
         "set_rates": "(self, rates: list[tuple[dict[_str, Any], _str]], "
         "conditions: list[tuple[_int, tuple[Any, ...], tuple[Any, ...], _bool]], /) -> None",
