@@ -11,6 +11,9 @@ bool operand(PyObject* o, Tensor* out);
 void set_requires(PyObject* self, bool on);
 extern PyGetSetDef tensor_getset[];
 
+// The class of the sizes that traced tensors of this thread have, or None; returns the one before.
+PyObject* set_size_class(PyObject* type);
+
 PyObject* get_item(PyObject* self, PyObject* key);
 int set_item(PyObject* self, PyObject* key, PyObject* value);
 Py_ssize_t length(PyObject* self);

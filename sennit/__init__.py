@@ -64,6 +64,8 @@ _LAZY_NAMES = {
     "GraphNode": "_graph",
     "GraphValue": "_graph",
     "MemoryPlan": "_graph",
+    "Dim": "_sizes",
+    "Size": "_sizes",
     "TensorSpec": "_tracing",
     "trace": "_tracing",
     "functional_call": "_stateless",

@@ -479,6 +479,8 @@ from ._graph import MemoryPlan as MemoryPlan
 from ._profile import Profile as Profile
 from ._profile import ProfileEvent as ProfileEvent
 from ._profile import profile as profile
+from ._sizes import Dim as Dim
+from ._sizes import Size as Size
 from ._spectral import istft as istft
 from ._spectral import stft as stft
 from ._standard import __array_namespace_info__ as __array_namespace_info__
@@ -522,6 +524,7 @@ __all__ = [
     "CompiledFunction",
     "DTypeError",
     "DeviceError",
+    "Dim",
     "FileError",
     "Function",
     "GradError",
@@ -539,6 +542,7 @@ __all__ = [
     "ProfileEvent",
     "SennitError",
     "ShapeError",
+    "Size",
     "Tensor",
     "TensorSpec",
     "__array_namespace_info__",

@@ -14,11 +14,13 @@ from . import _core
 from ._core import InvalidValue, Tensor
 from ._errors import error
 from ._signature import build, check_signature, gather
+from ._sizes import MOST, Dim, Size
+from .autograd import no_grad
 
 __all__ = ["Graph", "GraphNode", "GraphValue", "MemoryPlan"]
 
 
-def type_text(shape: Sequence[int], dtype: _core.dtype) -> str:
+def type_text(shape: Sequence[Any], dtype: _core.dtype) -> str:
     """A type as printed graphs show it: ``float32[2, 3]``."""
     return f"{dtype.name}[{', '.join(map(str, shape))}]"
 
@@ -31,7 +33,8 @@ class GraphValue:
     ----------
     name : str
         As the printed graph shows it: ``%3`` for the results of nodes.
-    shape : tuple of int
+    shape : tuple of int or Size
+        A `Size` where it follows from an open size.
     dtype : dtype
 
     Examples
@@ -42,7 +45,7 @@ class GraphValue:
     """
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[int | Size, ...]
     dtype: _core.dtype
     _id: int = field(repr=False, compare=False, default=-1)
 
@@ -59,9 +62,9 @@ class GraphNode:
     op : str
     inputs : tuple of GraphValue, number or str
         Numbers are Python numbers; "seed" and "draw 0", "draw 1" ... stand for the random numbers
-        of a call.
+        of a call; a `Size` or a text is computed from open sizes.
     attributes : dict of str to object
-        What decides on shapes, and never changes: axes, strides, dtypes.
+        What decides on shapes: axes, strides, dtypes. A `Size` where it follows from an open size.
     outputs : tuple of GraphValue
     where : str
         The user's source line and the path of the module.
@@ -88,6 +91,16 @@ class GraphNode:
         operands = [x.name if isinstance(x, GraphValue) else str(x) for x in self.inputs]
         operands += [f"{k}={_attribute_text(v)}" for k, v in self.attributes.items()]
         return f"{', '.join(map(repr, self.outputs))} = {self.op}({', '.join(operands)})"
+
+
+def _float_text(form: int, scale: float, size: Size) -> str:
+    """A float that is made of a size (core/runtime/size.h, SizeForm)."""
+    if form == 4:
+        return f"({size}) / ({size} - {scale:g})"
+    text = f"sqrt({size})" if form >= 2 else str(size) if str(size).isidentifier() else f"({size})"
+    if form % 2:
+        return f"{scale:g}/{text}"
+    return text if scale == 1 else f"{scale:g}*{text}"
 
 
 def _attribute_text(value: Any) -> str:
@@ -170,7 +183,9 @@ class Graph:
     [[3.0], [3.0]]
     """
 
-    __slots__ = ("_constants", "_parameters", "_program", "_signature", "_stand", "name")
+    __slots__ = (
+        "_constants", "_parameters", "_program", "_signature", "_stand", "_updates", "name",
+    )  # fmt: skip
 
     name: str
 
@@ -186,6 +201,8 @@ class Graph:
         self._parameters = dict(parameters)
         self._constants = dict(constants)
         self._stand = [*self._parameters.values(), *self._constants.values()]
+        names = [name for name, _, _, _ in program.inputs()]
+        self._updates = [names[i] for i in program.updates()]
         self.name = signature["name"]
 
     # ------------------------------------------------------------ calling
@@ -218,31 +235,107 @@ class Graph:
         given: list[Tensor] = []
         gather(self._signature["args"], args, "args", given)
         gather(self._signature["kwargs"], kwargs, "kwargs", given)
-        return build(self._signature["result"], self._program.call(given + self._stand))
+        if not self._updates:
+            return build(self._signature["result"], self._program.call(given + self._stand))
+        with no_grad():
+            made = self._program.call(given + self._stand)
+            kept = len(made) - len(self._updates)
+            for name, value in zip(self._updates, made[kept:], strict=True):
+                self._parameters[name].assign_(value)
+        _core.flush()  # as a step of an optimizer does: it runs while Python goes on
+        return build(self._signature["result"], made[:kept])
 
     # ------------------------------------------------------------ looking at it
 
     def _inputs(self, role: str) -> list[GraphValue]:
-        values = self._program.values()
-        return [
-            GraphValue(name, values[v][1], values[v][2], v)
-            for name, kind, v, _ in self._program.inputs()
-            if kind == role
-        ]
+        values = self._values()
+        return [values[v] for _, kind, v, _ in self._program.inputs() if kind == role]
 
     def _values(self) -> list[Any]:
         """By value id: what stands for it in the printed graph."""
+        program = self._program
+        plain = program.values()
         found: list[Any] = []
         results = 0
-        numbers = dict(self._program.numbers())
-        for v, (name, shape, dtype) in enumerate(self._program.values()):
+        numbers = dict(program.numbers())
+        for v, (name, shape, dtype) in enumerate(plain):
             if v in numbers:
                 found.append(numbers[v])
                 continue
             if not name:
                 name, results = f"%{results}", results + 1
             found.append(GraphValue(name, shape, dtype, v))
+        for v, axis, expression in program.open_shapes():
+            x = found[v]
+            size = self._size(expression, found)
+            found[v] = GraphValue(x.name, (*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype, v)
+        for v, form, scale, expression in program.open_numbers():
+            size = self._size(expression, found)
+            found[v] = size if scale is None else _float_text(form, scale, size)
         return found
+
+    @staticmethod
+    def _size(expression: Any, values: list[Any]) -> Size:
+        divisor, terms = expression
+        made = tuple(
+            (
+                coefficient,
+                tuple(f if isinstance(f, str) else (values[f[0]], f[1]) for f in factors),
+            )
+            for coefficient, factors in terms
+        )
+        return Size(made, divisor)
+
+    @property
+    def sizes(self) -> dict[str, Dim]:
+        """The open sizes by name.
+
+        Examples
+        --------
+        >>> spec = sn.TensorSpec(("n", sn.Dim("t", max=8)))
+        >>> sn.trace(lambda x: x + 1, spec).sizes
+        {'n': Dim('n'), 't': Dim('t', max=8)}
+        """
+        return {
+            name: Dim(name, least, None if most == MOST else most, multiple)
+            for name, least, most, multiple, _ in self._program.sizes()
+        }
+
+    def bind(self, **sizes: int) -> Graph:
+        """The graph for these sizes alone, which can be planned and optimised.
+
+        Parameters
+        ----------
+        **sizes : int
+            All open sizes by name.
+
+        Returns
+        -------
+        Graph
+
+        Raises
+        ------
+        InvalidValue
+            When a size is missing, or there is none of that name.
+        ShapeError
+            When the graph was not made for the size.
+
+        Examples
+        --------
+        >>> graph = sn.trace(lambda x: sn.exp(x).sum(0), sn.TensorSpec(("n", 4)))
+        >>> graph.bind(n=10).inputs
+        [x: float32[10, 4]]
+        """
+        names = [name for name, *_ in self._program.sizes()]
+        if set(sizes) != set(names):
+            raise error(
+                InvalidValue,
+                "bind",
+                f"sizes are given for {', '.join(sizes) or 'nothing'}; the open sizes of this "
+                f"graph are {', '.join(names) or 'none'}",
+            )
+        program = self._program.at([sizes[name] for name in names])
+        return Graph(program, self._signature, self._parameters, self._constants)
 
     @property
     def inputs(self) -> list[GraphValue]:
@@ -264,8 +357,30 @@ class Graph:
         >>> sn.trace(lambda x: (x, x + 1), sn.TensorSpec((2,))).outputs
         [x: float32[2], %0: float32[2]]
         """
+        return self._all_outputs()[: len(self._program.outputs()) - len(self._updates)]
+
+    def _all_outputs(self) -> list[GraphValue]:
         values = self._values()
         return [values[v] for v in self._program.outputs()]
+
+    @property
+    def updates(self) -> dict[str, GraphValue]:
+        """What a call writes: the new values of parameters, by name.
+
+        Examples
+        --------
+        >>> total = sn.zeros(2)
+        >>> def add(x):
+        ...     total.assign_(total + x)
+        >>> graph = sn.trace(add, sn.TensorSpec((2,)), mutable={"total": total})
+        >>> graph.updates
+        {'total': %0: float32[2]}
+        >>> graph(sn.ones(2))
+        >>> total.tolist()
+        [1.0, 1.0]
+        """
+        new = self._all_outputs()[len(self._program.outputs()) - len(self._updates) :]
+        return dict(zip(self._updates, new, strict=True))
 
     @property
     def parameters(self) -> dict[str, Tensor]:
@@ -303,7 +418,7 @@ class Graph:
         [%0: float32[2] = negative(x), %1: float32[2] = exp(%0)]
         """
         values = self._values()
-        return [
+        nodes = [
             GraphNode(
                 op,
                 tuple(values[v] for v in inputs),
@@ -314,6 +429,15 @@ class Graph:
             )
             for op, inputs, attributes, outputs, where, differentiable in self._program.nodes()
         ]
+        for node, name, position, expression in self._program.open_attributes():
+            size = self._size(expression, values)
+            attributes = nodes[node].attributes
+            if position is None:
+                attributes[name] = size
+            else:
+                old = attributes[name]
+                attributes[name] = (*old[:position], size, *old[position + 1 :])
+        return nodes
 
     def __repr__(self) -> str:
         return f"<Graph {self.name}: {len(self._program.nodes())} nodes>"
@@ -331,6 +455,7 @@ class Graph:
             place, _, line = where.partition(":")
             note = f"  # {os.path.basename(place)}:{line}" if where else ""
             lines.append(f"{text:<{width}}{note}".rstrip())
+        lines += [f"  {name} <- {value.name}" for name, value in self.updates.items()]
         lines.append(f"  return {', '.join(v.name for v in self.outputs)}".rstrip())
         return "\n".join(lines)
 
@@ -546,7 +671,8 @@ def read_graph(path: str, text: str, tensors: dict[str, Tensor]) -> Graph:
             "save the file again",
         )
     try:
-        signature = check_signature(program.signature(), arguments, len(program.outputs()))
+        results = len(program.outputs()) - len(program.updates())
+        signature = check_signature(program.signature(), arguments, results)
     except (ValueError, RecursionError) as cause:
         raise error(
             _core.FileError,

@@ -218,8 +218,13 @@ PRIVATE = {
     "set_imperative": "(compiled: CompiledFunction, /) -> None",
     "compiled_runs": "(compiled: CompiledFunction, /) -> tuple[_int, _int]",
     "trace_graph": "(function: Callable[[list[Tensor]], Sequence[Tensor]], "
-    "inputs: Sequence[tuple[Any, ...]], /) -> tuple[Program, list[Tensor]]",
+    "inputs: Sequence[tuple[Any, ...]], mutables: Sequence[Tensor], /) "
+    "-> tuple[Program, list[Tensor]]",
     "in_graph_trace": "(tensors: Sequence[Any], /) -> _bool",
+    "open_graph": "(probes: Sequence[tuple[Any, ...]], sizes: Sequence[tuple[Any, ...]], "
+    "dims: Sequence[tuple[_int, _int, _int]], "
+    "comparisons: Sequence[tuple[_int, list[_int], _str]], /) -> Program",
+    "set_size_class": "(type: Any) -> Any",
     "read_graph": "(text: bytes, /) -> Program",
     "tape_mark": "() -> _int",
     "tape_boundary": "(roots: Sequence[Tensor], mark: _int, /) -> list[Tensor]",
@@ -325,6 +330,12 @@ CLASSES = {
         "apply": "(self, name: _str, constants: Sequence[Tensor], /) "
         "-> tuple[Program, list[Tensor]]",
         "cut": "(self, outputs: Sequence[_int], /) -> tuple[Program, list[_int]]",
+        "updates": "(self) -> list[_int]",
+        "sizes": "(self) -> list[tuple[_str, _int, _int, _int, _int]]",
+        "open_shapes": "(self) -> list[tuple[_int, _int, Any]]",
+        "open_attributes": "(self) -> list[tuple[_int, _str, _int | None, Any]]",
+        "open_numbers": "(self) -> list[tuple[_int, _int, _float | None, Any]]",
+        "at": "(self, sizes: Sequence[_int], /) -> Program",
     },
     "Writes": {
         "call": "(self, function: Callable[[], Any], /) -> Any",
