@@ -28,7 +28,6 @@ struct State {
     // Memory of a call, used again.
     std::vector<PyObject*> tensors;
     std::vector<Ref<Value>> inputs, outputs;
-    std::vector<uint32_t> replaced;
     std::vector<Value*> made;
     std::vector<PyObject*> handles;
     bool busy = false;
@@ -262,14 +261,7 @@ PyObject* run(Specialisation& s, State& state, Recorder& window) {
         state.inputs.clear();
         for (const Source& from : s.inputs)
             state.inputs.push_back(tensor_of(s, state, from).value());
-        // A value whose handle goes on to another is held by that handle and by us.
-        state.replaced.assign(s.inputs.size(), 0);
-        for (size_t i = 0; i < s.inputs.size(); ++i)
-            for (const Effect& e : s.effects)
-                if (s.inputs[i].kind == (e.grad ? Source::kGrad : Source::kPort) &&
-                    s.inputs[i].index == e.port)
-                    state.replaced[i] = 2;
-        s.graph->choose(state.inputs, state.replaced);
+        s.graph->choose(state.inputs, s.replaced);
         const Graph& g = s.graph->model().graph;
         after.reserve(n_outputs);
         for (ValueId v : g.outputs) {

@@ -156,6 +156,9 @@ struct Specialisation {
     bool grad_mode = false;
     std::vector<Port> ports;
     std::vector<Source> inputs;  // by graph input
+    // By graph input: references to a value that goes out of use, the handle's and ours; 0: it
+    // stays.
+    std::vector<uint32_t> replaced;
     std::vector<Tensor> constants;
     std::vector<Effect> effects;
     std::vector<Result> results;

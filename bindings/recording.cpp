@@ -365,6 +365,14 @@ bool Reading::read_inputs() {
         const auto it = r_.sources.find(v.get());
         s_->inputs.push_back(it == r_.sources.end() ? constant(v) : it->second);
     }
+    std::unordered_set<uint64_t> gone;
+    const auto key = [](bool grad, uint32_t port) { return uint64_t{port} * 2 + grad; };
+    for (const Effect& e : s_->effects) gone.insert(key(e.grad, e.port));
+    for (const Source& from : s_->inputs)
+        s_->replaced.push_back(from.kind != Source::kConstant &&
+                                       gone.contains(key(from.kind == Source::kGrad, from.index))
+                                   ? 2
+                                   : 0);
     return true;
 }
 
@@ -444,14 +452,12 @@ bool run_recorded(Specialisation& s, Recorder& window) {
     const auto run = [&] {
         // Handles show the new values already.
         std::vector<uint32_t> replaced(s.inputs.size(), 0);
-        for (size_t i = 0; i < s.inputs.size(); ++i) {
-            for (const Effect& e : s.effects)
-                if (s.inputs[i].kind == (e.grad ? Source::kGrad : Source::kPort) &&
-                    s.inputs[i].index == e.port)
-                    replaced[i] = 1;
-            for (const Value* v : outputs)
-                replaced[i] += replaced[i] && v->former == window.inputs[i];
-        }
+        for (size_t i = 0; i < s.inputs.size(); ++i)
+            if (s.replaced[i])
+                replaced[i] = 1 + static_cast<uint32_t>(std::ranges::count_if(
+                                      outputs, [&](const Value* v) {
+                                          return v->former == window.inputs[i];
+                                      }));
         s.graph->choose(window.inputs, replaced);
         s.graph->run(window, window.inputs, outputs, false);
     };

@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from functools import WRAPPER_ASSIGNMENTS, partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, ClassVar, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from . import _core
 from ._core import CompiledFunction, InvalidType, InvalidValue, Tensor
 from ._errors import error
+from ._followed import Followed, Number
 
 __all__ = ["CompiledFunction", "compile"]
 
@@ -287,131 +288,6 @@ def _read_in(code: CodeType) -> set[str]:
     }
 
 
-_Formula = tuple[Any, ...]  # ("source", k), ("constant", v), or an operation and its operands
-
-
-class _Number(float):
-    """A learning rate while a call is recorded: it remembers what is computed from it.
-
-    It stands in the groups of optimizers of this package, whose code adds, multiplies and compares.
-    Anything else that is done with it is a leak: its value is then part of the recording.
-    """
-
-    __slots__ = ("formula",)
-    formula: _Formula
-    conditions: ClassVar[list[tuple[int, _Formula, _Formula, bool]]] = []
-    leaked: ClassVar[bool] = False
-
-    @staticmethod
-    def make(value: float, formula: _Formula) -> _Number:
-        number = _Number(value)
-        number.formula = formula
-        return number
-
-    def __neg__(self) -> _Number:
-        return _Number.make(float.__neg__(self), ("neg", self.formula))
-
-    def __pos__(self) -> _Number:
-        return self
-
-    def __bool__(self) -> bool:
-        return self._decide(_NE, 0.0, float.__bool__(self))
-
-    def _decide(self, op: int, other: float, outcome: bool) -> bool:
-        _Number.conditions.append((op, self.formula, _formula_of(other) or (), outcome))
-        return outcome
-
-
-_LT, _LE, _EQ, _NE, _GT, _GE = range(6)  # as Python's C API numbers them
-
-
-def _formula_of(x: Any) -> _Formula | None:
-    if type(x) is _Number:
-        return x.formula
-    return ("constant", float(x)) if type(x) in (float, int, bool) else None
-
-
-def _operation(name: str, op: str, swapped: bool) -> Callable[[Any, Any], Any]:
-    plain = getattr(float, name)
-
-    def method(self: _Number, other: Any) -> Any:
-        formula = _formula_of(other)
-        if formula is None:
-            return NotImplemented
-        value = plain(self, other)
-        divisor = self if swapped else other
-        if op == "div" and type(divisor) is _Number:
-            divisor._decide(_NE, 0.0, True)
-        pair = (formula, self.formula) if swapped else (self.formula, formula)
-        return _Number.make(value, (op, *pair))
-
-    return method
-
-
-def _comparison(name: str, op: int) -> Callable[[Any, Any], Any]:
-    plain = getattr(float, name)
-
-    def method(self: _Number, other: Any) -> Any:
-        if _formula_of(other) is None:
-            return NotImplemented
-        return self._decide(op, other, plain(self, other))
-
-    return method
-
-
-def _leak(name: str) -> Callable[..., Any]:
-    plain = getattr(float, name)
-
-    def method(self: _Number, *args: Any) -> Any:
-        _Number.leaked = True
-        return plain(self, *args)
-
-    return method
-
-
-def _complete() -> None:
-    """Fills in the operations of `_Number`."""
-    done = set(vars(_Number))
-    for op, word in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div")):
-        for swapped in (False, True):
-            name = f"__{'r' if swapped else ''}{op}__"
-            setattr(_Number, name, _operation(name, word, swapped))
-            done.add(name)
-    for op, name in enumerate(("__lt__", "__le__", "__eq__", "__ne__", "__gt__", "__ge__")):
-        setattr(_Number, name, _comparison(name, op))
-        done.add(name)
-    done |= set(dir(object)) - {"__hash__", "__repr__", "__str__", "__format__"}
-    done |= {"__getformat__", "__setformat__", "__getnewargs__", "fromhex"}
-    for name in set(dir(float)) - done:
-        if callable(getattr(float, name)):
-            setattr(_Number, name, _leak(name))
-    _core.set_number_type(_Number)
-
-
-_complete()
-
-
-class _Followed:
-    """While a call is recorded, numbers in groups of optimizers are followed."""
-
-    def __init__(self, rates: list[tuple[dict[str, Any], str]]) -> None:
-        self._rates = rates
-
-    def __enter__(self) -> None:
-        _Number.conditions, _Number.leaked = [], False
-        self._before = [group[key] for group, key in self._rates]
-        self._put: list[_Number] = []
-        for k, (group, key) in enumerate(self._rates):
-            number = _Number.make(group[key], ("source", k))
-            self._put.append(number)
-            group[key] = number
-
-    def __exit__(self, *_: object) -> None:
-        for (group, key), put, value in zip(self._rates, self._put, self._before, strict=True):
-            if group.get(key) is put:
-                group[key] = value
-
-
 class _Entry:
     """What was found to hold, and the recordings that were made while it did."""
 
@@ -509,47 +385,46 @@ class Control:
             self._say(f"is recorded again: {_core.misfit(entry.ready[0], *given)}")
         rates = entry.rates if other is None else _joined(entry.rates, changed)
         drawn = _drawn(entry.generators)
-        with _Followed(rates):
+        with Followed(rates):
             result, made, why, again = _core.record_call(
                 self.function, values, names, entry.reachable
             )
         self.recorded += 1
-        followed = made is not None and not (made.leaked or _Number.leaked)
-        conditions = _Number.conditions
         if made is not None and _drawn(entry.generators) != drawn:
             made, again = None, False
             why = "it draws random numbers of Python or NumPy; draw them with sn.random"
-        if made is not None:
-            changed = entry.guards.changed()
-            if changed is not None:
-                made, why, again = None, f"it changes what it depends on: {changed}", True
+        if made is not None and (change := entry.guards.changed()) is not None:
+            made, again = None, True
+            why = f"it changes what it depends on: {change}"
         if made is None:
             self._failed += 1
             if self._failed > (4 if again else 1):
                 self._give_up(why)
             return result
         self._failed = 0
-        if entry.rates and not followed:
-            # A rate decides what is done: it is no number that may change from now on.
+        if self._follow(entry, rates, made, other) and (
+            other is None or not self._renumber(entry, other, made)
+        ):
+            self._accept(entry, made, ready, waiting)
+        return result
+
+    def _follow(self, entry: _Entry, rates: list[Any], made: Any, other: Any) -> bool:
+        """Lets rates change from now on, when a recording has shown how they act. False: one
+        decides what is done, and the entry is given up."""
+        leaked = made.leaked or Number.leaked
+        if leaked and entry.rates:
             if entry in self.entries:
                 self.entries.remove(entry)
-            self._publish()
-            return result
-        if other is not None and not other.compared and not made.follows(other):
-            other = (
-                None  # recorded once, and numbers differ: perhaps not for the reason that is seen
-            )
-        if rates and followed and (other is None or made.follows(other)):
-            made.set_rates(rates, conditions)
+                self._publish()
+            return False
+        shown = not leaked and other is not None and made.follows(other)
+        if entry.rates or shown:
+            made.set_rates(rates, Number.conditions)
+        if shown:
             for group, key in rates[len(entry.rates) :]:
                 entry.guards.release(group, key)
             entry.rates = rates
-        elif entry.rates:
-            entry.guards.hold()
-            entry.rates = []
-        if other is None or not self._renumber(entry, other, made):
-            self._accept(entry, made, ready, waiting)
-        return result
+        return True
 
     def _call(self, values: tuple[Any, ...], names: tuple[str, ...] | None) -> Any:
         if not names:
@@ -592,6 +467,9 @@ class Control:
         """Whether a call recorded the same graph with other numbers, which are taken over."""
         why, numbers = _core.compare_recordings(known, made)
         if why and not numbers:
+            return False
+        # One recording, and other numbers in the next: perhaps not for the reason that is seen.
+        if not known.compared and not made.follows(known):
             return False
         made.compared = True
         entry.ready = [made]
