@@ -58,6 +58,8 @@ _LAZY_NAMES = {
     "jacrev": "_transforms",
     "jacfwd": "_transforms",
     "hessian": "_transforms",
+    "CompiledFunction": "_compile",
+    "compile": "_compile",
     "checkpoint": "_checkpoint",
     "checkpoint_sequential": "_checkpoint",
     "Graph": "_graph",

@@ -469,6 +469,8 @@ from ._api import zeros as zeros
 from ._api import zeros_like as zeros_like
 from ._checkpoint import checkpoint as checkpoint
 from ._checkpoint import checkpoint_sequential as checkpoint_sequential
+from ._compile import CompiledFunction as CompiledFunction
+from ._compile import compile as compile
 from ._files import load as load
 from ._files import save as save
 from ._graph import Graph as Graph
@@ -528,6 +530,7 @@ __version__: str
 numerics_version: int
 
 __all__ = [
+    "CompiledFunction",
     "DTypeError",
     "DeviceError",
     "Dim",
@@ -646,6 +649,7 @@ __all__ = [
     "clone",
     "column_stack",
     "combinations",
+    "compile",
     "complex",
     "complex64",
     "complex128",

@@ -20,6 +20,8 @@ void add_constant(Model& m, const Tensor& value, std::vector<Tensor>* constants)
     constants->push_back(value);
 }
 
+}  // namespace
+
 // Seed and number are the last two operands of a draw.
 void find_draws(Model& m, uint64_t draws_before) {
     for (const Node& n : m.graph.nodes) {
@@ -36,8 +38,6 @@ void find_draws(Model& m, uint64_t draws_before) {
         m.numbers[seed.source] = {Scalar::of_int(0), NumberRole::kSeed};
     }
 }
-
-}  // namespace
 
 Model model_of(Trace& trace, std::span<const Tensor> outputs, std::vector<ModelInput> placeholders,
                uint64_t draws_before, std::vector<Tensor>* constants) {

@@ -83,6 +83,9 @@ struct Model {
 Model model_of(Trace& trace, std::span<const Tensor> outputs, std::vector<ModelInput> placeholders,
                uint64_t draws_before, std::vector<Tensor>* constants);
 
+// Gives the numbers of draws, and the seeds, their roles.
+void find_draws(Model& model, uint64_t draws_before);
+
 // Calls the recorded ops again in the current recorder. `inputs`: all of them, by input index.
 // Returns the outputs; the caller gives the last ones to the parameters in `updates`.
 std::vector<Tensor> call(const Model& model, std::span<const Tensor> inputs);

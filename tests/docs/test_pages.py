@@ -20,6 +20,7 @@ PAGES = [
     "docs/export.md",
     "docs/pictures.md",
     "docs/runtime.md",
+    "docs/compile.md",
     "docs/losses_and_metrics.md",
     "docs/array_api.md",
     "docs/differences.md",
