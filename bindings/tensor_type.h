@@ -11,6 +11,13 @@ bool operand(PyObject* o, Tensor* out);
 void set_requires(PyObject* self, bool on);
 extern PyGetSetDef tensor_getset[];
 
+// x op= y: binds the handle to a new value of the same shape and dtype.
+void assign(PyObject* self, const char* op, const Tensor& result);
+// x.op_() of a view op: the handle reads its place as the view does from now on; writes go through.
+void take_view(PyObject* self, const char* op, PyObject* view);
+PyObject* copy_(PyObject* self, PyObject* other);
+PyObject* assign_(PyObject* self, PyObject* other);
+
 PyObject* get_item(PyObject* self, PyObject* key);
 int set_item(PyObject* self, PyObject* key, PyObject* value);
 Py_ssize_t length(PyObject* self);

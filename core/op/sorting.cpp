@@ -258,6 +258,7 @@ Integers are summed in int64 (uint64 for unsigned ones), float16 and bfloat16 in
                 if (!a.has(2)) return cumsum(a.tensor(0), a.integer(1));
                 return cast(cumsum(cast(a.tensor(0), a.dtype(2)), a.integer(1)), a.dtype(2));
             },
+        .aliases = "cumsum_",
     });
     register_function({
         .signature = "cumulative_prod(x: Tensor, axis: int? = None, dtype: DType? = None, "
@@ -299,6 +300,7 @@ Integers are summed in int64 (uint64 for unsigned ones), float16 and bfloat16 in
                 if (!a.has(2)) return cumprod(a.tensor(0), a.integer(1));
                 return cast(cumprod(cast(a.tensor(0), a.dtype(2)), a.integer(1)), a.dtype(2));
             },
+        .aliases = "cumprod_",
     });
     register_function({
         .signature = "unique_values(x: Tensor) -> Tensor",
