@@ -149,7 +149,7 @@ Tensor running_min(const Tensor& x, int64_t axis) {
 }
 Tensor logcumsumexp(const Tensor& x, int64_t axis) {
     static const OpId id = find_op("logcumsumexp");
-    require_float("logcumsumexp", "x", x.dtype());
+    require_float("logcumsumexp", "x", real_dtype(x.dtype()));
     if (x.rank() == 0) return clone(x);
     return record(id, {x}, Attrs().i(normalize_axis("logcumsumexp", axis, x.rank())));
 }
