@@ -2562,6 +2562,11 @@ def call_batched(
     randomness: _str,
     /,
 ) -> tuple[list[Tensor], list[_bool]]: ...
+def call_for_all(
+    tensors: Sequence[Tensor],
+    function: Callable[[list[Tensor], list[_bool], _int], Sequence[Tensor]],
+    /,
+) -> list[Tensor] | None: ...
 def trace_graph(
     function: Callable[[list[Tensor]], Sequence[Tensor]], inputs: Sequence[tuple[Any, ...]], /
 ) -> tuple[Program, list[Tensor]]: ...

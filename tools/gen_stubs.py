@@ -203,6 +203,9 @@ PRIVATE = {
     "call_batched": "(function: Callable[[list[Tensor]], Sequence[Tensor]], "
     "tensors: Sequence[Tensor], batched: Sequence[_bool], size: _int, randomness: _str, /) "
     "-> tuple[list[Tensor], list[_bool]]",
+    "call_for_all": "(tensors: Sequence[Tensor], "
+    "function: Callable[[list[Tensor], list[_bool], _int], Sequence[Tensor]], /) "
+    "-> list[Tensor] | None",
     "trace_graph": "(function: Callable[[list[Tensor]], Sequence[Tensor]], "
     "inputs: Sequence[tuple[Any, ...]], /) -> tuple[Program, list[Tensor]]",
     "in_graph_trace": "(tensors: Sequence[Any], /) -> _bool",

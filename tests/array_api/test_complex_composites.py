@@ -164,3 +164,48 @@ def test_silu_has_a_gradient() -> None:
     (sn.abs(sn.nn.functional.silu(x)) ** 2).sum().backward()
     (sn.abs(y * sn.sigmoid(y)) ** 2).sum().backward()
     assert x.grad.tolist() == y.grad.tolist()
+
+
+FLOWS = {
+    "abs": sn.abs,
+    "exp": lambda z: sn.exp(z).imag,
+    "product": lambda z: (z * z).real,
+    "var": sn.var,
+    "matmul": lambda z: (z.reshape(1, -1) @ z.reshape(-1, 1)).imag,
+    "pow": lambda z: sn.abs(z**1.5),
+    "cumsum": lambda z: sn.cumsum(z, 0).real,
+}
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_gradients_flow_through_mapped_functions(name: str) -> None:
+    def loss(a: Any) -> Any:
+        return (FLOWS[name](a * w) ** 2).sum()
+
+    rows = rng.normal(size=(3, 4))
+    w = sn.tensor(1.5 - 0.5j, dtype=sn.complex128, requires_grad=True)
+    results = []
+    for mapped in (True, False):
+        x = sn.tensor(rows, requires_grad=True)
+        total = sn.vmap(loss)(x) if mapped else sn.stack([loss(r) for r in x])
+        w.grad = None
+        total.sum().backward()
+        results.append((x.grad.numpy(), w.grad.numpy()))
+    for mine, wanted in zip(*results, strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-9, atol=1e-12)
+    with sn.no_grad():
+        assert not sn.vmap(loss)(x).requires_grad
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_second_derivatives(name: str) -> None:
+    def loss(a: Any) -> Any:
+        return (FLOWS[name](a * (1.5 - 0.5j)) ** 2).sum()
+
+    x = rng.normal(size=3)
+    got = sn.hessian(loss)(sn.asarray(x)).numpy()
+    step = 1e-5
+    slopes = [sn.grad(loss)(sn.asarray(x + s * step * e)).numpy() for e in np.eye(3)
+              for s in (1, -1)]  # fmt: skip
+    want = np.stack([(a - b) / (2 * step) for a, b in zip(slopes[::2], slopes[1::2], strict=True)])
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
