@@ -2,12 +2,15 @@
 #include <algorithm>
 
 #include "nb.h"
+#include "op/checks.h"
 #include "op/op.h"
 #include "op/random.h"
 #include "record/recorder.h"
 #include "record/trace.h"
 #include "runtime/graph_file.h"
 #include "runtime/model.h"
+#include "runtime/open_sizes.h"
+#include "tensor_type.h"
 
 namespace sn::py {
 
@@ -45,9 +48,52 @@ void check_unwritten(const Trace& trace, const Model& model, nb::handle handles)
     }
 }
 
+// The handle shows another tensor, without a write to anything: returns what it showed.
+Tensor exchange(PyObject* o, Tensor tensor) {
+    PyTensor* p = as_py(o);
+    if (!p->cell) return std::exchange(p->tensor, std::move(tensor));
+    if (p->cell->base) {
+        fail(ErrorKind::kValue, "trace",
+             "a tensor of shape %s that a graph is to write is a view of another one; name that "
+             "one, or clone it",
+             format_shape(get(o).shape()).c_str());
+    }
+    ++p->cell->version;  // views of it are read anew
+    return std::exchange(p->cell->current, std::move(tensor));
+}
+
+// Handles that show placeholders of a trace for a while: whatever refers to them (modules,
+// optimizers, closures) is traced.
+class Shown {
+public:
+    Shown() = default;
+    Shown(const Shown&) = delete;
+    Shown& operator=(const Shown&) = delete;
+    void show(nb::handle handle, const Tensor& placeholder) {
+        const Tensor& before = get(handle.ptr());
+        Tensor shown = placeholder;
+        if (before.requires_grad()) {
+            if (!before.node()->leaf) {
+                fail(ErrorKind::kValue, "trace",
+                     "a tensor among `mutable` is the result of operations; only leaves can be "
+                     "written by a graph");
+            }
+            shown = Tensor(placeholder.value(), make_leaf(placeholder.value()->meta), 0);
+        }
+        before_.emplace_back(nb::borrow(handle), exchange(handle.ptr(), std::move(shown)));
+    }
+    ~Shown() {
+        for (auto& [handle, tensor] : before_) exchange(handle.ptr(), std::move(tensor));
+    }
+
+private:
+    std::vector<std::pair<nb::object, Tensor>> before_;
+};
+
 // Calls `function(placeholders)` once. `inputs`: tuples (name, whether it is a parameter, shape,
-// dtype, device), arguments first. Returns the graph and the tensors that it has captured.
-nb::tuple trace_graph(nb::object function, nb::handle inputs) {
+// dtype, device), arguments first. The last of them stand for `mutables`, tensors that the function
+// may write. Returns the graph and the tensors that it has captured.
+nb::tuple trace_graph(nb::object function, nb::handle inputs, nb::handle mutables) {
     return guarded([&] {
         if (current_trace()) {
             fail(ErrorKind::kValue, "trace",
@@ -65,6 +111,7 @@ nb::tuple trace_graph(nb::object function, nb::handle inputs) {
         Trace trace(Randomness::kSame);
         std::vector<ModelInput> placeholders;
         nb::list handles;
+        std::vector<Tensor> stand_ins;
         for (nb::handle item : inputs) {
             const nb::tuple t = nb::borrow<nb::tuple>(item);
             ModelInput input;
@@ -76,16 +123,31 @@ nb::tuple trace_graph(nb::object function, nb::handle inputs) {
             SN_CHECK(to_ints(shape.ptr(), &meta.shape, &single));
             meta.dtype = to_dtype("trace", dtype.ptr());
             meta.device = to_device("trace", device.ptr());
-            handles.append(steal(wrap(trace.placeholder(meta))));
+            stand_ins.push_back(trace.placeholder(meta));
             placeholders.push_back(std::move(input));
         }
+        const size_t fixed = stand_ins.size() - nb::len(mutables);
+        for (size_t i = 0; i < fixed; ++i) handles.append(steal(wrap(stand_ins[i])));
         std::vector<Tensor> outputs;
+        std::vector<uint32_t> updates;
         {
+            Shown shown;
             const RecordInto scope(trace);
             graph_trace = &trace;
+            size_t next = fixed;
+            for (nb::handle handle : mutables) shown.show(handle, stand_ins[next++]);
             nb::object made = steal(PyObject_CallOneArg(function.ptr(), handles.ptr()));
             if (!made.is_valid()) raise_python();
             outputs = tensors_of(made, "trace");
+            next = fixed;
+            for (nb::handle handle : mutables) {
+                const Tensor& after = get(handle.ptr());
+                if (after.value() != stand_ins[next].value()) {
+                    updates.push_back(static_cast<uint32_t>(next));
+                    outputs.push_back(after.detach());
+                }
+                ++next;
+            }
         }
         if (random_state().seed != before.seed) {
             fail(ErrorKind::kValue, "trace",
@@ -100,6 +162,7 @@ nb::tuple trace_graph(nb::object function, nb::handle inputs) {
         }
         std::vector<Tensor> constants;
         Model model = model_of(trace, outputs, std::move(placeholders), before.counter, &constants);
+        model.updates = std::move(updates);
         check_unwritten(trace, model, handles);
         return nb::make_tuple(nb::cast(std::move(model)), wrapped(constants));
     });
@@ -111,6 +174,103 @@ bool in_graph_trace(nb::handle tensors) {
     for (nb::handle t : tensors)
         if (is_tensor(t.ptr()) && trace_of(get(t.ptr()))) return true;
     return false;
+}
+
+// The graph of a function that was traced at several example sizes. `probes`: tuples (sizes,
+// program, constants); `sizes`: (name, least, most, multiple); `dims`: (input, axis, which size);
+// `comparisons`: (relation, left less right by probe, where).
+Model open_graph(nb::handle probes, nb::handle sizes, nb::handle dims, nb::handle comparisons) {
+    return guarded([&] {
+        std::vector<Probe> traced;
+        for (nb::handle item : probes) {
+            const nb::tuple t = nb::borrow<nb::tuple>(item);
+            traced.push_back({nb::cast<std::vector<int64_t>>(t[0]), nb::cast<Model>(t[1]),
+                              tensors_of(t[2], "trace")});
+        }
+        std::vector<OpenSize> open;
+        for (nb::handle item : sizes) {
+            const nb::tuple t = nb::borrow<nb::tuple>(item);
+            open.push_back({nb::cast<std::string>(t[0]), nb::cast<int64_t>(t[1]),
+                            nb::cast<int64_t>(t[2]), nb::cast<int64_t>(t[3])});
+        }
+        std::vector<OpenDim> where;
+        for (nb::handle item : dims) {
+            const nb::tuple t = nb::borrow<nb::tuple>(item);
+            where.push_back(
+                {nb::cast<uint32_t>(t[0]), nb::cast<uint32_t>(t[1]), nb::cast<uint32_t>(t[2])});
+        }
+        std::vector<ProbeComparison> compared;
+        for (nb::handle item : comparisons) {
+            const nb::tuple t = nb::borrow<nb::tuple>(item);
+            compared.push_back({static_cast<SizeRelation>(nb::cast<int>(t[0])),
+                                nb::cast<std::vector<int64_t>>(t[1]), nb::cast<std::string>(t[2])});
+        }
+        return with_open_sizes(std::move(traced), std::move(open), std::move(where), compared);
+    });
+}
+
+// (divisor, [(coefficient, [name or (value id, axis) ...]) ...])
+nb::tuple size_tuple(const Model& m, const SizeExpr& e) {
+    nb::list terms;
+    for (const SizeTerm& term : e.terms) {
+        nb::list factors;
+        for (const SizeFactor& f : term.factors) {
+            if (f.open != kNone)
+                factors.append(m.sizes[f.open].name);
+            else
+                factors.append(nb::make_tuple(f.value, f.axis));
+        }
+        terms.append(nb::make_tuple(term.coefficient, factors));
+    }
+    return nb::make_tuple(e.divisor, terms);
+}
+
+// Sizes of values that are open: (value id, axis, expression).
+nb::list open_shapes_of(const Model& m) {
+    nb::list list;
+    for (const OpenDim& d : m.open_dims)
+        list.append(nb::make_tuple(m.graph.inputs[d.input], d.axis,
+                                   size_tuple(m, SizeExpr::of({d.open, kNone, 0}))));
+    for (const OpenShape& s : m.open_shapes)
+        list.append(nb::make_tuple(m.graph.nodes[s.node].first_out + s.output, s.axis,
+                                   size_tuple(m, s.size)));
+    return list;
+}
+
+// Attributes that are open: (node, name, position in a list or None, expression).
+nb::list open_attributes_of(const Model& m) {
+    nb::list list;
+    for (const OpenWord& w : m.open_words) {
+        const Node& n = m.graph.nodes[w.node];
+        const OpDef& def = op_def(n.op);
+        const auto words = m.graph.attr(n);
+        uint32_t at = 0;
+        for (size_t k = 0; k < def.attr_types.size(); ++k) {
+            const bool many = def.attr_types[k] == AttrType::kInts;
+            const uint32_t length = many ? 1 + static_cast<uint32_t>(words[at]) : 1;
+            if (w.word < at + length) {
+                nb::object position = many ? nb::cast(w.word - at - 1) : nb::none();
+                list.append(
+                    nb::make_tuple(w.node, def.attr_names[k], position, size_tuple(m, w.size)));
+                break;
+            }
+            at += length;
+        }
+    }
+    return list;
+}
+
+// Numbers that follow from sizes: (value id, form, scale, expression); form as in SizeForm.
+nb::list open_numbers_of(const Model& m) {
+    nb::list list;
+    for (size_t i = 0; i < m.numbers.size(); ++i) {
+        const ModelNumber& n = m.numbers[i];
+        if (n.role != NumberRole::kSize) continue;
+        nb::object scale = n.value.kind == ScalarKind::kFloat ? nb::cast(n.scale) : nb::none();
+        list.append(nb::make_tuple(m.graph.scalars[i], static_cast<int>(n.form), scale,
+                                   size_tuple(m, n.size)));
+    }
+    return list;
 }
 
 nb::object attr_value(AttrType type, const AttrView& attrs, int k) {
@@ -137,6 +297,12 @@ nb::list values_of(const Model& m) {
     return list;
 }
 
+nb::object number_object(const Scalar& s) {
+    if (s.kind == ScalarKind::kFloat) return nb::cast(s.f);
+    if (s.kind == ScalarKind::kBool) return nb::cast(s.i != 0);
+    return nb::cast(s.i);
+}
+
 // By number: its value id, and its value (a text for those that every call has anew).
 nb::list numbers_of(const Model& m) {
     nb::list list;
@@ -147,12 +313,8 @@ nb::list numbers_of(const Model& m) {
             value = nb::cast(std::string("seed"));
         else if (n.role == NumberRole::kDraw)
             value = nb::cast("draw " + std::to_string(n.value.i));
-        else if (n.value.kind == ScalarKind::kFloat)
-            value = nb::cast(n.value.f);
-        else if (n.value.kind == ScalarKind::kBool)
-            value = nb::cast(n.value.i != 0);
         else
-            value = nb::cast(n.value.i);
+            value = number_object(n.value);
         list.append(nb::make_tuple(m.graph.scalars[i], value));
     }
     return list;
@@ -223,6 +385,52 @@ void init_graphs(nb::module_& m) {
                  for (ValueId v : p.graph.outputs) list.append(v);
                  return list;
              })
+        .def("numbers_of_call",
+             [](const Model& p) {
+                 return guarded([&] {
+                     nb::list list;
+                     for (const Tensor& t : numbers_of_call(p))
+                         list.append(number_object(t.value()->scalar));
+                     return list;
+                 });
+             })
+        .def("call_node",
+             [](const Model& p, NodeId id, nb::handle inputs) {
+                 return guarded([&] {
+                     if (id >= p.graph.nodes.size())
+                         fail(ErrorKind::kValue, "graph", "there is no node %u", id);
+                     const Node& n = p.graph.nodes[id];
+                     std::vector<Tensor> in, out(n.n_out);
+                     for (nb::handle x : inputs)
+                         in.push_back(to_operand("graph", "operand", x.ptr()));
+                     Attrs attrs;
+                     for (int64_t word : p.graph.attr(n)) attrs.i(word);
+                     check_call(op_def(n.op), in, attrs);
+                     call_node(p, id, in, attrs, out);
+                     return wrapped(out);
+                 });
+             })
+        .def("take_conditions",
+             [](Model& p, const Model& from) {
+                 SN_CHECK(p.sizes.size() == from.sizes.size());
+                 p.conditions.insert(p.conditions.end(), from.conditions.begin(),
+                                     from.conditions.end());
+             })
+        .def("updates", [](const Model& p) { return p.updates; })
+        .def("sizes",
+             [](const Model& p) {  // by open size: (name, least, most, multiple, example)
+                 nb::list list;
+                 for (const OpenSize& s : p.sizes)
+                     list.append(nb::make_tuple(s.name, s.least, s.most, s.multiple, s.example));
+                 return list;
+             })
+        .def("open_shapes", &open_shapes_of)
+        .def("open_attributes", &open_attributes_of)
+        .def("open_numbers", &open_numbers_of)
+        .def("at",
+             [](const Model& p, const std::vector<int64_t>& sizes) {
+                 return guarded([&] { return at_sizes(p, sizes); });
+             })
         .def("values", &values_of)
         .def("numbers", &numbers_of)
         .def("nodes", &nodes_of)
@@ -253,6 +461,10 @@ void init_graphs(nb::module_& m) {
             });
         });
     m.def("trace_graph", &trace_graph);
+    m.def("open_graph", &open_graph);
+    m.def(
+        "set_size_class", [](nb::handle type) { return steal(set_size_class(type.ptr())); },
+        nb::arg("type").none());
     m.def("in_graph_trace", &in_graph_trace);
     m.def("read_graph", [](const nb::bytes& text) {
         return guarded([&] { return read_graph({text.c_str(), text.size()}); });

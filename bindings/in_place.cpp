@@ -38,6 +38,7 @@ void check_traced(PyTensor* p) {
 }  // namespace
 
 Writes* watch_writes(Writes* writes) { return std::exchange(watching, writes); }
+bool watching_writes() { return watching != nullptr; }
 
 void Writes::note(PyObject* o) {
     PyTensor* p = as_py(o);
@@ -82,6 +83,7 @@ Writes::~Writes() {
 }
 
 void rebind(PyObject* o, Tensor value) {
+    if (noting) note_handle(o);
     PyTensor* p = as_py(o);
     check_traced(p);
     if (watching) watching->note(o);
@@ -130,6 +132,9 @@ void take_view(PyObject* self, const char* op, PyObject* view) {
     PyTensor* p = as_py(self);
     check_no_leaf(get(self), op);
     check_traced(p);
+    // A call that sn.compile repeats gives handles values, not views.
+    if (noting && !made_in_recording(p))
+        stop_watch("it changes the dimensions in place of", get(self).value()->meta);
     if (watching) watching->note_reshaped(self);
     p->cell = as_py(view)->cell;
 }

@@ -7,6 +7,19 @@
 
 namespace sn::py {
 
+namespace {
+// While a function is traced at example sizes: the class of the sizes of its tensors (an int that
+// remembers what it is compared with).
+thread_local PyObject* size_class = nullptr;
+
+}  // namespace
+
+PyObject* set_size_class(PyObject* type) {
+    PyObject* before = size_class ? size_class : Py_None;
+    size_class = type == Py_None ? nullptr : Py_NewRef(type);
+    return before == Py_None ? Py_NewRef(before) : before;  // its reference is given back
+}
+
 void set_requires(PyObject* self, bool on) {
     const Tensor& t = get(self);
     if (on == t.requires_grad()) return;
@@ -39,10 +52,29 @@ void set_requires(PyObject* self, bool on) {
 
 namespace {
 
-PyObject* get_shape(PyObject* self, void*) { return from_shape(get(self).shape()); }
+PyObject* size_of(const Tensor& t, int64_t n) {
+    PyObject* plain = PyLong_FromLongLong(n);
+    if (!size_class || !plain || !trace_of(t)) return plain;
+    PyObject* made = PyObject_CallOneArg(size_class, plain);
+    Py_DECREF(plain);
+    return made;
+}
+
+PyObject* get_shape(PyObject* self, void*) {
+    const Tensor& t = get(self);
+    if (!size_class) return from_shape(t.shape());
+    const Dims shape = t.shape();
+    PyObject* tuple = PyTuple_New(static_cast<Py_ssize_t>(shape.size()));
+    for (size_t k = 0; tuple && k < shape.size(); ++k) {
+        PyObject* n = size_of(t, shape[k]);
+        if (!n) Py_CLEAR(tuple);
+        if (n) PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(k), n);
+    }
+    return tuple;
+}
 PyObject* get_dtype(PyObject* self, void*) { return from_dtype(get(self).dtype()); }
 PyObject* get_ndim(PyObject* self, void*) { return PyLong_FromLong(get(self).rank()); }
-PyObject* get_size(PyObject* self, void*) { return PyLong_FromLongLong(get(self).numel()); }
+PyObject* get_size(PyObject* self, void*) { return size_of(get(self), get(self).numel()); }
 PyObject* get_itemsize(PyObject* self, void*) {
     return PyLong_FromSize_t(dtype_size(get(self).dtype()));
 }

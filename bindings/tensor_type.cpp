@@ -20,6 +20,7 @@ namespace sn::py {
 PyTypeObject* tensor_type = nullptr;
 
 const Tensor& get(PyObject* o) {
+    if (noting) note_handle(o);
     PyTensor* p = as_py(o);
     return p->cell ? read(*p->cell) : p->tensor;
 }
@@ -44,12 +45,15 @@ PyTensor* allocate(PyTypeObject* type) {
     new (&p->cell) Ref<Cell>;
     p->dict = nullptr;
     p->weakrefs = nullptr;
+    p->born = 0;
+    if (noting) note_birth(p);
     return p;
 }
 
 void tensor_dealloc(PyObject* self) {
     PyTensor* p = as_py(self);
     PyTypeObject* type = Py_TYPE(self);
+    if (noting && p->born) note_death(p);
     if (p->weakrefs) PyObject_ClearWeakRefs(self);
     Py_CLEAR(p->dict);
     p->tensor.~Tensor();

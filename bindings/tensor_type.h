@@ -26,6 +26,9 @@ void take_view(PyObject* self, const char* op, PyObject* view);
 PyObject* copy_(PyObject* self, PyObject* other);
 PyObject* assign_(PyObject* self, PyObject* other);
 
+// The class of the sizes that traced tensors of this thread have, or None; returns the one before.
+PyObject* set_size_class(PyObject* type);
+
 PyObject* get_item(PyObject* self, PyObject* key);
 int set_item(PyObject* self, PyObject* key, PyObject* value);
 Py_ssize_t length(PyObject* self);

@@ -9,6 +9,7 @@ from . import masked as masked
 from . import metrics as metrics
 from . import models as models
 from . import nn as nn
+from . import onnx as onnx
 from . import optim as optim
 from . import random as random
 from . import signal as signal
@@ -481,12 +482,16 @@ from ._api import zeros as zeros
 from ._api import zeros_like as zeros_like
 from ._checkpoint import checkpoint as checkpoint
 from ._checkpoint import checkpoint_sequential as checkpoint_sequential
+from ._compile import CompiledFunction as CompiledFunction
+from ._compile import compile as compile
 from ._files import load as load
 from ._files import save as save
 from ._graph import Graph as Graph
-from ._graph import GraphNode as GraphNode
-from ._graph import GraphValue as GraphValue
-from ._graph import MemoryPlan as MemoryPlan
+from ._graph_parts import GraphNode as GraphNode
+from ._graph_parts import GraphValue as GraphValue
+from ._graph_parts import MemoryPlan as MemoryPlan
+from ._native import get_include as get_include
+from ._native import get_library_dir as get_library_dir
 from ._numpy_names import append as append
 from ._numpy_names import argpartition as argpartition
 from ._numpy_names import array_equal as array_equal
@@ -530,6 +535,8 @@ from ._numpy_names import unwrap as unwrap
 from ._profile import Profile as Profile
 from ._profile import ProfileEvent as ProfileEvent
 from ._profile import profile as profile
+from ._sizes import Dim as Dim
+from ._sizes import Size as Size
 from ._spectral import istft as istft
 from ._spectral import stft as stft
 from ._standard import __array_namespace_info__ as __array_namespace_info__
@@ -607,8 +614,10 @@ cfloat: dtype
 cdouble: dtype
 
 __all__ = [
+    "CompiledFunction",
     "DTypeError",
     "DeviceError",
+    "Dim",
     "FileError",
     "Function",
     "GradError",
@@ -626,6 +635,7 @@ __all__ = [
     "ProfileEvent",
     "SennitError",
     "ShapeError",
+    "Size",
     "Tensor",
     "TensorSpec",
     "__array_namespace_info__",
@@ -733,6 +743,7 @@ __all__ = [
     "clone",
     "column_stack",
     "combinations",
+    "compile",
     "complex",
     "complex64",
     "complex128",
@@ -849,6 +860,8 @@ __all__ = [
     "gelu",
     "gelu_tanh",
     "geomspace",
+    "get_include",
+    "get_library_dir",
     "get_num_threads",
     "get_rng_state",
     "grad",
@@ -1033,6 +1046,7 @@ __all__ = [
     "one_hot",
     "ones",
     "ones_like",
+    "onnx",
     "optim",
     "outer",
     "pad",

@@ -28,7 +28,7 @@ LINES = {
     "core/memory": 600,
     "core/backend/cpu": 15000,
     "core/backend/reference": 2750,
-    "core/runtime": 1500,
+    "core/runtime": 2700,
     "bindings": 4400,
     "sennit": 33500,
 }

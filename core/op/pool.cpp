@@ -56,7 +56,7 @@ Dims pooled_shape(const char* const (&names)[3], const Dims& x, const AttrView& 
 
 // Calls from files, whose windows are over an image of shape x.
 void check_windows(const CheckCall& c, DimSpan x) {
-    c.tensors(0, 1);
+    c.tensors(0, c.in.size());
     c.floating(0);
     const size_t n = c.attrs.ints(0).size();
     c.require(n >= 1 && n <= 3 && x.size() == n + 2, "the operand has the wrong rank");
@@ -71,13 +71,19 @@ void check_windows(const CheckCall& c, DimSpan x) {
     }
 }
 void check_window(const CheckCall& c) { check_windows(c, c.shape(0)); }
-void check_average_grad(const CheckCall& c) {
+template <int spatial_attr>
+void check_pool_grad(const CheckCall& c) {
     c.require(c.rank(0) >= 3, "the operand has the wrong rank");
     Dims x{c.shape(0)[0], c.shape(0)[1]};
-    for (int64_t size : c.attrs.ints(7)) x.push_back(size);
+    for (int64_t size : c.attrs.ints(spatial_attr)) x.push_back(size);
     for (int64_t size : x) c.require(size >= 0, "a size is negative");
     check_windows(c, x);
     c.require(pooled_shape(kAverageNames, x, c.attrs) == c.shape(0), "shapes do not fit");
+}
+// Positions may be any numbers: kernels compare them with places, and leave out what is none.
+void check_max_grad(const CheckCall& c) {
+    check_pool_grad<5>(c);
+    c.require(c.dtype(1) == DType::kI64 && c.shape(1) == c.shape(0), "positions do not fit");
 }
 
 void infer_max_pool(InferCall& c) {
@@ -591,6 +597,7 @@ void register_pool_ops() {
                  .grad = grad_max_pool_grad,
                  .saves = save_in(1),
                  .batch = batch_pool,
+                 .check = check_max_grad,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b11});
     register_op({.name = "avg_pool",
@@ -608,7 +615,7 @@ void register_pool_ops() {
                  .infer = infer_pool_grad<7>,
                  .grad = grad_avg_pool_grad,
                  .batch = batch_pool,
-                 .check = check_average_grad,
+                 .check = check_pool_grad<7>,
                  .layout = Layout::kChannelsLast,
                  .channels_last_in = 0b1});
     register_max_functions();

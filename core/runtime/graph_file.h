@@ -7,7 +7,9 @@
 
 namespace sn {
 
-inline constexpr int kGraphVersion = 1;
+inline constexpr std::string_view kGraphFormat = "sennit graph";
+// Version 1 knows no open sizes. It is written where there are none, so that older readers do.
+inline constexpr int kGraphVersion = 2;
 
 // Fails for what a file cannot hold: an op that only its maker can call.
 std::string write_graph(const Model& model);

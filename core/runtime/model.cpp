@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "op/api.h"
+#include "op/checks.h"
 #include "op/random.h"
 #include "record/read.h"
 #include "record/tape.h"
@@ -18,6 +19,8 @@ void add_constant(Model& m, const Tensor& value, std::vector<Tensor>* constants)
     m.inputs.push_back({std::move(name), InputRole::kConstant, false});
     constants->push_back(value);
 }
+
+}  // namespace
 
 // Seed and number are the last two operands of a draw.
 void find_draws(Model& m, uint64_t draws_before) {
@@ -35,8 +38,6 @@ void find_draws(Model& m, uint64_t draws_before) {
         m.numbers[seed.source] = {Scalar::of_int(0), NumberRole::kSeed};
     }
 }
-
-}  // namespace
 
 Model model_of(Trace& trace, std::span<const Tensor> outputs, std::vector<ModelInput> placeholders,
                uint64_t draws_before, std::vector<Tensor>* constants) {
@@ -68,17 +69,37 @@ Model model_of(Trace& trace, std::span<const Tensor> outputs, std::vector<ModelI
     return m;
 }
 
+Scalar number_of_size(const ModelNumber& number, int64_t size) {
+    if (number.value.kind != ScalarKind::kFloat) return Scalar::of_int(size);
+    return Scalar::of_float(size_number(number.form, number.scale, size));
+}
+
 namespace {
 
-void check_input(const Model& model, size_t i, const Tensor& given) {
+[[noreturn]] void fail_shape(const Model& model, size_t i, const Dims& given) {
+    std::string want = format_shape(model.graph.meta(model.graph.inputs[i]).shape);
+    if (!model.sizes.empty()) {
+        Dims shape = model.graph.meta(model.graph.inputs[i]).shape;
+        want = "(";
+        for (size_t axis = 0; axis < shape.size(); ++axis) {
+            const auto dim = std::ranges::find_if(
+                model.open_dims, [&](const OpenDim& d) { return d.input == i && d.axis == axis; });
+            want += axis ? ", " : "";
+            want += dim == model.open_dims.end() ? std::to_string(shape[axis])
+                                                 : model.sizes[dim->open].name;
+        }
+        want += ")";
+    }
+    fail(ErrorKind::kShape, "graph",
+         "'%s' has shape %s; this graph was made for %s; trace the function again for other "
+         "shapes",
+         model.inputs[i].name.c_str(), format_shape(given).c_str(), want.c_str());
+}
+
+void check_input(const Model& model, size_t i, const Tensor& given, const Dims& shape) {
     const Meta& want = model.graph.meta(model.graph.inputs[i]);
     const char* name = model.inputs[i].name.c_str();
-    if (!(given.shape() == want.shape)) {
-        fail(ErrorKind::kShape, "graph",
-             "'%s' has shape %s; this graph was made for %s; trace the function again for other "
-             "shapes",
-             name, format_shape(given.shape()).c_str(), format_shape(want.shape).c_str());
-    }
+    if (!(given.shape() == shape)) fail_shape(model, i, given.shape());
     if (given.dtype() != want.dtype) {
         fail(ErrorKind::kDType, "graph",
              "'%s' is %s; this graph was made for %s; convert it with x.astype(sn.%s)", name,
@@ -92,13 +113,45 @@ void check_input(const Model& model, size_t i, const Tensor& given) {
     }
 }
 
-// The numbers of one call; the generator has then made this call's draws.
+// The open sizes of a call; every argument is checked.
+std::vector<int64_t> check_inputs(const Model& model, std::span<const Tensor> inputs) {
+    const Graph& g = model.graph;
+    std::vector<int64_t> sizes(model.sizes.size(), -1);
+    size_t next = 0;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+        Dims want = g.meta(g.inputs[i]).shape;
+        const Dims& given = inputs[i].shape();
+        for (; next < model.open_dims.size() && model.open_dims[next].input == i; ++next) {
+            const OpenDim& dim = model.open_dims[next];
+            if (given.size() != want.size()) continue;
+            int64_t& size = sizes[dim.open];
+            if (size < 0) {
+                size = given[dim.axis];
+                check_open_size(model.sizes[dim.open], size);
+            } else if (size != given[dim.axis]) {
+                fail(ErrorKind::kShape, "graph",
+                     "'%s' has shape %s, and the size '%s' along axis %u is %lld in an argument "
+                     "before it; sizes of one name must be equal",
+                     model.inputs[i].name.c_str(), format_shape(given).c_str(),
+                     model.sizes[dim.open].name.c_str(), dim.axis, static_cast<long long>(size));
+            }
+            want[dim.axis] = size;
+        }
+        check_input(model, i, inputs[i], want);
+    }
+    for (const SizeCondition& c : model.conditions) check_condition(c, model.sizes, sizes);
+    return sizes;
+}
+
+}  // namespace
+
 std::vector<Tensor> numbers_of_call(const Model& model) {
     std::vector<Tensor> numbers;
     RandomState state = random_state();
     for (const ModelNumber& n : model.numbers) {
         switch (n.role) {
-            case NumberRole::kConstant: numbers.emplace_back(n.value); break;
+            case NumberRole::kConstant:
+            case NumberRole::kSize: numbers.emplace_back(n.value); break;
             case NumberRole::kSeed: numbers.emplace_back(static_cast<int64_t>(state.seed)); break;
             case NumberRole::kDraw:
                 numbers.emplace_back(static_cast<int64_t>(state.counter) + n.value.i);
@@ -110,46 +163,80 @@ std::vector<Tensor> numbers_of_call(const Model& model) {
     return numbers;
 }
 
-}  // namespace
+void call_node(const Model& model, NodeId id, std::span<const Tensor> in, const Attrs& attrs,
+               std::span<Tensor> out) {
+    const SiteScope site(model.sites[id]);
+    const struct Restore {
+        bool mode = grad_enabled();
+        ~Restore() { set_grad_enabled(mode); }
+    } restore;
+    set_grad_enabled(restore.mode && model.taped[id]);
+    record(model.graph.nodes[id].op, in, attrs, out);
+}
 
 std::vector<Tensor> call(const Model& model, std::span<const Tensor> inputs) {
-    const Graph& g = model.graph;
-    SN_CHECK(inputs.size() == g.inputs.size());
-    for (size_t i = 0; i < inputs.size(); ++i) check_input(model, i, inputs[i]);
+    SN_CHECK(inputs.size() == model.graph.inputs.size());
+    const std::vector<int64_t> sizes = check_inputs(model, inputs);
     if (model.draws > 0) {
         // As at a draw in code: sn.vmap says what it means for each example.
         const Trace* trace = current_trace();
         if (trace && trace->randomness() == Randomness::kError) next_draw("graph");
     }
+    return call_nodes(model, sizes, inputs, numbers_of_call(model));
+}
+
+std::vector<Tensor> call_nodes(const Model& model, std::span<const int64_t> sizes,
+                               std::span<const Tensor> inputs, std::span<const Tensor> numbers) {
+    const Graph& g = model.graph;
+    const bool open = !model.sizes.empty();
     std::vector<Tensor> values(g.values.size());
     for (size_t i = 0; i < inputs.size(); ++i) values[g.inputs[i]] = inputs[i];
-    const std::vector<Tensor> numbers = numbers_of_call(model);
     for (size_t i = 0; i < numbers.size(); ++i) values[g.scalars[i]] = numbers[i];
     // A value that nobody reads any more is let go at once: large graphs run in several windows.
     std::vector<NodeId> last_use(g.values.size(), 0);
     for (NodeId id = 0; id < g.nodes.size(); ++id)
         for (ValueId v : g.in(g.nodes[id])) last_use[v] = id;
     for (ValueId v : g.outputs) last_use[v] = kNone;
-    const bool taping = grad_enabled();
-    const struct Restore {
-        bool mode;
-        ~Restore() { set_grad_enabled(mode); }
-    } restore{taping};
+    // With open sizes: the shapes of all values so far, and which numbers have been computed.
+    std::vector<Dims> shapes(open ? g.values.size() : 0);
+    std::vector<uint8_t> computed(open ? g.values.size() : 0, 0);
+    if (open)
+        for (size_t i = 0; i < inputs.size(); ++i) shapes[g.inputs[i]] = inputs[i].shape();
+    const auto factor = [&](const SizeFactor& f) {
+        return f.open != kNone ? sizes[f.open] : shapes[f.value][f.axis];
+    };
+    size_t next_word = 0;
     std::vector<Tensor> in, out;
     for (NodeId id = 0; id < g.nodes.size(); ++id) {
         const Node& n = g.nodes[id];
-        const SiteScope site(model.sites[id]);
-        set_grad_enabled(taping && model.taped[id]);
         in.clear();
-        for (ValueId v : g.in(n)) in.push_back(values[v]);
+        for (ValueId v : g.in(n)) {
+            if (open && g.values[v].kind == ValueKind::kScalar && !computed[v]) {
+                computed[v] = 1;
+                const ModelNumber& number = model.numbers[g.values[v].source];
+                if (number.role == NumberRole::kSize)
+                    values[v] = Tensor(number_of_size(number, evaluate(number.size, factor)));
+            }
+            in.push_back(values[v]);
+        }
         out.assign(n.n_out, Tensor());
         Attrs attrs;
-        for (int64_t word : g.attr(n)) attrs.i(word);
-        record(n.op, in, attrs, out);
+        uint32_t word = 0;
+        for (int64_t w : g.attr(n)) {
+            if (next_word < model.open_words.size() && model.open_words[next_word].node == id &&
+                model.open_words[next_word].word == word)
+                w = evaluate(model.open_words[next_word++].size, factor);
+            attrs.i(w);
+            ++word;
+        }
+        // Other sizes than those of the example may be against what the rules take for granted.
+        if (open) check_call(op_def(n.op), in, attrs);
+        call_node(model, id, in, attrs, out);
         for (uint32_t k = 0; k < n.n_out; ++k) {
             const ValueId v = n.first_out + k;
             const Meta& want = g.meta(v);
-            SN_CHECK(out[k].shape() == want.shape && out[k].dtype() == want.dtype);
+            SN_CHECK(out[k].dtype() == want.dtype && (open || out[k].shape() == want.shape));
+            if (open) shapes[v] = out[k].shape();
             if (last_use[v] > id) values[v] = std::move(out[k]);
         }
         for (ValueId v : g.in(n))
@@ -160,7 +247,20 @@ std::vector<Tensor> call(const Model& model, std::span<const Tensor> inputs) {
     return results;
 }
 
+namespace {
+
+void require_fixed(const Model& model, const char* op) {
+    if (model.sizes.empty()) return;
+    fail(ErrorKind::kValue, op,
+         "the size '%s' of this graph is open; give the sizes first: graph.bind(%s=%lld)",
+         model.sizes[0].name.c_str(), model.sizes[0].name.c_str(),
+         static_cast<long long>(model.sizes[0].example));
+}
+
+}  // namespace
+
 std::shared_ptr<const Plan> plan_of(const Model& model) {
+    require_fixed(model, "memory_plan");
     std::vector<Dims> strides;
     for (ValueId v : model.graph.inputs)
         strides.push_back(contiguous_strides(model.graph.meta(v).shape));
@@ -187,6 +287,7 @@ Model rewritten(const Model& model, Program p) {
     Model m;
     m.inputs = model.inputs;
     m.draws = model.draws;
+    m.updates = model.updates;
     m.signature = model.signature;
     for (const ScalarSource& s : p.scalars) {
         if (s.slot >= 0)
@@ -240,6 +341,7 @@ constexpr GraphPass kPasses[] = {
 }  // namespace
 
 Model apply_pass(const Model& model, std::string_view pass, std::vector<Tensor>* constants) {
+    require_fixed(model, "optimize");
     std::string known;
     for (size_t i = 0; i < std::size(kPasses); ++i) {
         if (pass == kPasses[i].name) {
@@ -263,20 +365,44 @@ Model cut(const Model& model, std::span<const ValueId> outputs, std::vector<uint
         SN_CHECK(v < old.values.size());
         needed[v] = 1;
     }
+    const bool whole = std::ranges::equal(outputs, old.outputs);
+    if (whole)
+        for (uint32_t i : model.updates) needed[old.inputs[i]] = 1;
+    // Expressions may read sizes of values that are not needed otherwise.
+    const auto need_sizes = [&](const SizeExpr& e) {
+        for (const SizeTerm& term : e.terms)
+            for (const SizeFactor& f : term.factors)
+                if (f.open == kNone) needed[f.value] = 1;
+    };
     std::vector<uint8_t> wanted(old.nodes.size(), 0);
+    size_t word = model.open_words.size();
     for (NodeId id = static_cast<NodeId>(old.nodes.size()); id-- > 0;) {
         const Node& n = old.nodes[id];
         for (uint32_t k = 0; k < n.n_out; ++k) wanted[id] |= needed[n.first_out + k];
-        if (wanted[id])
-            for (ValueId v : old.in(n)) needed[v] = 1;
+        for (; word > 0 && model.open_words[word - 1].node == id; --word)
+            if (wanted[id]) need_sizes(model.open_words[word - 1].size);
+        if (!wanted[id]) continue;
+        for (ValueId v : old.in(n)) {
+            needed[v] = 1;
+            if (old.values[v].kind == ValueKind::kScalar)
+                need_sizes(model.numbers[old.values[v].source].size);
+        }
     }
     Model m;
     m.draws = model.draws;
     m.signature = model.signature;
+    m.sizes = model.sizes;
+    m.conditions = model.conditions;
     std::vector<ValueId> to(old.values.size(), kNone);
     for (size_t i = 0; i < old.inputs.size(); ++i) {
         if (model.inputs[i].role != InputRole::kArgument && !needed[old.inputs[i]]) continue;
         to[old.inputs[i]] = m.graph.add_input(old.meta(old.inputs[i]));
+        if (whole)
+            for (uint32_t update : model.updates)
+                if (update == i) m.updates.push_back(static_cast<uint32_t>(m.inputs.size()));
+        for (const OpenDim& d : model.open_dims)
+            if (d.input == i)
+                m.open_dims.push_back({static_cast<uint32_t>(m.inputs.size()), d.axis, d.open});
         m.inputs.push_back(model.inputs[i]);
         kept->push_back(static_cast<uint32_t>(i));
     }
@@ -286,9 +412,11 @@ Model cut(const Model& model, std::span<const ValueId> outputs, std::vector<uint
         to[v] = m.graph.add_scalar(old.meta(v).dtype, old.meta(v).device);
         m.numbers.push_back(model.numbers[i]);
     }
+    std::vector<NodeId> node_to(old.nodes.size(), kNone);
     for (NodeId id = 0; id < old.nodes.size(); ++id) {
         if (!wanted[id]) continue;
         const Node& n = old.nodes[id];
+        node_to[id] = static_cast<NodeId>(m.graph.nodes.size());
         std::vector<ValueId> in;
         std::vector<Meta> out;
         for (ValueId v : old.in(n)) in.push_back(to[v]);
@@ -300,6 +428,18 @@ Model cut(const Model& model, std::span<const ValueId> outputs, std::vector<uint
         m.taped.push_back(model.taped[id]);
     }
     for (ValueId v : outputs) m.graph.outputs.push_back(to[v]);
+    const auto moved = [&](SizeExpr e) {
+        for (SizeTerm& term : e.terms)
+            for (SizeFactor& f : term.factors)
+                if (f.open == kNone) f.value = to[f.value];
+        return e;
+    };
+    for (ModelNumber& n : m.numbers) n.size = moved(n.size);
+    for (const OpenWord& w : model.open_words)
+        if (wanted[w.node]) m.open_words.push_back({node_to[w.node], w.word, moved(w.size)});
+    for (const OpenShape& s : model.open_shapes)
+        if (wanted[s.node])
+            m.open_shapes.push_back({node_to[s.node], s.output, s.axis, moved(s.size)});
     return m;
 }
 

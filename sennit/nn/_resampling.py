@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import _core
 from .._errors import error
+from .._sizes import tracing_sizes
 
 _f = _core.functions
 _take, _where = _f["take"], _f["where"]
@@ -122,6 +123,19 @@ def _filter_table(n: int, i: Any, step: Any, cubic: bool) -> tuple[Any, Any]:
 
 def _constant(values: Any, like: Any) -> Any:
     return _core.asarray(values, None, like.device, None)
+
+
+def _repeated(x: Any, axis: int, times: int) -> Any:
+    """Each element along an axis several times, by operations alone: for graphs of any size."""
+    index = _f["arange"](x.shape[axis] * times, device=x.device) // times
+    return _take(x, index, axis)
+
+
+def _is_repetition(index: Any, n: int) -> bool:
+    import numpy as np
+
+    m = len(index)
+    return n > 0 and m % n == 0 and bool((index[:, 0] == np.arange(m) // (m // n)).all())
 
 
 def _along(x: Any, axis: int, index: Any, weights: Any) -> Any:
@@ -293,7 +307,9 @@ def interpolate(
         index, weights = _table(
             spatial[a], sizes[a], kind, bool(align_corners), scale, antialias, double
         )
-        if weights is not None or len(index) != spatial[a] or (index[1:] <= index[:-1]).any():
+        if weights is None and tracing_sizes() and _is_repetition(index, spatial[a]):
+            x = _repeated(x, a + 2, len(index) // spatial[a])
+        elif weights is not None or len(index) != spatial[a] or (index[1:] <= index[:-1]).any():
             x = _along(x, a + 2, index, weights)
     if x is input:
         return input.clone()

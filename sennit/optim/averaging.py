@@ -346,6 +346,9 @@ class Lookahead(Optimizer):
             slow.assign_(near)
             p.assign_(_where(returns, near, p.detach()))
 
+    def _begin(self, params: Iterable[_core.Tensor], counted: bool) -> None:
+        self.optimizer._begin(params, counted)
+
     def state_dict(self) -> dict[str, Any]:
         made = self.optimizer.state_dict()
         slow = [v.detach() for v in self._slow.values()]

@@ -187,6 +187,19 @@ class Optimizer:
                     )
             self._update(group if changed is None else changed)
 
+    def _begin(self, params: Iterable[_core.Tensor], counted: bool) -> None:
+        """Makes the state of parameters as their first step would (`counted`: the count of steps
+        that schedules read, too), so that a step can be traced."""
+        if counted and self.steps is None:
+            self.steps = _zeros((), dtype=_core.float64)
+        if list(params):
+            raise error(
+                _core.InvalidValue,
+                "trace",
+                f"{type(self).__name__} makes its state at its first step; call step() once before "
+                "tracing",
+            )
+
     def _next_step(self) -> _core.Tensor:
         """How many steps were made before this one, which is counted."""
         if self.steps is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from .. import _core
@@ -125,6 +125,26 @@ class RuleOptimizer(Optimizer):
             return [({k: values[k] for k in names}, members)] if members else []
         return self._split(group, names)
 
+    def _fresh(self, group: dict[str, Any], p: Any, starts: dict[Any, State]) -> State:
+        """Makes the state of a parameter; `starts`: by device, what is shared in its group."""
+        shared = starts.get(p.device)
+        if shared is None:
+            shared = starts[p.device] = {
+                k: _full((), v, dtype=_f64, device=p.device)
+                for k, v in self._shared_of(group).items()
+            }
+        values = self.state[p] = {**shared, **self._start(group, p)}
+        return values
+
+    def _begin(self, params: Iterable[_Tensor], counted: bool) -> None:
+        super()._begin((), counted)
+        wanted = {id(p) for p in params}
+        for group in self.param_groups:
+            starts: dict[Any, State] = {}
+            for p in group["params"]:
+                if id(p) in wanted:
+                    self._fresh(group, p, starts)
+
     def _split(
         self, group: dict[str, Any], names: Mapping[str, float]
     ) -> list[tuple[State, list[Member]]]:
@@ -137,12 +157,7 @@ class RuleOptimizer(Optimizer):
             if values is None:
                 if g is None:
                     continue
-                fresh = starts.get(p.device)
-                if fresh is None:
-                    fresh = starts[p.device] = {
-                        k: _full((), v, dtype=_f64, device=p.device) for k, v in names.items()
-                    }
-                values = self.state[p] = {**fresh, **self._start(group, p)}
+                values = self._fresh(group, p, starts)
             if names and "step" not in values:
                 self._complete(group, values)
             key = id(values["step"]) if names else 0

@@ -85,3 +85,11 @@ MODELS = {
     "gpt": (GPT, (spec(2, 11, dtype=sn.int64),)),
     "lenet": (sn.models.LeNet5, (spec(2, 1, 28, 28),)),
 }
+
+_T = sn.Dim("t", min=1, max=32)
+OPEN_MODELS = {
+    "mlp": (mlp, (sn.TensorSpec(("n", 6)),)),
+    "cnn": (cnn, (sn.TensorSpec(("n", 2, "h", "w")),)),
+    "lstm": (Tagger, (sn.TensorSpec((_T, "n", 5)),)),
+    "gpt": (GPT, (sn.TensorSpec(("n", _T), sn.int64),)),
+}

@@ -109,7 +109,7 @@ void max_pool_grad(const KernelCall& c) {
     const Pool p(c.out[0], c.in[0], c.attrs, false);
     const std::vector<int64_t> index = read<int64_t>(c.in[1]);
     spread(c, p, [&](int64_t e, auto g, auto* plane) {
-        if (index[e] >= 0) plane[index[e]] += g;
+        if (index[e] >= 0 && index[e] < p.in) plane[index[e]] += g;
     });
 }
 

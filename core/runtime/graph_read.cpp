@@ -1,176 +1,16 @@
-#include "runtime/graph_file.h"
-
-#include <unordered_map>
+#include <algorithm>
 #include <unordered_set>
 
 #include "op/checks.h"
+#include "runtime/graph_file.h"
 #include "runtime/json.h"
+#include "runtime/open_sizes.h"
 
 namespace sn {
 
 namespace {
 
-constexpr std::string_view kFormat = "sennit graph";
-constexpr int64_t kMaxElements = int64_t{1} << 48;
 constexpr size_t kMaxOperands = 65535;
-
-// ---- writing
-
-void append(std::string& out, DimSpan list) {
-    out += '[';
-    for (size_t i = 0; i < list.size(); ++i) out += (i ? "," : "") + std::to_string(list[i]);
-    out += ']';
-}
-
-void append_meta(std::string& out, const Meta& m) {
-    out += "\"dtype\":";
-    append_json(out, dtype_name(m.dtype));
-    out += ",\"shape\":";
-    append(out, m.shape);
-}
-
-void append_attr(std::string& out, AttrType type, const AttrView& attrs, int k) {
-    switch (type) {
-        case AttrType::kInt: out += std::to_string(attrs.i(k)); return;
-        case AttrType::kFloat: append_json(out, attrs.f(k)); return;
-        case AttrType::kBool: out += attrs.b(k) ? "true" : "false"; return;
-        case AttrType::kDType: append_json(out, dtype_name(attrs.dtype(k))); return;
-        case AttrType::kInts: append(out, attrs.ints(k)); return;
-    }
-}
-
-// Without the folders of the machine that the function was traced on.
-std::string portable(std::string_view site) {
-    if (site.starts_with("at ")) site.remove_prefix(3);
-    const size_t colon = site.find(':');
-    const size_t slash = site.substr(0, colon).find_last_of("/\\");
-    if (slash != std::string_view::npos) site.remove_prefix(slash + 1);
-    return std::string(site);
-}
-
-void append_inputs(std::string& out, const Model& m, const char* title, InputRole role) {
-    out += std::string(",\n\"") + title + "\":[";
-    bool first = true;
-    for (size_t i = 0; i < m.inputs.size(); ++i) {
-        const ModelInput& input = m.inputs[i];
-        if (input.role != role) continue;
-        out += first ? "\n{\"name\":" : ",\n{\"name\":";
-        first = false;
-        append_json(out, input.name);
-        out += ',';
-        append_meta(out, m.graph.meta(m.graph.inputs[i]));
-        if (role == InputRole::kParameter)
-            out += std::string(",\"requires_grad\":") + (input.requires_grad ? "true" : "false");
-        out += '}';
-    }
-    out += ']';
-}
-
-void append_number(std::string& out, const ModelNumber& n) {
-    if (n.role == NumberRole::kSeed) {
-        out += "{\"seed\":true}";
-    } else if (n.role == NumberRole::kDraw) {
-        out += "{\"draw\":" + std::to_string(n.value.i) + "}";
-    } else if (n.value.kind == ScalarKind::kFloat) {
-        out += "{\"float\":";
-        append_json(out, n.value.f);
-        out += '}';
-    } else if (n.value.kind == ScalarKind::kBool) {
-        out += std::string("{\"bool\":") + (n.value.i ? "true}" : "false}");
-    } else {
-        out += "{\"int\":" + std::to_string(n.value.i) + "}";
-    }
-}
-
-void require_savable(const Model& m, const Node& n, NodeId id) {
-    const OpDef& def = op_def(n.op);
-    if (def.tile_op < 0 && !def.check) {
-        fail(ErrorKind::kValue, "save", "%%%u is the result of '%s', which a file cannot hold yet",
-             n.first_out, def.name);
-    }
-    const auto check_device = [&](const Meta& meta) {
-        if (meta.device == Device{}) return;
-        fail(ErrorKind::kDevice, "save",
-             "operation %u ('%s') works on %s; a file holds graphs of the CPU; trace the function "
-             "there",
-             id, def.name, device_name(meta.device).c_str());
-    };
-    for (ValueId v : m.graph.in(n)) check_device(m.graph.meta(v));
-    for (uint32_t k = 0; k < n.n_out; ++k) check_device(m.graph.meta(n.first_out + k));
-}
-
-}  // namespace
-
-std::string write_graph(const Model& m) {
-    const Graph& g = m.graph;
-    // Ids of the file: inputs by role, numbers, results in the order of the nodes.
-    std::vector<size_t> id(g.values.size());
-    size_t next = 0;
-    for (const InputRole role : {InputRole::kArgument, InputRole::kParameter, InputRole::kConstant})
-        for (size_t i = 0; i < m.inputs.size(); ++i)
-            if (m.inputs[i].role == role) id[g.inputs[i]] = next++;
-    for (ValueId v : g.scalars) id[v] = next++;
-    for (const Node& n : g.nodes)
-        for (uint32_t k = 0; k < n.n_out; ++k) id[n.first_out + k] = next++;
-
-    std::string out = "{\"format\":";
-    append_json(out, kFormat);
-    out += ",\"version\":" + std::to_string(kGraphVersion);
-    append_inputs(out, m, "arguments", InputRole::kArgument);
-    append_inputs(out, m, "parameters", InputRole::kParameter);
-    append_inputs(out, m, "constants", InputRole::kConstant);
-    out += ",\n\"numbers\":[";
-    for (size_t i = 0; i < m.numbers.size(); ++i) {
-        out += i ? ",\n" : "\n";
-        append_number(out, m.numbers[i]);
-    }
-    out += "],\n\"draws\":" + std::to_string(m.draws) + ",\n\"sites\":[";
-    std::unordered_map<std::string, size_t> sites;
-    std::vector<size_t> site_of;
-    for (uint32_t site : m.sites) {
-        const std::string text = portable(site_text(site));
-        const auto [it, fresh] = sites.emplace(text, sites.size());
-        site_of.push_back(it->second);
-        if (!fresh) continue;
-        out += it->second ? ",\n" : "\n";
-        append_json(out, text);
-    }
-    out += "],\n\"nodes\":[";
-    for (NodeId k = 0; k < g.nodes.size(); ++k) {
-        const Node& n = g.nodes[k];
-        require_savable(m, n, k);
-        const OpDef& def = op_def(n.op);
-        out += k ? ",\n{\"op\":" : "\n{\"op\":";
-        append_json(out, def.name);
-        out += ",\"in\":[";
-        const auto in = g.in(n);
-        for (size_t i = 0; i < in.size(); ++i) out += (i ? "," : "") + std::to_string(id[in[i]]);
-        out += "],\"attrs\":{";
-        const AttrView attrs = attr_view(g, n);
-        for (size_t i = 0; i < def.attr_types.size(); ++i) {
-            if (i) out += ',';
-            append_json(out, def.attr_names[i]);
-            out += ':';
-            append_attr(out, def.attr_types[i], attrs, static_cast<int>(i));
-        }
-        out += "},\"out\":[";
-        for (uint32_t i = 0; i < n.n_out; ++i) {
-            out += i ? ",{" : "{";
-            append_meta(out, g.meta(n.first_out + i));
-            out += '}';
-        }
-        out += std::string("],\"taped\":") + (m.taped[k] ? "true" : "false") +
-               ",\"site\":" + std::to_string(site_of[k]) + "}";
-    }
-    out += "],\n\"results\":[";
-    for (size_t i = 0; i < g.outputs.size(); ++i)
-        out += (i ? "," : "") + std::to_string(id[g.outputs[i]]);
-    return out + "],\n\"signature\":" + (m.signature.empty() ? "null" : m.signature) + "}\n";
-}
-
-// ---- reading
-
-namespace {
 
 class Reader {
 public:
@@ -180,15 +20,23 @@ public:
 
 private:
     int64_t count(int64_t most, const char* what);
-    Meta meta();
-    Dims shape();
+    Meta meta(int input = -1);
+    Dims shape(int input);
     DType dtype();
+    void sizes();
+    uint32_t open_size();
+    SizeExpr size();
+    int64_t word(uint32_t at);
+    int64_t evaluated(SizeExpr* e);
+    void check_number(size_t i);
     void inputs(const char* title, InputRole role);
     void numbers();
     void sites();
+    uint32_t read_site();
     Attrs attrs(const OpDef& def);
     const OpDef& op();
     void node();
+    void updates(const std::vector<ValueId>& results);
     void check_result(const OpDef& def, const Tensor& made);
 
     JsonReader json_;
@@ -199,6 +47,7 @@ private:
     std::vector<Tensor> values_;  // by id of the file
     std::vector<uint32_t> sites_;
     std::vector<ModelNumber> numbers_;
+    std::vector<uint8_t> number_checked_;
     std::unordered_set<std::string> names_;
 };
 
@@ -217,27 +66,152 @@ DType Reader::dtype() {
     return dtype;
 }
 
-Dims Reader::shape() {
+uint32_t Reader::open_size() {
+    const std::string name = json_.string();
+    for (uint32_t s = 0; s < model_.sizes.size(); ++s)
+        if (model_.sizes[s].name == name) return s;
+    json_.fail_here("there is no open size '" + name.substr(0, 200) + "'");
+}
+
+// `input`: the argument whose sizes may be open.
+Dims Reader::shape(int input) {
     Dims dims;
     int64_t elements = 1;
     json_.begin_array();
     while (json_.next_item()) {
-        dims.push_back(count(kMaxElements, "a size"));
+        if (input >= 0 && json_.at('"')) {
+            const uint32_t open = open_size();
+            model_.open_dims.push_back(
+                {static_cast<uint32_t>(input), static_cast<uint32_t>(dims.size()), open});
+            dims.push_back(model_.sizes[open].example);
+        } else {
+            dims.push_back(count(kMostSize, "a size"));
+        }
         if (dims.size() > static_cast<size_t>(kMaxRank)) json_.fail_here("too many dimensions");
-        if (dims.back() > 1 && elements > kMaxElements / dims.back())
+        if (dims.back() > 1 && elements > kMostSize / dims.back())
             json_.fail_here("a tensor has too many elements");
         elements *= std::max<int64_t>(dims.back(), 1);
     }
     return dims;
 }
 
-Meta Reader::meta() {
+Meta Reader::meta(int input) {
     Meta m;
     json_.key("dtype");
     m.dtype = dtype();
     json_.key("shape");
-    m.shape = shape();
+    m.shape = shape(input);
     return m;
+}
+
+void Reader::sizes() {
+    json_.key("sizes");
+    json_.begin_array();
+    while (json_.next_item()) {
+        OpenSize open;
+        json_.begin_object();
+        json_.key("name");
+        open.name = json_.string();
+        for (const OpenSize& other : model_.sizes)
+            if (other.name == open.name)
+                json_.fail_here("two sizes are named '" + open.name.substr(0, 200) + "'");
+        json_.key("least");
+        open.least = count(kMostSize, "the least size");
+        json_.key("most");
+        open.most = count(kMostSize, "the largest size");
+        json_.key("multiple");
+        open.multiple = count(kMostSize, "what sizes are multiples of");
+        json_.key("example");
+        open.example = count(kMostSize, "a size");
+        if (open.multiple < 1 || open.example < open.least || open.example > open.most ||
+            open.example % open.multiple != 0)
+            json_.fail_here("the example is no size that '" + open.name.substr(0, 200) +
+                            "' may have");
+        json_.end_object();
+        model_.sizes.push_back(std::move(open));
+        if (model_.sizes.size() > 64) json_.fail_here("too many open sizes");
+    }
+    json_.key("conditions");
+    json_.begin_array();
+    while (json_.next_item()) {
+        SizeCondition c;
+        json_.begin_object();
+        json_.key("relation");
+        c.relation = static_cast<SizeRelation>(count(kSizeRelations - 1, "a relation"));
+        json_.key("difference");
+        c.difference = size();
+        json_.key("site");
+        c.site = read_site();
+        json_.end_object();
+        if (!holds(c.relation, evaluated(&c.difference)))
+            json_.fail_here("a condition does not hold for the example");
+        model_.conditions.push_back(std::move(c));
+        if (model_.conditions.size() > 4096) json_.fail_here("too many conditions");
+    }
+}
+
+// An expression; values that it names are known by their ids in the file.
+SizeExpr Reader::size() {
+    SizeExpr e;
+    json_.begin_array();
+    if (!json_.next_item()) json_.fail_here("an expression is empty");
+    e.divisor = json_.integer();
+    if (e.divisor < 1) json_.fail_here("an expression divides by less than 1");
+    while (json_.next_item()) {
+        SizeTerm term;
+        json_.begin_array();
+        if (!json_.next_item()) json_.fail_here("a term of an expression is empty");
+        term.coefficient = json_.integer();
+        while (json_.next_item()) {
+            SizeFactor f;
+            if (json_.at('"')) {
+                f.open = open_size();
+            } else {
+                json_.begin_array();
+                if (!json_.next_item()) json_.fail_here("a factor is empty");
+                f.value = static_cast<ValueId>(count(INT32_MAX, "the id of a value"));
+                if (!json_.next_item()) json_.fail_here("a factor has no axis");
+                f.axis = static_cast<uint32_t>(count(kMaxRank, "an axis"));
+                if (json_.next_item()) json_.fail_here("a factor is too long");
+            }
+            term.factors.push_back(f);
+            if (term.factors.size() > 64) json_.fail_here("a term is too long");
+        }
+        e.terms.push_back(std::move(term));
+        if (e.terms.size() > 64) json_.fail_here("an expression is too long");
+    }
+    return e;
+}
+
+// The value of an expression for the example. Ids of the file become those of the graph.
+int64_t Reader::evaluated(SizeExpr* e) {
+    for (SizeTerm& term : e->terms) {
+        for (SizeFactor& f : term.factors) {
+            if (f.open != kNone) continue;
+            if (f.value >= values_.size() || values_[f.value].is_scalar() ||
+                f.axis >= static_cast<uint32_t>(values_[f.value].rank()))
+                json_.fail_here("an expression reads a size that does not exist here");
+            f.value = trace_.id_of(values_[f.value]);
+        }
+    }
+    const auto factor = [&](const SizeFactor& f) {
+        return f.open != kNone ? model_.sizes[f.open].example
+                               : trace_.graph.meta(f.value).shape[f.axis];
+    };
+    try {
+        return evaluate(*e, factor);
+    } catch (const Error& error) {
+        json_.fail_here(error.message());
+    }
+}
+
+// A whole number among the attributes of the node that is being read.
+int64_t Reader::word(uint32_t at) {
+    if (model_.sizes.empty() || !json_.at('[')) return json_.integer();
+    SizeExpr e = size();
+    const int64_t value = evaluated(&e);
+    model_.open_words.push_back({static_cast<NodeId>(model_.sites.size()), at, std::move(e)});
+    return value;
 }
 
 void Reader::inputs(const char* title, InputRole role) {
@@ -251,7 +225,8 @@ void Reader::inputs(const char* title, InputRole role) {
         input.name = json_.string();
         if (!names_.insert(input.name).second)
             json_.fail_here("two inputs are named '" + input.name.substr(0, 200) + "'");
-        values_.push_back(trace_.placeholder(meta()));
+        const int open = role == InputRole::kArgument ? static_cast<int>(values_.size()) : -1;
+        values_.push_back(trace_.placeholder(meta(open)));
         if (role == InputRole::kParameter) {
             json_.key("requires_grad");
             input.requires_grad = json_.boolean();
@@ -286,12 +261,25 @@ void Reader::numbers() {
         } else {
             json_.fail_here("a number of the unknown kind '" + kind.substr(0, 40) + "'");
         }
-        json_.end_object();
+        if (json_.next_key(&kind)) {  // else the object has ended
+            if (model_.sizes.empty() || n.role != NumberRole::kConstant ||
+                n.value.kind == ScalarKind::kBool)
+                json_.fail_here("a number has a second member");
+            if (kind != "form") json_.fail_here("'form' is expected");
+            n.role = NumberRole::kSize;
+            n.form = static_cast<SizeForm>(count(kSizeForms - 1, "a form"));
+            json_.key("scale");
+            n.scale = read_float(json_);
+            json_.key("size");
+            n.size = size();
+            json_.end_object();
+        }
         Tensor t(n.value);
         t.value()->slot = static_cast<int32_t>(numbers_.size());
         values_.push_back(std::move(t));
         numbers_.push_back(n);
     }
+    number_checked_.assign(numbers_.size(), 0);
     json_.key("draws");
     model_.draws = count(INT32_MAX, "the number of draws");
     for (const ModelNumber& n : numbers_)
@@ -303,18 +291,32 @@ void Reader::sites() {
     json_.key("sites");
     json_.begin_array();
     while (json_.next_item()) {
-        const std::string text = json_.string();
-        sites_.push_back(text.empty() ? 0 : text_site("at " + text.substr(0, 1000)));
+        sites_.push_back(read_site());
     }
+}
+
+uint32_t Reader::read_site() {
+    const std::string text = json_.string();
+    return text.empty() ? 0 : text_site("at " + text.substr(0, 1000));
+}
+
+// A number that follows from sizes, where it is read first: it must be what it is for the example.
+void Reader::check_number(size_t i) {
+    if (numbers_[i].role != NumberRole::kSize || number_checked_[i]) return;
+    number_checked_[i] = 1;
+    const Scalar made = number_of_size(numbers_[i], evaluated(&numbers_[i].size));
+    if (made.i != numbers_[i].value.i)
+        json_.fail_here("a number is not what its expression gives for the example");
 }
 
 Attrs Reader::attrs(const OpDef& def) {
     Attrs attrs;
+    const auto here = [&] { return static_cast<uint32_t>(attrs.words().size()); };
     json_.begin_object();
     for (size_t k = 0; k < def.attr_types.size(); ++k) {
         json_.key(def.attr_names[k]);
         switch (def.attr_types[k]) {
-            case AttrType::kInt: attrs.i(json_.integer()); break;
+            case AttrType::kInt: attrs.i(word(here())); break;
             case AttrType::kFloat: attrs.f(read_float(json_)); break;
             case AttrType::kBool: attrs.b(json_.boolean()); break;
             case AttrType::kDType: attrs.dtype(dtype()); break;
@@ -322,7 +324,7 @@ Attrs Reader::attrs(const OpDef& def) {
                 Dims list;
                 json_.begin_array();
                 while (json_.next_item()) {
-                    list.push_back(json_.integer());
+                    list.push_back(word(here() + 1 + static_cast<uint32_t>(list.size())));
                     if (list.size() > 4096) json_.fail_here("an attribute is too long");
                 }
                 attrs.ints(list);
@@ -380,7 +382,9 @@ void Reader::node() {
     const size_t first_number = model_.inputs.size();
     for (size_t i = 0; i < ids.size(); ++i) {
         if (ids[i] < first_number || ids[i] >= first_number + numbers_.size()) continue;
-        if (numbers_[ids[i] - first_number].role == NumberRole::kConstant) continue;
+        const NumberRole role = numbers_[ids[i] - first_number].role;
+        check_number(ids[i] - first_number);
+        if (role == NumberRole::kConstant || role == NumberRole::kSize) continue;
         if (!def.draws || i + 2 < ids.size())
             json_.fail_here("a draw is an operand of '" + std::string(def.name) + "'");
     }
@@ -414,10 +418,32 @@ void Reader::node() {
     json_.end_object();
 }
 
+// Which parameters the last results are for.
+void Reader::updates(const std::vector<ValueId>& results) {
+    json_.key("updates");
+    json_.begin_array();
+    std::unordered_set<int64_t> seen;
+    while (json_.next_item()) {
+        const int64_t id = count(INT64_MAX, "the id of a parameter");
+        if (id >= static_cast<int64_t>(model_.inputs.size()) ||
+            model_.inputs[static_cast<size_t>(id)].role != InputRole::kParameter ||
+            !seen.insert(id).second)
+            json_.fail_here("what a call writes is no parameter, or is written twice");
+        model_.updates.push_back(static_cast<uint32_t>(id));
+    }
+    if (model_.updates.size() > results.size()) json_.fail_here("there are too few results");
+    for (size_t i = 0; i < model_.updates.size(); ++i) {
+        const Meta& to = trace_.graph.meta(trace_.graph.inputs[model_.updates[i]]);
+        const Meta& from = trace_.graph.meta(results[results.size() - model_.updates.size() + i]);
+        if (!(from.shape == to.shape) || from.dtype != to.dtype)
+            json_.fail_here("a parameter is written with another shape or dtype");
+    }
+}
+
 Model Reader::read() {
     json_.begin_object();
     json_.key("format");
-    if (json_.string() != kFormat) json_.fail_here("it is no graph of Sennit");
+    if (json_.string() != kGraphFormat) json_.fail_here("it is no graph of Sennit");
     json_.key("version");
     const int64_t version = json_.integer();
     if (version < 1 || version > kGraphVersion) {
@@ -426,6 +452,7 @@ Model Reader::read() {
              "a newer one",
              static_cast<long long>(version), kGraphVersion);
     }
+    if (version >= 2) sizes();
     inputs("arguments", InputRole::kArgument);
     inputs("parameters", InputRole::kParameter);
     inputs("constants", InputRole::kConstant);
@@ -444,6 +471,7 @@ Model Reader::read() {
         if (t.is_scalar()) json_.fail_here("a result is a number");
         results.push_back(trace_.id_of(t));
     }
+    if (version >= 2) updates(results);
     json_.key("signature");
     model_.signature = std::string(json_.raw());
     json_.end_object();
@@ -455,6 +483,12 @@ Model Reader::read() {
         model_.numbers.push_back(numbers_[static_cast<size_t>(slot)]);
     const std::string broken = verify(model_.graph);
     if (!broken.empty()) fail(ErrorKind::kInternal, "load", "%s", broken.c_str());
+    std::vector<uint8_t> given(model_.sizes.size(), 0);
+    for (const OpenDim& d : model_.open_dims) given[d.open] = 1;
+    for (size_t s = 0; s < given.size(); ++s)
+        if (!given[s])
+            json_.fail_here("no argument has the open size '" + model_.sizes[s].name + "'");
+    find_open_shapes(model_);
     return std::move(model_);
 }
 
