@@ -611,6 +611,10 @@ void add_name(PyObject* functions, const std::string& name, PyObject* object, bo
         Py_DECREF(in_place);
         return;
     }
+    if (name.starts_with("Tensor.")) {
+        PyDict_SetItemString(dict, name.c_str() + 7, object);
+        return;
+    }
     PyDict_SetItemString(functions, name.c_str(), object);
     if (!method || name.find('.') != std::string::npos) return;
     if (!PyDict_GetItemString(dict, name.c_str())) PyDict_SetItemString(dict, name.c_str(), object);

@@ -132,6 +132,9 @@ void take_view(PyObject* self, const char* op, PyObject* view) {
     PyTensor* p = as_py(self);
     check_no_leaf(get(self), op);
     check_traced(p);
+    // A call that sn.compile repeats gives handles values, not views.
+    if (noting && !made_in_recording(p))
+        stop_watch("it changes the dimensions in place of", get(self).value()->meta);
     if (watching) watching->note_reshaped(self);
     p->cell = as_py(view)->cell;
 }

@@ -34,6 +34,7 @@ extern bool noting;
 void note_handle(PyObject* o);  // about to be read or written
 void note_birth(PyTensor* p);
 void note_death(const PyTensor* p);
+bool made_in_recording(const PyTensor* p);
 
 // The current tensor of a handle (a view follows its base).
 const Tensor& get(PyObject* o);

@@ -407,6 +407,40 @@ PyObject* to_device_method(PyObject* self, PyObject* args, PyObject* keywords) {
     SN_PY_CATCH(nullptr)
 }
 
+PyObject* cpu(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    if (get(self).device() == Device()) return Py_NewRef(self);
+    return wrap(copy_to_device(get(self), Device()));
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* is_contiguous_method(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    const Tensor t = readable(get(self));
+    materialize(t);
+    return PyBool_FromLong(is_contiguous(t.shape(), t.value()->strides));
+    SN_PY_CATCH(nullptr)
+}
+
+// x.new_tensor(data): a leaf with the dtype and device of x unless others are given.
+PyObject* new_tensor(PyObject* self, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"data", "dtype", "device", "requires_grad", nullptr};
+    PyObject *data = nullptr, *dtype = Py_None, *device = Py_None;
+    int requires_grad = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|OO$p", const_cast<char**>(names), &data,
+                                     &dtype, &device, &requires_grad))
+        return nullptr;
+    SN_PY_TRY
+    const DType d = dtype == Py_None ? get(self).dtype() : to_dtype("new_tensor", dtype);
+    const Device where = device == Py_None ? get(self).device() : to_device("new_tensor", device);
+    Tensor made = array_like(data, &d, &where, -1).detach();
+    if (is_tensor(data)) made = clone(made);
+    PyObject* o = wrap(std::move(made));
+    if (requires_grad) set_requires(o, true);
+    return o;
+    SN_PY_CATCH(nullptr)
+}
+
 PyObject* array_namespace(PyObject*, PyObject* args, PyObject* keywords) {
     static const char* names[] = {"api_version", nullptr};
     PyObject* version = Py_None;
@@ -566,6 +600,22 @@ PyMethodDef methods[] = {
      "Replaces the value by one of the same shape and dtype; for training state."},
     {"to", SN_KEYWORDS(to), METH_VARARGS | METH_KEYWORDS,
      "Converts to a dtype, a device, or both."},
+    {"cpu", cpu, METH_NOARGS, "The tensor on the CPU; itself when it is there."},
+    {"dim", dim, METH_NOARGS, "Number of dimensions: the attribute `ndim`."},
+    {"ndimension", dim, METH_NOARGS, "Number of dimensions: the attribute `ndim`."},
+    {"numel", numel, METH_NOARGS, "Number of elements: the attribute `size`."},
+    {"nelement", numel, METH_NOARGS, "Number of elements: the attribute `size`."},
+    {"element_size", element_size, METH_NOARGS, "Bytes of one element: `itemsize`."},
+    {"is_floating_point", is_floating_point, METH_NOARGS, "Whether the elements are floats."},
+    {"is_complex", is_complex_method, METH_NOARGS, "Whether the elements are complex numbers."},
+    {"is_signed", is_signed, METH_NOARGS, "Whether the dtype has negative numbers."},
+    {"is_contiguous", is_contiguous_method, METH_NOARGS,
+     "Whether the elements lie in memory in the order of their indices; waits for the tensor."},
+    {"new_tensor", SN_KEYWORDS(new_tensor), METH_VARARGS | METH_KEYWORDS,
+     "new_tensor(data, dtype=None, device=None, *, requires_grad=False)\n\nA tensor with a copy of "
+     "the data, and with the dtype and device of this one unless others are given."},
+    {"retain_grad", retain_grad, METH_NOARGS,
+     "Has backward() keep the gradient of this tensor, which is no leaf, in its `grad`."},
     {"to_device", SN_KEYWORDS(to_device_method), METH_VARARGS | METH_KEYWORDS,
      "to_device($self, device, /, *, stream=None)\n--\n\nThe tensor on a device; itself when it is "
      "there."},

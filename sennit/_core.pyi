@@ -121,6 +121,18 @@ class Tensor:
     @grad.setter
     def grad(self, value: Tensor | None) -> None: ...
     @property
+    def retains_grad(self) -> _bool:
+        """Whether retain_grad() was called on this tensor, which is no leaf."""
+
+    @property
+    def is_cpu(self) -> _bool:
+        """Whether the tensor lives on a CPU."""
+
+    @property
+    def is_cuda(self) -> _bool:
+        """Whether the tensor lives on a GPU."""
+
+    @property
     def data(self) -> Tensor:
         """The value without its history; assigning replaces the value."""
 
@@ -188,6 +200,49 @@ class Tensor:
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None], /) -> HookHandle:
         """Calls ``hook(gradient)`` whenever the gradient of this tensor has been computed; ..."""
+
+    def cpu(self) -> Tensor:
+        """The tensor on the CPU; itself when it is there."""
+
+    def dim(self) -> _int:
+        """Number of dimensions: the attribute `ndim`."""
+
+    def ndimension(self) -> _int:
+        """Number of dimensions: the attribute `ndim`."""
+
+    def numel(self) -> _int:
+        """Number of elements: the attribute `size`."""
+
+    def nelement(self) -> _int:
+        """Number of elements: the attribute `size`."""
+
+    def element_size(self) -> _int:
+        """Bytes of one element: `itemsize`."""
+
+    def is_floating_point(self) -> _bool:
+        """Whether the elements are floats."""
+
+    def is_complex(self) -> _bool:
+        """Whether the elements are complex numbers."""
+
+    def is_signed(self) -> _bool:
+        """Whether the dtype has negative numbers."""
+
+    def is_contiguous(self) -> _bool:
+        """Whether the elements lie in memory in the order of their indices; waits for the ..."""
+
+    def new_tensor(
+        self,
+        data: Any,
+        dtype: DTypeLike | None = None,
+        device: DeviceLike | None = None,
+        *,
+        requires_grad: _bool = False,
+    ) -> Tensor:
+        """A tensor with a copy of the data, and with the dtype and device of this one ..."""
+
+    def retain_grad(self) -> None:
+        """Has backward() keep the gradient of this tensor, which is no leaf, in its `grad`."""
 
     def to_device(self, device: DeviceLike, /, *, stream: Any = None) -> Tensor:
         """The tensor on a device; itself when it is there."""
@@ -510,6 +565,9 @@ class Tensor:
     def argwhere(self) -> Tensor:
         """Positions of the elements that are not zero, one row for each."""
 
+    def around(self, *, decimals: _int = 0) -> Tensor:
+        """The nearest number with so many decimals (negative: of tens, hundreds ...)."""
+
     def as_strided(self, size: Ints, stride: Ints, storage_offset: _int | None = None) -> Tensor:
         """The elements at offset + sum of index * stride of x, counted in row-major order."""
 
@@ -563,8 +621,14 @@ class Tensor:
     ) -> Self:
         """The same as baddbmm, written into the tensor, which is returned."""
 
+    def bernoulli(self) -> Tensor:
+        """1 with the probability that the element says, else 0."""
+
     def bernoulli_(self, p: Operand = 0.5) -> Self:
         """Fills the tensor with 1 with probability p, else 0; returns it."""
+
+    def bfloat16(self) -> Tensor:
+        """The tensor as bfloat16; itself when it is. See sn.astype."""
 
     def bincount(self, weights: Tensor | None = None, minlength: _int = 0) -> Tensor:
         """How often each of 0, 1, 2 ... occurs in a vector, or the sum of their weights."""
@@ -616,6 +680,9 @@ class Tensor:
     def bmm(self, *, other: Tensor) -> Tensor:
         """Products of two batches of matrices: (b, m, k) and (b, k, n) to (b, m, n)."""
 
+    def bool(self) -> Tensor:
+        """The tensor as bool; itself when it is. See sn.astype."""
+
     @overload
     def broadcast_to(self, shape: Ints) -> Tensor:
         """x repeated along dimensions of size 1 and new ones in front, without a copy."""
@@ -633,14 +700,26 @@ class Tensor:
     ) -> Tensor:
         """The number of boundaries below each element: its bucket."""
 
+    def byte(self) -> Tensor:
+        """The tensor as uint8; itself when it is. See sn.astype."""
+
     def cauchy_(self, median: _float = 0.0, sigma: _float = 1.0) -> Self:
         """Fills the tensor with numbers of Cauchy's distribution; returns it."""
+
+    def cdouble(self) -> Tensor:
+        """The tensor as complex128; itself when it is. See sn.astype."""
 
     def ceil(self) -> Tensor:
         """Smallest integer not below x."""
 
     def ceil_(self) -> Self:
         """The same as ceil, written into the tensor, which is returned."""
+
+    def cfloat(self) -> Tensor:
+        """The tensor as complex64; itself when it is. See sn.astype."""
+
+    def char(self) -> Tensor:
+        """The tensor as int8; itself when it is. See sn.astype."""
 
     def chunk(self, chunks: _int, axis: _int = 0, *, dim: _int = 0) -> list[Tensor]:
         """Views of at most `chunks` consecutive parts of equal size (the last may be shorter)."""
@@ -680,6 +759,9 @@ class Tensor:
 
     def conj_physical_(self) -> Self:
         """The same as conj_physical, written into the tensor, which is returned."""
+
+    def conjugate(self) -> Tensor:
+        """The complex conjugate of each element; a real tensor is its own."""
 
     def contiguous(self) -> Tensor:
         """The same elements in row-major order in memory."""
@@ -800,6 +882,9 @@ class Tensor:
     def deg2rad_(self) -> Self:
         """The same as deg2rad, written into the tensor, which is returned."""
 
+    def degrees(self) -> Tensor:
+        """Radians to degrees."""
+
     def diag(self, k: _int = 0, *, diagonal: _int = 0) -> Tensor:
         """The k-th diagonal of a matrix, or the matrix with a vector on its k-th diagonal."""
 
@@ -853,6 +938,9 @@ class Tensor:
 
     def dot(self, other: Tensor) -> Tensor:
         """Dot product of two vectors, of which none is conjugated (`vecdot` conjugates the ..."""
+
+    def double(self) -> Tensor:
+        """The tensor as float64; itself when it is. See sn.astype."""
 
     def dsplit(self, indices_or_sections: Ints) -> tuple[Tensor, ...]:
         """Views of parts along the third dimension."""
@@ -955,6 +1043,9 @@ class Tensor:
     def flipud(self) -> Tensor:
         """A view with the order of the first dimension reversed."""
 
+    def float(self) -> Tensor:
+        """The tensor as float32; itself when it is. See sn.astype."""
+
     def float_power(self, exponent: Operand) -> Tensor:
         """x ** exponent, computed in float64."""
 
@@ -1055,6 +1146,9 @@ class Tensor:
 
     def gt_(self, y: Operand) -> Self:
         """The same as gt, written into the tensor, which is returned."""
+
+    def half(self) -> Tensor:
+        """The tensor as float16; itself when it is. See sn.astype."""
 
     def hardsigmoid(self) -> Tensor:
         """min(max(x + 3, 0), 6) / 6."""
@@ -1248,6 +1342,15 @@ class Tensor:
     def inner(self, other: Tensor) -> Tensor:
         """Sums of products over the last dimension of both; the other dimensions stay."""
 
+    def int(self) -> Tensor:
+        """The tensor as int32; itself when it is. See sn.astype."""
+
+    def invert(self) -> Tensor:
+        """Every bit inverted; logical not of a bool."""
+
+    def is_nonzero(self) -> _bool:
+        """Whether the only element is not zero; waits for it."""
+
     def isclose(
         self, other: Operand, rtol: _float = 1e-5, atol: _float = 1e-8, equal_nan: _bool = False
     ) -> Tensor:
@@ -1305,6 +1408,9 @@ class Tensor:
 
     def leaky_relu(self, y: Operand) -> Tensor:
         """x above zero, y * x below; y is the slope."""
+
+    def left_shift(self, y: Operand) -> Tensor:
+        """x << y; 0 when y is negative or not less than the width."""
 
     def lerp(self, y: Operand, z: Operand) -> Tensor:
         """x + z * (y - x); exactly y at z = 1."""
@@ -1422,6 +1528,9 @@ class Tensor:
     ) -> Tensor:
         """Logarithm of the sum of exponentials, without overflow."""
 
+    def long(self) -> Tensor:
+        """The tensor as int64; itself when it is. See sn.astype."""
+
     def lt(self, y: Operand) -> Tensor:
         """x < y."""
 
@@ -1507,6 +1616,9 @@ class Tensor:
     def mm(self, *, other: Tensor) -> Tensor:
         """Product of two matrices: (m, k) and (k, n) to (m, n)."""
 
+    def mod(self, y: Operand) -> Tensor:
+        """x - floor(x / y) * y, with the sign of y as in Python; integer remainder by zero ..."""
+
     def mode(
         self, axis: _int = -1, keepdims: _bool = False, *, dim: _int = -1, keepdim: _bool = False
     ) -> tuple[Tensor, Tensor]:
@@ -1526,6 +1638,9 @@ class Tensor:
 
     def mul_(self, y: Operand) -> Self:
         """The same as mul, written into the tensor, which is returned."""
+
+    def multinomial(self, num_samples: _int, replacement: _bool = False) -> Tensor:
+        """Indices drawn with the probabilities of their weights: sn.random.multinomial."""
 
     def multiply(self, y: Operand) -> Tensor:
         """x * y; integers wrap."""
@@ -1622,6 +1737,18 @@ class Tensor:
 
     def negative_(self) -> Self:
         """The same as negative, written into the tensor, which is returned."""
+
+    @overload
+    def new_empty(
+        self, size: Ints, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+    ) -> Tensor:
+        """Zeros of a given shape with the dtype and device of x."""
+
+    @overload
+    def new_empty(
+        self, *, shape: Ints, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+    ) -> Tensor:
+        """Zeros of a given shape with the dtype and device of x."""
 
     @overload
     def new_full(
@@ -1793,6 +1920,9 @@ class Tensor:
     def rad2deg_(self) -> Self:
         """The same as rad2deg, written into the tensor, which is returned."""
 
+    def radians(self) -> Tensor:
+        """Degrees to radians."""
+
     def random_(
         self, low: _int | None = None, high: _int | None = None, *, to: _int | None = None
     ) -> Self:
@@ -1868,6 +1998,9 @@ class Tensor:
 
     def resolve_conj(self) -> Tensor:
         """The tensor itself: a conjugate is never put off here, as it may be in PyTorch."""
+
+    def right_shift(self, y: Operand) -> Tensor:
+        """x >> y, arithmetic; the sign alone when y is negative or not less than the width."""
 
     @overload
     def roll(
@@ -2038,6 +2171,9 @@ class Tensor:
     def sgn_(self) -> Self:
         """The same as sgn, written into the tensor, which is returned."""
 
+    def short(self) -> Tensor:
+        """The tensor as int16; itself when it is. See sn.astype."""
+
     def sigmoid(self) -> Tensor:
         """1 / (1 + exp(-x))."""
 
@@ -2177,6 +2313,14 @@ class Tensor:
         """Sums away what broadcasting from `shape` to the shape of `x` has added."""
 
     @overload
+    def sum_to_size(self, size: Ints) -> Tensor:
+        """Sums over the dimensions along which a tensor of the given shape broadcasts to x."""
+
+    @overload
+    def sum_to_size(self, *, shape: Ints) -> Tensor:
+        """Sums over the dimensions along which a tensor of the given shape broadcasts to x."""
+
+    @overload
     def swapaxes(self, axis1: _int, axis2: _int) -> Tensor:
         """A view with two dimensions exchanged."""
 
@@ -2245,6 +2389,16 @@ class Tensor:
     @overload
     def take_along_axis(self, *, index: Tensor, dim: _int = -1) -> Tensor:
         """Elements of x at indices along an axis, one row of indices for each row of x."""
+
+    @overload
+    def take_along_dim(
+        self, indices: Tensor, axis: _int | None = None, *, dim: _int | None = None
+    ) -> Tensor:
+        """take_along_axis along a dimension, or along the flattened tensors."""
+
+    @overload
+    def take_along_dim(self, *, index: Tensor, dim: _int | None = None) -> Tensor:
+        """take_along_axis along a dimension, or along the flattened tensors."""
 
     def tan(self) -> Tensor:
         """Tangent of x in radians."""
@@ -2338,6 +2492,9 @@ class Tensor:
         self, dtype: DTypeLike, copy: _bool = True, device: DeviceLike | None = None
     ) -> Tensor:
         """Converts to another dtype."""
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """The tensor in the dtype and on the device of another."""
 
     def unbind(self, axis: _int = 0, *, dim: _int = 0) -> tuple[Tensor, ...]:
         """Views of the elements of an axis, without that axis."""
@@ -2562,6 +2719,11 @@ def call_batched(
     randomness: _str,
     /,
 ) -> tuple[list[Tensor], list[_bool]]: ...
+def call_for_all(
+    tensors: Sequence[Tensor],
+    function: Callable[[list[Tensor], list[_bool], _int], Sequence[Tensor]],
+    /,
+) -> list[Tensor] | None: ...
 def make_guards(places: list[tuple[Any, ...]], /) -> Guards: ...
 def record_call(
     function: Callable[..., Any],

@@ -308,7 +308,7 @@ Halves go to the even neighbour. Integers stay what they are.
 [0.0, 2.0, 2.0]
 )",
         .call = round_function,
-        .aliases = "round_",
+        .aliases = "around round_",
     });
     register_function({
         .signature = "clamp_min(x: Operand, min: Operand) -> Tensor",
@@ -368,7 +368,7 @@ Halves go to the even neighbour. Integers stay what they are.
 3.1416
 )",
         .call = [](const Args& a) { return floated(a.tensor(0)) * (kPi / 180); },
-        .aliases = "deg2rad_",
+        .aliases = "radians deg2rad_",
     });
     register_function({
         .signature = "rad2deg(x: Tensor) -> Tensor",
@@ -378,7 +378,7 @@ Halves go to the even neighbour. Integers stay what they are.
 180
 )",
         .call = [](const Args& a) { return floated(a.tensor(0)) * (180 / kPi); },
-        .aliases = "rad2deg_",
+        .aliases = "degrees rad2deg_",
     });
     register_function({
         .signature = "nan_to_num(x: Tensor, nan: float? = None, posinf: float? = None, "

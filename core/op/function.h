@@ -24,7 +24,7 @@ namespace sn {
 // sennit/_results.py, "bool", which waits for the one element, or "Tensor | tuple[Tensor, ...]": a
 // tuple unless it is one tensor.
 //
-// A name or alias that ends in "_" is a method only: it writes the result into the tensor, as
+// "Tensor.float" is a method only. A name or alias that ends in "_" is, too: it writes the result into the tensor, as
 // x += y does, and returns the tensor; a view that comes out (t_) takes the tensor's place.
 struct ArgValue {
     bool given = false;  // false: None, or left out without a default

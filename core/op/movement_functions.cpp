@@ -577,6 +577,7 @@ ShapeError : sizes other than that of `axis` differ.
 [[0, 1], [0, 1]]
 )",
         .call = [](const Args& a) { return join(a, 2, 0); },
+        .aliases = "row_stack",
         .method = false,
     });
     register_function({

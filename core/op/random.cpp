@@ -287,6 +287,52 @@ Tensor integers_like(const Args& a) {
     return cast(random_integers(x.shape(), low, high, DType::kI64, x.device()), x.dtype());
 }
 
+// With replacement: where uniform numbers fall among the running sums. Without: the largest of
+// weights over exponentially distributed numbers (Efraimidis and Spirakis 2006).
+Tensor multinomial(const Args& a) {
+    const Tensor& p = a.tensor(0);
+    const int64_t count = a.integer(1);
+    const bool replacement = a.flag(2);
+    require_float("multinomial", "p", p.dtype());
+    if (p.rank() < 1 || p.rank() > 2 || p.size(-1) == 0 || count < 1 ||
+        (!replacement && count > p.size(-1))) {
+        fail(ErrorKind::kShape, "multinomial",
+             "p has shape %s, num_samples is %lld; weights (n,) or (rows, n) and 1 sample or more "
+             "(without replacement at most n) are required",
+             format_shape(p.shape()).c_str(), ll(count));
+    }
+    const Tensor w = cast(p.detach(), p.dtype() == DType::kF64 ? DType::kF64 : DType::kF32);
+    if (!current_trace()) {
+        const Dims last{-1};
+        const Tensor enough = greater_equal(sum(cast(greater(w, 0.0), DType::kI64), last, false),
+                                            replacement ? int64_t{1} : count);
+        const Tensor good =
+            logical_and(all(logical_and(greater_equal(w, 0.0), isfinite(w)), {}, false),
+                        all(enough, {}, false));
+        if (!read_number("multinomial", good).as_int()) {
+            fail(ErrorKind::kValue, "multinomial",
+                 "a weight is negative, infinite or NaN, or a row has fewer weights above zero "
+                 "than samples are drawn (%lld); check the weights, or pass replacement=True",
+                 ll(replacement ? 1 : count));
+        }
+    }
+    const DType dtype = w.dtype();
+    if (!replacement) {
+        const Tensor u = random_uniform(w.shape(), 0.0, 1.0, dtype, w.device());
+        // log1p(-u) is 0 for u = 0: the weight counts as infinite, a weight of 0 still as 0.
+        const Tensor key = where(greater(w, 0.0), w / negative(log1p(negative(u))), -1.0);
+        return narrow(argsort(key, -1, true), w.rank() - 1, 0, count);
+    }
+    const Tensor sums = cumsum(w, w.rank() - 1);
+    Dims shape = w.shape();
+    shape.back() = count;
+    const Tensor total = narrow(sums, w.rank() - 1, w.size(-1) - 1, 1);
+    const Tensor u = random_uniform(shape, 0.0, 1.0, dtype, w.device()) * total;
+    // A product that is rounded up to the total belongs to the last weight above zero.
+    const Tensor last = sum(cast(less(sums, total), DType::kI64), Dims{-1}, true);
+    return minimum(searchsorted(sums, u, true), last);
+}
+
 void register_random_functions() {
     register_function({
         .signature = "random.seed(seed: int) -> None",
@@ -561,6 +607,61 @@ True
 [5, 5]
 )",
         .call = integers_like,
+    });
+    register_function({
+        .signature = "random.multinomial(p: Tensor, num_samples: int, replacement: bool = False) "
+                     "-> Tensor",
+        .doc = R"(Draws indices with the probabilities of their weights.
+
+Parameters
+----------
+p : Tensor
+    Weights of 0 or more, (n,) or (rows, n); they need not sum to one.
+num_samples : int
+    How many indices each row gets.
+replacement : bool
+    Whether an index can be drawn more than once.
+
+Returns
+-------
+Tensor
+    int64, (num_samples,) or (rows, num_samples).
+
+Raises
+------
+ValueError
+    When a weight is negative or not finite, or too few are above zero.
+
+>>> sn.random.multinomial(sn.tensor([0.0, 1.0]), 2, replacement=True).tolist()
+[1, 1]
+)",
+        .call = multinomial,
+        .method = false,
+    });
+    register_function({
+        .signature =
+            "Tensor.multinomial(x: Tensor, num_samples: int, replacement: bool = False) -> Tensor",
+        .doc = R"(Indices drawn with the probabilities of their weights: sn.random.multinomial.
+
+>>> sn.tensor([0.0, 1.0]).multinomial(1).tolist()
+[1]
+)",
+        .call = multinomial,
+    });
+    register_function({
+        .signature = "Tensor.bernoulli(x: Tensor) -> Tensor",
+        .doc = R"(1 with the probability that the element says, else 0.
+
+>>> sn.tensor([0.0, 1.0]).bernoulli().tolist()
+[0.0, 1.0]
+)",
+        .call =
+            [](const Args& a) {
+                const Tensor& p = a.tensor(0);
+                require_float("bernoulli", "the tensor", p.dtype());
+                return cast(less(random_uniform(p.shape(), 0.0, 1.0, DType::kF32, p.device()), p),
+                            p.dtype());
+            },
     });
     register_function({
         .signature = "random.permutation(x: Operand) -> Tensor",

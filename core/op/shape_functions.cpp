@@ -594,6 +594,7 @@ A copy: values never change, so nothing can be seen through it.
 [0, 0]
 )",
         .call = [](const Args& a) { return new_filled(a, 0, 2, 3); },
+        .aliases = "new_empty",
     });
     register_function({
         .signature = "new_ones(x: Tensor, size|shape: Ints, dtype: DType? = None, "
@@ -660,6 +661,64 @@ wrap : whether the diagonal of a tall matrix begins again below its first end, a
 [[5.0, 0.0, 0.0], [0.0, 5.0, 0.0]]
 )",
         .call = fill_diagonal,
+    });
+    register_function({
+        .signature = "Tensor.sum_to_size(x: Tensor, size|shape: Ints) -> Tensor",
+        .doc = R"(Sums over the dimensions along which a tensor of the given shape broadcasts to x.
+
+>>> sn.ones((2, 3)).sum_to_size(1, 3).tolist()
+[[2.0, 2.0, 2.0]]
+)",
+        .call =
+            [](const Args& a) {
+                const Tensor& x = a.tensor(0);
+                const Dims shape(a.ints(1));
+                const bool fits = shape.size() <= x.shape().size() &&
+                                  broadcast_shapes("sum_to_size", shape, x.shape()) == x.shape();
+                if (!fits) {
+                    fail(ErrorKind::kShape, "sum_to_size",
+                         "the size is %s and the tensor has shape %s; the size must broadcast to "
+                         "that shape",
+                         format_shape(shape).c_str(), format_shape(x.shape()).c_str());
+                }
+                return sum_to(x, shape);
+            },
+    });
+    register_function({
+        .signature = "is_nonzero(x: Tensor) -> bool",
+        .doc = R"(Whether the only element is not zero; waits for it.
+
+>>> sn.is_nonzero(sn.tensor([0.5]))
+True
+)",
+        .call =
+            [](const Args& a) {
+                const Tensor& x = a.tensor(0);
+                if (x.numel() != 1) {
+                    fail(ErrorKind::kShape, "is_nonzero",
+                         "the tensor has shape %s; a single element is required; use x.any() or "
+                         "x.all()",
+                         format_shape(x.shape()).c_str());
+                }
+                return not_equal(reshape(x.detach(), Dims{}), int64_t{0});
+            },
+    });
+    register_function({
+        .signature = "take_along_dim(x: Tensor, indices: Tensor, axis: int? = None) -> Tensor",
+        .doc = R"(take_along_axis along a dimension, or along the flattened tensors.
+
+>>> x = sn.tensor([[3, 1], [2, 4]])
+>>> sn.take_along_dim(x, x.argsort(dim=1), dim=1).tolist()
+[[1, 3], [2, 4]]
+>>> sn.take_along_dim(x, sn.tensor([0, 3])).tolist()
+[3, 4]
+)",
+        .call =
+            [](const Args& a) {
+                const Tensor &x = a.tensor(0), &index = a.tensor(1);
+                if (a.has(2)) return take_along_axis(x, index, a.integer(2));
+                return take_along_axis(reshape(x, Dims{-1}), reshape(index, Dims{-1}), 0);
+            },
     });
     register_function({
         .signature = "scalar_tensor(value: Operand, dtype: DType? = None, device: Device? = None) "

@@ -289,3 +289,29 @@ def test_detach_in_place():
     assert a.detach_() is a and not a.requires_grad
     with pytest.raises(ValueError, match=r"\[detach_\].*view"):
         (sn.tensor(X, requires_grad=True) * 2)[0].detach_()
+
+
+def test_in_compiled_functions():
+    state, turned = sn.zeros((2, 3)), sn.tensor(X)
+
+    @sn.compile
+    def step(x):
+        y = x * 2
+        y.add_(1).relu_()
+        y.unsqueeze_(0)
+        y[0, 0].fill_(5)
+        state.add_(x)
+        return y.squeeze_(0)
+
+    for i in range(4):
+        y = step(sn.full((2, 3), float(i)))
+        assert y.tolist() == [[5] * 3, [2 * i + 1] * 3]
+    assert state.tolist() == [[6] * 3] * 2
+
+    @sn.compile
+    def turn(x):  # a tensor from outside gets other dimensions: done at every call
+        turned.t_()
+        return turned + x
+
+    for i in range(4):
+        assert turn(sn.tensor(0.0)).shape == turned.shape == ((3, 2), (2, 3))[i % 2]
