@@ -191,3 +191,81 @@ def test_fourier_transforms_of_any_length(n):
     wanted = np.fft.fft(x[..., 0].astype(np.float64))
     np.testing.assert_allclose(found[..., 0], wanted.real, atol=2e-3)
     np.testing.assert_allclose(found[..., 1], wanted.imag, atol=2e-3)
+
+
+def u8(*shape):
+    return RNG.integers(0, 256, shape).astype(np.uint8)
+
+
+def i8(*shape):
+    return RNG.integers(-128, 128, shape).astype(np.int8)
+
+
+F = np.float32
+CASES = [
+    ("Softmax", [floats(2, 3, 4)], {"axis": 1, "opset": 11}),
+    ("LogSoftmax", [floats(2, 3, 4)], {"axis": 0, "opset": 11}),
+    ("Hardmax", [floats(2, 3, 4)], {"axis": 1, "opset": 11}),
+    ("LRN", [floats(2, 6, 3, 2)], {"size": 3, "alpha": 0.1, "beta": 0.5, "bias": 2.0}),
+    ("LayerNormalization", [floats(2, 3, 4, 5), floats(4, 5), floats(4, 5)], {"axis": 2}),
+    ("LayerNormalization", [floats(2, 3, 4, 5), floats(5), floats(5)], {"axis": 2}),
+    ("InstanceNormalization", [floats(2, 3, 4, 5), floats(3), floats(3)], {}),
+    ("MeanVarianceNormalization", [floats(2, 3, 4, 5)], {"axes": [0, 2]}),
+    ("LpNormalization", [floats(2, 3, 4)], {"axis": 1, "p": 1}),
+    ("Slice", [floats(5, 6), np.array([4, -1]), np.array([-9, 0]), np.array([0, 1]),
+               np.array([-2, -3])], {}),
+    ("Slice", [floats(5, 6), np.array([-3]), np.array([2**62]), np.array([-1])], {}),
+    ("Pow", [floats(3, 2) ** 2, np.array([2, 3])], {}),
+    ("Mod", [floats(5, 6), floats(6)], {"fmod": 1}),
+    ("Clip", [floats(5, 6), np.array(0.5, F), np.array(-0.5, F)], {}),
+    ("TopK", [floats(4, 5), np.array([3])], {"axis": 0, "largest": 0, "count": 2}),
+    ("ArgMax", [np.round(floats(4, 5))], {"axis": 1, "select_last_index": 1, "keepdims": 0}),
+    ("GatherND", [floats(2, 3, 4), np.array([[[1], [-1]], [[0], [2]]])], {"batch_dims": 1}),
+    ("GatherElements", [floats(3, 4), np.array([[0, -1], [2, 1]])], {"axis": 1}),
+    ("ScatterElements", [floats(3, 4), np.array([[0, -1], [2, 1]]), floats(2, 2)],
+     {"axis": 1, "opset": 18}),
+    *[("ScatterElements", [floats(3, 4), np.array([[0, 0], [-1, 1]]), floats(2, 2)],
+       {"axis": 0, "reduction": r, "opset": 18}) for r in ("add", "mul", "max", "min")],
+    *[("ScatterND", [floats(4, 3, 2), np.array([[1, 0], [-1, 2], [1, 0]]), floats(3, 2)],
+       {"reduction": r, "opset": 18}) for r in ("add", "mul", "max", "min")],
+    ("OneHot", [floats(2, 3).round(), np.array(3), np.array([-1, 2])], {"axis": 1}),
+    ("CumSum", [floats(3, 4), np.array(-1)], {"exclusive": 1, "reverse": 1}),
+    ("Einsum", [floats(2, 3, 4), floats(4, 5)], {"equation": "bij, jk -> bki"}),
+    ("Gemm", [floats(4, 3), floats(4, 5), floats(3, 1)], {"transA": 1, "alpha": 0.5, "beta": 2.0}),
+    ("PRelu", [floats(2, 3, 4), floats(3, 1)], {}),
+    ("Trilu", [floats(3, 4), np.array(-1)], {"upper": 0}),
+    ("DepthToSpace", [floats(1, 8, 2, 3)], {"blocksize": 2, "mode": "CRD"}),
+    ("SpaceToDepth", [floats(1, 2, 4, 6)], {"blocksize": 2}),
+    ("Upsample", [floats(1, 2, 3, 4), np.array([1, 1, 2, 1.5], F)], {"mode": "linear", "opset": 9}),
+    ("Resize", [floats(1, 2, 3, 4), np.array([1, 1, 2, 1.5], F)], {"mode": "linear", "opset": 10}),
+    *[("Resize", [floats(1, 1, 9, 8), np.array([], F), np.array([], F), np.array([1, 1, 4, 3])],
+       {"mode": m, "antialias": 1, "opset": 18}) for m in ("linear", "cubic")],
+    *[("GridSample", [floats(2, 3, 4, 5), floats(2, 3, 2, 2)],
+       {"mode": m, "padding_mode": p, "align_corners": a, "opset": 20})
+      for m in ("linear", "nearest", "cubic") for p in ("zeros", "border", "reflection")
+      for a in (0, 1)],
+    *[("RoiAlign", [floats(2, 3, 6, 7), np.array([[0.3, 1, 4, 5.2], [-1, 0, 9, 3]], F),
+                    np.array([0, 1])],
+       {"output_height": 2, "output_width": 3, "sampling_ratio": s, "spatial_scale": 0.8,
+        "coordinate_transformation_mode": t, "opset": 16})
+      for s in (0, 2) for t in ("half_pixel", "output_half_pixel")],
+    ("MaxRoiPool", [floats(2, 3, 6, 7), np.array([[0, 0, 1, 4, 5], [1, 2, 0, 6, 3]], F)],
+     {"pooled_shape": [2, 3]}),
+    ("DynamicQuantizeLinear", [floats(3, 4)], {"count": 3}),
+    ("QuantizeLinear", [floats(3, 4) * 50, floats(4) ** 2 + 0.1, i8(4)], {"axis": 1}),
+    # Small weights: onnxruntime's sums of 16 bits saturate on machines without VNNI.
+    ("QLinearConv", [u8(1, 2, 5, 5), np.array(0.02, F), np.array(120, np.uint8),
+                     i8(3, 2, 3, 3) // 4,
+                     np.array([0.1, 0.02, 0.3], F), np.zeros(3, np.int8), np.array(0.5, F),
+                     np.array(7, np.uint8), np.array([100, -50, 3], np.int32)], {"pads": [1] * 4}),
+    ("QLinearMatMul", [u8(3, 4), np.array(0.1, F), np.array(3, np.uint8), u8(4, 2),
+                       np.array(0.2, F), np.array(130, np.uint8), np.array(9.0, F),
+                       np.array(100, np.uint8)], {}),
+    ("ConvInteger", [u8(1, 2, 5, 5), u8(3, 2, 3, 3), np.array(12, np.uint8)], {"strides": [2, 2]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c[0])
+def test_operators(case):
+    op, inputs, options = case
+    as_onnxruntime(op, inputs, **options)

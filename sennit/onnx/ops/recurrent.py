@@ -188,7 +188,9 @@ def _rnn(
         start = layer.state(h0, k, hidden)
         if fast:
 
-            def run(xs: Any, back: bool, args: Any = (wk, rk, wb, rb, start, layer.names[k])) -> Any:
+            def run(
+                xs: Any, back: bool, args: Any = (wk, rk, wb, rb, start, layer.names[k])
+            ) -> Any:
                 return _core.functions["rnn_sequence"](xs, *args, back, layer.lengths)
 
             y, h = layer.whole(k, run)
