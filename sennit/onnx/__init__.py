@@ -1,4 +1,5 @@
-"""ONNX models: `load` makes a graph of a file, `to_function` a function that runs it.
+"""ONNX models: `load` makes a graph of a file, `to_function` a function that runs it; graphs become
+models by `Graph.to_onnx`.
 
 The package ``onnx``, which reads the format, is an optional dependency: ``pip install
 sennit[onnx]``. See docs/onnx.md, and docs/onnx-support.md for the operators.
@@ -11,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._load import Model, load, to_function
     from ._model import UnsupportedOp
+    from .export import unsupported
 
-__all__ = ["Model", "UnsupportedOp", "load", "to_function"]
+__all__ = ["Model", "UnsupportedOp", "load", "to_function", "unsupported"]
 
 _WHERE = {
     "Model": "_load",
     "UnsupportedOp": "_model",
     "load": "_load",
     "to_function": "_load",
+    "unsupported": "export",
 }
 
 
