@@ -58,7 +58,7 @@ class _Layer:
         self.layout = layout
         self.clip = clip
         self.x = sn.swapaxes(x, 0, 1) if layout else x  # (time, batch, features)
-        self.lengths = None if lengths is None else lengths.astype(sn.int64)
+        self.lengths: Any = None if lengths is None else lengths.astype(sn.int64)
         names = [n.lower() for n in (names or default * self.count)]
         if len(names) != len(default) * self.count:
             raise c.invalid(
