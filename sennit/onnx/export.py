@@ -141,7 +141,6 @@ def _type(name: str, value: GraphValue, rules: Any) -> Any:
 
 
 def _write_nodes(builder: Builder, plan: Plan, rules: Any) -> None:
-    results: set[str] = set()
     for node in plan.nodes:
         builder.current, builder.module = _shown(node), _module(node)
         call = rules.Call(builder, node, plan)
@@ -154,7 +153,6 @@ def _write_nodes(builder: Builder, plan: Plan, rules: Any) -> None:
         for value, name in zip(node.outputs, names, strict=False):
             if name:
                 builder.names[value._id] = name
-                results.add(name)
 
 
 def export_model(graph: Graph, opset: int = 18) -> tuple[Any, dict[str, Any]]:
