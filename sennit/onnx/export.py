@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._core import InvalidType, InvalidValue
 from .._errors import error
-from .._graph import Graph, GraphNode, GraphValue
+from .._graph import Graph
+from .._graph_parts import GraphNode, GraphValue
 
 if TYPE_CHECKING:
     from .export_builder import Builder

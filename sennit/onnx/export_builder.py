@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from .. import _core
 from .._core import InvalidValue
 from .._errors import error
-from .._graph import GraphNode, GraphValue
+from .._graph_parts import GraphNode, GraphValue
 from .export_sizes import OpenFloat, Poly
 
 __all__ = ["RULES", "WITHOUT", "Builder", "Call", "rule", "without"]

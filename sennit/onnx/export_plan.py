@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._graph import Graph, GraphNode, GraphValue
+from .._graph import Graph
+from .._graph_parts import GraphNode, GraphValue
 from .export_sizes import OpenFloat, Poly
 
 __all__ = ["Fused", "Plan", "same_shape"]
@@ -40,6 +41,8 @@ class Plan:
         Those that are written.
     read : set of int
         Ids of the values that something written, or the caller, reads.
+    tensors : dict of str to Tensor
+        Parameters and constants by name.
     fused : dict of int to Fused
         By the id of a node's first result: what is written in place of the node alone.
     """
@@ -47,6 +50,7 @@ class Plan:
     def __init__(self, graph: Graph, patterns: list[Callable[[Plan, GraphNode], Fused | None]]):
         self.graph = graph
         self.all = _nodes(graph)
+        self.tensors = {**graph._parameters, **graph._constants}
         self.maker: dict[int, GraphNode] = {}
         self.place: dict[int, int] = {}
         self.uses: dict[int, int] = {}
@@ -108,10 +112,6 @@ class Plan:
     def stands(self, value: GraphValue) -> bool:
         """Whether a value is a parameter or constant."""
         return value._id not in self.maker and value.name in self.tensors
-
-    @property
-    def tensors(self) -> dict[str, Any]:
-        return {**self.graph._parameters, **self.graph._constants}
 
 
 def _sizes(node: GraphNode) -> list[Any]:

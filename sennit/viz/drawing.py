@@ -12,7 +12,8 @@ from typing import Any
 from .. import _core
 from .._core import InvalidType, InvalidValue
 from .._errors import error
-from .._graph import Graph, GraphNode, GraphValue
+from .._graph import Graph
+from .._graph_parts import GraphNode, GraphValue
 from .._profile import Profile
 from .layout import Box, Item, arrange, doors, module_paths, tree_of
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from .._core import InvalidType
 from .._errors import error
-from .._graph import Graph, GraphNode, GraphValue
+from .._graph import Graph
+from .._graph_parts import GraphNode, GraphValue
 from .layout import module_path
 
 __all__ = ["add_graph"]
