@@ -205,8 +205,10 @@ def export_model(graph: Graph, opset: int = 18) -> tuple[Any, dict[str, Any]]:
     builder.current, builder.module = None, ""
     outputs, produced = [], {name for node in builder.nodes for name in node.output}
     renamed: dict[str, str] = {}
-    updates = [f"{name}.new" for name in graph.updates]
-    wanted |= dict(enumerate(updates, len(graph.outputs)))
+    wanted |= {
+        k: f"{name}.new"
+        for k, name in enumerate(plan.updates, len(plan.results) - len(plan.updates))
+    }
     for k, value in enumerate(plan.results):
         name = builder.name(value)
         out = builder.unique(wanted.get(k, f"output.{k}"))
@@ -232,7 +234,7 @@ def export_model(graph: Graph, opset: int = 18) -> tuple[Any, dict[str, Any]]:
             shown.add(name)
             types.append(_type(name, builder.values[v], rules))
     # What a call writes is given and taken by the caller; where it is not given, it is as it was.
-    written = [v for v in stands if v.name in graph.updates and v.name in kept]
+    written = [v for v in stands if v.name in plan.updates and v.name in kept]
     made = onnx.helper.make_graph(
         builder.nodes,
         re.sub(r"[^\w.]", "_", graph.name) or "graph",

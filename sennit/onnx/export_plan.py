@@ -59,7 +59,8 @@ class Plan:
                 self.maker[v._id] = node
                 self.place[v._id] = i
         # An argument has no place: it is there before every node.
-        self.results = [*graph.outputs, *graph.updates.values()]
+        self.updates = graph.updates
+        self.results = [*graph.outputs, *self.updates.values()]
         self.read = {v._id for v in self.results}
         live = self._live()
         for i in live:
