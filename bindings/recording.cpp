@@ -106,6 +106,11 @@ void note_death(const PyTensor* p) {
     if (recording && p->born == recording->epoch) --recording->alive;
 }
 
+bool made_in_recording(const PyTensor* p) {
+    const Recording* r = ours();
+    return r && p->born == r->epoch;
+}
+
 PyTypeObject* number_type = nullptr;
 
 void note_number(PyObject* o, const Tensor& operand) {
@@ -454,10 +459,10 @@ bool run_recorded(Specialisation& s, Recorder& window) {
         std::vector<uint32_t> replaced(s.inputs.size(), 0);
         for (size_t i = 0; i < s.inputs.size(); ++i)
             if (s.replaced[i])
-                replaced[i] = 1 + static_cast<uint32_t>(std::ranges::count_if(
-                                      outputs, [&](const Value* v) {
-                                          return v->former == window.inputs[i];
-                                      }));
+                replaced[i] =
+                    1 + static_cast<uint32_t>(std::ranges::count_if(outputs, [&](const Value* v) {
+                        return v->former == window.inputs[i];
+                    }));
         s.graph->choose(window.inputs, replaced);
         s.graph->run(window, window.inputs, outputs, false);
     };
