@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._core import InvalidType, InvalidValue
 from .._errors import error
-from .._graph import Graph, GraphNode, GraphValue
+from .._graph import Graph
+from .._graph_parts import GraphNode, GraphValue
 
 if TYPE_CHECKING:
     from .export_builder import Builder
@@ -141,7 +142,6 @@ def _type(name: str, value: GraphValue, rules: Any) -> Any:
 
 
 def _write_nodes(builder: Builder, plan: Plan, rules: Any) -> None:
-    results: set[str] = set()
     for node in plan.nodes:
         builder.current, builder.module = _shown(node), _module(node)
         call = rules.Call(builder, node, plan)
@@ -154,7 +154,6 @@ def _write_nodes(builder: Builder, plan: Plan, rules: Any) -> None:
         for value, name in zip(node.outputs, names, strict=False):
             if name:
                 builder.names[value._id] = name
-                results.add(name)
 
 
 def export_model(graph: Graph, opset: int = 18) -> tuple[Any, dict[str, Any]]:
@@ -206,8 +205,10 @@ def export_model(graph: Graph, opset: int = 18) -> tuple[Any, dict[str, Any]]:
     builder.current, builder.module = None, ""
     outputs, produced = [], {name for node in builder.nodes for name in node.output}
     renamed: dict[str, str] = {}
-    updates = [f"{name}.new" for name in graph.updates]
-    wanted |= dict(enumerate(updates, len(graph.outputs)))
+    wanted |= {
+        k: f"{name}.new"
+        for k, name in enumerate(plan.updates, len(plan.results) - len(plan.updates))
+    }
     for k, value in enumerate(plan.results):
         name = builder.name(value)
         out = builder.unique(wanted.get(k, f"output.{k}"))
@@ -233,7 +234,7 @@ def export_model(graph: Graph, opset: int = 18) -> tuple[Any, dict[str, Any]]:
             shown.add(name)
             types.append(_type(name, builder.values[v], rules))
     # What a call writes is given and taken by the caller; where it is not given, it is as it was.
-    written = [v for v in stands if v.name in graph.updates and v.name in kept]
+    written = [v for v in stands if v.name in plan.updates and v.name in kept]
     made = onnx.helper.make_graph(
         builder.nodes,
         re.sub(r"[^\w.]", "_", graph.name) or "graph",

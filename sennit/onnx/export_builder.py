@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from .. import _core
 from .._core import InvalidValue
 from .._errors import error
-from .._graph import GraphNode, GraphValue
+from .._graph_parts import GraphNode, GraphValue
 from .export_sizes import OpenFloat, Poly
 
 __all__ = ["RULES", "WITHOUT", "Builder", "Call", "rule", "without"]
@@ -274,21 +274,22 @@ class Builder:
         nodes: list[Any] = []
 
         def write(op: str, *given: str, **attributes: Any) -> str:
-            out = f"s{len(nodes)}"
+            out = self.unique(f"step/{op}")  # names in a body must not be those around it
             nodes.append(helper.make_node(op, list(given), [out], **attributes))
             return out
 
         open_shape = [p.constant for p in map(Poly.of, state)]
-        before = helper.make_tensor_value_info("state", kind, open_shape)
+        before = helper.make_tensor_value_info(self.unique("step/state"), kind, open_shape)
         steps = [
-            helper.make_tensor_value_info(f"x{k}", kind, [p.constant for p in map(Poly.of, shape)])
-            for k, (_, shape) in enumerate(inputs)
+            helper.make_tensor_value_info(
+                self.unique("step/x"), kind, [p.constant for p in map(Poly.of, shape)]
+            )
+            for _, shape in inputs
         ]
-        after = body(write, ["state"], [f"x{k}" for k in range(len(inputs))])
-        write("Identity", after)
+        after = body(write, [before.name], [x.name for x in steps])
         results = [
-            helper.make_tensor_value_info(after, kind, open_shape),
-            helper.make_tensor_value_info(f"s{len(nodes) - 1}", kind, open_shape),
+            helper.make_tensor_value_info(name, kind, open_shape)
+            for name in (after, write("Identity", after))
         ]
         graph = helper.make_graph(nodes, "step", [before, *steps], results)
         n = len(inputs)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._graph import Graph, GraphNode, GraphValue
+from .._graph import Graph
+from .._graph_parts import GraphNode, GraphValue
 from .export_sizes import OpenFloat, Poly
 
 __all__ = ["Fused", "Plan", "same_shape"]
@@ -40,6 +41,8 @@ class Plan:
         Those that are written.
     read : set of int
         Ids of the values that something written, or the caller, reads.
+    tensors : dict of str to Tensor
+        Parameters and constants by name.
     fused : dict of int to Fused
         By the id of a node's first result: what is written in place of the node alone.
     """
@@ -47,6 +50,7 @@ class Plan:
     def __init__(self, graph: Graph, patterns: list[Callable[[Plan, GraphNode], Fused | None]]):
         self.graph = graph
         self.all = _nodes(graph)
+        self.tensors = {**graph._parameters, **graph._constants}
         self.maker: dict[int, GraphNode] = {}
         self.place: dict[int, int] = {}
         self.uses: dict[int, int] = {}
@@ -55,7 +59,8 @@ class Plan:
                 self.maker[v._id] = node
                 self.place[v._id] = i
         # An argument has no place: it is there before every node.
-        self.results = [*graph.outputs, *graph.updates.values()]
+        self.updates = graph.updates
+        self.results = [*graph.outputs, *self.updates.values()]
         self.read = {v._id for v in self.results}
         live = self._live()
         for i in live:
@@ -108,10 +113,6 @@ class Plan:
     def stands(self, value: GraphValue) -> bool:
         """Whether a value is a parameter or constant."""
         return value._id not in self.maker and value.name in self.tensors
-
-    @property
-    def tensors(self) -> dict[str, Any]:
-        return {**self.graph._parameters, **self.graph._constants}
 
 
 def _sizes(node: GraphNode) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._graph import GraphNode, GraphValue
+from .._graph_parts import GraphNode, GraphValue
 from .export_builder import Call, product, rule, without
 from .export_movement import expanded, integers
 from .export_plan import Fused, Plan, same_shape

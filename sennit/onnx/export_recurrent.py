@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .._graph import GraphNode, GraphValue
+from .._graph_parts import GraphNode, GraphValue
 from .export_builder import Call, numpy_dtype, rule, without
 from .export_plan import Fused, Plan, same_shape
 from .export_products import turned_weight

@@ -12,7 +12,8 @@ from typing import Any
 from .. import _core
 from .._core import InvalidType, InvalidValue
 from .._errors import error
-from .._graph import Graph, GraphNode, GraphValue
+from .._graph import Graph
+from .._graph_parts import GraphNode, GraphValue
 from .._profile import Profile
 from .layout import Box, Item, arrange, doors, module_paths, tree_of
 
@@ -109,13 +110,14 @@ class _Facts:
 
     def __init__(self, graph: Graph, profile: Profile | None) -> None:
         self.graph, self.nodes = graph, graph.nodes
+        self.outputs, self.updates = graph.outputs, graph.updates
         self.times = times_of(graph, profile) if profile is not None else {}
         self.total = sum(self.times.values())
         tensors: Mapping[str, Any] = {**graph._parameters, **graph._constants}
         self.values = {v.name: v for v in graph.inputs}
         for node in self.nodes:
             self.values.update({v.name: v for v in node.outputs})
-        for v in (*graph.outputs, *graph.updates.values()):
+        for v in (*self.outputs, *self.updates.values()):
             self.values.setdefault(v.name, v)
         self.makers = {v.name: i for i, n in enumerate(self.nodes) for v in n.outputs}
         self.lines: list[list[str]] = []
@@ -151,11 +153,11 @@ class _Facts:
         """What an argument or a result is called."""
         if kind == "input":
             return value
-        places = [str(k) for k, v in enumerate(self.graph.outputs) if v.name == value]
+        places = [str(k) for k, v in enumerate(self.outputs) if v.name == value]
         said = []
         if places:
-            said.append("result" if len(self.graph.outputs) == 1 else f"result {', '.join(places)}")
-        said += [f"new {name}" for name, v in self.graph.updates.items() if v.name == value]
+            said.append("result" if len(self.outputs) == 1 else f"result {', '.join(places)}")
+        said += [f"new {name}" for name, v in self.updates.items() if v.name == value]
         return ", ".join(said)
 
     def shape(self, value: str) -> str:

@@ -7,7 +7,8 @@ from html import escape
 
 from .._core import InvalidType, InvalidValue
 from .._errors import error
-from .._graph import Graph, MemoryPlan
+from .._graph import Graph
+from .._graph_parts import MemoryPlan
 from .drawing import size_text
 
 __all__ = ["plan"]

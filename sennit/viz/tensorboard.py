@@ -6,7 +6,8 @@ from typing import Any
 
 from .._core import InvalidType
 from .._errors import error
-from .._graph import Graph, GraphNode, GraphValue
+from .._graph import Graph
+from .._graph_parts import GraphNode, GraphValue
 from .layout import module_path
 
 __all__ = ["add_graph"]
@@ -77,8 +78,9 @@ def graph_def(graph: Graph) -> Any:
         written.input.extend(values[v.name] for v in node.inputs if isinstance(v, GraphValue))
         for key, text in _facts(node):
             written.attr[key].s = text.encode()
-    for k, v in enumerate(graph.outputs):
-        out = "result" if len(graph.outputs) == 1 else f"results/{k}"
+    outputs = graph.outputs
+    for k, v in enumerate(outputs):
+        out = "result" if len(outputs) == 1 else f"results/{k}"
         add(out, "Identity", v).input.append(values[v.name])
     return made
 

@@ -108,6 +108,14 @@ def test_an_argument_that_is_called_as_a_result(tmp_path):
     assert model.graph.input[0].name != model.graph.output[0].name
 
 
+def test_arguments_that_are_called_as_parts_of_a_loop(tmp_path):
+    graph = sn.trace(
+        lambda state, x0, s0: (sn.cumprod(state, 0), sn.logcumsumexp(x0, 1), s0 + 1),
+        *(sn.TensorSpec((3, 4)) for _ in range(3)),
+    )
+    compare(graph, [sn.random.randn((3, 4)) for _ in range(3)], tmp_path / "m.onnx")
+
+
 def test_dead_operations_and_unused_parameters_are_left_out(tmp_path):
     layer = nn.Linear(3, 2)
     unused = nn.Linear(3, 2)
