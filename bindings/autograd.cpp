@@ -208,6 +208,7 @@ nb::list custom_function(nb::handle inputs, nb::handle outputs, nb::object backw
                                   raw = tensor_list(outputs, name.c_str()),
                                   keep = tensor_list(saved_tensors, name.c_str());
         std::vector<Tensor> out = raw;
+        if (RecordWatch* watch = Recorder::window().watch) watch->custom |= grad_enabled();
         Trace* trace = rewrap.is_none() || !grad_enabled() ? nullptr : current_trace();
         if (trace) {  // results are values of the region's own
             const NoGrad no_grad;
@@ -289,6 +290,7 @@ nb::tuple call_batched_function(nb::object function, nb::handle tensors, nb::han
         const std::vector<Tensor> leaves = tensor_list(tensors, "vmap");
         std::vector<Batched> placeholders;
         Trace trace(randomness_of(randomness));
+        if (RecordWatch* watch = Recorder::window().watch) watch->relayed = true;
         nb::list arguments;
         size_t i = 0;
         for (nb::handle flag : batched) {

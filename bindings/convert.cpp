@@ -3,9 +3,11 @@
 
 #include "backend/backend.h"
 #include "base/error.h"
+#include "compiled.h"
 #include "op/api.h"
 #include "py.h"
 #include "record/read.h"
+#include "record/recorder.h"
 
 namespace sn::py {
 
@@ -21,6 +23,7 @@ std::string type_name(PyObject* o) {
 
 bool to_scalar(PyObject* o, Scalar* out) {
     if (PyFloat_Check(o)) {
+        if (is_traced_number(o)) note_leak();
         *out = Scalar::of_float(PyFloat_AS_DOUBLE(o));
         return true;
     }
@@ -51,6 +54,11 @@ bool to_scalar(PyObject* o, Scalar* out) {
 
 bool to_number(PyObject* o, Tensor* out) {
     Scalar s;
+    if (is_traced_number(o)) {
+        *out = Tensor(PyFloat_AS_DOUBLE(o));
+        note_number(o, *out);
+        return true;
+    }
     if (to_scalar(o, &s)) {
         *out = Tensor(s);
         return true;
@@ -339,6 +347,10 @@ Tensor from_numpy_like(PyObject* array, Device device, int copy) {
 
 }  // namespace
 
+void watch_foreign(const Tensor& made) {
+    if (noting && made.rank() > 0) stop_watch("it takes over an array as", made.value()->meta);
+}
+
 Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int copy) {
     const Device where = device ? *device : Device{};
     Tensor t, number;
@@ -348,7 +360,7 @@ Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int 
             t = copy_to_device(t, where);
         else if (copy == 1)
             t = clone(t);
-    } else if (!(PyFloat_Check(data) && !PyFloat_CheckExact(data)) &&
+    } else if (!(PyFloat_Check(data) && !PyFloat_CheckExact(data) && !is_traced_number(data)) &&
                !(PyComplex_Check(data) && !PyComplex_CheckExact(data)) &&
                to_number(data, &number)) {
         // (NumPy's float64 and complex128 are Python numbers, too, but have a dtype.)
@@ -383,6 +395,7 @@ Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int 
         }
     } else if (PyObject_CheckBuffer(data) || has_attribute(data, "__array_interface__")) {
         t = from_numpy_like(data, where, copy);
+        watch_foreign(t);
     } else if (has_attribute(data, "__array__")) {
         PyObject* array = numpy_call("asarray", data, nullptr);
         struct Drop {
@@ -390,6 +403,7 @@ Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int 
             ~Drop() { Py_DECREF(o); }
         } drop{array};
         t = from_numpy_like(array, where, copy);
+        watch_foreign(t);
     } else {
         fail(ErrorKind::kType, "tensor",
              "%s cannot become a tensor; give a number, a nested list of numbers, a "

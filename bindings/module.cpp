@@ -100,6 +100,7 @@ NB_MODULE(_core, m) {
         init_tensor_type(m.ptr());
         init_functions(m.ptr());
         init_sites(m.ptr());
+        init_compiled(m.ptr());
         pool_threads();  // bad settings in the environment are told at import
         engine_mode();
     });
@@ -155,7 +156,9 @@ NB_MODULE(_core, m) {
             return guarded([&] {
                 service();
                 const int how = copy.is_none() ? -1 : nb::cast<bool>(copy) ? 1 : 0;
-                return steal(wrap(lifted(from_dlpack(x.ptr(), how))));
+                const Tensor made = from_dlpack(x.ptr(), how);
+                watch_foreign(made);
+                return steal(wrap(lifted(made)));
             });
         },
         nb::arg("x"), nb::arg("copy") = nb::none());
@@ -163,7 +166,12 @@ NB_MODULE(_core, m) {
     init_autograd(m);
     init_graphs(m);
     m.def("release_consumed", &release_consumed);
-    m.def("flush", [] { guarded([] { Recorder::window().flush(); }); });
+    m.def("flush", [] {
+        guarded([] {
+            Recorder& window = Recorder::window();
+            if (!window.watch || !window.watch->active()) window.flush();
+        });
+    });
     m.def("synchronize", [] {
         guarded([] {
             service();

@@ -20,12 +20,20 @@ struct PyTensor {
     Ref<Cell> cell;               // set once the tensor has views or is one
     PyObject* dict;
     PyObject* weakrefs;
+    uint64_t born;  // in which recording of sn.compile; 0: outside of any
 };
 
 extern PyTypeObject* tensor_type;
 
 inline bool is_tensor(PyObject* o) { return PyObject_TypeCheck(o, tensor_type); }
 inline PyTensor* as_py(PyObject* o) { return reinterpret_cast<PyTensor*>(o); }
+
+// While sn.compile records a call (compiled.cpp), handles are noted as they were before it, and
+// those that are made in it are counted.
+extern bool noting;
+void note_handle(PyObject* o);  // about to be read or written
+void note_birth(PyTensor* p);
+void note_death(const PyTensor* p);
 
 // The current tensor of a handle (a view follows its base).
 const Tensor& get(PyObject* o);
@@ -57,6 +65,7 @@ struct Writes {
     void keep_outer(PyObject* results);  // forgets tensors that nobody else holds, and results
 };
 Writes* watch_writes(Writes* writes);  // from now on, on this thread; returns who watched before
+bool watching_writes();
 
 // Conversions. They throw sn::Error (or PythonError after a Python exception has been set).
 struct PythonError {};
@@ -76,6 +85,8 @@ std::string type_name(PyObject* o);
 // Anything array-like: numbers, nested sequences, NumPy arrays, objects with __dlpack__ or a
 // buffer. `copy`: 1 always, 0 never (fails when one is needed), -1 when needed.
 Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int copy);
+// Arrays of others, whose elements may change: no part of a recording of sn.compile.
+void watch_foreign(const Tensor& made);
 // A tensor made from data inside a trace belongs to the trace, which may write it in place.
 Tensor lifted(Tensor made);
 PyObject* to_numpy(PyObject* tensor);
@@ -89,6 +100,7 @@ void init_dtypes(PyObject* module);
 void init_tensor_type(PyObject* module);
 void init_functions(PyObject* module);
 void init_sites(PyObject* module);
+void init_compiled(PyObject* module);
 PyObject* wrap_hook(std::shared_ptr<GradHook> hook);
 
 // Ctrl-C, queued releases of borrowed memory: called with the GIL held, now and then.

@@ -20,6 +20,7 @@ namespace sn::py {
 PyTypeObject* tensor_type = nullptr;
 
 const Tensor& get(PyObject* o) {
+    if (noting) note_handle(o);
     PyTensor* p = as_py(o);
     return p->cell ? read(*p->cell) : p->tensor;
 }
@@ -51,6 +52,7 @@ void check_traced(PyTensor* p) {
 }  // namespace
 
 Writes* watch_writes(Writes* writes) { return std::exchange(watching, writes); }
+bool watching_writes() { return watching != nullptr; }
 
 void Writes::note(PyObject* o) {
     PyTensor* p = as_py(o);
@@ -85,6 +87,7 @@ Writes::~Writes() {
 }
 
 void rebind(PyObject* o, Tensor value) {
+    if (noting) note_handle(o);
     PyTensor* p = as_py(o);
     check_traced(p);
     if (watching) watching->note(o);
@@ -114,12 +117,15 @@ PyTensor* allocate(PyTypeObject* type) {
     new (&p->cell) Ref<Cell>;
     p->dict = nullptr;
     p->weakrefs = nullptr;
+    p->born = 0;
+    if (noting) note_birth(p);
     return p;
 }
 
 void tensor_dealloc(PyObject* self) {
     PyTensor* p = as_py(self);
     PyTypeObject* type = Py_TYPE(self);
+    if (noting && p->born) note_death(p);
     if (p->weakrefs) PyObject_ClearWeakRefs(self);
     Py_CLEAR(p->dict);
     p->tensor.~Tensor();

@@ -202,6 +202,21 @@ PRIVATE = {
     "call_batched": "(function: Callable[[list[Tensor]], Sequence[Tensor]], "
     "tensors: Sequence[Tensor], batched: Sequence[_bool], size: _int, randomness: _str, /) "
     "-> tuple[list[Tensor], list[_bool]]",
+    "make_guards": "(places: list[tuple[Any, ...]], /) -> Guards",
+    "record_call": "(function: Callable[..., Any], values: tuple[Any, ...], "
+    "names: tuple[_str, ...] | None, reachable: dict[Tensor, _str]) "
+    "-> tuple[Any, Specialisation | None, _str, _bool]",
+    "compare_recordings": "(a: Specialisation, b: Specialisation, /) -> tuple[_str, _bool]",
+    "fitting": "(list: list[Specialisation], compiled: CompiledFunction, values: tuple[Any, ...], "
+    "names: tuple[_str, ...] | None) -> Specialisation | None",
+    "misfit": "(item: Specialisation, compiled: CompiledFunction, values: tuple[Any, ...], "
+    "names: tuple[_str, ...] | None) -> _str",
+    "set_entries": "(compiled: CompiledFunction, "
+    "entries: list[tuple[Guards, list[Specialisation]]], /) -> None",
+    "recording": "() -> _bool",
+    "set_number_type": "(kind: type[_float], /) -> None",
+    "set_imperative": "(compiled: CompiledFunction, /) -> None",
+    "compiled_runs": "(compiled: CompiledFunction, /) -> tuple[_int, _int]",
     "trace_graph": "(function: Callable[[list[Tensor]], Sequence[Tensor]], "
     "inputs: Sequence[tuple[Any, ...]], mutables: Sequence[Tensor], /) "
     "-> tuple[Program, list[Tensor]]",
@@ -268,6 +283,39 @@ CLASSES = {
         "__enter__": "(self) -> Self",
         "__exit__": "(self, *args: object) -> None",
     },
+    "CompiledFunction": {
+        "__new__": "(cls, function: Callable[..., Any], control: Any, check: _int, /) -> Self",
+        "__call__": "(self, *args: Any, **kwargs: Any) -> Any",
+        "__get__": "(self, instance: Any, owner: type[Any] | None = None, /) -> Any",
+        "__wrapped__": "Callable[..., Any]",
+        "__name__": "_str",
+        "__qualname__": "_str",
+        "explain": "(self) -> _str",
+    },
+    "Guards": {
+        "changed": "(self) -> _str | None",
+        "only_numbers_changed": "(self) -> _bool",
+        "renew": "(self) -> None",
+        "hold": "(self) -> None",
+        "release": "(self, group: dict[_str, Any], key: _str, /) -> None",
+        "changed_floats": "(self) -> list[tuple[dict[_str, Any], _str]]",
+        "__len__": "(self) -> _int",
+    },
+    "Specialisation": {
+        "runs": "_int",
+        "on_tape": "_bool",
+        "operations": "(self) -> _int",
+        "kernels": "(self) -> _int",
+        "draws": "(self) -> _int",
+        "constants": "(self) -> _int",
+        "leaked": "_bool",
+        "compared": "_bool",
+        "follows": "(self, other: Specialisation, /) -> _bool",
+        "set_rates": "(self, rates: list[tuple[dict[_str, Any], _str]], "
+        "conditions: list[tuple[_int, tuple[Any, ...], tuple[Any, ...], _bool]], /) -> None",
+        "arguments": "(self) -> list[tuple[dtype, tuple[_int, ...]]]",
+        "captured": "(self) -> list[tuple[_str, _bool, _bool, _bool]]",
+    },
     "Program": {
         "call": "(self, inputs: Sequence[Tensor], /) -> list[Tensor]",
         "inputs": "(self) -> list[tuple[_str, _str, _int, _bool]]",
@@ -283,6 +331,9 @@ CLASSES = {
         "-> tuple[Program, list[Tensor]]",
         "cut": "(self, outputs: Sequence[_int], /) -> tuple[Program, list[_int]]",
         "updates": "(self) -> list[_int]",
+        "numbers_of_call": "(self) -> list[_float]",
+        "call_node": "(self, node: _int, inputs: Sequence[Any], /) -> list[Tensor]",
+        "take_conditions": "(self, other: Program, /) -> None",
         "sizes": "(self) -> list[tuple[_str, _int, _int, _int, _int]]",
         "open_shapes": "(self) -> list[tuple[_int, _int, Any]]",
         "open_attributes": "(self) -> list[tuple[_int, _str, _int | None, Any]]",
@@ -500,7 +551,10 @@ def core_stub(core: Any) -> str:
     parts += [definition(n, s) for n, s in PRIVATE.items() if n in plain]
     for name, members in CLASSES.items():
         parts.append(f"\nclass {name}:\n")
-        parts += [definition(n, s, "", "    ") for n, s in members.items()]
+        parts += [
+            definition(n, s, "", "    ") if s[0] == "(" else f"    {n}: {s}\n"
+            for n, s in members.items()
+        ]
         parts.append("\n")
     text = tidy(parts)
     typing = "from typing import Any, Self, SupportsIndex, TypeAlias, overload"

@@ -24,6 +24,7 @@ struct CacheEntry {
 std::list<CacheEntry> cache_order;  // most recent first
 std::unordered_multimap<uint64_t, std::list<CacheEntry>::iterator> cache_index;
 CacheStats cache_stats{.limit = 512};
+uint64_t generation = 0;  // of clear_plan_cache()
 
 uint64_t hash_key(const std::vector<uint64_t>& key) {
     uint64_t h = 0x243f6a8885a308d3ull;
@@ -121,34 +122,80 @@ std::vector<uint8_t> find_donations(const Recorder& recorder) {
 
 // Buffers for the graph's outputs: inputs that are shown, fresh ones, or fresh ones that will take
 // over the memory of a donated input.
-void make_outputs(const Plan& plan, const Recorder& recorder, WindowRun& run) {
+void make_outputs(const Plan& plan, std::span<const Ref<Value>> inputs, WindowRun& run) {
     std::vector<BufferRef> made(plan.buffers.size());
     run.outputs.reserve(plan.outputs.size());
     for (const PlanOutput& out : plan.outputs) {
         BufferRef& buffer = made[out.slot.buffer];
         const PlanBuffer& b = plan.buffers[out.slot.buffer];
         if (b.kind == BufferKind::kInput && !out.overwrites) {
-            run.outputs.push_back(recorder.inputs[b.index]->buffer.ref());
+            run.outputs.push_back(inputs[b.index]->buffer.ref());
             continue;
         }
         if (!buffer) {
-            buffer = out.overwrites
-                         ? Buffer::pending(*recorder.inputs[b.index]->buffer->allocator(),
-                                           recorder.inputs[b.index]->buffer->bytes())
-                         : Buffer::pending(device_allocator(plan.device), b.bytes);
+            buffer = out.overwrites ? Buffer::pending(*inputs[b.index]->buffer->allocator(),
+                                                      inputs[b.index]->buffer->bytes())
+                                    : Buffer::pending(device_allocator(plan.device), b.bytes);
         }
         run.outputs.push_back(buffer);
     }
 }
 
-// The values that state had before, once every held value has its buffer.
-void keep_formers(const Recorder& recorder, const std::vector<ValueId>& outputs, WindowRun& run) {
+// A run of a plan on these inputs: all but its outputs' values and what a replay needs.
+std::shared_ptr<WindowRun> prepare_run(RunLane& lane, std::shared_ptr<const Plan> plan,
+                                       std::span<const Ref<Value>> inputs,
+                                       const std::vector<Scalar>& numbers) {
+    std::shared_ptr<WindowRun> run = lane.new_run();
+    run->plan = std::move(plan);
+    run->scalars.reserve(run->plan->scalars.size());
+    for (const ScalarSource& s : run->plan->scalars)
+        run->scalars.push_back(s.slot >= 0 ? numbers[static_cast<size_t>(s.slot)] : s.constant);
+    for (const Ref<Value>& v : inputs) {
+        run->inputs.push_back(v->buffer.ref());
+        run->input_offsets.push_back(v->offset * static_cast<int64_t>(dtype_size(v->meta.dtype)));
+    }
+    make_outputs(*run->plan, inputs, *run);
+    return run;
+}
+
+// Gives the values of the outputs their places in buffers that are on their way.
+void place_outputs(const WindowRun& run, std::span<const Ref<Value>> inputs,
+                   std::span<Value* const> outputs, const RunLane& lane) {
     for (size_t k = 0; k < outputs.size(); ++k) {
-        const Ref<Value>& former = recorder.holders[outputs[k]]->former;
+        Value& v = *outputs[k];
+        const PlanOutput& out = run.plan->outputs[k];
+        const PlanBuffer& b = run.plan->buffers[out.slot.buffer];
+        v.kind = ValueState::kBuffer;
+        v.recorder = nullptr;
+        v.lane = &lane;
+        v.strides = out.strides;
+        v.offset =
+            slot_offset(out.slot, run.scalars) / static_cast<int64_t>(dtype_size(v.meta.dtype));
+        if (b.kind == BufferKind::kInput) {
+            const Value& in = *inputs[b.index];
+            v.offset += in.offset * static_cast<int64_t>(dtype_size(in.meta.dtype)) /
+                        static_cast<int64_t>(dtype_size(v.meta.dtype));
+        }
+        v.buffer = run.outputs[k];
+    }
+}
+
+// The values that state had before, once every held value has its buffer.
+void keep_formers(std::span<Value* const> outputs, WindowRun& run) {
+    for (size_t k = 0; k < outputs.size(); ++k) {
+        const Ref<Value>& former = outputs[k]->former;
         if (!former) continue;
         if (run.former.empty()) run.former.resize(outputs.size());
         run.former[k] = {former->buffer.ref(), former->offset, former->strides};
     }
+}
+
+void add_report(WindowReport report, const WindowRun& run, std::vector<uint32_t> sites) {
+    report.plan = run.plan;
+    report.recorded = static_cast<int>(sites.size());
+    report.sites = std::move(sites);
+    reports.push_back(std::move(report));
+    if (static_cast<int>(reports.size()) > reports_kept) reports.erase(reports.begin());
 }
 
 // What else a replay needs, and nobody else.
@@ -169,7 +216,9 @@ CacheStats plan_cache_stats() {
     cache_stats.plans = static_cast<int64_t>(cache_order.size());
     return cache_stats;
 }
+uint64_t plan_generation() { return generation; }
 void clear_plan_cache() {
+    ++generation;
     cache_index.clear();
     cache_order.clear();
     cache_stats.bytes = 0;
@@ -223,42 +272,20 @@ void execute_window(Recorder& recorder) {
     const double planned = reports_kept ? now_us() : 0;
 
     RunLane& lane = recorder.lane();
-    const std::shared_ptr<WindowRun> run = lane.new_run();
-    run->plan = plan;
-    run->scalars.reserve(plan->scalars.size());
-    for (const ScalarSource& s : plan->scalars)
-        run->scalars.push_back(s.slot >= 0 ? recorder.scalars[s.slot] : s.constant);
-    for (const Ref<Value>& v : recorder.inputs) {
-        run->inputs.push_back(v->buffer.ref());
-        run->input_offsets.push_back(v->offset * static_cast<int64_t>(dtype_size(v->meta.dtype)));
-    }
-    make_outputs(*plan, recorder, *run);
+    const std::shared_ptr<WindowRun> run =
+        prepare_run(lane, plan, recorder.inputs, recorder.scalars);
     const bool in_caller = reports_kept || (plan->cost < kCallerNanoseconds && lane.idle());
     if (reports_kept) lane.drain();
 
     // From here on nothing fails: the held values get their places in buffers that are on their
     // way.
-    const std::vector<ValueId> outputs = graph.outputs;
+    std::vector<Value*> outputs;
+    for (ValueId v : graph.outputs) outputs.push_back(recorder.holders[v]);
+    const std::vector<ValueId> ids = graph.outputs;
     if (!in_caller) keep_for_replay(recorder, *run, true);
-    for (size_t k = 0; k < outputs.size(); ++k) {
-        Value& v = *recorder.holders[outputs[k]];
-        const PlanOutput& out = plan->outputs[k];
-        const PlanBuffer& b = plan->buffers[out.slot.buffer];
-        v.kind = ValueState::kBuffer;
-        v.recorder = nullptr;
-        v.lane = &lane;
-        v.strides = out.strides;
-        v.offset =
-            slot_offset(out.slot, run->scalars) / static_cast<int64_t>(dtype_size(v.meta.dtype));
-        if (b.kind == BufferKind::kInput) {
-            const Value& in = *recorder.inputs[b.index];
-            v.offset += in.offset * static_cast<int64_t>(dtype_size(in.meta.dtype)) /
-                        static_cast<int64_t>(dtype_size(v.meta.dtype));
-        }
-        v.buffer = run->outputs[k];
-    }
+    place_outputs(*run, recorder.inputs, outputs, lane);
     if (!in_caller) {
-        keep_formers(recorder, outputs, *run);
+        keep_formers(outputs, *run);
         run->sites.swap(recorder.sites);
         lane.submit(run, false, nullptr);
     } else {
@@ -266,25 +293,53 @@ void execute_window(Recorder& recorder) {
         run->sites.swap(recorder.sites);
         lane.submit(run, true, reports_kept ? &report.step_us : nullptr);
         if (run->failure) {
-            keep_formers(recorder, outputs, *run);
+            keep_formers(outputs, *run);
             keep_for_replay(recorder, *run, false);
         }
         if (reports_kept) {
-            report.plan = plan;
-            report.recorded = static_cast<int>(run->sites.size());
             report.hit = found != nullptr;
             report.plan_us = planned - start;
             report.run_us = now_us() - planned;
-            report.sites = run->sites;
-            reports.push_back(std::move(report));
-            if (static_cast<int>(reports.size()) > reports_kept) reports.erase(reports.begin());
+            add_report(std::move(report), *run, run->sites);
         }
         if (!run->failure) run->sites.swap(recorder.sites);
     }
-    for (ValueId v : outputs) {
-        recorder.holders[v]->former.reset();
-        recorder.holders[v] = nullptr;
+    for (size_t k = 0; k < outputs.size(); ++k) {
+        outputs[k]->former.reset();
+        recorder.holders[ids[k]] = nullptr;
     }
+    lane.retire_if_done(run);
+}
+
+void launch(Recorder& recorder, std::shared_ptr<const Plan> plan,
+            const std::shared_ptr<const StoredGraph>& stored, std::span<const Ref<Value>> inputs,
+            std::span<Value* const> outputs, const std::vector<Scalar>& numbers) {
+    RunLane& lane = recorder.lane();
+    const double start = reports_kept ? now_us() : 0;
+    if (reports_kept) lane.drain();
+    const std::shared_ptr<WindowRun> run = prepare_run(lane, std::move(plan), inputs, numbers);
+    const bool in_caller = reports_kept || (run->plan->cost < kCallerNanoseconds && lane.idle());
+    place_outputs(*run, inputs, outputs, lane);
+    run->stored = stored;
+    const auto keep = [&] {
+        keep_formers(outputs, *run);
+        for (const Ref<Value>& v : inputs) run->input_strides.push_back(v->strides);
+        run->numbers = numbers;
+    };
+    if (!in_caller) {
+        keep();
+        lane.submit(run, false, nullptr);
+    } else {
+        WindowReport report;
+        lane.submit(run, true, reports_kept ? &report.step_us : nullptr);
+        if (run->failure) keep();
+        if (reports_kept) {
+            report.hit = true;
+            report.run_us = now_us() - start;
+            add_report(std::move(report), *run, stored->sites);
+        }
+    }
+    for (Value* v : outputs) v->former.reset();
     lane.retire_if_done(run);
 }
 

@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "plan/plan.h"
+#include "plan/run.h"
+#include "record/value.h"
 
 namespace sn {
 
@@ -12,6 +14,13 @@ class Recorder;
 // Plans (or finds the plan of) what a recorder holds, runs it, and turns the values that are still
 // held into values with buffers.
 void execute_window(Recorder& recorder);
+
+// Runs a plan on inputs with buffers as the next window of the recorder's thread, and turns the
+// outputs' values, which are fresh, into values with buffers. State that an output replaces is its
+// `former`. For what was recorded once and runs again (sn.compile); there is room in the lane.
+void launch(Recorder& recorder, std::shared_ptr<const Plan> plan,
+            const std::shared_ptr<const StoredGraph>& stored, std::span<const Ref<Value>> inputs,
+            std::span<Value* const> outputs, const std::vector<Scalar>& numbers);
 
 // Replays failed windows, so that only what depends on a failure fails. Called before a value is
 // read or used whose window may have failed.
@@ -22,6 +31,8 @@ struct CacheStats {
 };
 CacheStats plan_cache_stats();
 void clear_plan_cache();
+uint64_t
+plan_generation();  // how often that was done: plans that are kept elsewhere are stale then
 void set_plan_cache_limit(int64_t plans);
 
 // What the last windows did, for sn.explain().

@@ -82,7 +82,7 @@ void run_node(const Graph& g, const Node& n, const std::vector<Scalar>& numbers,
 
 void replay(WindowRun& run) {
     if (run.overwrote) return;  // inputs are gone: everything stays failed
-    const Graph& g = run.graph;
+    const Graph& g = run.recorded();
     RunState state;
     std::vector<Computed> values(g.values.size());
     for (size_t i = 0; i < g.inputs.size(); ++i) {
@@ -111,7 +111,7 @@ void replay(WindowRun& run) {
             try {
                 std::rethrow_exception(own);
             } catch (Error& e) {
-                if (n.origin < run.sites.size() && !e.site()) e.set_site(run.sites[n.origin]);
+                if (run.site(n.origin) && !e.site()) e.set_site(run.site(n.origin));
             } catch (...) {
             }
         }

@@ -151,12 +151,12 @@ void WindowRun::run_steps(RunState& state, std::vector<double>* step_us) {
     const auto run = [&](const Step& step) {
         TraceScope trace("kernel");
         if (trace.wanted()) {
-            trace.name(step_name(*plan, step), step.origin < sites.size() ? sites[step.origin] : 0);
+            trace.name(step_name(*plan, step), site(step.origin));
         }
         try {
             run_step(step, state);
         } catch (Error& error) {
-            if (step.origin < sites.size()) error.set_site(sites[step.origin]);
+            if (const uint32_t at = site(step.origin)) error.set_site(at);
             throw;
         }
     };
@@ -224,6 +224,7 @@ void WindowRun::clear() {
     sites.clear();
     former.clear();
     graph.clear();
+    stored.reset();
     numbers.clear();
     input_strides.clear();
     overwrote = false;

@@ -18,6 +18,12 @@ struct RunState {
     BufferRef arena;
 };
 
+// The graph of windows that run again and again (sn.compile), and the site of each node.
+struct StoredGraph {
+    Graph graph;
+    std::vector<uint32_t> sites;
+};
+
 // What a value was before a window rebound it.
 struct FormerValue {
     BufferRef buffer;  // null: the output is not state
@@ -36,6 +42,7 @@ struct WindowRun {
     std::vector<uint32_t> sites;         // by recorded node
     std::vector<FormerValue> former;     // by graph output; empty when none is state
     Graph graph;                         // as recorded, with its runtime numbers: for a replay
+    std::shared_ptr<const StoredGraph> stored;  // ... or in the place of both
     std::vector<Scalar> numbers;
     std::vector<Dims> input_strides;
     std::atomic<bool> overwrote{false};  // a donated input has been written
@@ -44,6 +51,11 @@ struct WindowRun {
     // Runs it and turns the outputs' buffers ready or failed. Never throws.
     void execute(RunState& state, std::vector<double>* step_us);
     std::exception_ptr failure;
+    const Graph& recorded() const { return stored ? stored->graph : graph; }
+    uint32_t site(NodeId origin) const {
+        const std::vector<uint32_t>& all = stored ? stored->sites : sites;
+        return origin < all.size() ? all[origin] : 0;
+    }
 
 private:
     void bind(RunState& state);

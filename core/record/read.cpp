@@ -14,6 +14,7 @@ namespace sn {
 
 void materialize(const Tensor& x) {
     Value* v = x.value().get();
+    stop_watch("it needs the memory of", v->meta);
     if (v->kind == ValueState::kPending) {
         if (!v->recorder || v->recorder->kind() == Recorder::Kind::kTrace) {
             fail(ErrorKind::kValue, "trace",
@@ -40,6 +41,7 @@ void materialize(const Tensor& x) {
 }
 
 void wait_ready(const Tensor& x) {
+    stop_watch("it reads elements of", x.value()->meta);
     materialize(x);
     Value& v = *x.value();
     const HeldBuffer buffer = v.buffer;
@@ -59,6 +61,7 @@ void wait_ready(const Tensor& x) {
 }
 
 const void* read_values(const Tensor& x, Tensor* keep) {
+    stop_watch("it reads elements of", x.value()->meta);
     const Tensor t = readable(x);
     {
         const OutsideTraces scope;
@@ -136,6 +139,7 @@ Tensor copy_to_device(const Tensor& x, Device device) {
 
 void finish_recorded() {
     Recorder& recorder = Recorder::window();
+    if (recorder.watch) recorder.watch->stop("it waits for all work (sn.synchronize)");
     recorder.flush();
     recorder.lane().drain();
     settle_failures(recorder);

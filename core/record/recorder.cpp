@@ -24,6 +24,7 @@ SiteTextFn site_text_function = nullptr;
 // windows again, and in any case when it is full.
 constexpr int kDefaultWindow = 4096;
 constexpr int64_t kMaxWindowBytes = int64_t{4} << 30;
+constexpr int kMaxWatched = 1 << 16;  // ops of one call that sn.compile records
 
 int read_window_limit() {
     const char* text = std::getenv("SENNIT_WINDOW");
@@ -72,6 +73,18 @@ std::string site_text(uint32_t site) {
         return at < site_texts.size() ? *site_texts[at] : std::string();
     }
     return site && site_text_function ? site_text_function(site) : std::string();
+}
+
+void RecordWatch::stop(std::string why) {
+    if (!active()) return;
+    stopped = std::move(why);
+    site = current_site();
+}
+
+void stop_watch(const char* what, const Meta& meta) {
+    RecordWatch* watch = Recorder::window().watch;
+    if (watch && watch->active())
+        watch->stop(std::string(what) + " a tensor of shape " + format_shape(meta.shape));
 }
 
 RecordInto::RecordInto(Recorder& recorder) : before(scoped) { scoped = &recorder; }
@@ -233,6 +246,11 @@ void Recorder::append(OpId op, std::span<const ValueId> in, const Attrs& attrs,
         return;
     }
     const int nodes = static_cast<int>(node) + 1;
+    if (watch && watch->active()) {
+        watch->taped.push_back(grad_enabled());
+        if (nodes < kMaxWatched) return;
+        watch->stop("it records more than " + std::to_string(kMaxWatched) + " operations");
+    }
     // A view runs with what follows: while it is pending, its handle can be linked to its base.
     if (op_def(op).view && nodes < 4 * limit_nodes + 64) return;
     if (nodes >= limit_nodes || bytes_ > kMaxWindowBytes ||
@@ -242,22 +260,38 @@ void Recorder::append(OpId op, std::span<const ValueId> in, const Attrs& attrs,
 }
 
 void Recorder::make_room() {
+    if (watch && watch->active()) return;
     if (static_cast<int>(graph.nodes.size()) >= limit_nodes && kind_ == Kind::kWindow) flush();
 }
 
-void Recorder::flush() {
+void Recorder::settle_for_launch() {
+    // A few operations on numbers (a running sum of losses) may wait for more.
+    constexpr size_t kFewNodes = 64;
+    constexpr size_t kLittle = size_t{1} << 16;
+    if (graph.nodes.empty()) return;
+    size_t held = 0;
+    for (const Ref<Value>& v : inputs) held += v->buffer->bytes();
+    if (graph.nodes.size() > kFewNodes || held > kLittle || bytes_ > static_cast<int64_t>(kLittle))
+        flush();
+}
+
+void Recorder::flush(const RunFn* run) {
     if (graph.nodes.empty()) {
         if (!graph.values.empty()) start();
         return;
     }
     SN_CHECK(kind_ == Kind::kWindow);
+    if (watch) watch->stop("what it has recorded must run before it ends");
     // Waiting lets other threads record, and flush this window too; nothing is under way yet.
     if (have_orphans) bury_orphans();
     lane_.wait_for_room();
     settle_failures(*this);
     if (graph.nodes.empty()) return;
     try {
-        execute_window(*this);
+        if (run)
+            (*run)();
+        else
+            execute_window(*this);
     } catch (...) {
         // The window could not be planned: what it was to compute cannot be had.
         const std::exception_ptr error = std::current_exception();

@@ -6,11 +6,28 @@
 #include <utility>
 #include <vector>
 
+#include "base/function_ref.h"
 #include "ir/graph.h"
 #include "plan/run.h"
 #include "record/tensor.h"
 
 namespace sn {
+
+// Watches what one thread records on behalf of sn.compile: a call of a function, which is to be one
+// window. Nothing is flushed meanwhile, until somebody needs a value; the recording is given up
+// then, and the call goes on as any other.
+struct RecordWatch {
+    std::vector<uint8_t> taped;  // by node: recorded with the tape on
+    std::string stopped;         // why it was given up
+    uint32_t site = 0;           // where
+    bool walked = false;         // a backward pass ran
+    bool relayed = false;        // a tensor got another place on the tape
+    bool custom = false;         // a gradient written in Python was put on the tape
+    bool active() const { return stopped.empty(); }
+    void stop(std::string why);
+};
+// Gives up what is being recorded for sn.compile on this thread, if anything is.
+void stop_watch(const char* what, const Meta& meta);
 
 // A graph being filled by op calls of one thread. A window records imperative code and flushes by
 // itself; a trace keeps everything until it is taken.
@@ -43,7 +60,10 @@ public:
 
     // Plans and runs what has been recorded. Afterwards every value that is still held has a
     // buffer.
-    void flush();
+    void flush() { flush(nullptr); }
+    // The same, in another way: `run` gives what is held its buffers.
+    using RunFn = FunctionRef<void()>;
+    void flush(const RunFn* run);
     // The first failure of this thread's windows that nobody has been told of yet.
     void fail_with(std::exception_ptr failure) {
         if (!failure_) failure_ = std::move(failure);
@@ -55,6 +75,8 @@ public:
     bool holds(const Value& v) const {
         return v.recorder == this && (v.kind == ValueState::kPending || v.epoch == epoch_);
     }
+    // Before something else is launched in the place of a window: flushes what would hold much.
+    void settle_for_launch();
     void make_room();  // flushes a full window, before a call that may make a view
     bool empty() const { return graph.nodes.empty(); }
     Kind kind() const { return kind_; }
@@ -67,6 +89,7 @@ public:
                                         // is being lowered, or -1 for a constant
     std::vector<uint32_t> sites;        // by node
     std::vector<uint64_t> key;          // structure of the graph so far, for the plan cache
+    RecordWatch* watch = nullptr;       // of sn.compile
     uint32_t origin = kNone;            // a trace that rewrites a graph: the node being rewritten
 
 protected:

@@ -99,6 +99,7 @@ Tensor as_saved(const GradNode& node, Tensor x) {
 }  // namespace
 
 Tensor relay(const Tensor& t) {
+    if (RecordWatch* watch = Recorder::window().watch) watch->relayed = true;
     const Meta& meta = t.value()->meta;
     Ref<GradNode> node;
     if (t.requires_grad()) {
@@ -344,6 +345,7 @@ std::vector<Tensor> Walk::run() {
 
 std::vector<Tensor> backward(std::span<const Tensor> roots, std::span<const Tensor> gradients,
                              const BackwardOptions& options) {
+    if (RecordWatch* watch = Recorder::window().watch) watch->walked = true;
     const bool before = grad_enabled();
     set_grad_enabled(options.create_graph);
     struct Restore {

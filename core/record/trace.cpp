@@ -252,7 +252,9 @@ Tensor Trace::evaluate(const Tensor& tensor) const {
 }
 
 Tensor detached(const Tensor& tensor) {
-    if (!trace_of(tensor)) return tensor.detach();
+    // What sn.compile records is called again too; it tells values apart, not handles.
+    const bool watched = Recorder::current().watch && tensor.requires_grad();
+    if (!trace_of(tensor) && !watched) return tensor.detach();
     const NoGrad no_grad;
     return alias(tensor);
 }
