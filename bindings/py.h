@@ -54,6 +54,7 @@ struct Writes {
         PyObject* handle;
         Ref<Cell> root;  // of a view, or of a tensor that has views
         Tensor before;
+        bool reshaped = false;  // the handle became a view of what `root` now holds
     };
     std::vector<Write> list;
     Writes() = default;
@@ -61,6 +62,7 @@ struct Writes {
     Writes& operator=(const Writes&) = delete;
     ~Writes();
     void note(PyObject* o);
+    void note_reshaped(PyObject* o);
     void undo();                         // swaps: a second call does them again
     void keep_outer(PyObject* results);  // forgets tensors that nobody else holds, and results
 };

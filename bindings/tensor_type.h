@@ -13,6 +13,12 @@ extern PyGetSetDef tensor_getset[];
 
 // The class of the sizes that traced tensors of this thread have, or None; returns the one before.
 PyObject* set_size_class(PyObject* type);
+// x op= y: binds the handle to a new value of the same shape and dtype.
+void assign(PyObject* self, const char* op, const Tensor& result);
+// x.op_() of a view op: the handle reads its place as the view does from now on; writes go through.
+void take_view(PyObject* self, const char* op, PyObject* view);
+PyObject* copy_(PyObject* self, PyObject* other);
+PyObject* assign_(PyObject* self, PyObject* other);
 
 PyObject* get_item(PyObject* self, PyObject* key);
 int set_item(PyObject* self, PyObject* key, PyObject* value);

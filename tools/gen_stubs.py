@@ -149,6 +149,7 @@ METHODS = {
     "tolist": "(self) -> Any",
     "numpy": "(self) -> npt.NDArray[Any]",
     "detach": "(self) -> Tensor",
+    "detach_": "(self) -> Self",
     "backward": "(self, gradient: Tensor | None = None, retain_graph: _bool = False, "
     "create_graph: _bool = False) -> None",
     "requires_grad_": "(self, on: _bool = True, /) -> Self",
@@ -217,6 +218,9 @@ PRIVATE = {
     "set_number_type": "(kind: type[_float], /) -> None",
     "set_imperative": "(compiled: CompiledFunction, /) -> None",
     "compiled_runs": "(compiled: CompiledFunction, /) -> tuple[_int, _int]",
+    "call_for_all": "(tensors: Sequence[Tensor], "
+    "function: Callable[[list[Tensor], list[_bool], _int], Sequence[Tensor]], /) "
+    "-> list[Tensor] | None",
     "trace_graph": "(function: Callable[[list[Tensor]], Sequence[Tensor]], "
     "inputs: Sequence[tuple[Any, ...]], mutables: Sequence[Tensor], /) "
     "-> tuple[Program, list[Tensor]]",
@@ -518,7 +522,10 @@ def tensor_class(core: Any) -> str:
         lines.append(definition(name, signature, doc, "    ", note))
     for name in sorted(n for n, v in members.items() if isinstance(v, of_registry)):
         function = members[name]
-        found = signatures(function.registry_signature, method=True)
+        registry = function.registry_signature
+        if name.endswith("_"):  # writes into the tensor and returns it
+            registry = registry[: registry.rindex(" -> ")] + " -> Self"
+        found = signatures(registry, method=True)
         lines.append(overloads(name, found, summary(function), "    "))
     return "".join(lines).rstrip() + "\n"
 

@@ -300,7 +300,7 @@ void register_elementwise_ops() {
                  if (a.has(1)) return real ? clip(x, a.tensor(1), inf) : maximum(x, a.tensor(1));
                  return real ? clip(x, -inf, a.tensor(2)) : minimum(x, a.tensor(2));
              },
-         .aliases = "clamp"});
+         .aliases = "clamp clamp_ clip_"});
     register_function(
         {.signature = "astype(x: Tensor, dtype: DType, copy: bool = True, "
                       "device: Device? = None) -> Tensor",

@@ -250,6 +250,26 @@ Tensor unfold(const Tensor& x, int64_t axis, int64_t size, int64_t step) {
     return moveaxis(windows, from, to);
 }
 
+Tensor fill_diagonal(const Args& a) {
+    const Tensor &x = a.tensor(0), &value = a.tensor(1);
+    const Dims& shape = x.shape();
+    const bool even =
+        std::all_of(shape.begin(), shape.end(), [&](int64_t n) { return n == shape[0]; });
+    if (x.rank() < 2 || (x.rank() > 2 && !even) || value.rank() != 0) {
+        fail(ErrorKind::kShape, "fill_diagonal_",
+             "the tensor has shape %s, the value %s; a matrix, or more dimensions that are all "
+             "equal, and a single number are required",
+             format_shape(shape).c_str(), format_shape(value.shape()).c_str());
+    }
+    int64_t step = 0, place = 1;  // between two elements of the diagonal, in the order of rows
+    for (size_t i = shape.size(); i-- > 0; place *= shape[i]) step += place;
+    const int64_t end =
+        a.flag(2) && x.rank() == 2 ? x.numel() : std::min(shape[0], shape[1]) * step;
+    const Tensor at = arange(int64_t{0}, int64_t{1}, x.numel(), DType::kI64, x.device());
+    const Tensor diagonal = logical_and(equal(remainder(at, step), int64_t{0}), less(at, end));
+    return where(reshape(diagonal, shape), cast(value, x.dtype()), x);
+}
+
 Tensor new_filled(const Args& a, const Tensor& value, int dtype, int device) {
     const Tensor& x = a.tensor(0);
     return full(a.ints(1), value, a.has(dtype) ? a.dtype(dtype) : x.dtype(),
@@ -553,6 +573,7 @@ A copy: values never change, so nothing can be seen through it.
                 }
                 return x.rank() < 2 ? alias(x) : transpose(x, 0, 1);
             },
+        .aliases = "t_",
     });
     register_function({
         .signature = "reshape_as(x: Tensor, other: Tensor) -> Tensor",
@@ -612,6 +633,33 @@ A copy: values never change, so nothing can be seen through it.
                 if (v.is_scalar()) return full(x.shape(), v, x.dtype(), x.device());
                 return expand(cast(v, x.dtype()), x.shape());
             },
+        .aliases = "fill_",
+    });
+    register_function({
+        .signature = "zero_(x: Tensor) -> Tensor",
+        .doc = R"(Fills the tensor with zeros; returns it.
+
+>>> x = sn.arange(2)
+>>> x.zero_().tolist(), x.tolist()
+([0, 0], [0, 0])
+)",
+        .call =
+            [](const Args& a) {
+                const Tensor& x = a.tensor(0);
+                return full(x.shape(), int64_t{0}, x.dtype(), x.device());
+            },
+    });
+    register_function({
+        .signature = "fill_diagonal_(x: Tensor, fill_value: Operand, wrap: bool = False) -> Tensor",
+        .doc = R"(Writes a number to the main diagonal of the tensor; returns it.
+
+x : of two dimensions, or of more that are all equal.
+wrap : whether the diagonal of a tall matrix begins again below its first end, after an empty row.
+
+>>> sn.zeros((2, 3)).fill_diagonal_(5).tolist()
+[[5.0, 0.0, 0.0], [0.0, 5.0, 0.0]]
+)",
+        .call = fill_diagonal,
     });
     register_function({
         .signature = "scalar_tensor(value: Operand, dtype: DType? = None, device: Device? = None) "
