@@ -110,8 +110,8 @@ std::shared_ptr<const Plan> plan_of(const Model& model);
 Model apply_pass(const Model& model, std::string_view pass, std::vector<Tensor>* constants);
 
 // The part of a graph that some of its values (`outputs`, value ids) need, with all arguments and
-// with the other inputs that are read; `kept`: these inputs, by their former index. With all outputs
-// it keeps the updates.
+// with the other inputs that are read; `kept`: these inputs, by their former index. With all
+// outputs it keeps the updates.
 Model cut(const Model& model, std::span<const ValueId> outputs, std::vector<uint32_t>* kept);
 
 }  // namespace sn
