@@ -454,10 +454,10 @@ bool run_recorded(Specialisation& s, Recorder& window) {
         std::vector<uint32_t> replaced(s.inputs.size(), 0);
         for (size_t i = 0; i < s.inputs.size(); ++i)
             if (s.replaced[i])
-                replaced[i] = 1 + static_cast<uint32_t>(std::ranges::count_if(
-                                      outputs, [&](const Value* v) {
-                                          return v->former == window.inputs[i];
-                                      }));
+                replaced[i] =
+                    1 + static_cast<uint32_t>(std::ranges::count_if(outputs, [&](const Value* v) {
+                        return v->former == window.inputs[i];
+                    }));
         s.graph->choose(window.inputs, replaced);
         s.graph->run(window, window.inputs, outputs, false);
     };
