@@ -7,6 +7,7 @@
 #   make wheel       a wheel, and the quick suite on it where there is no compiler
 #   make lint        formatting, style and types       make format   apply the formatting
 #   make sanitize    the C++ tests under the address, undefined-behaviour and thread sanitizers
+#   make cross       the C++ runtime for 64-bit ARM, tested under emulation
 #   make bench       the benchmarks                    make clean    remove what was built
 #
 # PYTHON=... and CXX=... choose the interpreter and the compiler.
@@ -24,14 +25,14 @@ CMAKE := $(BIN)/cmake
 # built by ninja, in place.
 LINK := install --no-build-isolation --config-settings=wheel.cmake=false \
 	--config-settings=editable.mode=inplace --editable
-CPP_FILES := find core bindings tests examples benchmarks -name '*.cpp' -o -name '*.h' -o -name '*.cu' 2>/dev/null
+CPP_FILES := find core runtime include bindings tests examples benchmarks -name '*.cpp' -o -name '*.h' -o -name '*.hpp' -o -name '*.cu' 2>/dev/null
 # pytest's own options, e.g. make test PYTEST="-k matmul"
 PYTEST ?=
 # Options of the benchmarks, e.g. make bench BENCH="--only products"
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-cpp test-py test-full test-oracle wheel lint format sanitize bench clean
+.PHONY: help setup build demo test test-cpp test-py test-full test-oracle wheel lint format sanitize cross bench clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/  \1/p' Makefile
@@ -143,9 +144,14 @@ sanitize: $(VENV)/.installed
 		$$plain $(BIN)/ctest --test-dir $$dir --output-on-failure || exit 1; \
 	done
 
+cross: build
+	@tools/cross.sh $(CMAKE) $(BIN)/ninja $(JOBS)
+	@$(BIN)/python -m pytest -q tests/runtime/test_cross.py
+
 bench: build
 	@$(BIN)/python -m benchmarks run $(BENCH)
 
 clean:
-	rm -rf build dist .venv sennit/_core*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist .venv sennit/_core*.so sennit/bin sennit/include sennit/lib \
+		.pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

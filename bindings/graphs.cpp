@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "nb.h"
+#include "op/checks.h"
 #include "op/op.h"
 #include "op/random.h"
 #include "record/recorder.h"
@@ -296,6 +297,12 @@ nb::list values_of(const Model& m) {
     return list;
 }
 
+nb::object number_object(const Scalar& s) {
+    if (s.kind == ScalarKind::kFloat) return nb::cast(s.f);
+    if (s.kind == ScalarKind::kBool) return nb::cast(s.i != 0);
+    return nb::cast(s.i);
+}
+
 // By number: its value id, and its value (a text for those that every call has anew).
 nb::list numbers_of(const Model& m) {
     nb::list list;
@@ -306,12 +313,8 @@ nb::list numbers_of(const Model& m) {
             value = nb::cast(std::string("seed"));
         else if (n.role == NumberRole::kDraw)
             value = nb::cast("draw " + std::to_string(n.value.i));
-        else if (n.value.kind == ScalarKind::kFloat)
-            value = nb::cast(n.value.f);
-        else if (n.value.kind == ScalarKind::kBool)
-            value = nb::cast(n.value.i != 0);
         else
-            value = nb::cast(n.value.i);
+            value = number_object(n.value);
         list.append(nb::make_tuple(m.graph.scalars[i], value));
     }
     return list;
@@ -381,6 +384,37 @@ void init_graphs(nb::module_& m) {
                  nb::list list;
                  for (ValueId v : p.graph.outputs) list.append(v);
                  return list;
+             })
+        .def("numbers_of_call",
+             [](const Model& p) {
+                 return guarded([&] {
+                     nb::list list;
+                     for (const Tensor& t : numbers_of_call(p))
+                         list.append(number_object(t.value()->scalar));
+                     return list;
+                 });
+             })
+        .def("call_node",
+             [](const Model& p, NodeId id, nb::handle inputs) {
+                 return guarded([&] {
+                     if (id >= p.graph.nodes.size())
+                         fail(ErrorKind::kValue, "graph", "there is no node %u", id);
+                     const Node& n = p.graph.nodes[id];
+                     std::vector<Tensor> in, out(n.n_out);
+                     for (nb::handle x : inputs)
+                         in.push_back(to_operand("graph", "operand", x.ptr()));
+                     Attrs attrs;
+                     for (int64_t word : p.graph.attr(n)) attrs.i(word);
+                     check_call(op_def(n.op), in, attrs);
+                     call_node(p, id, in, attrs, out);
+                     return wrapped(out);
+                 });
+             })
+        .def("take_conditions",
+             [](Model& p, const Model& from) {
+                 SN_CHECK(p.sizes.size() == from.sizes.size());
+                 p.conditions.insert(p.conditions.end(), from.conditions.begin(),
+                                     from.conditions.end());
              })
         .def("updates", [](const Model& p) { return p.updates; })
         .def("sizes",

@@ -28,7 +28,7 @@ set(sn_kernel_objects)
 foreach(level IN LISTS _levels)
     # Host code asks `#ifdef SN_HAVE_AVX512` before it names that namespace.
     string(TOUPPER ${level} _upper)
-    target_compile_definitions(sn_common INTERFACE SN_HAVE_${_upper})
+    target_compile_definitions(sn_host INTERFACE SN_HAVE_${_upper})
     if(kernel_sources)
         add_library(sn_kernels_${level} OBJECT ${kernel_sources})
         target_link_libraries(sn_kernels_${level} PRIVATE sn_common)

@@ -32,8 +32,8 @@ __array_api_version__ = "2024.12"
 
 # Loaded when first asked for: training needs them, importing does not.
 _LAZY = (
-    "data", "fft", "linalg", "masked", "metrics", "models", "nn", "optim", "random", "signal",
-    "special", "train", "viz",
+    "data", "fft", "linalg", "masked", "metrics", "models", "nn", "onnx", "optim", "random",
+    "signal", "special", "train", "viz",
 )  # fmt: skip
 _LAZY_NAMES = {
     "__array_namespace_info__": "_standard",
@@ -48,6 +48,8 @@ _LAZY_NAMES = {
     "profile": "_profile",
     "Profile": "_profile",
     "ProfileEvent": "_profile",
+    "get_include": "_native",
+    "get_library_dir": "_native",
     "set_num_threads": "_tools",
     "num_threads": "_tools",
     "vmap": "_transforms",
@@ -61,9 +63,9 @@ _LAZY_NAMES = {
     "checkpoint": "_checkpoint",
     "checkpoint_sequential": "_checkpoint",
     "Graph": "_graph",
-    "GraphNode": "_graph",
-    "GraphValue": "_graph",
-    "MemoryPlan": "_graph",
+    "GraphNode": "_graph_parts",
+    "GraphValue": "_graph_parts",
+    "MemoryPlan": "_graph_parts",
     "Dim": "_sizes",
     "Size": "_sizes",
     "TensorSpec": "_tracing",

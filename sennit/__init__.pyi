@@ -8,6 +8,7 @@ from . import masked as masked
 from . import metrics as metrics
 from . import models as models
 from . import nn as nn
+from . import onnx as onnx
 from . import optim as optim
 from . import random as random
 from . import signal as signal
@@ -473,9 +474,17 @@ from ._compile import compile as compile
 from ._files import load as load
 from ._files import save as save
 from ._graph import Graph as Graph
+<<<<<<< HEAD
+from ._graph_parts import GraphNode as GraphNode
+from ._graph_parts import GraphValue as GraphValue
+from ._graph_parts import MemoryPlan as MemoryPlan
+=======
 from ._graph import GraphNode as GraphNode
 from ._graph import GraphValue as GraphValue
 from ._graph import MemoryPlan as MemoryPlan
+from ._native import get_include as get_include
+from ._native import get_library_dir as get_library_dir
+>>>>>>> runtime
 from ._profile import Profile as Profile
 from ._profile import ProfileEvent as ProfileEvent
 from ._profile import profile as profile
@@ -743,6 +752,8 @@ __all__ = [
     "ge",
     "gelu",
     "gelu_tanh",
+    "get_include",
+    "get_library_dir",
     "grad",
     "grad_enabled",
     "gradient",
@@ -891,6 +902,7 @@ __all__ = [
     "one_hot",
     "ones",
     "ones_like",
+    "onnx",
     "optim",
     "outer",
     "pad",

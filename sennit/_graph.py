@@ -6,166 +6,18 @@ See docs/graphs.md and docs/design/011-graphs.md.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import _core
 from ._core import InvalidValue, Tensor
 from ._errors import error
+from ._graph_parts import GraphNode, GraphValue, MemoryPlan, float_text, type_text
 from ._signature import build, check_signature, gather
 from ._sizes import MOST, Dim, Size
 from .autograd import no_grad
 
-__all__ = ["Graph", "GraphNode", "GraphValue", "MemoryPlan"]
-
-
-def type_text(shape: Sequence[Any], dtype: _core.dtype) -> str:
-    """A type as printed graphs show it: ``float32[2, 3]``."""
-    return f"{dtype.name}[{', '.join(map(str, shape))}]"
-
-
-@dataclass(frozen=True)
-class GraphValue:
-    """A value of a graph: an argument, parameter or constant, or a result of a node.
-
-    Attributes
-    ----------
-    name : str
-        As the printed graph shows it: ``%3`` for the results of nodes.
-    shape : tuple of int or Size
-        A `Size` where it follows from an open size.
-    dtype : dtype
-
-    Examples
-    --------
-    >>> graph = sn.trace(lambda x: sn.exp(x), sn.TensorSpec((2,)))
-    >>> graph.outputs[0]
-    %0: float32[2]
-    """
-
-    name: str
-    shape: tuple[int | Size, ...]
-    dtype: _core.dtype
-    _id: int = field(repr=False, compare=False, default=-1)
-
-    def __repr__(self) -> str:
-        return f"{self.name}: {type_text(self.shape, self.dtype)}"
-
-
-@dataclass(frozen=True)
-class GraphNode:
-    """One operation of a graph.
-
-    Attributes
-    ----------
-    op : str
-    inputs : tuple of GraphValue, number or str
-        Numbers are Python numbers; "seed" and "draw 0", "draw 1" ... stand for the random numbers
-        of a call; a `Size` or a text is computed from open sizes.
-    attributes : dict of str to object
-        What decides on shapes: axes, strides, dtypes. A `Size` where it follows from an open size.
-    outputs : tuple of GraphValue
-    where : str
-        The user's source line and the path of the module.
-    differentiable : bool
-        Whether gradients flow through it: not inside ``sn.no_grad()`` and `detach`.
-
-    Examples
-    --------
-    >>> graph = sn.trace(lambda x: sn.exp(x) * 2, sn.TensorSpec((2,)))
-    >>> [node.op for node in graph.nodes]
-    ['exp', 'multiply']
-    >>> graph.nodes[1].inputs
-    (%0: float32[2], 2)
-    """
-
-    op: str
-    inputs: tuple[Any, ...]
-    attributes: dict[str, Any]
-    outputs: tuple[GraphValue, ...]
-    where: str
-    differentiable: bool
-
-    def __repr__(self) -> str:
-        operands = [x.name if isinstance(x, GraphValue) else str(x) for x in self.inputs]
-        operands += [f"{k}={_attribute_text(v)}" for k, v in self.attributes.items()]
-        return f"{', '.join(map(repr, self.outputs))} = {self.op}({', '.join(operands)})"
-
-
-def _float_text(form: int, scale: float, size: Size) -> str:
-    """A float that is made of a size (core/runtime/size.h, SizeForm)."""
-    if form == 4:
-        return f"({size}) / ({size} - {scale:g})"
-    text = f"sqrt({size})" if form >= 2 else str(size) if str(size).isidentifier() else f"({size})"
-    if form % 2:
-        return f"{scale:g}/{text}"
-    return text if scale == 1 else f"{scale:g}*{text}"
-
-
-def _attribute_text(value: Any) -> str:
-    return value.name if isinstance(value, _core.dtype) else str(value)
-
-
-@dataclass(frozen=True)
-class MemoryPlan:
-    """The memory of one call, known before anything has run. All figures are bytes.
-
-    Attributes
-    ----------
-    peak : int
-        What a call allocates at most: `arena`, `outputs` and `folded`.
-    arena : int
-        One block for everything between arguments and results; pieces are used again as soon as
-        they are free.
-    outputs : int
-        Results, which live on.
-    folded : int
-        What depends on numbers of the program alone: computed once, when it is planned.
-    arguments, parameters, constants : int
-        What is there before the call.
-    kernels : int
-        How many kernels run.
-    unplanned : int
-        What the values in the arena would take without use of the same memory twice.
-    lifetimes : tuple of (int, int, int, int)
-        The pieces of the arena: offset, bytes, first and last kernel that uses it.
-
-    Examples
-    --------
-    >>> model = sn.nn.Sequential(sn.nn.Linear(8, 64), sn.nn.ReLU(), sn.nn.Linear(64, 4))
-    >>> plan = sn.trace(model, sn.TensorSpec((32, 8))).memory_plan()
-    >>> plan.outputs, plan.arena, plan.kernels
-    (512, 8192, 2)
-    """
-
-    peak: int
-    arena: int
-    outputs: int
-    folded: int
-    arguments: int
-    parameters: int
-    constants: int
-    kernels: int
-    unplanned: int
-    lifetimes: tuple[tuple[int, int, int, int], ...] = field(repr=False)
-
-    def __str__(self) -> str:
-        rows = [
-            ("arena", self.arena),
-            ("outputs", self.outputs),
-            ("folded", self.folded),
-            ("peak of a call", self.peak),
-            ("arguments", self.arguments),
-            ("parameters", self.parameters),
-            ("constants", self.constants),
-        ]
-        lines = [f"{name:<15}{value:>16,} bytes" for name, value in rows]
-        lines.append(
-            f"{self.kernels} kernels; {len(self.lifetimes)} values share the arena and would take "
-            f"{self.unplanned:,} bytes without"
-        )
-        return "\n".join(lines)
+__all__ = ["Graph"]
 
 
 class Graph:
@@ -271,7 +123,7 @@ class Graph:
             found[v] = GraphValue(x.name, (*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype, v)
         for v, form, scale, expression in program.open_numbers():
             size = self._size(expression, found)
-            found[v] = size if scale is None else _float_text(form, scale, size)
+            found[v] = size if scale is None else float_text(form, scale, size)
         return found
 
     @staticmethod
@@ -426,8 +278,12 @@ class Graph:
                 tuple(values[v] for v in outputs),
                 where.removeprefix("at "),
                 differentiable,
+                self._program,
+                k,
             )
-            for op, inputs, attributes, outputs, where, differentiable in self._program.nodes()
+            for k, (op, inputs, attributes, outputs, where, differentiable) in enumerate(
+                self._program.nodes()
+            )
         ]
         for node, name, position, expression in self._program.open_attributes():
             size = self._size(expression, values)
@@ -591,6 +447,142 @@ class Graph:
             {k: v for k, v in self._constants.items() if k in left},
         )
 
+    def rewrite(self, rule: Callable[..., Any]) -> Graph:
+        """A graph with other operations in the place of some nodes.
+
+        Parameters
+        ----------
+        rule : callable
+            ``rule(node, *inputs)`` is called for each `GraphNode`, in order, with tensors and
+            numbers for its operands. It returns what takes the place of the node's results (a
+            tensor, or a tuple of several, of the same shapes and dtypes), computed by any
+            functions, or None to keep the node. ``node(*inputs)`` calls the node's own operation.
+            Tensors that it uses from outside become constants.
+
+        Returns
+        -------
+        Graph
+            With the same arguments, parameters, open sizes and updates. Nodes that nobody reads any
+            more are left out.
+
+        Raises
+        ------
+        InvalidType, InvalidValue
+            When the rule returns something else.
+
+        Examples
+        --------
+        >>> model = sn.nn.Sequential(sn.nn.Linear(4, 4), sn.nn.ReLU())
+        >>> graph = sn.trace(model, sn.TensorSpec(("n", 4)))
+        >>> smooth = graph.rewrite(lambda node, x, *_: sn.silu(x) if node.op == "relu" else None)
+        >>> [node.op for node in smooth.nodes]
+        ['permute', 'matmul', 'add', 'silu']
+        """
+        from ._rewriting import rewritten
+
+        return rewritten(self, rule, "rewrite")
+
+    def replace(self, value: GraphValue | str, function: Callable[..., Any]) -> Graph:
+        """A graph in which a value is computed by a function of the operands of its node.
+
+        Parameters
+        ----------
+        value : GraphValue or str
+            The result of a node, or its name.
+        function : callable
+            Takes the node's operands, and returns a tensor of the value's shape and dtype.
+
+        Returns
+        -------
+        Graph
+
+        Examples
+        --------
+        >>> graph = sn.trace(lambda x: sn.exp(x) + 1, sn.TensorSpec(()))
+        >>> graph.replace("%0", lambda x: x * 2)(sn.tensor(3.0)).item()
+        7.0
+        """
+        name = self._result_name(value, "replace")
+
+        def rule(node: GraphNode, *inputs: Any) -> Any:
+            found = [k for k, x in enumerate(node.outputs) if x.name == name]
+            if not found:
+                return None
+            made = function(*inputs)
+            if len(node.outputs) == 1:
+                return made
+            results = list(node(*inputs))
+            results[found[0]] = made
+            return results
+
+        return self.rewrite(rule)
+
+    def insert(self, value: GraphValue | str, function: Callable[..., Any]) -> Graph:
+        """A graph in which whoever reads a value reads a function of it.
+
+        Parameters
+        ----------
+        value : GraphValue or str
+            The result of a node, or its name.
+        function : callable
+            Takes the value, and returns a tensor of the same shape and dtype.
+
+        Returns
+        -------
+        Graph
+
+        Examples
+        --------
+        >>> graph = sn.trace(lambda x: sn.exp(x) + 1, sn.TensorSpec(()))
+        >>> graph.insert("%0", lambda x: sn.clip(x, 0.0, 5.0))(sn.tensor(3.0)).item()
+        6.0
+        """
+        name = self._result_name(value, "insert")
+
+        def rule(node: GraphNode, *inputs: Any) -> Any:
+            if all(x.name != name for x in node.outputs):
+                return None
+            made = node(*inputs)
+            results = list(made) if isinstance(made, tuple) else [made]
+            return [
+                function(x) if known.name == name else x
+                for x, known in zip(results, node.outputs, strict=True)
+            ]
+
+        return self.rewrite(rule)
+
+    def _result_name(self, value: GraphValue | str, op: str) -> str:
+        name = value if isinstance(value, str) else value.name
+        if all(name != x.name for node in self.nodes for x in node.outputs):
+            raise error(
+                InvalidValue,
+                op,
+                f"{value!r} is no result of a node of this graph; see graph.nodes",
+            )
+        return name
+
+    def fold_batch_norm(self) -> Graph:
+        """A graph for inference in which batch norms that follow a convolution are part of it.
+
+        The weights of the convolution are scaled, once, and what is left is a bias. Results differ
+        from those of the graph by rounding, so it is never done unasked. Parameters of the result
+        are new tensors, under the convolution's names.
+
+        Returns
+        -------
+        Graph
+
+        Examples
+        --------
+        >>> net = sn.nn.Sequential(sn.nn.Conv2d(1, 4, 3, bias=False), sn.nn.BatchNorm2d(4)).eval()
+        >>> graph = sn.trace(net, sn.TensorSpec(("n", 1, 8, 8))).fold_batch_norm()
+        >>> [node.op for node in graph.nodes], list(graph.parameters)
+        (['conv', 'add'], ['0.weight', '0.bias'])
+        """
+        from ._rewriting import with_batch_norm_folded
+
+        return with_batch_norm_folded(self)
+
     # ------------------------------------------------------------ files
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -626,6 +618,91 @@ class Graph:
         trained = [name for name, x in self._parameters.items() if x.requires_grad]
         text = self._program.write(json.dumps(self._signature, separators=(",", ":")), trained)
         save({**self._parameters, **self._constants}, path, {GRAPH: text})
+
+    def to_onnx(
+        self,
+        path: str | os.PathLike[str],
+        opset: int = 18,
+        external_data: bool | None = None,
+        check: bool = True,
+    ) -> None:
+        """Writes the graph as an ONNX model, which other runtimes run (``pip install
+        sennit[onnx]``).
+
+        Arguments keep their names, results are called after their place in what a call returns
+        ("output", "output.0", "tags"), and parameters are initialisers under their own names. Open
+        sizes stay open. See docs/export.md.
+
+        Parameters
+        ----------
+        path : path
+            Usually ending in ``.onnx``. It appears complete or not at all.
+        opset : int
+            The version of ONNX's operators: 18 to 28.
+        external_data : bool, optional
+            Whether tensors go to a file beside the model, ``path + ".data"``; by default when they
+            have more than the 2 GiB that a model file can hold.
+        check : bool
+            Whether ONNX's own checker and its inference of shapes go over the model.
+
+        Raises
+        ------
+        InvalidValue
+            When an operation has no expression in ONNX; the error names it, its node, the line and
+            what to do. `sn.onnx.unsupported` lists such operations.
+        ImportError
+            When the package onnx is missing.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.onnx")
+        >>> sn.trace(sn.nn.Linear(2, 1), sn.TensorSpec((4, 2))).to_onnx(path)
+        >>> os.path.getsize(path) > 0
+        True
+        """
+        from .onnx.export import write
+
+        write(self, path, opset, external_data, check)
+
+    def draw(
+        self, path: str | os.PathLike[str], profile: Any = None, depth: int | None = None
+    ) -> None:
+        """Draws the graph: modules in modules, with the shapes of the values between operations.
+
+        A picture (``.svg``) stands still. A page (``.html``) needs nothing but itself, and its
+        modules fold, by click or key; it begins with so many folded that at most 120 operations
+        show. See docs/pictures.md.
+
+        Parameters
+        ----------
+        path : path
+            Ends in ``.svg`` or ``.html``.
+        profile : sn.Profile, optional
+            Of calls of this graph: operations show their time (the mean of the calls) and the
+            memory of their results. The time of a kernel stands at the first of its operations.
+        depth : int, optional
+            Modules that lie deeper are folded.
+
+        Raises
+        ------
+        InvalidValue
+            When the path ends otherwise.
+        FileError
+            When the file cannot be written.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "net.svg")
+        >>> net = sn.nn.Sequential(sn.nn.Linear(8, 4), sn.nn.ReLU())
+        >>> sn.trace(net, sn.TensorSpec(("batch", 8))).draw(path)
+        >>> os.path.getsize(path) > 0
+        True
+        """
+        from .viz.drawing import draw
+
+        draw(self, path, profile, depth)
 
 
 def _difference(name: str, before: _core.Program, after: _core.Program) -> str:

@@ -11,7 +11,8 @@ from typing import Any, overload
 from . import _core
 from ._core import InvalidType, InvalidValue, Tensor
 from ._errors import error
-from ._graph import Graph, type_text
+from ._graph import Graph
+from ._graph_parts import type_text
 from ._mutable import Mutable
 from ._signature import argument_names, build, encode
 from ._sizes import Dim, comparisons, dims_of, examples, watched

@@ -68,6 +68,7 @@ MODULES = {
     "signal.windows": "Windows (sn.signal.windows)",
     "data": "Data (sn.data)",
     "train": "Training (sn.train)",
+    "onnx": "Exchange of models (sn.onnx)",
     "viz": "Pictures (sn.viz)",
 }
 

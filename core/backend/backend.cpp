@@ -16,7 +16,9 @@ std::vector<std::unique_ptr<Backend>>& backends() {
     static auto* list = [] {
         auto* made = new std::vector<std::unique_ptr<Backend>>;
         made->push_back(make_cpu_backend());
+#if !defined(SN_RUNTIME)
         made->push_back(make_reference_backend());
+#endif
         return made;
     }();
     return *list;

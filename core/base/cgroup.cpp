@@ -2,29 +2,60 @@
 
 #include <unistd.h>
 
-#include <fstream>
-#include <sstream>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string_view>
+#include <vector>
 
 namespace sn {
 namespace {
 
-// The first word of a small file ("" when it cannot be read), and the second one if asked for.
-std::string first_word(const std::string& path, std::string* second = nullptr) {
-    std::ifstream file(path);
-    std::string word;
-    file >> word;
-    if (second) file >> *second;
-    return word;
+// The lines of a small file; none when it cannot be read. Without streams: they would bring the
+// locales of the C++ library along, which are a tenth of the runtime's size.
+std::vector<std::string> lines_of(const std::string& path) {
+    std::vector<std::string> lines;
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
+        std::fopen(path.c_str(), "r"), [](std::FILE* f) { return f ? std::fclose(f) : 0; });
+    if (!file) return lines;
+    bool open = false;
+    for (int c; (c = std::fgetc(file.get())) != EOF;) {
+        if (!open) lines.emplace_back();
+        open = c != '\n';
+        if (open) lines.back() += static_cast<char>(c);
+    }
+    return lines;
 }
 
-bool to_number(const std::string& text, double* value) {
-    std::istringstream stream(text);
-    return static_cast<bool>(stream >> *value);
+std::vector<std::string_view> split(std::string_view text, char at) {
+    std::vector<std::string_view> parts;
+    while (!text.empty()) {
+        const size_t end = text.find(at);
+        if (end != 0) parts.push_back(text.substr(0, end));
+        if (end == std::string_view::npos) break;
+        text.remove_prefix(end + 1);
+    }
+    return parts;
 }
 
-bool has_item(const std::string& list, const std::string& item) {
-    std::istringstream stream(list);
-    for (std::string part; std::getline(stream, part, ',');)
+// The words of the first line of a small file.
+std::vector<std::string> first_words(const std::string& path) {
+    const std::vector<std::string> lines = lines_of(path);
+    std::vector<std::string> words;
+    if (lines.empty()) return words;
+    for (const std::string_view word : split(lines[0], ' ')) words.emplace_back(word);
+    return words;
+}
+
+bool to_number(const std::vector<std::string>& words, size_t which, double* value) {
+    if (which >= words.size()) return false;
+    char* end = nullptr;
+    *value = std::strtod(words[which].c_str(), &end);
+    return end != words[which].c_str();
+}
+
+bool has_item(std::string_view list, std::string_view item) {
+    for (const std::string_view part : split(list, ','))
         if (part == item) return true;
     return false;
 }
@@ -40,8 +71,7 @@ struct Group {
 bool find_group(const std::string& controller, Group* group) {
     std::string v1_path, v2_path;
     bool has_v1 = false, has_v2 = false;
-    std::ifstream cgroups("/proc/self/cgroup");
-    for (std::string line; std::getline(cgroups, line);) {
+    for (const std::string& line : lines_of("/proc/self/cgroup")) {
         const size_t a = line.find(':'), b = line.find(':', a + 1);
         if (a == std::string::npos || b == std::string::npos) continue;
         const std::string controllers = line.substr(a + 1, b - a - 1);
@@ -54,17 +84,18 @@ bool find_group(const std::string& controller, Group* group) {
         }
     }
     if (!has_v1 && !has_v2) return false;
-    std::ifstream mounts("/proc/self/mountinfo");
-    for (std::string line; std::getline(mounts, line);) {
+    for (const std::string& line : lines_of("/proc/self/mountinfo")) {
         const size_t dash = line.find(" - ");
         if (dash == std::string::npos) continue;
-        std::istringstream left(line.substr(0, dash)), right(line.substr(dash + 3));
-        std::string id, parent, device, root, point, type, source, options;
-        left >> id >> parent >> device >> root >> point;
-        right >> type >> source >> options;
+        // id parent device root point ... - type source options
+        const auto left = split(std::string_view(line).substr(0, dash), ' '),
+                   right = split(std::string_view(line).substr(dash + 3), ' ');
+        if (left.size() < 5 || right.empty()) continue;
+        const std::string root(left[3]), point(left[4]);
         // A machine may mount both hierarchies; a controller belongs to exactly one of them.
         const bool match =
-            has_v1 ? type == "cgroup" && has_item(options, controller) : type == "cgroup2";
+            has_v1 ? right[0] == "cgroup" && right.size() > 2 && has_item(right[2], controller)
+                   : right[0] == "cgroup2";
         if (!match) continue;
         std::string path = has_v1 ? v1_path : v2_path;
         if (root != "/") path = path.rfind(root, 0) == 0 ? path.substr(root.size()) : "";
@@ -93,16 +124,16 @@ double cgroup_cpu_quota() {
     Group group;
     if (!find_group("cpu", &group)) return -1;
     return least_over_levels(group, [&](const std::string& folder) -> double {
-        std::string quota, period;
-        if (group.v2) {
-            quota = first_word(folder + "/cpu.max", &period);
-        } else {
-            quota = first_word(folder + "/cpu.cfs_quota_us");
-            period = first_word(folder + "/cpu.cfs_period_us");
-        }
         double q = 0, p = 0;  // v2 writes "max" and v1 writes -1 for "no limit"
-        if (!to_number(quota, &q) || !to_number(period, &p) || q <= 0 || p <= 0) return -1;
-        return q / p;
+        bool known = false;
+        if (group.v2) {
+            const std::vector<std::string> words = first_words(folder + "/cpu.max");
+            known = to_number(words, 0, &q) && to_number(words, 1, &p);
+        } else {
+            known = to_number(first_words(folder + "/cpu.cfs_quota_us"), 0, &q) &&
+                    to_number(first_words(folder + "/cpu.cfs_period_us"), 0, &p);
+        }
+        return known && q > 0 && p > 0 ? q / p : -1;
     });
 }
 
@@ -112,7 +143,7 @@ int64_t cgroup_memory_limit() {
     const double least = least_over_levels(group, [&](const std::string& folder) -> double {
         double bytes = 0;
         const char* name = group.v2 ? "/memory.max" : "/memory.limit_in_bytes";
-        if (!to_number(first_word(folder + name), &bytes)) return -1;
+        if (!to_number(first_words(folder + name), 0, &bytes)) return -1;
         return bytes < 9e18 ? bytes : -1;  // v1 says "no limit" with a page-rounded 2^63
     });
     return least < 0 ? -1 : static_cast<int64_t>(least);
@@ -124,10 +155,8 @@ int64_t physical_memory() {
 }
 
 int64_t resident_memory() {
-    std::string pages;
-    first_word("/proc/self/statm", &pages);
     double count = 0;
-    if (!to_number(pages, &count)) return -1;
+    if (!to_number(first_words("/proc/self/statm"), 1, &count)) return -1;
     return static_cast<int64_t>(count) * sysconf(_SC_PAGESIZE);
 }
 

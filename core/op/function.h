@@ -70,7 +70,11 @@ struct FunctionDef {
 
 // A later definition of a name replaces an earlier one: functions that the elementwise lists derive
 // are redefined by hand where there are more arguments.
+#if defined(SN_RUNTIME)  // calls ops by their records alone
+inline void register_function(const FunctionDef&) {}
+#else
 void register_function(FunctionDef def);
+#endif
 const std::vector<FunctionDef>& functions();
 
 }  // namespace sn

@@ -113,6 +113,22 @@ enum class Layout : uint8_t {
 inline constexpr uint32_t save_in(int i) { return 1u << i; }
 inline constexpr uint32_t save_out(int i) { return 1u << (16 + i); }
 
+// A field of the record that the C++ runtime has no use for: it replays graphs, and neither records
+// gradients nor serves Python. There the field is always null, and what it would have named is left
+// out of the library.
+#if defined(SN_RUNTIME)
+template <class T>
+struct Unused {
+    constexpr Unused() = default;
+    template <class Value>
+    constexpr Unused(Value&&) {}  // NOLINT: implicit
+    constexpr operator T() const { return nullptr; }
+};
+#else
+template <class T>
+using Unused = T;
+#endif
+
 // One op, one record. Everything else (Python function, stub, docs, fusibility, CSE equality,
 // serialisation, tests) is derived from it.
 struct OpDef {
@@ -121,12 +137,12 @@ struct OpDef {
     int n_out = 1;
     const char* schema =
         "";  // attributes: "axes:ints keepdims:bool"; types int float bool dtype ints
-    const char* doc = "";
+    Unused<const char*> doc = "";
     InferFn infer = nullptr;
-    GradFn grad = nullptr;
+    Unused<GradFn> grad = nullptr;
     uint32_t saves = 0;  // what the gradient reads: save_in(i) | save_out(i)
     LowerFn lower = nullptr;
-    BatchFn batch = nullptr;
+    Unused<BatchFn> batch = nullptr;
     CheckFn check = nullptr;      // without, a file cannot hold the op (elementwise ones need none)
     ComplexFn complex = nullptr;  // without, a complex operand is an error ...
     ComplexGrad complex_grad = ComplexGrad::kComposed;
@@ -134,7 +150,7 @@ struct OpDef {
     SameAsFn same_as = nullptr;
     WorkFn work = nullptr;
     ViewFn view = nullptr;
-    ViewUpdateFn view_update = nullptr;
+    Unused<ViewUpdateFn> view_update = nullptr;
     int tile_op = -1;         // elementwise: number of the tile instruction
     uint8_t dtype_class = 0;  // elementwise: DTypeClass, which dtypes it computes in
     uint8_t result_rule = 0;  // elementwise: ResultRule

@@ -95,6 +95,7 @@ OpId find_op(std::string_view name) {
     return it->second;
 }
 
+#if !defined(SN_RUNTIME)
 void register_function(FunctionDef def) {
     Registry& r = raw_registry();
     const std::string_view signature = def.signature;
@@ -105,6 +106,7 @@ void register_function(FunctionDef def) {
     else
         r.functions[at->second] = def;
 }
+#endif
 const std::vector<FunctionDef>& functions() { return registry().functions; }
 
 }  // namespace sn

@@ -143,8 +143,8 @@ std::vector<int64_t> check_inputs(const Model& model, std::span<const Tensor> in
     return sizes;
 }
 
-// The numbers of one call (sizes: those of the example); the generator has then made this call's
-// draws.
+}  // namespace
+
 std::vector<Tensor> numbers_of_call(const Model& model) {
     std::vector<Tensor> numbers;
     RandomState state = random_state();
@@ -163,7 +163,16 @@ std::vector<Tensor> numbers_of_call(const Model& model) {
     return numbers;
 }
 
-}  // namespace
+void call_node(const Model& model, NodeId id, std::span<const Tensor> in, const Attrs& attrs,
+               std::span<Tensor> out) {
+    const SiteScope site(model.sites[id]);
+    const struct Restore {
+        bool mode = grad_enabled();
+        ~Restore() { set_grad_enabled(mode); }
+    } restore;
+    set_grad_enabled(restore.mode && model.taped[id]);
+    record(model.graph.nodes[id].op, in, attrs, out);
+}
 
 std::vector<Tensor> call(const Model& model, std::span<const Tensor> inputs) {
     SN_CHECK(inputs.size() == model.graph.inputs.size());
@@ -197,16 +206,9 @@ std::vector<Tensor> call_nodes(const Model& model, std::span<const int64_t> size
         return f.open != kNone ? sizes[f.open] : shapes[f.value][f.axis];
     };
     size_t next_word = 0;
-    const bool taping = grad_enabled();
-    const struct Restore {
-        bool mode;
-        ~Restore() { set_grad_enabled(mode); }
-    } restore{taping};
     std::vector<Tensor> in, out;
     for (NodeId id = 0; id < g.nodes.size(); ++id) {
         const Node& n = g.nodes[id];
-        const SiteScope site(model.sites[id]);
-        set_grad_enabled(taping && model.taped[id]);
         in.clear();
         for (ValueId v : g.in(n)) {
             if (open && g.values[v].kind == ValueKind::kScalar && !computed[v]) {
@@ -229,7 +231,7 @@ std::vector<Tensor> call_nodes(const Model& model, std::span<const int64_t> size
         }
         // Other sizes than those of the example may be against what the rules take for granted.
         if (open) check_call(op_def(n.op), in, attrs);
-        record(n.op, in, attrs, out);
+        call_node(model, id, in, attrs, out);
         for (uint32_t k = 0; k < n.n_out; ++k) {
             const ValueId v = n.first_out + k;
             const Meta& want = g.meta(v);
@@ -363,6 +365,9 @@ Model cut(const Model& model, std::span<const ValueId> outputs, std::vector<uint
         SN_CHECK(v < old.values.size());
         needed[v] = 1;
     }
+    const bool whole = std::ranges::equal(outputs, old.outputs);
+    if (whole)
+        for (uint32_t i : model.updates) needed[old.inputs[i]] = 1;
     // Expressions may read sizes of values that are not needed otherwise.
     const auto need_sizes = [&](const SizeExpr& e) {
         for (const SizeTerm& term : e.terms)
@@ -392,6 +397,9 @@ Model cut(const Model& model, std::span<const ValueId> outputs, std::vector<uint
     for (size_t i = 0; i < old.inputs.size(); ++i) {
         if (model.inputs[i].role != InputRole::kArgument && !needed[old.inputs[i]]) continue;
         to[old.inputs[i]] = m.graph.add_input(old.meta(old.inputs[i]));
+        if (whole)
+            for (uint32_t update : model.updates)
+                if (update == i) m.updates.push_back(static_cast<uint32_t>(m.inputs.size()));
         for (const OpenDim& d : model.open_dims)
             if (d.input == i)
                 m.open_dims.push_back({static_cast<uint32_t>(m.inputs.size()), d.axis, d.open});

@@ -89,6 +89,12 @@ void find_draws(Model& model, uint64_t draws_before);
 // Calls the recorded ops again in the current recorder. `inputs`: all of them, by input index.
 // Returns the outputs; the caller gives the last ones to the parameters in `updates`.
 std::vector<Tensor> call(const Model& model, std::span<const Tensor> inputs);
+// The numbers of one call (sizes: those of the example), by scalar index; the generator has then
+// made this call's draws.
+std::vector<Tensor> numbers_of_call(const Model& model);
+// Calls one of the nodes again, under its source line, in the current recorder.
+void call_node(const Model& model, NodeId id, std::span<const Tensor> in, const Attrs& attrs,
+               std::span<Tensor> out);
 // The same with the numbers given, by scalar index (those that are sizes are computed).
 std::vector<Tensor> call_nodes(const Model& model, std::span<const int64_t> sizes,
                                std::span<const Tensor> inputs, std::span<const Tensor> numbers);
@@ -104,7 +110,8 @@ std::shared_ptr<const Plan> plan_of(const Model& model);
 Model apply_pass(const Model& model, std::string_view pass, std::vector<Tensor>* constants);
 
 // The part of a graph that some of its values (`outputs`, value ids) need, with all arguments and
-// with the other inputs that are read; `kept`: these inputs, by their former index.
+// with the other inputs that are read; `kept`: these inputs, by their former index. With all outputs
+// it keeps the updates.
 Model cut(const Model& model, std::span<const ValueId> outputs, std::vector<uint32_t>* kept);
 
 }  // namespace sn

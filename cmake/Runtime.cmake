@@ -1,0 +1,95 @@
+# libsennit, the C++ runtime, and sennit-run.
+#
+# The library is compiled from the sources of the core once more, for size: it has one instruction
+# set, no gradients, no functions for Python (SN_RUNTIME), and host code at -Os. Bits do not depend
+# on any of that: contraction is off and no sum is reordered at any level of optimisation.
+
+set(SENNIT_RUNTIME_LEVELS "" CACHE STRING "Instruction set levels of libsennit; empty: AVX2 or NEON")
+if(SENNIT_RUNTIME_LEVELS)
+    set(_runtime_levels ${SENNIT_RUNTIME_LEVELS})
+elseif(SN_X86_64)
+    set(_runtime_levels avx2)
+else()
+    set(_runtime_levels neon)
+endif()
+
+set(_runtime_sources ${core_sources})
+list(FILTER _runtime_sources EXCLUDE REGEX "/core/backend/reference/")
+add_library(sennit_runtime SHARED ${_runtime_sources} runtime/capi.cpp)
+set_target_properties(sennit_runtime PROPERTIES OUTPUT_NAME sennit)
+target_link_libraries(sennit_runtime PRIVATE sn_common)
+target_include_directories(sennit_runtime PRIVATE include)
+target_compile_definitions(sennit_runtime PRIVATE SN_RUNTIME)
+set(_sections -ffunction-sections -fdata-sections)
+target_compile_options(sennit_runtime PRIVATE ${_sections})
+if(SN_X86_64)
+    target_compile_options(sennit_runtime PRIVATE -march=x86-64-v2)
+endif()
+if(NOT SENNIT_SANITIZE)
+    target_compile_options(sennit_runtime PRIVATE -Os)
+endif()
+
+# Kernels whose tiles stay in registers need -O3 on x86-64; the others do not, and are half as large
+# without, as long as the compiler still turns their plain loops into vector code. Code for ARM is
+# larger, and gets less of both.
+if(SN_AARCH64)
+    set(_flags_fast -O2)
+    set(_flags_lean -Os)
+else()
+    set(_flags_fast ${_optimise})
+    set(_flags_lean -O2 $<$<CXX_COMPILER_ID:GNU>:-fvect-cost-model=dynamic>)
+endif()
+set(_runtime_fast ${kernel_sources})
+list(FILTER _runtime_fast INCLUDE REGEX "/(conv|gemm_f32|attention|rnn)[^/]*$")
+set(_runtime_lean ${kernel_sources})
+list(REMOVE_ITEM _runtime_lean ${_runtime_fast})
+foreach(level IN LISTS _runtime_levels)
+    string(TOUPPER ${level} _upper)
+    target_compile_definitions(sennit_runtime PRIVATE SN_HAVE_${_upper})
+    foreach(kind fast lean)
+        set(_name sn_runtime_${kind}_${level})
+        add_library(${_name} OBJECT ${_runtime_${kind}})
+        target_link_libraries(${_name} PRIVATE sn_common)
+        target_compile_definitions(${_name} PRIVATE SN_ISA=${level} SN_RUNTIME)
+        target_compile_options(${_name} PRIVATE
+            ${_flags_${kind}} ${_flags_${level}} ${_sections} -fno-math-errno -fno-trapping-math
+            $<$<CXX_COMPILER_ID:GNU>:-Wno-psabi>)
+        target_sources(sennit_runtime PRIVATE $<TARGET_OBJECTS:${_name}>)
+    endforeach()
+endforeach()
+
+# Only the interface is visible, and the library stays once it is loaded: its threads run in it.
+if(NOT APPLE)
+    target_link_options(sennit_runtime PRIVATE
+        -Wl,--gc-sections -Wl,-z,nodelete
+        "-Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/sennit.map")
+    set_target_properties(sennit_runtime PROPERTIES LINK_DEPENDS "${PROJECT_SOURCE_DIR}/cmake/sennit.map")
+endif()
+if(NOT SENNIT_SANITIZE)
+    target_link_options(sennit_runtime PRIVATE -s)
+endif()
+
+# sennit-run uses the interface alone, and a few files of core/base for .npy.
+add_executable(sennit-run runtime/sennit_run.cpp runtime/npy.cpp
+    core/base/error.cpp core/base/file.cpp core/base/shape.cpp core/base/dtype.cpp)
+target_include_directories(sennit-run PRIVATE include)
+target_link_libraries(sennit-run PRIVATE sn_common sennit_runtime)
+target_compile_options(sennit-run PRIVATE -Os ${_sections})
+set_target_properties(sennit-run PROPERTIES BUILD_RPATH "$ORIGIN" INSTALL_RPATH "$ORIGIN/../lib")
+if(NOT SENNIT_SANITIZE)
+    target_link_options(sennit-run PRIVATE -Wl,--gc-sections -s)
+endif()
+
+# In the wheel: sennit/lib, sennit/include, sennit/bin, which may be moved as a whole. A wheel holds
+# no symbolic links, so the library has one plain name; its interface only ever grows.
+include(CMakePackageConfigHelpers)
+write_basic_package_version_file(sennit-config-version.cmake COMPATIBILITY SameMajorVersion)
+configure_file(cmake/sennit.pc.in sennit.pc @ONLY)
+install(TARGETS sennit_runtime
+    LIBRARY DESTINATION sennit/lib COMPONENT python)
+install(TARGETS sennit-run RUNTIME DESTINATION sennit/bin COMPONENT python)
+install(DIRECTORY include/sennit DESTINATION sennit/include COMPONENT python)
+install(FILES cmake/sennit-config.cmake "${CMAKE_CURRENT_BINARY_DIR}/sennit-config-version.cmake"
+    DESTINATION sennit/lib/cmake/sennit COMPONENT python)
+install(FILES "${CMAKE_CURRENT_BINARY_DIR}/sennit.pc"
+    DESTINATION sennit/lib/pkgconfig COMPONENT python)

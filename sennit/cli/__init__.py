@@ -1,0 +1,110 @@
+"""The command ``sennit``: looking at models, and at what Sennit found on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["main"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sennit", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    view = commands.add_parser(
+        "view",
+        help="look at a model",
+        description="Opens a model in Netron (pip install 'sennit[view]'); a saved graph through "
+        "its ONNX form. With --draw, writes our own picture instead.",
+    )
+    view.add_argument("model", help="a file that Graph.save wrote (.sn), or what Netron opens")
+    view.add_argument("--draw", metavar="FILE", help="write a .html or .svg picture of a .sn file")
+    view.add_argument("--plan", metavar="FILE", help="write a picture of its memory plan")
+    view.add_argument("--opset", type=int, default=18, help="version of ONNX's operators (18)")
+    view.add_argument("--port", type=int, default=None, help="where Netron serves the page")
+    view.add_argument("--no-browser", action="store_true", help="serve the page, open no browser")
+    commands.add_parser("doctor", help="what Sennit found on this machine")
+    return parser
+
+
+def _is_ours(path: str) -> bool:
+    """Whether a file is one of `Graph.save`: these have a header in front of their JSON."""
+    return not path.endswith((".onnx", ".pb", ".tflite", ".pt", ".h5", ".keras"))
+
+
+def _view(options: Any) -> int:
+    import sennit as sn
+
+    path = options.model
+    graph = None
+    if _is_ours(path):
+        graph = sn.load(path)
+        if not isinstance(graph, sn.Graph):
+            print(f"{path} holds tensors alone; Netron shows them", file=sys.stderr)
+            graph = None
+    if options.draw or options.plan:
+        if graph is None:
+            print(f"--draw and --plan are for saved graphs, and {path} is none", file=sys.stderr)
+            return 2
+        if options.draw:
+            graph.draw(options.draw)
+            print(options.draw)
+        if options.plan:
+            sn.viz.plan(graph, options.plan)
+            print(options.plan)
+        return 0
+    try:
+        import netron
+    except ImportError:
+        print(
+            "looking at models needs Netron: pip install 'sennit[view]' (or draw a saved graph: "
+            f"sennit view {path} --draw graph.html)",
+            file=sys.stderr,
+        )
+        return 1
+    if graph is None:
+        return _serve(netron, path, options)
+    with tempfile.TemporaryDirectory(prefix="sennit-view-") as folder:
+        name = os.path.splitext(os.path.basename(path))[0]
+        model = os.path.join(folder, f"{name}.onnx")
+        graph.to_onnx(model, opset=options.opset)
+        return _serve(netron, model, options)
+
+
+def _serve(netron: Any, path: str, options: Any) -> int:
+    address = ("localhost", options.port) if options.port else None
+    netron.start(path, address, browse=not options.no_browser)
+    netron.wait()
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command with these arguments, by default those of the process.
+
+    Returns
+    -------
+    int
+        The exit status: 0 when all went well, 1 when it did not, 2 for wrong arguments.
+
+    Examples
+    --------
+    >>> from sennit.cli import main
+    >>> main(["doctor"]) == 0  # doctest: +ELLIPSIS
+    sennit ...
+    True
+    """
+    options = _parser().parse_args(arguments)
+    import sennit as sn
+
+    try:
+        if options.command == "doctor":
+            print(sn.doctor())
+            return 0
+        return _view(options)
+    except (sn.SennitError, ImportError, OSError) as cause:
+        print(cause, file=sys.stderr)
+        return 1
