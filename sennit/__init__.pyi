@@ -474,17 +474,11 @@ from ._compile import compile as compile
 from ._files import load as load
 from ._files import save as save
 from ._graph import Graph as Graph
-<<<<<<< HEAD
 from ._graph_parts import GraphNode as GraphNode
 from ._graph_parts import GraphValue as GraphValue
 from ._graph_parts import MemoryPlan as MemoryPlan
-=======
-from ._graph import GraphNode as GraphNode
-from ._graph import GraphValue as GraphValue
-from ._graph import MemoryPlan as MemoryPlan
 from ._native import get_include as get_include
 from ._native import get_library_dir as get_library_dir
->>>>>>> runtime
 from ._profile import Profile as Profile
 from ._profile import ProfileEvent as ProfileEvent
 from ._profile import profile as profile

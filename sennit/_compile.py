@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import WRAPPER_ASSIGNMENTS, partial
@@ -337,6 +338,7 @@ class Control:
         self._kinds: set[str] = set()
         self.imperative: str | None = None  # why it is
         self.recorded = 0
+        self._lock = allocate_lock()
         self._failed = 0
         self._streak = 0
         self._runs = 0
@@ -367,8 +369,15 @@ class Control:
     # ---- a call that the fast path did not take
 
     def slow(self, values: tuple[Any, ...], names: tuple[str, ...] | None) -> Any:
-        if self.imperative is not None:
+        # Another thread's call runs as it is while one is recorded.
+        if self.imperative is not None or not self._lock.acquire(blocking=False):
             return self._call(values, names)
+        try:
+            return self._record(values, names)
+        finally:
+            self._lock.release()
+
+    def _record(self, values: tuple[Any, ...], names: tuple[str, ...] | None) -> Any:
         runs = _core.compiled_runs(self.compiled)[1]
         self._streak = self._streak + 1 if runs == self._runs else 1
         self._runs = runs
@@ -378,7 +387,7 @@ class Control:
             return self._call(values, names)
         try:
             entry, known, changed = self._entry(values, names)
-        except _TooMuch:
+        except (_TooMuch, RecursionError):
             self._give_up(f"it can reach more than {MAX_WATCHED:,} places that may change")
             return self._call(values, names)
         # Which recording this call belongs to is asked before it changes anything.
