@@ -1,5 +1,6 @@
 // Gradients, custom functions, hooks, traces and recomputation, for sennit/autograd.py,
 // sennit/_transforms.py and sennit/_checkpoint.py.
+#include <algorithm>
 #include <deque>
 #include <set>
 
@@ -281,6 +282,23 @@ Randomness randomness_of(const std::string& text) {
          text.c_str());
 }
 
+// The traces of call_batched on this thread, with the sizes of their batches.
+struct BatchTrace {
+    Trace& trace;
+    int64_t size;
+    BatchTrace* before;
+};
+thread_local BatchTrace* innermost = nullptr;
+
+nb::tuple lists_of(const std::vector<Batched>& tensors) {
+    nb::list values, flags;
+    for (const Batched& b : tensors) {
+        values.append(steal(wrap(b.tensor)));
+        flags.append(b.batched);
+    }
+    return nb::make_tuple(values, flags);
+}
+
 // Calls `function(leaves, ...)` once for one example of each batched tensor, and what it recorded
 // for all of them. `function` gets the list of tensors and returns a list of tensors; the result is
 // (tensors, whether each has the batch in dimension 0).
@@ -288,37 +306,66 @@ nb::tuple call_batched_function(nb::object function, nb::handle tensors, nb::han
                                 int64_t size, const std::string& randomness) {
     return guarded([&] {
         const std::vector<Tensor> leaves = tensor_list(tensors, "vmap");
-        std::vector<Batched> placeholders;
         Trace trace(randomness_of(randomness));
         if (RecordWatch* watch = Recorder::window().watch) watch->relayed = true;
         nb::list arguments;
         size_t i = 0;
         for (nb::handle flag : batched) {
-            const Tensor& t = leaves[i];
-            if (nb::cast<bool>(flag)) {
-                Meta meta = t.value()->meta;
-                meta.shape.erase(0);
-                placeholders.push_back({t, true});
-                arguments.append(steal(wrap(trace.placeholder(meta))));
-            } else {
+            if (nb::cast<bool>(flag))
+                arguments.append(steal(wrap(trace.example({leaves[i], true}))));
+            else
                 arguments.append(tensors[i]);
-            }
             ++i;
         }
         std::vector<Tensor> outputs;
         {
+            BatchTrace here{trace, size, innermost};
+            innermost = &here;
+            struct Restore {
+                BatchTrace* before;
+                ~Restore() { innermost = before; }
+            } restore{here.before};
             const RecordInto scope(trace);
             nb::object made = steal(PyObject_CallOneArg(function.ptr(), arguments.ptr()));
             if (!made.is_valid()) raise_python();
             outputs = tensor_list(made, "vmap");
         }
-        const std::vector<Batched> results = replay(trace, placeholders, outputs, size);
-        nb::list values, flags;
-        for (const Batched& b : results) {
-            values.append(steal(wrap(b.tensor)));
-            flags.append(b.batched);
+        return lists_of(trace.for_all(outputs, size));
+    });
+}
+
+// Calls a function that needs values in the middle of call_batched's: `function(tensors, batched,
+// size)` gets the tensors for all examples, outside of the trace, and its results (with the batch
+// in dimension 0 when one of the tensors has it) become placeholders inside. None where there is
+// nothing to wait for: outside of call_batched, or when all tensors can be read.
+nb::object call_for_all(nb::handle tensors, nb::object function) {
+    return guarded([&]() -> nb::object {
+        const std::vector<Tensor> in = tensor_list(tensors, "vmap");
+        if (!innermost || current_trace() != &innermost->trace) return nb::none();
+        const bool needed = std::ranges::any_of(
+            in, [](const Tensor& t) { return trace_of(t) || t.requires_grad(); });
+        if (!needed) return nb::none();
+        const int64_t size = innermost->size;
+        Trace& trace = innermost->trace;
+        const std::vector<Batched> whole = trace.for_all(in, size);
+        const bool any = std::ranges::any_of(whole, [](const Batched& b) { return b.batched; });
+        std::vector<Tensor> results;
+        {
+            struct Restore {
+                BatchTrace* here = std::exchange(innermost, innermost->before);
+                ~Restore() { innermost = here; }
+            } restore;
+            const RecordInto scope(trace.outer());
+            nb::tuple lists = lists_of(whole);
+            nb::object first = lists[0], second = lists[1];
+            nb::object made = steal(PyObject_CallFunction(
+                function.ptr(), "OOL", first.ptr(), second.ptr(), static_cast<long long>(size)));
+            if (!made.is_valid()) raise_python();
+            results = tensor_list(made, "vmap");
         }
-        return nb::make_tuple(values, flags);
+        nb::list list;
+        for (Tensor& t : results) list.append(steal(wrap(trace.example({std::move(t), any}))));
+        return list;
     });
 }
 
@@ -380,6 +427,7 @@ void init_autograd(nb::module_& m) {
         return trace ? static_cast<uint32_t>(trace->graph.nodes.size()) : 0u;
     });
     m.def("call_batched", &call_batched_function);
+    m.def("call_for_all", &call_for_all);
     m.def("tape_mark", &tape_mark);
     m.def("tape_boundary", [](nb::handle roots, uint64_t mark) {
         return guarded([&] { return wrap_list(tape_boundary(tensor_list(roots, "grad"), mark)); });

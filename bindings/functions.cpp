@@ -7,6 +7,7 @@
 #include "op/op.h"
 #include "py.h"
 #include "record/recorder.h"
+#include "tensor_type.h"
 
 namespace sn::py {
 
@@ -54,6 +55,7 @@ struct Function {
 struct PyFunction {
     PyObject_HEAD vectorcallfunc vectorcall;
     Function* function;
+    const std::string* in_place;  // the method's name, when it writes its result into the tensor
 };
 PyTypeObject* function_type = nullptr;
 
@@ -483,25 +485,61 @@ PyObject* function_vectorcall(PyObject* self, PyObject* const* args, size_t narg
     SN_PY_CATCH(nullptr)
 }
 
+// x.add_(y): x.add(y), written into x by the rules of x += y. A view of x that comes out (x.t_())
+// takes the place of x.
+PyObject* in_place_vectorcall(PyObject* self, PyObject* const* args, size_t nargsf,
+                              PyObject* names) {
+    const char* name = reinterpret_cast<PyFunction*>(self)->in_place->c_str();
+    SN_PY_TRY
+    if (PyVectorcall_NARGS(nargsf) == 0 || !is_tensor(args[0]))
+        fail(ErrorKind::kType, name, "this is a method of sn.Tensor; call it as x.%s(...)", name);
+    struct Drop {
+        PyObject* o;
+        ~Drop() { Py_XDECREF(o); }
+    } result{function_vectorcall(self, args, nargsf, names)};
+    if (!result.o) return nullptr;
+    if (result.o != args[0] && as_py(result.o)->cell)
+        take_view(args[0], name, result.o);
+    else
+        assign(args[0], name, get(result.o));
+    return Py_NewRef(args[0]);
+    SN_PY_CATCH(nullptr)
+}
+
 PyObject* function_get(PyObject* self, PyObject* instance, PyObject*) {
     if (!instance || instance == Py_None) return Py_NewRef(self);
     return PyMethod_New(self, instance);
 }
+std::string full_name(PyObject* self) {
+    const auto* f = reinterpret_cast<PyFunction*>(self);
+    return f->in_place ? "Tensor." + *f->in_place : f->function->name;
+}
 PyObject* function_repr(PyObject* self) {
-    return PyUnicode_FromFormat("<function sennit.%s>",
-                                reinterpret_cast<PyFunction*>(self)->function->name.c_str());
+    return PyUnicode_FromFormat("<function sennit.%s>", full_name(self).c_str());
 }
 PyObject* get_doc(PyObject* self, void*) {
     const Function& f = *reinterpret_cast<PyFunction*>(self)->function;
+    const std::string* in_place = reinterpret_cast<PyFunction*>(self)->in_place;
+    if (in_place && !f.name.ends_with('_')) {
+        const std::string plain = in_place->substr(0, in_place->size() - 1);
+        return PyUnicode_FromFormat(
+            "%s%s\n\nThe same as %s, written into the tensor, which is returned.\n\n"
+            "The result must have the tensor's shape, and is converted to its dtype; a view writes "
+            "through to its base. Arguments as of sn.%s.\n\nRaises\n------\nShapeError\n    When "
+            "the result has another shape.\nDTypeError\n    When the result is a float and the "
+            "tensor an integer, or the result is complex and the tensor is not.\nGradError\n    "
+            "When the tensor is a leaf that requires a gradient, outside of sn.no_grad().\n",
+            in_place->c_str(), call_text(f).c_str() + f.name.size(), plain.c_str(), f.name.c_str());
+    }
     return PyUnicode_FromFormat("%s\n\n%s", call_text(f).c_str(), f.def->doc);
 }
 PyObject* get_function_name(PyObject* self, void*) {
-    const std::string& name = reinterpret_cast<PyFunction*>(self)->function->name;
+    const std::string name = full_name(self);
     const size_t dot = name.rfind('.');
     return PyUnicode_FromString(name.c_str() + (dot == std::string::npos ? 0 : dot + 1));
 }
 PyObject* get_full_name(PyObject* self, void*) {
-    return PyUnicode_FromString(reinterpret_cast<PyFunction*>(self)->function->name.c_str());
+    return PyUnicode_FromString(full_name(self).c_str());
 }
 PyObject* get_module(PyObject*, void*) { return PyUnicode_FromString("sennit"); }
 PyObject* get_registry_signature(PyObject* self, void*) {
@@ -554,10 +592,31 @@ PyType_Spec spec = {"sennit._core.Function", sizeof(PyFunction), 0,
                         Py_TPFLAGS_DISALLOW_INSTANTIATION,
                     slots};
 
+PyObject* make_function(Function* f, const std::string* in_place) {
+    auto* object = PyObject_New(PyFunction, function_type);
+    if (!object) raise_python();
+    object->vectorcall = in_place ? in_place_vectorcall : function_vectorcall;
+    object->function = f;
+    object->in_place = in_place;
+    return reinterpret_cast<PyObject*>(object);
+}
+
+// A name that ends in an underscore is a method only, which writes its result into the tensor.
 void add_name(PyObject* functions, const std::string& name, PyObject* object, bool method) {
+    PyObject* dict = tensor_type->tp_dict;
+    if (name.ends_with('_')) {
+        Function* f = reinterpret_cast<PyFunction*>(object)->function;
+        PyObject* in_place = make_function(f, new std::string(name));
+        PyDict_SetItemString(dict, name.c_str(), in_place);
+        Py_DECREF(in_place);
+        return;
+    }
+    if (name.starts_with("Tensor.")) {
+        PyDict_SetItemString(dict, name.c_str() + 7, object);
+        return;
+    }
     PyDict_SetItemString(functions, name.c_str(), object);
     if (!method || name.find('.') != std::string::npos) return;
-    PyObject* dict = tensor_type->tp_dict;
     if (!PyDict_GetItemString(dict, name.c_str())) PyDict_SetItemString(dict, name.c_str(), object);
 }
 
@@ -569,10 +628,7 @@ void init_functions(PyObject* module) {
     PyObject* all = PyDict_New();
     for (const FunctionDef& def : functions()) {
         Function* f = parse_signature(def);
-        auto* object = PyObject_New(PyFunction, function_type);
-        object->vectorcall = function_vectorcall;
-        object->function = f;
-        PyObject* o = reinterpret_cast<PyObject*>(object);
+        PyObject* o = make_function(f, nullptr);
         const bool method =
             def.method && !f->params.empty() &&
             (f->params[0].type == ParamType::kTensor || f->params[0].type == ParamType::kOperand);

@@ -34,6 +34,7 @@ extern bool noting;
 void note_handle(PyObject* o);  // about to be read or written
 void note_birth(PyTensor* p);
 void note_death(const PyTensor* p);
+bool made_in_recording(const PyTensor* p);
 
 // The current tensor of a handle (a view follows its base).
 const Tensor& get(PyObject* o);
@@ -54,6 +55,7 @@ struct Writes {
         PyObject* handle;
         Ref<Cell> root;  // of a view, or of a tensor that has views
         Tensor before;
+        bool reshaped = false;  // the handle became a view of what `root` now holds
     };
     std::vector<Write> list;
     Writes() = default;
@@ -61,6 +63,7 @@ struct Writes {
     Writes& operator=(const Writes&) = delete;
     ~Writes();
     void note(PyObject* o);
+    void note_reshaped(PyObject* o);
     void undo();                         // swaps: a second call does them again
     void keep_outer(PyObject* results);  // forgets tensors that nobody else holds, and results
 };

@@ -106,6 +106,11 @@ void note_death(const PyTensor* p) {
     if (recording && p->born == recording->epoch) --recording->alive;
 }
 
+bool made_in_recording(const PyTensor* p) {
+    const Recording* r = ours();
+    return r && p->born == r->epoch;
+}
+
 PyTypeObject* number_type = nullptr;
 
 void note_number(PyObject* o, const Tensor& operand) {

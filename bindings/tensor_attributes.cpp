@@ -102,8 +102,13 @@ int set_requires_grad(PyObject* self, PyObject* value, void*) {
     SN_PY_CATCH(-1)
 }
 
+constexpr const char* kRetained = "_retained_grad";
+
 PyObject* get_grad(PyObject* self, void*) {
     const Tensor& t = get(self);
+    PyObject* dict = as_py(self)->dict;
+    if (PyObject* kept = dict ? PyDict_GetItemString(dict, kRetained) : nullptr)
+        return Py_NewRef(kept);
     if (!t.node() || !t.node()->extra || !t.node()->extra->grad) Py_RETURN_NONE;
     return wrap(t.node()->extra->grad);
 }
@@ -207,7 +212,68 @@ int set_data(PyObject* self, PyObject* value, void*) {
     SN_PY_CATCH(-1)
 }
 
+PyObject* get_is_cpu(PyObject* self, void*) {
+    return PyBool_FromLong(get(self).device().backend == Device().backend);
+}
+PyObject* get_is_cuda(PyObject* self, void*) {
+    return PyBool_FromLong(device_name(get(self).device()).rfind("cuda", 0) == 0);
+}
+PyObject* get_retains_grad(PyObject* self, void*) {
+    PyObject* dict = as_py(self)->dict;
+    return PyBool_FromLong(dict && PyDict_GetItemString(dict, kRetained));
+}
+
 }  // namespace
+
+// Methods that ask for what attributes say, by PyTorch's names.
+PyObject* dim(PyObject* self, PyObject*) { return get_ndim(self, nullptr); }
+PyObject* numel(PyObject* self, PyObject*) { return get_size(self, nullptr); }
+PyObject* element_size(PyObject* self, PyObject*) { return get_itemsize(self, nullptr); }
+PyObject* is_floating_point(PyObject* self, PyObject*) {
+    return PyBool_FromLong(is_float(get(self).dtype()));
+}
+PyObject* is_complex_method(PyObject* self, PyObject*) {
+    return PyBool_FromLong(is_complex(get(self).dtype()));
+}
+PyObject* is_signed(PyObject* self, PyObject*) {
+    const DType d = get(self).dtype();
+    const bool without =
+        is_bool(d) || d == DType::kU8 || d == DType::kU16 || d == DType::kU32 || d == DType::kU64;
+    return PyBool_FromLong(!without);
+}
+
+// The gradient of a tensor that is no leaf is kept in the handle's __dict__.
+PyObject* retain_grad(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    const Tensor& t = get(self);
+    if (!t.node()) {
+        fail(ErrorKind::kGrad, "retain_grad",
+             "the tensor of shape %s requires no gradient; set requires_grad=True on it, or on "
+             "what it is computed from",
+             format_shape(t.shape()).c_str());
+    }
+    PyObject* dict = PyObject_GenericGetDict(self, nullptr);
+    if (!dict) raise_python();
+    struct Drop {
+        PyObject* o;
+        ~Drop() { Py_XDECREF(o); }
+    } drop{dict};
+    if (t.node()->leaf || PyDict_GetItemString(dict, kRetained)) Py_RETURN_NONE;
+    PyDict_SetItemString(dict, kRetained, Py_None);
+    Drop weak{PyWeakref_NewRef(self, nullptr)};
+    if (!weak.o) raise_python();
+    add_hook(t, {[held = hold(weak.o)](const Tensor& g) -> Tensor {
+                 PyObject* handle = PyWeakref_GetObject(held.get());
+                 PyObject* kept = handle == Py_None ? nullptr : as_py(handle)->dict;
+                 PyObject* before = kept ? PyDict_GetItemString(kept, kRetained) : nullptr;
+                 if (!before) return Tensor();
+                 Drop now{wrap(before == Py_None ? g : get(before) + g)};
+                 PyDict_SetItemString(kept, kRetained, now.o);
+                 return Tensor();
+             }});
+    Py_RETURN_NONE;
+    SN_PY_CATCH(nullptr)
+}
 
 PyGetSetDef tensor_getset[] = {
     {"shape", get_shape, nullptr, "Sizes of the dimensions, a tuple of ints.", nullptr},
@@ -229,6 +295,10 @@ PyGetSetDef tensor_getset[] = {
     {"is_leaf", get_is_leaf, nullptr, "Whether the user made the tensor (no op on the tape did).",
      nullptr},
     {"grad", get_grad, set_grad, "The gradient that backward() accumulated, or None.", nullptr},
+    {"retains_grad", get_retains_grad, nullptr,
+     "Whether retain_grad() was called on this tensor, which is no leaf.", nullptr},
+    {"is_cpu", get_is_cpu, nullptr, "Whether the tensor lives on a CPU.", nullptr},
+    {"is_cuda", get_is_cuda, nullptr, "Whether the tensor lives on a GPU.", nullptr},
     {"data", get_data, set_data, "The value without its history; assigning replaces the value.",
      nullptr},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},

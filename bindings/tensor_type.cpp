@@ -27,78 +27,6 @@ const Tensor& get(PyObject* o) {
 
 namespace {
 
-thread_local Writes* watching = nullptr;
-
-// What a write through this handle changes: the base of a view.
-Tensor& base_of(PyTensor* p) {
-    if (!p->cell) return p->tensor;
-    Cell* root = p->cell.get();
-    while (root->base) root = root->base.get();
-    return root->current;
-}
-
-void check_traced(PyTensor* p) {
-    const Trace* trace = current_trace();
-    const Tensor& base = base_of(p);
-    if (!trace || trace_of(base) == trace || base.is_scalar()) return;
-    fail(ErrorKind::kValue, "in place",
-         "a tensor of shape %s that was made outside of a traced function (sn.vmap, sn.jacfwd ...) "
-         "is written in place inside of it; a traced function may change only what it made; work "
-         "on a copy (x.clone()) and return it; state such as the running statistics of batch norm "
-         "is an argument (sn.functional_call), or not updated (model.eval())",
-         format_shape(base.shape()).c_str());
-}
-
-}  // namespace
-
-Writes* watch_writes(Writes* writes) { return std::exchange(watching, writes); }
-bool watching_writes() { return watching != nullptr; }
-
-void Writes::note(PyObject* o) {
-    PyTensor* p = as_py(o);
-    Tensor& base = base_of(p);
-    Cell* root = nullptr;
-    for (Cell* c = p->cell.get(); c; c = c->base.get()) root = c;
-    for (const Write& w : list)
-        if (w.handle == o || (root && w.root.get() == root)) return;
-    list.push_back({Py_NewRef(o), Ref<Cell>(root), base});
-}
-
-void Writes::undo() {
-    for (Write& w : list) {
-        PyTensor* p = as_py(w.handle);
-        std::swap(base_of(p), w.before);
-        for (Cell* c = p->cell.get(); c; c = c->base.get()) ++c->version;
-    }
-}
-
-void Writes::keep_outer(PyObject* results) {
-    std::erase_if(list, [&](const Write& w) {
-        bool inner = Py_REFCNT(w.handle) == 1;
-        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(results); ++i)
-            inner |= PyList_GET_ITEM(results, i) == w.handle;
-        if (inner) Py_DECREF(w.handle);
-        return inner;
-    });
-}
-
-Writes::~Writes() {
-    for (Write& w : list) Py_DECREF(w.handle);
-}
-
-void rebind(PyObject* o, Tensor value) {
-    if (noting) note_handle(o);
-    PyTensor* p = as_py(o);
-    check_traced(p);
-    if (watching) watching->note(o);
-    if (p->cell)
-        write(*p->cell, std::move(value));
-    else
-        p->tensor = std::move(value);
-}
-
-namespace {
-
 // Freed objects of exactly our type, kept for the next op call.
 constexpr int kMaxFree = 4096;
 PyObject* free_objects[kMaxFree];
@@ -221,35 +149,6 @@ PyObject* binary(PyObject* a, PyObject* b) {
     SN_PY_CATCH(nullptr)
 }
 
-// x op= y: binds the handle to a new value of the same shape and dtype.
-void assign(PyObject* self, const char* op, const Tensor& result) {
-    const Tensor& x = get(self);
-    if (grad_enabled() && x.node() && x.node()->leaf) {
-        fail(ErrorKind::kGrad, op,
-             "a leaf of shape %s that requires a gradient is written in place; do it "
-             "inside `with sn.no_grad():`, or work on a new tensor",
-             format_shape(x.shape()).c_str());
-    }
-    if (!(result.shape() == x.shape())) {
-        fail(ErrorKind::kShape, op,
-             "the result has shape %s, but the tensor written has %s; an operation in "
-             "place keeps the shape; write x = x ... instead",
-             format_shape(result.shape()).c_str(), format_shape(x.shape()).c_str());
-    }
-    const auto kind = [](DType d) { return is_complex(d) ? 2 : is_float(d) ? 1 : 0; };
-    if (kind(result.dtype()) > kind(x.dtype())) {
-        fail(ErrorKind::kDType, op,
-             "the result is %s, but the tensor written is %s; an operation in place keeps "
-             "the dtype; convert it first with x.astype(sn.%s)",
-             dtype_name(result.dtype()), dtype_name(x.dtype()), dtype_name(result.dtype()));
-    }
-    Tensor value = cast(result, x.dtype());
-    if (!grad_enabled() && x.node() && x.node()->leaf)
-        value =
-            Tensor(value.value(), x.node(), x.output());  // a parameter stays the leaf that it is
-    rebind(self, std::move(value));
-}
-
 template <Binary op>
 PyObject* in_place(PyObject* a, PyObject* b) {
     SN_PY_TRY
@@ -300,6 +199,18 @@ Py_hash_t identity_hash(PyObject* self) {
 PyObject* detach(PyObject* self, PyObject*) {
     SN_PY_TRY
     return wrap(detached(get(self)));
+    SN_PY_CATCH(nullptr)
+}
+PyObject* detach_(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    PyTensor* p = as_py(self);
+    if (p->cell && p->cell->base) {
+        fail(ErrorKind::kValue, "detach_",
+             "the tensor of shape %s is a view, whose history is that of its base; use x.detach()",
+             format_shape(get(self).shape()).c_str());
+    }
+    (p->cell ? p->cell->current : p->tensor) = detached(get(self));
+    return Py_NewRef(self);
     SN_PY_CATCH(nullptr)
 }
 PyObject* numpy(PyObject* self, PyObject*) {
@@ -446,37 +357,6 @@ PyObject* requires_grad_(PyObject* self, PyObject* args) {
     SN_PY_CATCH(nullptr)
 }
 
-PyObject* copy_(PyObject* self, PyObject* other) {
-    SN_PY_TRY
-    Tensor v;
-    if (!operand(other, &v)) v = array_like(other, nullptr, nullptr, -1);
-    const Tensor& x = get(self);
-    assign(self, "copy_", expand(cast(v, x.dtype()), x.shape()));
-    return Py_NewRef(self);
-    SN_PY_CATCH(nullptr)
-}
-
-// Rebinds a handle to a new value without any check of modes: for optimisers and buffers. When the
-// window that computes it fails, the handle keeps its former value.
-PyObject* assign_(PyObject* self, PyObject* other) {
-    SN_PY_TRY
-    const Tensor v = to_tensor("assign_", "value", other);
-    const Tensor x = get(self);
-    if (!(v.shape() == x.shape()) || v.dtype() != x.dtype()) {
-        fail(ErrorKind::kShape, "assign_",
-             "the new value is %s%s, the tensor %s%s; they must agree", dtype_name(v.dtype()),
-             format_shape(v.shape()).c_str(), dtype_name(x.dtype()),
-             format_shape(x.shape()).c_str());
-    }
-    if (v.value()->kind == ValueState::kPending && v.value() != x.value()) {
-        const bool pending = x.value()->kind == ValueState::kPending;
-        v.value()->former = pending && x.value()->former ? x.value()->former : x.value();
-    }
-    rebind(self, x.node() && x.node()->leaf ? Tensor(v.value(), x.node(), 0) : v.detach());
-    return Py_NewRef(self);
-    SN_PY_CATCH(nullptr)
-}
-
 PyObject* to(PyObject* self, PyObject* args, PyObject* keywords) {
     SN_PY_TRY
     Tensor t = get(self);
@@ -524,6 +404,40 @@ PyObject* to_device_method(PyObject* self, PyObject* args, PyObject* keywords) {
     const Device where = to_device("to_device", device);
     if (get(self).device() == where) return Py_NewRef(self);
     return wrap(copy_to_device(get(self), where));
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* cpu(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    if (get(self).device() == Device()) return Py_NewRef(self);
+    return wrap(copy_to_device(get(self), Device()));
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* is_contiguous_method(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    const Tensor t = readable(get(self));
+    materialize(t);
+    return PyBool_FromLong(is_contiguous(t.shape(), t.value()->strides));
+    SN_PY_CATCH(nullptr)
+}
+
+// x.new_tensor(data): a leaf with the dtype and device of x unless others are given.
+PyObject* new_tensor(PyObject* self, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"data", "dtype", "device", "requires_grad", nullptr};
+    PyObject *data = nullptr, *dtype = Py_None, *device = Py_None;
+    int requires_grad = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|OO$p", const_cast<char**>(names), &data,
+                                     &dtype, &device, &requires_grad))
+        return nullptr;
+    SN_PY_TRY
+    const DType d = dtype == Py_None ? get(self).dtype() : to_dtype("new_tensor", dtype);
+    const Device where = device == Py_None ? get(self).device() : to_device("new_tensor", device);
+    Tensor made = array_like(data, &d, &where, -1).detach();
+    if (is_tensor(data)) made = clone(made);
+    PyObject* o = wrap(std::move(made));
+    if (requires_grad) set_requires(o, true);
+    return o;
     SN_PY_CATCH(nullptr)
 }
 
@@ -670,6 +584,7 @@ PyMethodDef methods[] = {
     {"tolist", to_list, METH_NOARGS, "The elements as (nested lists of) Python numbers."},
     {"numpy", numpy, METH_NOARGS, "A read-only NumPy array over the same memory."},
     {"detach", detach, METH_NOARGS, "The same value without its history."},
+    {"detach_", detach_, METH_NOARGS, "Forgets the history of the tensor; returns it."},
     {"backward", SN_KEYWORDS(backward_method), METH_VARARGS | METH_KEYWORDS,
      "backward(gradient=None, retain_graph=False, create_graph=False)\n\nAdds the gradient of this "
      "tensor to "
@@ -685,6 +600,22 @@ PyMethodDef methods[] = {
      "Replaces the value by one of the same shape and dtype; for training state."},
     {"to", SN_KEYWORDS(to), METH_VARARGS | METH_KEYWORDS,
      "Converts to a dtype, a device, or both."},
+    {"cpu", cpu, METH_NOARGS, "The tensor on the CPU; itself when it is there."},
+    {"dim", dim, METH_NOARGS, "Number of dimensions: the attribute `ndim`."},
+    {"ndimension", dim, METH_NOARGS, "Number of dimensions: the attribute `ndim`."},
+    {"numel", numel, METH_NOARGS, "Number of elements: the attribute `size`."},
+    {"nelement", numel, METH_NOARGS, "Number of elements: the attribute `size`."},
+    {"element_size", element_size, METH_NOARGS, "Bytes of one element: `itemsize`."},
+    {"is_floating_point", is_floating_point, METH_NOARGS, "Whether the elements are floats."},
+    {"is_complex", is_complex_method, METH_NOARGS, "Whether the elements are complex numbers."},
+    {"is_signed", is_signed, METH_NOARGS, "Whether the dtype has negative numbers."},
+    {"is_contiguous", is_contiguous_method, METH_NOARGS,
+     "Whether the elements lie in memory in the order of their indices; waits for the tensor."},
+    {"new_tensor", SN_KEYWORDS(new_tensor), METH_VARARGS | METH_KEYWORDS,
+     "new_tensor(data, dtype=None, device=None, *, requires_grad=False)\n\nA tensor with a copy of "
+     "the data, and with the dtype and device of this one unless others are given."},
+    {"retain_grad", retain_grad, METH_NOARGS,
+     "Has backward() keep the gradient of this tensor, which is no leaf, in its `grad`."},
     {"to_device", SN_KEYWORDS(to_device_method), METH_VARARGS | METH_KEYWORDS,
      "to_device($self, device, /, *, stream=None)\n--\n\nThe tensor on a device; itself when it is "
      "there."},

@@ -11,6 +11,21 @@ bool operand(PyObject* o, Tensor* out);
 void set_requires(PyObject* self, bool on);
 extern PyGetSetDef tensor_getset[];
 
+PyObject* dim(PyObject* self, PyObject*);
+PyObject* numel(PyObject* self, PyObject*);
+PyObject* element_size(PyObject* self, PyObject*);
+PyObject* is_floating_point(PyObject* self, PyObject*);
+PyObject* is_complex_method(PyObject* self, PyObject*);
+PyObject* is_signed(PyObject* self, PyObject*);
+PyObject* retain_grad(PyObject* self, PyObject*);
+
+// x op= y: binds the handle to a new value of the same shape and dtype.
+void assign(PyObject* self, const char* op, const Tensor& result);
+// x.op_() of a view op: the handle reads its place as the view does from now on; writes go through.
+void take_view(PyObject* self, const char* op, PyObject* view);
+PyObject* copy_(PyObject* self, PyObject* other);
+PyObject* assign_(PyObject* self, PyObject* other);
+
 // The class of the sizes that traced tensors of this thread have, or None; returns the one before.
 PyObject* set_size_class(PyObject* type);
 

@@ -3,7 +3,9 @@
     python examples/names_transformer.py [--root FOLDER] [--steps 8000]
 
 Four layers, four heads, 64 wide, as in makemore; its published loss is about 1.92 a letter on
-names that it has not seen.
+names that it has not seen, the best of all steps. Here 1,000 names are the development part, which
+chooses the step, and 1,000 others the test. The weights that are judged are averages over the last
+steps (each counts 0.998 times as much as the next).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from sennit.train import parameter_hash
 F = nn.functional
 LAYERS, HEADS, WIDTH, BATCH = 4, 4, 64, 64
 LETTERS = ".abcdefghijklmnopqrstuvwxyz"  # the first begins and ends a name
+RISE, EVERY = 200, 500  # steps of the rate's rise, and between two looks at the development part
 GOAL = 1.95
 
 
@@ -96,24 +99,36 @@ def main() -> int:
     order = draw.permutation(len(names))
     length = max(map(len, names)) + 1
     x, y = encode([names[i] for i in order], length)
-    test_x, test_y, x, y = x[:1000], y[:1000], x[1000:], y[1000:]
+    development, test = (x[:1000], y[:1000]), (x[1000:2000], y[1000:2000])
+    x, y = x[2000:], y[2000:]
 
     sn.random.seed(options.seed)
     model = Model(length)
-    optimizer = sn.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.99), weight_decay=0.01)
+    optimizer = sn.optim.AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.99), weight_decay=0.1)
+    rise = sn.optim.lr_scheduler.LinearLR(optimizer, 1 / RISE, 1.0, RISE)
+    fall = sn.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(options.steps - RISE, 1))
+    rate = sn.optim.lr_scheduler.SequentialLR(optimizer, [rise, fall], [RISE])
+    average = sn.optim.AveragedModel(model, avg_fn=sn.optim.get_ema_avg_fn(0.998))
+    best, chosen, weights = float("inf"), 0, {}
     begin = time.perf_counter()
-    for step in range(options.steps):
-        chosen = draw.integers(0, len(x), BATCH)
-        loss = loss_of(model, x[chosen], y[chosen])
+    for step in range(1, options.steps + 1):
+        some = draw.integers(0, len(x), BATCH)
+        loss = loss_of(model, x[some], y[some])
         optimizer.zero_grad()
         loss.backward()
-        optimizer.param_groups[0]["lr"] = 2e-3 * (1 - step / options.steps)
         optimizer.step()
-        if step % 1000 == 0:
-            print(f"step {step:5d}: loss {float(loss):.4f}", flush=True)
+        rate.step()
+        average.update_parameters(model)
+        if step % EVERY == 0 or step == options.steps:
+            found = evaluate(average.module, *development)
+            print(f"step {step:5d}: loss {float(loss):.4f}, development {found:.4f}", flush=True)
+            if found < best:
+                best, chosen = found, step
+                weights = {k: v.clone() for k, v in average.module.state_dict().items()}
     seconds = time.perf_counter() - begin
-    result = evaluate(model, test_x, test_y)
-    print(f"test loss {result:.4f} after {options.steps} steps, {seconds:.1f} s")
+    model.load_state_dict(weights)
+    result = evaluate(model, *test)
+    print(f"test loss {result:.4f} of step {chosen} of {options.steps}, {seconds:.1f} s")
     print(f"parameters {parameter_hash(model)}")
     print(", ".join(invent(model, length, 20, draw)))
     return 0 if result <= GOAL or options.steps < 8000 else 1

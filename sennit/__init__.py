@@ -74,7 +74,37 @@ _LAZY_NAMES = {
     "istft": "_spectral",
     "stft": "_spectral",
     "stack_module_state": "_stateless",
+    "cholesky": "linalg",
+    "cross": "linalg",
+    "det": "linalg",
+    "matrix_exp": "linalg",
+    "matrix_power": "linalg",
+    "matrix_rank": "linalg",
+    "qr": "linalg",
+    "slogdet": "linalg",
 }
+# Other names of dtypes, as in PyTorch; `from sennit import *` leaves float and int alone.
+_DTYPES = {
+    "float": "float32", "double": "float64", "half": "float16", "int": "int32", "long": "int64",
+    "short": "int16", "cfloat": "complex64", "cdouble": "complex128",
+}  # fmt: skip
+# Functions that are made of others, by their names there.
+_TORCH_NAMES = (
+    "as_tensor", "bernoulli", "blackman_window", "get_num_threads", "get_rng_state",
+    "hamming_window", "hann_window", "inference_mode", "initial_seed", "inverse",
+    "is_floating_point", "is_grad_enabled", "manual_seed", "multinomial", "normal", "numel",
+    "pinverse", "randint", "randint_like", "randperm", "set_rng_state",
+)  # fmt: skip
+_NUMPY_NAMES = (
+    "append", "argpartition", "array_equal", "average", "cbrt", "compress", "convolve",
+    "correlate", "delete", "digitize", "divmod", "ediff1d", "extract", "flatnonzero", "geomspace",
+    "identity", "insert", "interp", "intersect1d", "modf", "nanargmax", "nanargmin", "nancumprod",
+    "nancumsum", "nanmax", "nanmin", "nanpercentile", "nanprod", "nanstd", "nanvar", "percentile",
+    "polyval", "ptp", "ravel_multi_index", "rint", "setdiff1d", "setxor1d", "tri", "union1d",
+    "unwrap",
+)  # fmt: skip
+_LAZY_NAMES |= dict.fromkeys(_TORCH_NAMES, "_torch_names")
+_LAZY_NAMES |= dict.fromkeys(_NUMPY_NAMES, "_numpy_names")
 
 __all__ = [  # noqa: PLE0604
     *_api_all,
@@ -107,8 +137,10 @@ def __getattr__(name: str) -> _Any:
         value = getattr(import_module(f"{__name__}.{_LAZY_NAMES[name]}"), name)
         globals()[name] = value
         return value
+    if name in _DTYPES:
+        return getattr(_core, _DTYPES[name])
     raise AttributeError(f"module 'sennit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_DTYPES})

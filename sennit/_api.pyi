@@ -103,6 +103,7 @@ __all__ = [
     "argmin",
     "argsort",
     "argwhere",
+    "around",
     "as_strided",
     "as_strided_scatter",
     "asarray",
@@ -160,6 +161,7 @@ __all__ = [
     "concatenate",
     "conj",
     "conj_physical",
+    "conjugate",
     "contiguous",
     "conv1d",
     "conv2d",
@@ -185,6 +187,7 @@ __all__ = [
     "cumulative_sum",
     "cumulative_trapezoid",
     "deg2rad",
+    "degrees",
     "diag",
     "diag_embed",
     "diagflat",
@@ -277,7 +280,9 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "invert",
     "is_complex",
+    "is_nonzero",
     "is_tensor",
     "isclose",
     "isfinite",
@@ -296,6 +301,7 @@ __all__ = [
     "ldexp",
     "le",
     "leaky_relu",
+    "left_shift",
     "lerp",
     "less",
     "less_equal",
@@ -341,6 +347,7 @@ __all__ = [
     "minimum",
     "mish",
     "mm",
+    "mod",
     "mode",
     "moveaxis",
     "movedim",
@@ -361,6 +368,7 @@ __all__ = [
     "ne",
     "neg",
     "negative",
+    "new_empty",
     "new_full",
     "new_ones",
     "new_zeros",
@@ -391,6 +399,7 @@ __all__ = [
     "put",
     "quantile",
     "rad2deg",
+    "radians",
     "rand",
     "rand_like",
     "randn",
@@ -406,11 +415,13 @@ __all__ = [
     "reshape",
     "reshape_as",
     "resolve_conj",
+    "right_shift",
     "rms_norm",
     "rnn_sequence",
     "roll",
     "rot90",
     "round",
+    "row_stack",
     "rsqrt",
     "rsub",
     "scalar_tensor",
@@ -453,6 +464,7 @@ __all__ = [
     "t",
     "take",
     "take_along_axis",
+    "take_along_dim",
     "tan",
     "tanh",
     "tensor",
@@ -757,6 +769,9 @@ def argsort(
 def argwhere(x: Tensor) -> Tensor:
     """Positions of the elements that are not zero, one row for each."""
 
+def around(x: Operand, *, decimals: _int = 0) -> Tensor:
+    """The nearest number with so many decimals (negative: of tens, hundreds ...)."""
+
 def as_strided(x: Tensor, size: Ints, stride: Ints, storage_offset: _int | None = None) -> Tensor:
     """The elements at offset + sum of index * stride of x, counted in row-major order."""
 
@@ -984,6 +999,9 @@ def conj(x: Tensor) -> Tensor:
 def conj_physical(x: Tensor) -> Tensor:
     """The complex conjugate of each element; a real tensor is its own."""
 
+def conjugate(x: Tensor) -> Tensor:
+    """The complex conjugate of each element; a real tensor is its own."""
+
 def contiguous(x: Tensor) -> Tensor:
     """The same elements in row-major order in memory."""
 
@@ -1177,6 +1195,9 @@ def cumulative_trapezoid(
 
 def deg2rad(x: Tensor) -> Tensor:
     """Degrees to radians."""
+
+def degrees(x: Tensor) -> Tensor:
+    """Radians to degrees."""
 
 def diag(x: Tensor, k: _int = 0, *, diagonal: _int = 0) -> Tensor:
     """The k-th diagonal of a matrix, or the matrix with a vector on its k-th diagonal."""
@@ -1606,6 +1627,12 @@ def index_select(x: Tensor, axis: _int, *, index: Tensor) -> Tensor:
 def inner(x: Tensor, other: Tensor) -> Tensor:
     """Sums of products over the last dimension of both; the other dimensions stay."""
 
+def invert(x: Operand) -> Tensor:
+    """Every bit inverted; logical not of a bool."""
+
+def is_nonzero(x: Tensor) -> _bool:
+    """Whether the only element is not zero; waits for it."""
+
 def isclose(
     x: Tensor, other: Operand, rtol: _float = 1e-5, atol: _float = 1e-8, equal_nan: _bool = False
 ) -> Tensor:
@@ -1694,6 +1721,9 @@ def le(x: Operand, y: Operand) -> Tensor:
 
 def leaky_relu(x: Operand, y: Operand) -> Tensor:
     """x above zero, y * x below; y is the slope."""
+
+def left_shift(x: Operand, y: Operand) -> Tensor:
+    """x << y; 0 when y is negative or not less than the width."""
 
 def lerp(x: Operand, y: Operand, z: Operand) -> Tensor:
     """x + z * (y - x); exactly y at z = 1."""
@@ -1976,6 +2006,9 @@ def mm(x: Tensor, mat2: Tensor) -> Tensor:
 def mm(x: Tensor, *, other: Tensor) -> Tensor:
     """Product of two matrices: (m, k) and (k, n) to (m, n)."""
 
+def mod(x: Operand, y: Operand) -> Tensor:
+    """x - floor(x / y) * y, with the sign of y as in Python; integer remainder by zero gives 0."""
+
 def mode(
     x: Tensor, axis: _int = -1, keepdims: _bool = False, *, dim: _int = -1, keepdim: _bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -2071,6 +2104,18 @@ def neg(x: Operand) -> Tensor:
 
 def negative(x: Operand) -> Tensor:
     """Numerical negative."""
+
+@overload
+def new_empty(
+    x: Tensor, size: Ints, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+) -> Tensor:
+    """Zeros of a given shape with the dtype and device of x."""
+
+@overload
+def new_empty(
+    x: Tensor, *, shape: Ints, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+) -> Tensor:
+    """Zeros of a given shape with the dtype and device of x."""
 
 @overload
 def new_full(
@@ -2278,6 +2323,9 @@ def quantile(
 def rad2deg(x: Tensor) -> Tensor:
     """Radians to degrees."""
 
+def radians(x: Tensor) -> Tensor:
+    """Degrees to radians."""
+
 @overload
 def rand(
     shape: Ints,
@@ -2379,6 +2427,9 @@ def reshape_as(x: Tensor, other: Tensor) -> Tensor:
 def resolve_conj(x: Tensor) -> Tensor:
     """The tensor itself: a conjugate is never put off here, as it may be in PyTorch."""
 
+def right_shift(x: Operand, y: Operand) -> Tensor:
+    """x >> y, arithmetic; the sign alone when y is negative or not less than the width."""
+
 @overload
 def rms_norm(
     x: Tensor, normalized_shape: Ints, weight: Tensor | None = None, eps: _float = 1e-6
@@ -2424,6 +2475,9 @@ def rot90(x: Tensor, k: _int = 1, axes: Ints = (0, 1), *, dims: Ints = (0, 1)) -
 
 def round(x: Operand, *, decimals: _int = 0) -> Tensor:
     """The nearest number with so many decimals (negative: of tens, hundreds ...)."""
+
+def row_stack(tensors: Tensors) -> Tensor:
+    """Tensors joined along the first axis; a vector counts as a row."""
 
 def rsqrt(x: Operand) -> Tensor:
     """1 / sqrt(x)."""
@@ -2729,6 +2783,16 @@ def take_along_axis(x: Tensor, indices: Tensor, axis: _int = -1, *, dim: _int = 
 @overload
 def take_along_axis(x: Tensor, *, index: Tensor, dim: _int = -1) -> Tensor:
     """Elements of x at indices along an axis, one row of indices for each row of x."""
+
+@overload
+def take_along_dim(
+    x: Tensor, indices: Tensor, axis: _int | None = None, *, dim: _int | None = None
+) -> Tensor:
+    """take_along_axis along a dimension, or along the flattened tensors."""
+
+@overload
+def take_along_dim(x: Tensor, *, index: Tensor, dim: _int | None = None) -> Tensor:
+    """take_along_axis along a dimension, or along the flattened tensors."""
 
 def tan(x: Operand) -> Tensor:
     """Tangent of x in radians."""

@@ -121,6 +121,18 @@ class Tensor:
     @grad.setter
     def grad(self, value: Tensor | None) -> None: ...
     @property
+    def retains_grad(self) -> _bool:
+        """Whether retain_grad() was called on this tensor, which is no leaf."""
+
+    @property
+    def is_cpu(self) -> _bool:
+        """Whether the tensor lives on a CPU."""
+
+    @property
+    def is_cuda(self) -> _bool:
+        """Whether the tensor lives on a GPU."""
+
+    @property
     def data(self) -> Tensor:
         """The value without its history; assigning replaces the value."""
 
@@ -159,6 +171,9 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same value without its history."""
 
+    def detach_(self) -> Self:
+        """Forgets the history of the tensor; returns it."""
+
     def backward(
         self,
         gradient: Tensor | None = None,
@@ -185,6 +200,49 @@ class Tensor:
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None], /) -> HookHandle:
         """Calls ``hook(gradient)`` whenever the gradient of this tensor has been computed; ..."""
+
+    def cpu(self) -> Tensor:
+        """The tensor on the CPU; itself when it is there."""
+
+    def dim(self) -> _int:
+        """Number of dimensions: the attribute `ndim`."""
+
+    def ndimension(self) -> _int:
+        """Number of dimensions: the attribute `ndim`."""
+
+    def numel(self) -> _int:
+        """Number of elements: the attribute `size`."""
+
+    def nelement(self) -> _int:
+        """Number of elements: the attribute `size`."""
+
+    def element_size(self) -> _int:
+        """Bytes of one element: `itemsize`."""
+
+    def is_floating_point(self) -> _bool:
+        """Whether the elements are floats."""
+
+    def is_complex(self) -> _bool:
+        """Whether the elements are complex numbers."""
+
+    def is_signed(self) -> _bool:
+        """Whether the dtype has negative numbers."""
+
+    def is_contiguous(self) -> _bool:
+        """Whether the elements lie in memory in the order of their indices; waits for the ..."""
+
+    def new_tensor(
+        self,
+        data: Any,
+        dtype: DTypeLike | None = None,
+        device: DeviceLike | None = None,
+        *,
+        requires_grad: _bool = False,
+    ) -> Tensor:
+        """A tensor with a copy of the data, and with the dtype and device of this one ..."""
+
+    def retain_grad(self) -> None:
+        """Has backward() keep the gradient of this tensor, which is no leaf, in its `grad`."""
 
     def to_device(self, device: DeviceLike, /, *, stream: Any = None) -> Tensor:
         """The tensor on a device; itself when it is there."""
@@ -255,22 +313,42 @@ class Tensor:
     def abs(self) -> Tensor:
         """Absolute value."""
 
+    def abs_(self) -> Self:
+        """The same as abs, written into the tensor, which is returned."""
+
     def absolute(self) -> Tensor:
         """Absolute value."""
+
+    def absolute_(self) -> Self:
+        """The same as absolute, written into the tensor, which is returned."""
 
     def acos(self) -> Tensor:
         """Inverse cosine, in [0, pi]."""
 
+    def acos_(self) -> Self:
+        """The same as acos, written into the tensor, which is returned."""
+
     def acosh(self) -> Tensor:
         """Inverse hyperbolic cosine; NaN below 1."""
 
+    def acosh_(self) -> Self:
+        """The same as acosh, written into the tensor, which is returned."""
+
     def add(self, y: Operand, *, alpha: Operand = 1) -> Tensor:
         """x + alpha * y; integers wrap. Operands broadcast and are promoted."""
+
+    def add_(self, y: Operand, *, alpha: Operand = 1) -> Self:
+        """The same as add, written into the tensor, which is returned."""
 
     def addbmm(
         self, batch1: Tensor, batch2: Tensor, beta: Operand = 1, alpha: Operand = 1
     ) -> Tensor:
         """beta * x + alpha * the sum of the products of two batches of matrices."""
+
+    def addbmm_(
+        self, batch1: Tensor, batch2: Tensor, beta: Operand = 1, alpha: Operand = 1
+    ) -> Self:
+        """The same as addbmm, written into the tensor, which is returned."""
 
     @overload
     def addcdiv(self, tensor1: Operand, tensor2: Operand, *, value: Operand = 1) -> Tensor:
@@ -285,6 +363,18 @@ class Tensor:
         """x + value * tensor1 / tensor2."""
 
     @overload
+    def addcdiv_(self, tensor1: Operand, tensor2: Operand, *, value: Operand = 1) -> Self:
+        """The same as addcdiv, written into the tensor, which is returned."""
+
+    @overload
+    def addcdiv_(self, *, y: Operand, z: Operand, value: Operand = 1) -> Self:
+        """The same as addcdiv, written into the tensor, which is returned."""
+
+    @overload
+    def addcdiv_(self, tensor1: Operand, *, z: Operand, value: Operand = 1) -> Self:
+        """The same as addcdiv, written into the tensor, which is returned."""
+
+    @overload
     def addcmul(self, tensor1: Operand, tensor2: Operand, *, value: Operand = 1) -> Tensor:
         """x + value * tensor1 * tensor2."""
 
@@ -295,6 +385,18 @@ class Tensor:
     @overload
     def addcmul(self, tensor1: Operand, *, z: Operand, value: Operand = 1) -> Tensor:
         """x + value * tensor1 * tensor2."""
+
+    @overload
+    def addcmul_(self, tensor1: Operand, tensor2: Operand, *, value: Operand = 1) -> Self:
+        """The same as addcmul, written into the tensor, which is returned."""
+
+    @overload
+    def addcmul_(self, *, y: Operand, z: Operand, value: Operand = 1) -> Self:
+        """The same as addcmul, written into the tensor, which is returned."""
+
+    @overload
+    def addcmul_(self, tensor1: Operand, *, z: Operand, value: Operand = 1) -> Self:
+        """The same as addcmul, written into the tensor, which is returned."""
 
     @overload
     def addmm(self, mat1: Tensor, mat2: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Tensor:
@@ -308,11 +410,29 @@ class Tensor:
     def addmm(self, mat1: Tensor, *, b: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Tensor:
         """beta * x + alpha * (mat1 @ mat2)."""
 
+    @overload
+    def addmm_(self, mat1: Tensor, mat2: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Self:
+        """The same as addmm, written into the tensor, which is returned."""
+
+    @overload
+    def addmm_(self, *, a: Tensor, b: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Self:
+        """The same as addmm, written into the tensor, which is returned."""
+
+    @overload
+    def addmm_(self, mat1: Tensor, *, b: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Self:
+        """The same as addmm, written into the tensor, which is returned."""
+
     def addmv(self, mat: Tensor, vec: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Tensor:
         """beta * x + alpha * (mat @ vec)."""
 
+    def addmv_(self, mat: Tensor, vec: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Self:
+        """The same as addmv, written into the tensor, which is returned."""
+
     def addr(self, vec1: Tensor, vec2: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Tensor:
         """beta * x + alpha * outer(vec1, vec2)."""
+
+    def addr_(self, vec1: Tensor, vec2: Tensor, beta: Operand = 1, alpha: Operand = 1) -> Self:
+        """The same as addr, written into the tensor, which is returned."""
 
     def adjoint(self) -> Tensor:
         """The last two dimensions exchanged, and complex numbers conjugated."""
@@ -378,14 +498,26 @@ class Tensor:
     def arccos(self) -> Tensor:
         """Inverse cosine, in [0, pi]."""
 
+    def arccos_(self) -> Self:
+        """The same as arccos, written into the tensor, which is returned."""
+
     def arccosh(self) -> Tensor:
         """Inverse hyperbolic cosine; NaN below 1."""
+
+    def arccosh_(self) -> Self:
+        """The same as arccosh, written into the tensor, which is returned."""
 
     def arcsin(self) -> Tensor:
         """Inverse sine, in [-pi/2, pi/2]."""
 
+    def arcsin_(self) -> Self:
+        """The same as arcsin, written into the tensor, which is returned."""
+
     def arcsinh(self) -> Tensor:
         """Inverse hyperbolic sine."""
+
+    def arcsinh_(self) -> Self:
+        """The same as arcsinh, written into the tensor, which is returned."""
 
     def arctan(self) -> Tensor:
         """Inverse tangent, in [-pi/2, pi/2]."""
@@ -393,8 +525,17 @@ class Tensor:
     def arctan2(self, y: Operand) -> Tensor:
         """Angle of the point (y, x), in [-pi, pi]."""
 
+    def arctan2_(self, y: Operand) -> Self:
+        """The same as arctan2, written into the tensor, which is returned."""
+
+    def arctan_(self) -> Self:
+        """The same as arctan, written into the tensor, which is returned."""
+
     def arctanh(self) -> Tensor:
         """Inverse hyperbolic tangent; NaN outside [-1, 1]."""
+
+    def arctanh_(self) -> Self:
+        """The same as arctanh, written into the tensor, which is returned."""
 
     def argmax(
         self,
@@ -424,6 +565,9 @@ class Tensor:
     def argwhere(self) -> Tensor:
         """Positions of the elements that are not zero, one row for each."""
 
+    def around(self, *, decimals: _int = 0) -> Tensor:
+        """The nearest number with so many decimals (negative: of tens, hundreds ...)."""
+
     def as_strided(self, size: Ints, stride: Ints, storage_offset: _int | None = None) -> Tensor:
         """The elements at offset + sum of index * stride of x, counted in row-major order."""
 
@@ -435,8 +579,14 @@ class Tensor:
     def asin(self) -> Tensor:
         """Inverse sine, in [-pi/2, pi/2]."""
 
+    def asin_(self) -> Self:
+        """The same as asin, written into the tensor, which is returned."""
+
     def asinh(self) -> Tensor:
         """Inverse hyperbolic sine."""
+
+    def asinh_(self) -> Self:
+        """The same as asinh, written into the tensor, which is returned."""
 
     def astype(
         self, dtype: DTypeLike, copy: _bool = True, device: DeviceLike | None = None
@@ -449,13 +599,36 @@ class Tensor:
     def atan2(self, y: Operand) -> Tensor:
         """Angle of the point (y, x), in [-pi, pi]."""
 
+    def atan2_(self, y: Operand) -> Self:
+        """The same as atan2, written into the tensor, which is returned."""
+
+    def atan_(self) -> Self:
+        """The same as atan, written into the tensor, which is returned."""
+
     def atanh(self) -> Tensor:
         """Inverse hyperbolic tangent; NaN outside [-1, 1]."""
+
+    def atanh_(self) -> Self:
+        """The same as atanh, written into the tensor, which is returned."""
 
     def baddbmm(
         self, batch1: Tensor, batch2: Tensor, beta: Operand = 1, alpha: Operand = 1
     ) -> Tensor:
         """beta * x + alpha * the products of two batches of matrices."""
+
+    def baddbmm_(
+        self, batch1: Tensor, batch2: Tensor, beta: Operand = 1, alpha: Operand = 1
+    ) -> Self:
+        """The same as baddbmm, written into the tensor, which is returned."""
+
+    def bernoulli(self) -> Tensor:
+        """1 with the probability that the element says, else 0."""
+
+    def bernoulli_(self, p: Operand = 0.5) -> Self:
+        """Fills the tensor with 1 with probability p, else 0; returns it."""
+
+    def bfloat16(self) -> Tensor:
+        """The tensor as bfloat16; itself when it is. See sn.astype."""
 
     def bincount(self, weights: Tensor | None = None, minlength: _int = 0) -> Tensor:
         """How often each of 0, 1, 2 ... occurs in a vector, or the sum of their weights."""
@@ -463,23 +636,41 @@ class Tensor:
     def bitwise_and(self, y: Operand) -> Tensor:
         """Bits set in both."""
 
+    def bitwise_and_(self, y: Operand) -> Self:
+        """The same as bitwise_and, written into the tensor, which is returned."""
+
     def bitwise_invert(self) -> Tensor:
         """Every bit inverted; logical not of a bool."""
 
     def bitwise_left_shift(self, y: Operand) -> Tensor:
         """x << y; 0 when y is negative or not less than the width."""
 
+    def bitwise_left_shift_(self, y: Operand) -> Self:
+        """The same as bitwise_left_shift, written into the tensor, which is returned."""
+
     def bitwise_not(self) -> Tensor:
         """Every bit inverted; logical not of a bool."""
+
+    def bitwise_not_(self) -> Self:
+        """The same as bitwise_not, written into the tensor, which is returned."""
 
     def bitwise_or(self, y: Operand) -> Tensor:
         """Bits set in either."""
 
+    def bitwise_or_(self, y: Operand) -> Self:
+        """The same as bitwise_or, written into the tensor, which is returned."""
+
     def bitwise_right_shift(self, y: Operand) -> Tensor:
         """x >> y, arithmetic; the sign alone when y is negative or not less than the width."""
 
+    def bitwise_right_shift_(self, y: Operand) -> Self:
+        """The same as bitwise_right_shift, written into the tensor, which is returned."""
+
     def bitwise_xor(self, y: Operand) -> Tensor:
         """Bits set in one only."""
+
+    def bitwise_xor_(self, y: Operand) -> Self:
+        """The same as bitwise_xor, written into the tensor, which is returned."""
 
     @overload
     def bmm(self, mat2: Tensor) -> Tensor:
@@ -488,6 +679,9 @@ class Tensor:
     @overload
     def bmm(self, *, other: Tensor) -> Tensor:
         """Products of two batches of matrices: (b, m, k) and (b, k, n) to (b, m, n)."""
+
+    def bool(self) -> Tensor:
+        """The tensor as bool; itself when it is. See sn.astype."""
 
     @overload
     def broadcast_to(self, shape: Ints) -> Tensor:
@@ -506,8 +700,26 @@ class Tensor:
     ) -> Tensor:
         """The number of boundaries below each element: its bucket."""
 
+    def byte(self) -> Tensor:
+        """The tensor as uint8; itself when it is. See sn.astype."""
+
+    def cauchy_(self, median: _float = 0.0, sigma: _float = 1.0) -> Self:
+        """Fills the tensor with numbers of Cauchy's distribution; returns it."""
+
+    def cdouble(self) -> Tensor:
+        """The tensor as complex128; itself when it is. See sn.astype."""
+
     def ceil(self) -> Tensor:
         """Smallest integer not below x."""
+
+    def ceil_(self) -> Self:
+        """The same as ceil, written into the tensor, which is returned."""
+
+    def cfloat(self) -> Tensor:
+        """The tensor as complex64; itself when it is. See sn.astype."""
+
+    def char(self) -> Tensor:
+        """The tensor as int8; itself when it is. See sn.astype."""
 
     def chunk(self, chunks: _int, axis: _int = 0, *, dim: _int = 0) -> list[Tensor]:
         """Views of at most `chunks` consecutive parts of equal size (the last may be shorter)."""
@@ -515,14 +727,26 @@ class Tensor:
     def clamp(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
         """x limited to [min, max]; max where min > max; NaN propagates."""
 
+    def clamp_(self, min: Operand | None = None, max: Operand | None = None) -> Self:
+        """The same as clamp, written into the tensor, which is returned."""
+
     def clamp_max(self, max: Operand) -> Tensor:
         """x where it is at most max, max elsewhere."""
+
+    def clamp_max_(self, max: Operand) -> Self:
+        """The same as clamp_max, written into the tensor, which is returned."""
 
     def clamp_min(self, min: Operand) -> Tensor:
         """x where it is at least min, min elsewhere."""
 
+    def clamp_min_(self, min: Operand) -> Self:
+        """The same as clamp_min, written into the tensor, which is returned."""
+
     def clip(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
         """x limited to [min, max]; max where min > max; NaN propagates."""
+
+    def clip_(self, min: Operand | None = None, max: Operand | None = None) -> Self:
+        """The same as clip, written into the tensor, which is returned."""
 
     def clone(self) -> Tensor:
         """A tensor of its own with the same elements: writes to one do not show in the other."""
@@ -531,6 +755,12 @@ class Tensor:
         """The complex conjugate of each element; a real tensor is its own."""
 
     def conj_physical(self) -> Tensor:
+        """The complex conjugate of each element; a real tensor is its own."""
+
+    def conj_physical_(self) -> Self:
+        """The same as conj_physical, written into the tensor, which is returned."""
+
+    def conjugate(self) -> Tensor:
         """The complex conjugate of each element; a real tensor is its own."""
 
     def contiguous(self) -> Tensor:
@@ -542,14 +772,23 @@ class Tensor:
     def copysign(self, y: Operand) -> Tensor:
         """The magnitude of x with the sign of y."""
 
+    def copysign_(self, y: Operand) -> Self:
+        """The same as copysign, written into the tensor, which is returned."""
+
     def corrcoef(self) -> Tensor:
         """Pearson's correlations of variables (rows) from observations (columns)."""
 
     def cos(self) -> Tensor:
         """Cosine of x in radians."""
 
+    def cos_(self) -> Self:
+        """The same as cos, written into the tensor, which is returned."""
+
     def cosh(self) -> Tensor:
         """Hyperbolic cosine."""
+
+    def cosh_(self) -> Self:
+        """The same as cosh, written into the tensor, which is returned."""
 
     def count_nonzero(
         self,
@@ -594,12 +833,28 @@ class Tensor:
         """Products of all elements up to each, along an axis."""
 
     @overload
+    def cumprod_(self, axis: _int, dtype: DTypeLike | None = None) -> Self:
+        """The same as cumprod, written into the tensor, which is returned."""
+
+    @overload
+    def cumprod_(self, *, dim: _int, dtype: DTypeLike | None = None) -> Self:
+        """The same as cumprod, written into the tensor, which is returned."""
+
+    @overload
     def cumsum(self, axis: _int, dtype: DTypeLike | None = None) -> Tensor:
         """Sums of all elements up to each, along an axis."""
 
     @overload
     def cumsum(self, *, dim: _int, dtype: DTypeLike | None = None) -> Tensor:
         """Sums of all elements up to each, along an axis."""
+
+    @overload
+    def cumsum_(self, axis: _int, dtype: DTypeLike | None = None) -> Self:
+        """The same as cumsum, written into the tensor, which is returned."""
+
+    @overload
+    def cumsum_(self, *, dim: _int, dtype: DTypeLike | None = None) -> Self:
+        """The same as cumsum, written into the tensor, which is returned."""
 
     def cumulative_prod(
         self,
@@ -623,6 +878,12 @@ class Tensor:
 
     def deg2rad(self) -> Tensor:
         """Degrees to radians."""
+
+    def deg2rad_(self) -> Self:
+        """The same as deg2rad, written into the tensor, which is returned."""
+
+    def degrees(self) -> Tensor:
+        """Radians to degrees."""
 
     def diag(self, k: _int = 0, *, diagonal: _int = 0) -> Tensor:
         """The k-th diagonal of a matrix, or the matrix with a vector on its k-th diagonal."""
@@ -657,17 +918,29 @@ class Tensor:
     def digamma(self) -> Tensor:
         """Derivative of log(gamma(x)); NaN at negative integers."""
 
+    def digamma_(self) -> Self:
+        """The same as digamma, written into the tensor, which is returned."""
+
     def dist(self, other: Tensor, p: _float = 2.0) -> Tensor:
         """The p-norm of x - other, over all elements."""
 
     def div(self, y: Operand, *, rounding_mode: _str | None = None) -> Tensor:
         """x / y; integers are computed in float32."""
 
+    def div_(self, y: Operand, *, rounding_mode: _str | None = None) -> Self:
+        """The same as div, written into the tensor, which is returned."""
+
     def divide(self, y: Operand, *, rounding_mode: _str | None = None) -> Tensor:
         """x / y; integers are computed in float32."""
 
+    def divide_(self, y: Operand, *, rounding_mode: _str | None = None) -> Self:
+        """The same as divide, written into the tensor, which is returned."""
+
     def dot(self, other: Tensor) -> Tensor:
         """Dot product of two vectors, of which none is conjugated (`vecdot` conjugates the ..."""
+
+    def double(self) -> Tensor:
+        """The tensor as float64; itself when it is. See sn.astype."""
 
     def dsplit(self, indices_or_sections: Ints) -> tuple[Tensor, ...]:
         """Views of parts along the third dimension."""
@@ -678,23 +951,41 @@ class Tensor:
     def eq(self, y: Operand) -> Tensor:
         """x == y."""
 
+    def eq_(self, y: Operand) -> Self:
+        """The same as eq, written into the tensor, which is returned."""
+
     def equal(self, y: Operand) -> Tensor:
         """x == y."""
 
     def erf(self) -> Tensor:
         """Error function."""
 
+    def erf_(self) -> Self:
+        """The same as erf, written into the tensor, which is returned."""
+
     def erfc(self) -> Tensor:
         """Complementary error function 1 - erf(x), accurate in the tail."""
 
+    def erfc_(self) -> Self:
+        """The same as erfc, written into the tensor, which is returned."""
+
     def erfinv(self) -> Tensor:
         """Inverse of the error function; infinite at -1 and 1, NaN outside."""
+
+    def erfinv_(self) -> Self:
+        """The same as erfinv, written into the tensor, which is returned."""
 
     def exp(self) -> Tensor:
         """e to the power x."""
 
     def exp2(self) -> Tensor:
         """2 to the power x."""
+
+    def exp2_(self) -> Self:
+        """The same as exp2, written into the tensor, which is returned."""
+
+    def exp_(self) -> Self:
+        """The same as exp, written into the tensor, which is returned."""
 
     @overload
     def expand(self, shape: Ints) -> Tensor:
@@ -717,11 +1008,26 @@ class Tensor:
     def expm1(self) -> Tensor:
         """exp(x) - 1, accurate near zero."""
 
+    def expm1_(self) -> Self:
+        """The same as expm1, written into the tensor, which is returned."""
+
+    def exponential_(self, lambd: _float = 1.0) -> Self:
+        """Fills the tensor with exponentially distributed numbers of rate lambd; returns it."""
+
     def fill(self, value: Operand) -> Tensor:
         """A tensor like x with every element replaced by one number."""
 
+    def fill_(self, value: Operand) -> Self:
+        """The same as fill, written into the tensor, which is returned."""
+
+    def fill_diagonal_(self, fill_value: Operand, wrap: _bool = False) -> Self:
+        """Writes a number to the main diagonal of the tensor; returns it."""
+
     def fix(self) -> Tensor:
         """Nearest integer towards zero."""
+
+    def fix_(self) -> Self:
+        """The same as fix, written into the tensor, which is returned."""
 
     def flatten(self, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
         """Dimensions start_dim to end_dim (included) merged into one."""
@@ -737,14 +1043,26 @@ class Tensor:
     def flipud(self) -> Tensor:
         """A view with the order of the first dimension reversed."""
 
+    def float(self) -> Tensor:
+        """The tensor as float32; itself when it is. See sn.astype."""
+
     def float_power(self, exponent: Operand) -> Tensor:
         """x ** exponent, computed in float64."""
+
+    def float_power_(self, exponent: Operand) -> Self:
+        """The same as float_power, written into the tensor, which is returned."""
 
     def floor(self) -> Tensor:
         """Largest integer not above x."""
 
+    def floor_(self) -> Self:
+        """The same as floor, written into the tensor, which is returned."""
+
     def floor_divide(self, y: Operand) -> Tensor:
         """floor(x / y), exact as in Python; integer division by zero gives 0."""
+
+    def floor_divide_(self, y: Operand) -> Self:
+        """The same as floor_divide, written into the tensor, which is returned."""
 
     def fma(self, y: Operand, z: Operand) -> Tensor:
         """x * y + z with one rounding."""
@@ -758,8 +1076,14 @@ class Tensor:
     def fmod(self, y: Operand) -> Tensor:
         """x - trunc(x / y) * y, with the sign of x as in C; integer remainder by zero gives 0."""
 
+    def fmod_(self, y: Operand) -> Self:
+        """The same as fmod, written into the tensor, which is returned."""
+
     def frac(self) -> Tensor:
         """The fractional part x - trunc(x), with the sign of x."""
+
+    def frac_(self) -> Self:
+        """The same as frac, written into the tensor, which is returned."""
 
     def frexp(self) -> tuple[Tensor, Tensor]:
         """Mantissas in [1/2, 1) and int32 exponents: x = mantissa * 2**exponent."""
@@ -787,8 +1111,14 @@ class Tensor:
     def gcd(self, other: Operand) -> Tensor:
         """Greatest common divisors of integers, never negative; gcd(0, 0) is 0."""
 
+    def gcd_(self, other: Operand) -> Self:
+        """The same as gcd, written into the tensor, which is returned."""
+
     def ge(self, y: Operand) -> Tensor:
         """x >= y."""
+
+    def ge_(self, y: Operand) -> Self:
+        """The same as ge, written into the tensor, which is returned."""
 
     def gelu(self) -> Tensor:
         """x * ndtr(x), the exact Gaussian error linear unit."""
@@ -796,14 +1126,29 @@ class Tensor:
     def gelu_tanh(self) -> Tensor:
         """The tanh approximation of gelu."""
 
+    def geometric_(self, p: _float) -> Self:
+        """Fills the tensor with numbers of trials up to the first success; returns it."""
+
     def greater(self, y: Operand) -> Tensor:
         """x > y."""
+
+    def greater_(self, y: Operand) -> Self:
+        """The same as greater, written into the tensor, which is returned."""
 
     def greater_equal(self, y: Operand) -> Tensor:
         """x >= y."""
 
+    def greater_equal_(self, y: Operand) -> Self:
+        """The same as greater_equal, written into the tensor, which is returned."""
+
     def gt(self, y: Operand) -> Tensor:
         """x > y."""
+
+    def gt_(self, y: Operand) -> Self:
+        """The same as gt, written into the tensor, which is returned."""
+
+    def half(self) -> Tensor:
+        """The tensor as float16; itself when it is. See sn.astype."""
 
     def hardsigmoid(self) -> Tensor:
         """min(max(x + 3, 0), 6) / 6."""
@@ -813,6 +1158,9 @@ class Tensor:
 
     def heaviside(self, values: Tensor) -> Tensor:
         """The step function: 0 below zero, 1 above, `values` at zero."""
+
+    def heaviside_(self, values: Tensor) -> Self:
+        """The same as heaviside, written into the tensor, which is returned."""
 
     def histc(self, bins: _int = 100, min: _float = 0, max: _float = 0) -> Tensor:
         """Counts of the elements in bins of equal width between min and max."""
@@ -832,14 +1180,26 @@ class Tensor:
     def hypot(self, y: Operand) -> Tensor:
         """sqrt(x * x + y * y), without overflow on the way."""
 
+    def hypot_(self, y: Operand) -> Self:
+        """The same as hypot, written into the tensor, which is returned."""
+
     def i0(self) -> Tensor:
         """Modified Bessel function of the first kind, order 0."""
+
+    def i0_(self) -> Self:
+        """The same as i0, written into the tensor, which is returned."""
 
     def igamma(self, y: Operand) -> Tensor:
         """Regularised lower incomplete gamma function P(x, y); differentiable in y."""
 
+    def igamma_(self, y: Operand) -> Self:
+        """The same as igamma, written into the tensor, which is returned."""
+
     def igammac(self, y: Operand) -> Tensor:
         """Regularised upper incomplete gamma function Q(x, y) = 1 - P(x, y); differentiable ..."""
+
+    def igammac_(self, y: Operand) -> Self:
+        """The same as igammac, written into the tensor, which is returned."""
 
     @overload
     def index_add(self, axis: _int, indices: Tensor, source: Operand, alpha: Operand = 1) -> Tensor:
@@ -856,6 +1216,18 @@ class Tensor:
         """x with alpha times the rows of source added at indices along an axis, in order."""
 
     @overload
+    def index_add_(self, axis: _int, indices: Tensor, source: Operand, alpha: Operand = 1) -> Self:
+        """The same as index_add, written into the tensor, which is returned."""
+
+    @overload
+    def index_add_(self, *, dim: _int, index: Tensor, source: Operand, alpha: Operand = 1) -> Self:
+        """The same as index_add, written into the tensor, which is returned."""
+
+    @overload
+    def index_add_(self, axis: _int, *, index: Tensor, source: Operand, alpha: Operand = 1) -> Self:
+        """The same as index_add, written into the tensor, which is returned."""
+
+    @overload
     def index_copy(self, axis: _int, indices: Tensor, source: Operand) -> Tensor:
         """x with the rows at indices along an axis replaced; of several the last wins."""
 
@@ -866,6 +1238,18 @@ class Tensor:
     @overload
     def index_copy(self, axis: _int, *, index: Tensor, source: Operand) -> Tensor:
         """x with the rows at indices along an axis replaced; of several the last wins."""
+
+    @overload
+    def index_copy_(self, axis: _int, indices: Tensor, source: Operand) -> Self:
+        """The same as index_copy, written into the tensor, which is returned."""
+
+    @overload
+    def index_copy_(self, *, dim: _int, index: Tensor, source: Operand) -> Self:
+        """The same as index_copy, written into the tensor, which is returned."""
+
+    @overload
+    def index_copy_(self, axis: _int, *, index: Tensor, source: Operand) -> Self:
+        """The same as index_copy, written into the tensor, which is returned."""
 
     @overload
     def index_fill(self, axis: _int, indices: Tensor, value: Operand) -> Tensor:
@@ -880,12 +1264,32 @@ class Tensor:
         """x with the rows at indices along an axis set to one number."""
 
     @overload
+    def index_fill_(self, axis: _int, indices: Tensor, value: Operand) -> Self:
+        """The same as index_fill, written into the tensor, which is returned."""
+
+    @overload
+    def index_fill_(self, *, dim: _int, index: Tensor, value: Operand) -> Self:
+        """The same as index_fill, written into the tensor, which is returned."""
+
+    @overload
+    def index_fill_(self, axis: _int, *, index: Tensor, value: Operand) -> Self:
+        """The same as index_fill, written into the tensor, which is returned."""
+
+    @overload
     def index_put(self, indices: Tensors, values: Operand, accumulate: _bool = False) -> Tensor:
         """x with values written (or added, in source order) at x[i0, i1, ...]."""
 
     @overload
     def index_put(self, *, index: Tensors, values: Operand, accumulate: _bool = False) -> Tensor:
         """x with values written (or added, in source order) at x[i0, i1, ...]."""
+
+    @overload
+    def index_put_(self, indices: Tensors, values: Operand, accumulate: _bool = False) -> Self:
+        """The same as index_put, written into the tensor, which is returned."""
+
+    @overload
+    def index_put_(self, *, index: Tensors, values: Operand, accumulate: _bool = False) -> Self:
+        """The same as index_put, written into the tensor, which is returned."""
 
     @overload
     def index_reduce(
@@ -906,6 +1310,24 @@ class Tensor:
         """x with the rows of source that go to one index along an axis reduced."""
 
     @overload
+    def index_reduce_(
+        self, axis: _int, indices: Tensor, source: Tensor, reduce: _str, include_self: _bool = True
+    ) -> Self:
+        """The same as index_reduce, written into the tensor, which is returned."""
+
+    @overload
+    def index_reduce_(
+        self, *, dim: _int, index: Tensor, source: Tensor, reduce: _str, include_self: _bool = True
+    ) -> Self:
+        """The same as index_reduce, written into the tensor, which is returned."""
+
+    @overload
+    def index_reduce_(
+        self, axis: _int, *, index: Tensor, source: Tensor, reduce: _str, include_self: _bool = True
+    ) -> Self:
+        """The same as index_reduce, written into the tensor, which is returned."""
+
+    @overload
     def index_select(self, axis: _int, indices: Tensor) -> Tensor:
         """The elements of x at a vector of indices along an axis."""
 
@@ -919,6 +1341,15 @@ class Tensor:
 
     def inner(self, other: Tensor) -> Tensor:
         """Sums of products over the last dimension of both; the other dimensions stay."""
+
+    def int(self) -> Tensor:
+        """The tensor as int32; itself when it is. See sn.astype."""
+
+    def invert(self) -> Tensor:
+        """Every bit inverted; logical not of a bool."""
+
+    def is_nonzero(self) -> _bool:
+        """Whether the only element is not zero; waits for it."""
 
     def isclose(
         self, other: Operand, rtol: _float = 1e-5, atol: _float = 1e-8, equal_nan: _bool = False
@@ -960,26 +1391,50 @@ class Tensor:
     def lcm(self, other: Operand) -> Tensor:
         """Least common multiples of integers, never negative; 0 where one is 0."""
 
+    def lcm_(self, other: Operand) -> Self:
+        """The same as lcm, written into the tensor, which is returned."""
+
     def ldexp(self, other: Tensor) -> Tensor:
         """x * 2**other."""
+
+    def ldexp_(self, other: Tensor) -> Self:
+        """The same as ldexp, written into the tensor, which is returned."""
 
     def le(self, y: Operand) -> Tensor:
         """x <= y."""
 
+    def le_(self, y: Operand) -> Self:
+        """The same as le, written into the tensor, which is returned."""
+
     def leaky_relu(self, y: Operand) -> Tensor:
         """x above zero, y * x below; y is the slope."""
+
+    def left_shift(self, y: Operand) -> Tensor:
+        """x << y; 0 when y is negative or not less than the width."""
 
     def lerp(self, y: Operand, z: Operand) -> Tensor:
         """x + z * (y - x); exactly y at z = 1."""
 
+    def lerp_(self, y: Operand, z: Operand) -> Self:
+        """The same as lerp, written into the tensor, which is returned."""
+
     def less(self, y: Operand) -> Tensor:
         """x < y."""
+
+    def less_(self, y: Operand) -> Self:
+        """The same as less, written into the tensor, which is returned."""
 
     def less_equal(self, y: Operand) -> Tensor:
         """x <= y."""
 
+    def less_equal_(self, y: Operand) -> Self:
+        """The same as less_equal, written into the tensor, which is returned."""
+
     def lgamma(self) -> Tensor:
         """log(abs(gamma(x))); +inf at 0 and at negative integers."""
+
+    def lgamma_(self) -> Self:
+        """The same as lgamma, written into the tensor, which is returned."""
 
     def log(self) -> Tensor:
         """Natural logarithm; -inf at 0, NaN below."""
@@ -987,11 +1442,26 @@ class Tensor:
     def log10(self) -> Tensor:
         """Logarithm to base 10."""
 
+    def log10_(self) -> Self:
+        """The same as log10, written into the tensor, which is returned."""
+
     def log1p(self) -> Tensor:
         """log(1 + x), accurate near zero."""
 
+    def log1p_(self) -> Self:
+        """The same as log1p, written into the tensor, which is returned."""
+
     def log2(self) -> Tensor:
         """Logarithm to base 2."""
+
+    def log2_(self) -> Self:
+        """The same as log2, written into the tensor, which is returned."""
+
+    def log_(self) -> Self:
+        """The same as log, written into the tensor, which is returned."""
+
+    def log_normal_(self, mean: _float = 1.0, std: _float = 2.0) -> Self:
+        """Fills the tensor with numbers whose logarithms are normally distributed; returns it."""
 
     def log_sigmoid(self) -> Tensor:
         """log(sigmoid(x)), without overflow."""
@@ -1018,17 +1488,32 @@ class Tensor:
     def logical_and(self, y: Operand) -> Tensor:
         """True where both are non-zero."""
 
+    def logical_and_(self, y: Operand) -> Self:
+        """The same as logical_and, written into the tensor, which is returned."""
+
     def logical_not(self) -> Tensor:
         """True where x is zero."""
+
+    def logical_not_(self) -> Self:
+        """The same as logical_not, written into the tensor, which is returned."""
 
     def logical_or(self, y: Operand) -> Tensor:
         """True where either is non-zero."""
 
+    def logical_or_(self, y: Operand) -> Self:
+        """The same as logical_or, written into the tensor, which is returned."""
+
     def logical_xor(self, y: Operand) -> Tensor:
         """True where exactly one is non-zero."""
 
+    def logical_xor_(self, y: Operand) -> Self:
+        """The same as logical_xor, written into the tensor, which is returned."""
+
     def logit(self, eps: _float | None = None) -> Tensor:
         """log(x / (1 - x)), the inverse of sigmoid."""
+
+    def logit_(self, eps: _float | None = None) -> Self:
+        """The same as logit, written into the tensor, which is returned."""
 
     def logsigmoid(self) -> Tensor:
         """log(sigmoid(x)), without overflow."""
@@ -1043,14 +1528,26 @@ class Tensor:
     ) -> Tensor:
         """Logarithm of the sum of exponentials, without overflow."""
 
+    def long(self) -> Tensor:
+        """The tensor as int64; itself when it is. See sn.astype."""
+
     def lt(self, y: Operand) -> Tensor:
         """x < y."""
+
+    def lt_(self, y: Operand) -> Self:
+        """The same as lt, written into the tensor, which is returned."""
 
     def masked_fill(self, mask: Tensor, value: Operand) -> Tensor:
         """x with value where mask is true."""
 
+    def masked_fill_(self, mask: Tensor, value: Operand) -> Self:
+        """The same as masked_fill, written into the tensor, which is returned."""
+
     def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
         """x with the elements where mask is true replaced by those of source, in order."""
+
+    def masked_scatter_(self, mask: Tensor, source: Tensor) -> Self:
+        """The same as masked_scatter, written into the tensor, which is returned."""
 
     def masked_select(self, mask: Tensor) -> Tensor:
         """The elements of x where mask is true, as a vector; waits for the mask's values."""
@@ -1119,6 +1616,9 @@ class Tensor:
     def mm(self, *, other: Tensor) -> Tensor:
         """Product of two matrices: (m, k) and (k, n) to (m, n)."""
 
+    def mod(self, y: Operand) -> Tensor:
+        """x - floor(x / y) * y, with the sign of y as in Python; integer remainder by zero ..."""
+
     def mode(
         self, axis: _int = -1, keepdims: _bool = False, *, dim: _int = -1, keepdim: _bool = False
     ) -> tuple[Tensor, Tensor]:
@@ -1136,8 +1636,17 @@ class Tensor:
     def mul(self, y: Operand) -> Tensor:
         """x * y; integers wrap."""
 
+    def mul_(self, y: Operand) -> Self:
+        """The same as mul, written into the tensor, which is returned."""
+
+    def multinomial(self, num_samples: _int, replacement: _bool = False) -> Tensor:
+        """Indices drawn with the probabilities of their weights: sn.random.multinomial."""
+
     def multiply(self, y: Operand) -> Tensor:
         """x * y; integers wrap."""
+
+    def multiply_(self, y: Operand) -> Self:
+        """The same as multiply, written into the tensor, which is returned."""
 
     def mv(self, vec: Tensor) -> Tensor:
         """Product of a matrix and a vector: (m, k) and (k,) to (m,)."""
@@ -1145,10 +1654,18 @@ class Tensor:
     def mvlgamma(self, p: _int) -> Tensor:
         """Logarithm of the multivariate gamma function of dimension p."""
 
+    def mvlgamma_(self, p: _int) -> Self:
+        """The same as mvlgamma, written into the tensor, which is returned."""
+
     def nan_to_num(
         self, nan: _float | None = None, posinf: _float | None = None, neginf: _float | None = None
     ) -> Tensor:
         """x with NaN and infinities replaced."""
+
+    def nan_to_num_(
+        self, nan: _float | None = None, posinf: _float | None = None, neginf: _float | None = None
+    ) -> Self:
+        """The same as nan_to_num, written into the tensor, which is returned."""
 
     def nanmean(
         self,
@@ -1206,11 +1723,32 @@ class Tensor:
     def ne(self, y: Operand) -> Tensor:
         """x != y."""
 
+    def ne_(self, y: Operand) -> Self:
+        """The same as ne, written into the tensor, which is returned."""
+
     def neg(self) -> Tensor:
         """Numerical negative."""
 
+    def neg_(self) -> Self:
+        """The same as neg, written into the tensor, which is returned."""
+
     def negative(self) -> Tensor:
         """Numerical negative."""
+
+    def negative_(self) -> Self:
+        """The same as negative, written into the tensor, which is returned."""
+
+    @overload
+    def new_empty(
+        self, size: Ints, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+    ) -> Tensor:
+        """Zeros of a given shape with the dtype and device of x."""
+
+    @overload
+    def new_empty(
+        self, *, shape: Ints, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+    ) -> Tensor:
+        """Zeros of a given shape with the dtype and device of x."""
 
     @overload
     def new_full(
@@ -1260,6 +1798,9 @@ class Tensor:
     def nextafter(self, y: Operand) -> Tensor:
         """The next representable value from x towards y."""
 
+    def nextafter_(self, y: Operand) -> Self:
+        """The same as nextafter, written into the tensor, which is returned."""
+
     def nonzero(self) -> tuple[Tensor, ...]:
         """One int64 tensor per dimension with the positions of elements that are not zero."""
 
@@ -1278,8 +1819,14 @@ class Tensor:
     ) -> Tensor:
         """The p-norm of x over axes (all by default), seen as vectors."""
 
+    def normal_(self, mean: _float = 0.0, std: _float = 1.0) -> Self:
+        """Fills the tensor with normally distributed numbers; returns it."""
+
     def not_equal(self, y: Operand) -> Tensor:
         """x != y."""
+
+    def not_equal_(self, y: Operand) -> Self:
+        """The same as not_equal, written into the tensor, which is returned."""
 
     @overload
     def outer(self, other: Tensor) -> Tensor:
@@ -1322,6 +1869,9 @@ class Tensor:
     def pow(self, y: Operand) -> Tensor:
         """x to the power y, special values as in C99; integers by squaring, wrapping."""
 
+    def pow_(self, y: Operand) -> Self:
+        """The same as pow, written into the tensor, which is returned."""
+
     def power(self, y: Operand) -> Tensor:
         """x to the power y, special values as in C99; integers by squaring, wrapping."""
 
@@ -1344,6 +1894,14 @@ class Tensor:
     def put(self, *, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor:
         """x with source written (or added) at indices of the flattened x."""
 
+    @overload
+    def put_(self, indices: Tensor, source: Tensor, accumulate: _bool = False) -> Self:
+        """The same as put, written into the tensor, which is returned."""
+
+    @overload
+    def put_(self, *, index: Tensor, source: Tensor, accumulate: _bool = False) -> Self:
+        """The same as put, written into the tensor, which is returned."""
+
     def quantile(
         self,
         q: Operand,
@@ -1359,17 +1917,37 @@ class Tensor:
     def rad2deg(self) -> Tensor:
         """Radians to degrees."""
 
+    def rad2deg_(self) -> Self:
+        """The same as rad2deg, written into the tensor, which is returned."""
+
+    def radians(self) -> Tensor:
+        """Degrees to radians."""
+
+    def random_(
+        self, low: _int | None = None, high: _int | None = None, *, to: _int | None = None
+    ) -> Self:
+        """Fills the tensor with integers spread evenly over [low, high); returns it."""
+
     def ravel(self, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
         """Dimensions start_dim to end_dim (included) merged into one."""
 
     def reciprocal(self) -> Tensor:
         """1 / x."""
 
+    def reciprocal_(self) -> Self:
+        """The same as reciprocal, written into the tensor, which is returned."""
+
     def relu(self) -> Tensor:
         """max(x, 0)."""
 
+    def relu_(self) -> Self:
+        """The same as relu, written into the tensor, which is returned."""
+
     def remainder(self, y: Operand) -> Tensor:
         """x - floor(x / y) * y, with the sign of y as in Python; integer remainder by zero ..."""
+
+    def remainder_(self, y: Operand) -> Self:
+        """The same as remainder, written into the tensor, which is returned."""
 
     @overload
     def renorm(self, p: _float, axis: _int, maxnorm: _float) -> Tensor:
@@ -1378,6 +1956,14 @@ class Tensor:
     @overload
     def renorm(self, p: _float, *, dim: _int, maxnorm: _float) -> Tensor:
         """x with the p-norm of each slice along an axis limited to maxnorm."""
+
+    @overload
+    def renorm_(self, p: _float, axis: _int, maxnorm: _float) -> Self:
+        """The same as renorm, written into the tensor, which is returned."""
+
+    @overload
+    def renorm_(self, p: _float, *, dim: _int, maxnorm: _float) -> Self:
+        """The same as renorm, written into the tensor, which is returned."""
 
     def repeat(
         self,
@@ -1413,6 +1999,9 @@ class Tensor:
     def resolve_conj(self) -> Tensor:
         """The tensor itself: a conjugate is never put off here, as it may be in PyTorch."""
 
+    def right_shift(self, y: Operand) -> Tensor:
+        """x >> y, arithmetic; the sign alone when y is negative or not less than the width."""
+
     @overload
     def roll(
         self,
@@ -1434,8 +2023,14 @@ class Tensor:
     def round(self, *, decimals: _int = 0) -> Tensor:
         """The nearest number with so many decimals (negative: of tens, hundreds ...)."""
 
+    def round_(self, *, decimals: _int = 0) -> Self:
+        """The same as round, written into the tensor, which is returned."""
+
     def rsqrt(self) -> Tensor:
         """1 / sqrt(x)."""
+
+    def rsqrt_(self) -> Self:
+        """The same as rsqrt, written into the tensor, which is returned."""
 
     def rsub(self, y: Operand, *, alpha: Operand = 1) -> Tensor:
         """y - alpha * x: subtraction with the operands exchanged."""
@@ -1459,6 +2054,24 @@ class Tensor:
         """x with x[indices[i, j], j] = src[i, j] for axis 0, and so on."""
 
     @overload
+    def scatter_(
+        self, axis: _int, indices: Tensor, src: Operand, reduce: _str | None = None
+    ) -> Self:
+        """The same as scatter, written into the tensor, which is returned."""
+
+    @overload
+    def scatter_(
+        self, *, dim: _int, index: Tensor, value: Operand, reduce: _str | None = None
+    ) -> Self:
+        """The same as scatter, written into the tensor, which is returned."""
+
+    @overload
+    def scatter_(
+        self, axis: _int, *, index: Tensor, value: Operand, reduce: _str | None = None
+    ) -> Self:
+        """The same as scatter, written into the tensor, which is returned."""
+
+    @overload
     def scatter_add(self, axis: _int, indices: Tensor, src: Operand) -> Tensor:
         """x with src added at indices along an axis, in source order: the same bits every time."""
 
@@ -1469,6 +2082,18 @@ class Tensor:
     @overload
     def scatter_add(self, axis: _int, *, index: Tensor, src: Operand) -> Tensor:
         """x with src added at indices along an axis, in source order: the same bits every time."""
+
+    @overload
+    def scatter_add_(self, axis: _int, indices: Tensor, src: Operand) -> Self:
+        """The same as scatter_add, written into the tensor, which is returned."""
+
+    @overload
+    def scatter_add_(self, *, dim: _int, index: Tensor, src: Operand) -> Self:
+        """The same as scatter_add, written into the tensor, which is returned."""
+
+    @overload
+    def scatter_add_(self, axis: _int, *, index: Tensor, src: Operand) -> Self:
+        """The same as scatter_add, written into the tensor, which is returned."""
 
     @overload
     def scatter_nd(self, indices: Tensors, values: Operand, accumulate: _bool = False) -> Tensor:
@@ -1495,6 +2120,24 @@ class Tensor:
         self, axis: _int, *, index: Tensor, src: Tensor, reduce: _str, include_self: _bool = True
     ) -> Tensor:
         """x with all of src that goes to one place reduced, in source order."""
+
+    @overload
+    def scatter_reduce_(
+        self, axis: _int, indices: Tensor, src: Tensor, reduce: _str, include_self: _bool = True
+    ) -> Self:
+        """The same as scatter_reduce, written into the tensor, which is returned."""
+
+    @overload
+    def scatter_reduce_(
+        self, *, dim: _int, index: Tensor, src: Tensor, reduce: _str, include_self: _bool = True
+    ) -> Self:
+        """The same as scatter_reduce, written into the tensor, which is returned."""
+
+    @overload
+    def scatter_reduce_(
+        self, axis: _int, *, index: Tensor, src: Tensor, reduce: _str, include_self: _bool = True
+    ) -> Self:
+        """The same as scatter_reduce, written into the tensor, which is returned."""
 
     def searchsorted(
         self,
@@ -1525,11 +2168,23 @@ class Tensor:
     def sgn(self) -> Tensor:
         """-1, 0 or 1 by the sign of each element; NaN stays NaN."""
 
+    def sgn_(self) -> Self:
+        """The same as sgn, written into the tensor, which is returned."""
+
+    def short(self) -> Tensor:
+        """The tensor as int16; itself when it is. See sn.astype."""
+
     def sigmoid(self) -> Tensor:
         """1 / (1 + exp(-x))."""
 
+    def sigmoid_(self) -> Self:
+        """The same as sigmoid, written into the tensor, which is returned."""
+
     def sign(self) -> Tensor:
         """-1, 0 or 1 by the sign of each element; NaN stays NaN."""
+
+    def sign_(self) -> Self:
+        """The same as sign, written into the tensor, which is returned."""
 
     def signbit(self) -> Tensor:
         """True where the sign bit is set, -0 and negative NaN included."""
@@ -1540,11 +2195,20 @@ class Tensor:
     def sin(self) -> Tensor:
         """Sine of x in radians."""
 
+    def sin_(self) -> Self:
+        """The same as sin, written into the tensor, which is returned."""
+
     def sinc(self) -> Tensor:
         """sin(pi x) / (pi x), and 1 at 0."""
 
+    def sinc_(self) -> Self:
+        """The same as sinc, written into the tensor, which is returned."""
+
     def sinh(self) -> Tensor:
         """Hyperbolic sine."""
+
+    def sinh_(self) -> Self:
+        """The same as sinh, written into the tensor, which is returned."""
 
     def slice_scatter(
         self,
@@ -1580,11 +2244,20 @@ class Tensor:
     def sqrt(self) -> Tensor:
         """Square root; NaN below zero."""
 
+    def sqrt_(self) -> Self:
+        """The same as sqrt, written into the tensor, which is returned."""
+
     def square(self) -> Tensor:
         """x * x."""
 
+    def square_(self) -> Self:
+        """The same as square, written into the tensor, which is returned."""
+
     def squeeze(self, axis: Ints | None = None, *, dim: Ints | None = None) -> Tensor:
         """Without the given dimensions of size 1 (all of them by default); a view."""
+
+    def squeeze_(self, axis: Ints | None = None, *, dim: Ints | None = None) -> Self:
+        """The same as squeeze, written into the tensor, which is returned."""
 
     def std(
         self,
@@ -1611,8 +2284,14 @@ class Tensor:
     def sub(self, y: Operand, *, alpha: Operand = 1) -> Tensor:
         """x - alpha * y; integers wrap. Operands broadcast and are promoted."""
 
+    def sub_(self, y: Operand, *, alpha: Operand = 1) -> Self:
+        """The same as sub, written into the tensor, which is returned."""
+
     def subtract(self, y: Operand, *, alpha: Operand = 1) -> Tensor:
         """x - alpha * y; integers wrap. Operands broadcast and are promoted."""
+
+    def subtract_(self, y: Operand, *, alpha: Operand = 1) -> Self:
+        """The same as subtract, written into the tensor, which is returned."""
 
     def sum(
         self,
@@ -1634,6 +2313,14 @@ class Tensor:
         """Sums away what broadcasting from `shape` to the shape of `x` has added."""
 
     @overload
+    def sum_to_size(self, size: Ints) -> Tensor:
+        """Sums over the dimensions along which a tensor of the given shape broadcasts to x."""
+
+    @overload
+    def sum_to_size(self, *, shape: Ints) -> Tensor:
+        """Sums over the dimensions along which a tensor of the given shape broadcasts to x."""
+
+    @overload
     def swapaxes(self, axis1: _int, axis2: _int) -> Tensor:
         """A view with two dimensions exchanged."""
 
@@ -1644,6 +2331,18 @@ class Tensor:
     @overload
     def swapaxes(self, axis1: _int, *, dim1: _int) -> Tensor:
         """A view with two dimensions exchanged."""
+
+    @overload
+    def swapaxes_(self, axis1: _int, axis2: _int) -> Self:
+        """The same as swapaxes, written into the tensor, which is returned."""
+
+    @overload
+    def swapaxes_(self, *, axis0: _int, dim1: _int) -> Self:
+        """The same as swapaxes, written into the tensor, which is returned."""
+
+    @overload
+    def swapaxes_(self, axis1: _int, *, dim1: _int) -> Self:
+        """The same as swapaxes, written into the tensor, which is returned."""
 
     @overload
     def swapdims(self, axis1: _int, axis2: _int) -> Tensor:
@@ -1657,8 +2356,23 @@ class Tensor:
     def swapdims(self, axis1: _int, *, dim1: _int) -> Tensor:
         """A view with two dimensions exchanged."""
 
+    @overload
+    def swapdims_(self, axis1: _int, axis2: _int) -> Self:
+        """The same as swapdims, written into the tensor, which is returned."""
+
+    @overload
+    def swapdims_(self, *, axis0: _int, dim1: _int) -> Self:
+        """The same as swapdims, written into the tensor, which is returned."""
+
+    @overload
+    def swapdims_(self, axis1: _int, *, dim1: _int) -> Self:
+        """The same as swapdims, written into the tensor, which is returned."""
+
     def t(self) -> Tensor:
         """The transpose of a matrix; vectors and numbers as they are. A view."""
+
+    def t_(self) -> Self:
+        """The same as t, written into the tensor, which is returned."""
 
     @overload
     def take(self, indices: Tensor, axis: _int | None = None, *, dim: _int | None = None) -> Tensor:
@@ -1676,11 +2390,27 @@ class Tensor:
     def take_along_axis(self, *, index: Tensor, dim: _int = -1) -> Tensor:
         """Elements of x at indices along an axis, one row of indices for each row of x."""
 
+    @overload
+    def take_along_dim(
+        self, indices: Tensor, axis: _int | None = None, *, dim: _int | None = None
+    ) -> Tensor:
+        """take_along_axis along a dimension, or along the flattened tensors."""
+
+    @overload
+    def take_along_dim(self, *, index: Tensor, dim: _int | None = None) -> Tensor:
+        """take_along_axis along a dimension, or along the flattened tensors."""
+
     def tan(self) -> Tensor:
         """Tangent of x in radians."""
 
+    def tan_(self) -> Self:
+        """The same as tan, written into the tensor, which is returned."""
+
     def tanh(self) -> Tensor:
         """Hyperbolic tangent."""
+
+    def tanh_(self) -> Self:
+        """The same as tanh, written into the tensor, which is returned."""
 
     @overload
     def tensor_split(
@@ -1731,22 +2461,40 @@ class Tensor:
     def transpose(self, dim0: _int | None = None, dim1: _int | None = None) -> Tensor:
         """A view with two dimensions exchanged; without dimensions, all in reverse order."""
 
+    def transpose_(self, dim0: _int | None = None, dim1: _int | None = None) -> Self:
+        """The same as transpose, written into the tensor, which is returned."""
+
     def tril(self, k: _int = 0, *, diagonal: _int = 0) -> Tensor:
         """x with zeros above the k-th diagonal of the last two dimensions."""
+
+    def tril_(self, k: _int = 0, *, diagonal: _int = 0) -> Self:
+        """The same as tril, written into the tensor, which is returned."""
 
     def triu(self, k: _int = 0, *, diagonal: _int = 0) -> Tensor:
         """x with zeros below the k-th diagonal of the last two dimensions."""
 
+    def triu_(self, k: _int = 0, *, diagonal: _int = 0) -> Self:
+        """The same as triu, written into the tensor, which is returned."""
+
     def true_divide(self, y: Operand, *, rounding_mode: _str | None = None) -> Tensor:
         """x / y; integers are computed in float32."""
 
+    def true_divide_(self, y: Operand, *, rounding_mode: _str | None = None) -> Self:
+        """The same as true_divide, written into the tensor, which is returned."""
+
     def trunc(self) -> Tensor:
         """Nearest integer towards zero."""
+
+    def trunc_(self) -> Self:
+        """The same as trunc, written into the tensor, which is returned."""
 
     def type(
         self, dtype: DTypeLike, copy: _bool = True, device: DeviceLike | None = None
     ) -> Tensor:
         """Converts to another dtype."""
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """The tensor in the dtype and on the device of another."""
 
     def unbind(self, axis: _int = 0, *, dim: _int = 0) -> tuple[Tensor, ...]:
         """Views of the elements of an axis, without that axis."""
@@ -1761,6 +2509,9 @@ class Tensor:
 
     def unfold(self, dimension: _int, size: _int, step: _int) -> Tensor:
         """Windows of `size` elements along a dimension, every `step`-th, in a new last one."""
+
+    def uniform_(self, low: _float = 0.0, high: _float = 1.0, *, to: _float = 1.0) -> Self:
+        """Fills the tensor with numbers spread evenly over [low, high); returns it."""
 
     def unique(
         self,
@@ -1797,6 +2548,9 @@ class Tensor:
 
     def unsqueeze(self, axis: Ints = 0, *, dim: Ints = 0) -> Tensor:
         """With new dimensions of size 1 at the given places of the result; a view."""
+
+    def unsqueeze_(self, axis: Ints = 0, *, dim: Ints = 0) -> Self:
+        """The same as unsqueeze, written into the tensor, which is returned."""
 
     def unstack(self, axis: _int = 0, *, dim: _int = 0) -> tuple[Tensor, ...]:
         """Views of the elements of an axis, without that axis."""
@@ -1863,6 +2617,12 @@ class Tensor:
 
     def xlogy(self, y: Operand) -> Tensor:
         """x * log(y), and 0 where x is 0 (NaN where y is)."""
+
+    def xlogy_(self, y: Operand) -> Self:
+        """The same as xlogy, written into the tensor, which is returned."""
+
+    def zero_(self) -> Self:
+        """Fills the tensor with zeros; returns it."""
 
 class SennitError(Exception):
     """Base of every error that Sennit raises. `code` is stable, `op` names the operation, ..."""
@@ -1959,6 +2719,11 @@ def call_batched(
     randomness: _str,
     /,
 ) -> tuple[list[Tensor], list[_bool]]: ...
+def call_for_all(
+    tensors: Sequence[Tensor],
+    function: Callable[[list[Tensor], list[_bool], _int], Sequence[Tensor]],
+    /,
+) -> list[Tensor] | None: ...
 def make_guards(places: list[tuple[Any, ...]], /) -> Guards: ...
 def record_call(
     function: Callable[..., Any],

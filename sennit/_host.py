@@ -64,6 +64,62 @@ def values(name: str, *tensors: Tensor) -> list[Any]:
     ) from cause
 
 
+def _run(name: str, inputs: Sequence[Tensor], compute: Callable[..., Arrays]) -> list[Tensor]:
+    """What `compute` makes of the operands' values."""
+    import numpy as np
+
+    given = values(name, *inputs)
+    try:
+        arrays = compute(*given)
+    except np.linalg.LinAlgError as cause:
+        shapes = ", ".join(str(x.shape) for x in inputs)
+        raise error(
+            NumericError,
+            name,
+            f"{str(cause).rstrip('.').lower()} (operands of shapes {shapes}); check the operands "
+            "for singular or ill-conditioned matrices and for NaN",
+        ) from cause
+    device, outputs = inputs[0].device, []
+    for array in arrays:
+        owned = np.ascontiguousarray(array)
+        owned = owned.reshape(np.shape(array))  # ascontiguousarray makes rank 0 a vector
+        if owned.flags.writeable and owned.base is None:
+            owned.flags.writeable = False  # nobody else has it: it is shared, not copied
+        outputs.append(_core.asarray(owned, None, device, None))
+    return outputs
+
+
+def _batch(
+    name: str,
+    inputs: list[Tensor],
+    batched: list[bool],
+    size: int,
+    compute: Callable[..., Arrays],
+    gradient: Gradient | None,
+) -> tuple[Tensor, ...]:
+    """One call for all examples of `sn.vmap`: their batch is one more leading dimension."""
+    if any(batched):
+        rank = max(x.ndim - f for x, f in zip(inputs, batched, strict=True))
+        for i, (x, f) in enumerate(zip(inputs, batched, strict=True)):
+            shape = x.shape[1:] if f else x.shape
+            x = x.reshape((size if f else 1, *[1] * (rank - len(shape)), *shape))
+            inputs[i] = x if f else _core.functions["broadcast_to"](x, (size, *x.shape[1:]))
+    return apply(name, inputs, compute, gradient)
+
+
+def all_true(condition: Tensor) -> bool:
+    """Whether all elements are true: of all examples, inside of `sn.vmap`."""
+    found = []
+
+    def look(whole: list[Tensor], flags: list[bool], size: int) -> list[Tensor]:
+        found.append(all_true(whole[0]))
+        return []
+
+    if _core.call_for_all([condition], look) is None:
+        return bool(condition.all())
+    return found[0]
+
+
 def apply(
     name: str,
     inputs: Sequence[Tensor],
@@ -79,10 +135,12 @@ def apply(
     inputs : sequence of Tensor
         The operands.
     compute : callable
-        Takes the operands as read-only arrays; returns a tuple of arrays of its own.
+        Takes the operands as read-only arrays; returns a tuple of arrays of its own. More leading
+        dimensions than the operands have are a batch (`sn.vmap`), with the same number in each.
     gradient : callable, optional
         ``gradient(inputs, outputs, gradients)``: one gradient (or None) per operand, written with
-        differentiable operations. An output's gradient is None when nothing depends on it.
+        differentiable operations, and for a batch too. An output's gradient is None when nothing
+        depends on it.
 
     Returns
     -------
@@ -95,8 +153,6 @@ def apply(
     NumericError
         When LAPACK finds no answer: a singular matrix, no convergence.
     """
-    import numpy as np
-
     if _core.in_graph_trace(inputs):
         raise error(
             _core.InvalidValue,
@@ -112,24 +168,11 @@ def apply(
                 name,
                 f"operands are on {device} and {x.device}; all must be on one; use x.to(device)",
             )
-    given = values(name, *inputs)
-    try:
-        arrays = compute(*given)
-    except np.linalg.LinAlgError as cause:
-        shapes = ", ".join(str(x.shape) for x in inputs)
-        raise error(
-            NumericError,
-            name,
-            f"{str(cause).rstrip('.').lower()} (operands of shapes {shapes}); check the operands "
-            "for singular or ill-conditioned matrices and for NaN",
-        ) from cause
-    outputs = []
-    for array in arrays:
-        owned = np.ascontiguousarray(array)
-        owned = owned.reshape(np.shape(array))  # ascontiguousarray makes rank 0 a vector
-        if owned.flags.writeable and owned.base is None:
-            owned.flags.writeable = False  # nobody else has it: it is shared, not copied
-        outputs.append(_core.asarray(owned, None, device, None))
+    outputs = _core.call_for_all(
+        inputs, lambda whole, flags, size: _batch(name, whole, flags, size, compute, gradient)
+    )
+    if outputs is None:
+        outputs = _run(name, inputs, compute)
     if gradient is None or not any(x.requires_grad for x in inputs):
         return tuple(outputs)
     count = len(inputs)

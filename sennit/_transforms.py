@@ -255,7 +255,7 @@ def _at_once(
     size: int,
     randomness: str,
 ) -> tuple[list[Tensor], list[bool]]:
-    """One chunk: traced, or example by example where the function needs values (`sn.linalg`)."""
+    """One chunk: traced, or example by example where the function reads values."""
     state = _core.random_state()
     try:
         return _core.call_batched(one, tensors, flags, size, randomness)

@@ -98,7 +98,7 @@ def _resize(op: str, x: Tensor, n: int, axis: int) -> Tensor:
     if have > n:
         return ops.narrow(x, axis, 0, n)
     if have < n:
-        return ops.pad(x, [0, 0] * (x.ndim - 1 - axis) + [0, n - have])
+        return ops.pad(x, [0, 0] * (x.ndim - 1 - axis % x.ndim) + [0, n - have])
     return x
 
 
@@ -150,11 +150,12 @@ def _wide(x: Tensor) -> bool:
 
 
 def _complex(op: str, x: Tensor, axes: Sequence[int], norm: str, inverse: bool) -> Tensor:
-    """Complex to complex over axes of the lengths that they have."""
+    """Complex to complex over axes of the lengths that they have. These and the other axes are
+    counted from the end, so that a batch (`sn.vmap`) may stand in front."""
     name, back = ("ifftn", "fftn") if inverse else ("fftn", "ifftn")
     if x.size == 0:
         return x * 1
-    over = tuple(axes)
+    over = tuple(a % x.ndim - x.ndim for a in axes)
 
     def gradient(inputs: Any, outputs: Any, grads: Any) -> Any:
         return (_complex(back, grads[0], over, _ADJOINT[norm], not inverse),)
@@ -171,6 +172,7 @@ def _to_half(op: str, x: Tensor, axis: int, norm: str) -> Tensor:
         shape = list(x.shape)
         shape[axis] = n // 2 + 1
         return ops.zeros(tuple(shape), x.dtype.to_complex)
+    axis = axis % x.ndim - x.ndim
 
     def gradient(inputs: Any, outputs: Any, grads: Any) -> Any:
         spectrum = _resize(op, grads[0], n, axis)  # the rest of it is not there: zeros
@@ -187,6 +189,7 @@ def _from_half(op: str, x: Tensor, n: int, axis: int, norm: str) -> Tensor:
         shape = list(x.shape)
         shape[axis] = n
         return ops.zeros(tuple(shape), x.dtype.to_real)
+    axis = axis % x.ndim - x.ndim
 
     def gradient(inputs: Any, outputs: Any, grads: Any) -> Any:
         # All but the first value, and the last of an even length, stand for two of the spectrum.

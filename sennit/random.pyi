@@ -8,6 +8,7 @@ from ._core import (
     Ints,
     Operand,
     Tensor,
+    _bool,
     _int,
 )
 
@@ -16,6 +17,7 @@ __all__ = [
     "get_state",
     "integers",
     "manual_seed",
+    "multinomial",
     "normal",
     "permutation",
     "rand",
@@ -44,6 +46,9 @@ def integers(
 
 def manual_seed(seed: _int) -> None:
     """Starts the random numbers anew; a program that never calls this starts from seed 0."""
+
+def multinomial(p: Tensor, num_samples: _int, replacement: _bool = False) -> Tensor:
+    """Draws indices with the probabilities of their weights."""
 
 def normal(
     mean: Operand = 0.0,

@@ -124,6 +124,9 @@ ATTRIBUTES = {
     "requires_grad": "_bool",
     "is_leaf": "_bool",
     "grad": "Tensor | None",
+    "retains_grad": "_bool",
+    "is_cpu": "_bool",
+    "is_cuda": "_bool",
     "data": "Tensor",
 }
 SETTABLE = {"requires_grad", "grad", "data", "real", "imag"}
@@ -149,6 +152,7 @@ METHODS = {
     "tolist": "(self) -> Any",
     "numpy": "(self) -> npt.NDArray[Any]",
     "detach": "(self) -> Tensor",
+    "detach_": "(self) -> Self",
     "backward": "(self, gradient: Tensor | None = None, retain_graph: _bool = False, "
     "create_graph: _bool = False) -> None",
     "requires_grad_": "(self, on: _bool = True, /) -> Self",
@@ -157,6 +161,19 @@ METHODS = {
     "to": "(self, *args: DTypeLike | Tensor | _bool | None, "
     "**kwargs: DTypeLike | DeviceLike | _bool | None) -> Tensor",
     "register_hook": "(self, hook: Callable[[Tensor], Tensor | None], /) -> HookHandle",
+    "cpu": "(self) -> Tensor",
+    "dim": "(self) -> _int",
+    "ndimension": "(self) -> _int",
+    "numel": "(self) -> _int",
+    "nelement": "(self) -> _int",
+    "element_size": "(self) -> _int",
+    "is_floating_point": "(self) -> _bool",
+    "is_complex": "(self) -> _bool",
+    "is_signed": "(self) -> _bool",
+    "is_contiguous": "(self) -> _bool",
+    "new_tensor": "(self, data: Any, dtype: DTypeLike | None = None, "
+    "device: DeviceLike | None = None, *, requires_grad: _bool = False) -> Tensor",
+    "retain_grad": "(self) -> None",
     "to_device": "(self, device: DeviceLike, /, *, stream: Any = None) -> Tensor",
     "__array_namespace__": "(self, /, *, api_version: _str | None = None) -> Any",
     "stride": "(self) -> tuple[_int, ...]",
@@ -202,6 +219,9 @@ PRIVATE = {
     "call_batched": "(function: Callable[[list[Tensor]], Sequence[Tensor]], "
     "tensors: Sequence[Tensor], batched: Sequence[_bool], size: _int, randomness: _str, /) "
     "-> tuple[list[Tensor], list[_bool]]",
+    "call_for_all": "(tensors: Sequence[Tensor], "
+    "function: Callable[[list[Tensor], list[_bool], _int], Sequence[Tensor]], /) "
+    "-> list[Tensor] | None",
     "make_guards": "(places: list[tuple[Any, ...]], /) -> Guards",
     "record_call": "(function: Callable[..., Any], values: tuple[Any, ...], "
     "names: tuple[_str, ...] | None, reachable: dict[Tensor, _str]) "
@@ -518,7 +538,10 @@ def tensor_class(core: Any) -> str:
         lines.append(definition(name, signature, doc, "    ", note))
     for name in sorted(n for n, v in members.items() if isinstance(v, of_registry)):
         function = members[name]
-        found = signatures(function.registry_signature, method=True)
+        registry = function.registry_signature
+        if name.endswith("_"):  # writes into the tensor and returns it
+            registry = registry[: registry.rindex(" -> ")] + " -> Self"
+        found = signatures(registry, method=True)
         lines.append(overloads(name, found, summary(function), "    "))
     return "".join(lines).rstrip() + "\n"
 
@@ -687,7 +710,7 @@ def package_stub(package: Any) -> str:
         if (folder / name / "__init__.py").exists() or (folder / f"{name}.py").exists():
             modules.append(name)
     for name, module in package._LAZY_NAMES.items():
-        if (folder / f"{module}.py").exists():
+        if (folder / f"{module}.py").exists() or (folder / module).is_dir():
             imports.setdefault(f".{module}", []).append(name)
     api_names = [n for n in package._api_all if hasattr(package, n)]
     public = [n for n in package.__all__
@@ -695,7 +718,11 @@ def package_stub(package: Any) -> str:
     present = {*public, *modules, *(n for names in imports.values() for n in names)}
     lines = [HEADER, "\n", import_lines(".", modules), import_lines("._api", api_names)]
     lines += [import_lines(module, names) for module, names in sorted(imports.items())]
-    lines += ["\n__version__: str\nnumerics_version: int\n\n", all_line(sorted(present))]
+    # Not in __all__: `from sennit import *` leaves Python's own names alone.
+    kinds = [f"{alias}: dtype\n" for alias in package._DTYPES]
+    lines += ["\n__version__: str\nnumerics_version: builtins.int\n", *kinds, "\n"]
+    lines.append(all_line(sorted(present)))
+    lines.insert(1, "import builtins\n\n")
     return tidy(lines)
 
 

@@ -132,7 +132,13 @@ def stand_in() -> dict[str, types.ModuleType]:
         "Progress": sennit.train.Progress,
     }  # fmt: skip
     train = Names("sennit.train", helpers.__getitem__)
-    own: dict[str, Any] = {"nn": nn, "random": random, "data": data, "train": train}
+    averages = torch.optim.swa_utils  # the one module of torch.optim that Sennit has not apart
+    optim = Names(
+        "sennit.optim", lambda name: getattr(torch.optim, name, None) or getattr(averages, name)
+    )
+    own: dict[str, Any] = {
+        "nn": nn, "random": random, "data": data, "train": train, "optim": optim,
+    }  # fmt: skip
     # What the top of the package has and PyTorch calls otherwise or lacks.
     renamed = {"num_threads": torch.get_num_threads, "summary": lambda *_: ""}
     top = Names("sennit", lambda name: (own | renamed).get(name) or getattr(torch, name))

@@ -215,6 +215,7 @@ DTypeError : alpha is a float and the operands are integers.
             [](const Args& a) {
                 return add(a.tensor(0), scaled("add", a.tensor(0), a.tensor(1), a.tensor(2)));
             },
+        .aliases = "add_",
     });
     register_function({
         .signature = "subtract(x: Operand, y: Operand, *, alpha: Operand = 1) -> Tensor",
@@ -233,7 +234,7 @@ DTypeError : alpha is a float and the operands are integers, or both are bool.
                 return subtract(a.tensor(0),
                                 scaled("subtract", a.tensor(0), a.tensor(1), a.tensor(2)));
             },
-        .aliases = "sub",
+        .aliases = "sub sub_ subtract_",
     });
     register_function({
         .signature = "rsub(x: Operand, y: Operand, *, alpha: Operand = 1) -> Tensor",
@@ -263,7 +264,7 @@ ValueError : another rounding mode.
 [3, -3]
 )",
         .call = divide_function,
-        .aliases = "div true_divide",
+        .aliases = "div true_divide div_ divide_ true_divide_",
     });
     register_function({
         .signature =
@@ -279,6 +280,7 @@ ValueError : another rounding mode.
                 if (is_one(a.tensor(3))) return addcmul(a.tensor(0), a.tensor(1), a.tensor(2));
                 return addcmul(a.tensor(0), a.tensor(1) * a.tensor(3), a.tensor(2));
             },
+        .aliases = "addcmul_",
     });
     register_function({
         .signature =
@@ -294,6 +296,7 @@ ValueError : another rounding mode.
                 if (is_one(a.tensor(3))) return addcdiv(a.tensor(0), a.tensor(1), a.tensor(2));
                 return addcdiv(a.tensor(0), a.tensor(1) * a.tensor(3), a.tensor(2));
             },
+        .aliases = "addcdiv_",
     });
     register_function({
         .signature = "round(x: Operand, *, decimals: int = 0) -> Tensor",
@@ -305,6 +308,7 @@ Halves go to the even neighbour. Integers stay what they are.
 [0.0, 2.0, 2.0]
 )",
         .call = round_function,
+        .aliases = "around round_",
     });
     register_function({
         .signature = "clamp_min(x: Operand, min: Operand) -> Tensor",
@@ -314,6 +318,7 @@ Halves go to the even neighbour. Integers stay what they are.
 [1, 1, 2]
 )",
         .call = [](const Args& a) { return clip_one(a, true); },
+        .aliases = "clamp_min_",
     });
     register_function({
         .signature = "clamp_max(x: Operand, max: Operand) -> Tensor",
@@ -323,6 +328,7 @@ Halves go to the even neighbour. Integers stay what they are.
 [0, 1, 1]
 )",
         .call = [](const Args& a) { return clip_one(a, false); },
+        .aliases = "clamp_max_",
     });
     register_function({
         .signature = "positive(x: Tensor) -> Tensor",
@@ -352,6 +358,7 @@ Halves go to the even neighbour. Integers stay what they are.
                 require_float("frac", "x", a.tensor(0).dtype());
                 return a.tensor(0) - trunc(a.tensor(0));
             },
+        .aliases = "frac_",
     });
     register_function({
         .signature = "deg2rad(x: Tensor) -> Tensor",
@@ -361,6 +368,7 @@ Halves go to the even neighbour. Integers stay what they are.
 3.1416
 )",
         .call = [](const Args& a) { return floated(a.tensor(0)) * (kPi / 180); },
+        .aliases = "radians deg2rad_",
     });
     register_function({
         .signature = "rad2deg(x: Tensor) -> Tensor",
@@ -370,6 +378,7 @@ Halves go to the even neighbour. Integers stay what they are.
 180
 )",
         .call = [](const Args& a) { return floated(a.tensor(0)) * (180 / kPi); },
+        .aliases = "degrees rad2deg_",
     });
     register_function({
         .signature = "nan_to_num(x: Tensor, nan: float? = None, posinf: float? = None, "
@@ -383,6 +392,7 @@ posinf, neginf : what infinities become; the largest and smallest finite number 
 [1.0, 0.0, 9.0]
 )",
         .call = nan_to_num,
+        .aliases = "nan_to_num_",
     });
     register_function({
         .signature = "isclose(x: Tensor, other: Operand, rtol: float = 1e-5, atol: float = 1e-8, "
@@ -459,6 +469,7 @@ Waits for the values, since the number of steps depends on them.
 [4, 9]
 )",
         .call = [](const Args& a) { return gcd("gcd", a.tensor(0), a.tensor(1)); },
+        .aliases = "gcd_",
     });
     register_function({
         .signature = "lcm(x: Tensor, other: Operand) -> Tensor",
@@ -473,6 +484,7 @@ Waits for the values, since the number of steps depends on them.
                 const Tensor x = cast(a.tensor(0), d.dtype()), y = cast(a.tensor(1), d.dtype());
                 return abs(floor_divide(x, where(equal(d, 0), 1, d)) * y);
             },
+        .aliases = "lcm_",
     });
     register_function({
         .signature = "frexp(x: Tensor) -> tuple[Tensor, Tensor]",
@@ -493,6 +505,7 @@ Zeros, infinities and NaN are their own mantissa, with exponent 0.
 [4.0, 3.0]
 )",
         .call = [](const Args& a) { return ldexp(a.tensor(0), a.tensor(1)); },
+        .aliases = "ldexp_",
     });
     register_function({
         .signature = "logaddexp2(x: Operand, other: Operand) -> Tensor",
@@ -511,6 +524,7 @@ Zeros, infinities and NaN are their own mantissa, with exponent 0.
 [0.0, 0.5, 1.0]
 )",
         .call = [](const Args& a) { return heaviside(a.tensor(0), a.tensor(1)); },
+        .aliases = "heaviside_",
     });
     register_function({
         .signature = "float_power(x: Operand, exponent: Operand) -> Tensor",
@@ -520,6 +534,7 @@ Zeros, infinities and NaN are their own mantissa, with exponent 0.
 [4.0, 9.0]
 )",
         .call = [](const Args& a) { return float_power(a.tensor(0), a.tensor(1)); },
+        .aliases = "float_power_",
     });
     register_function({
         .signature = "xlogy(x: Operand, y: Operand) -> Tensor",
@@ -529,7 +544,7 @@ Zeros, infinities and NaN are their own mantissa, with exponent 0.
 [0.0, 0.0]
 )",
         .call = [](const Args& a) { return product_with_log(a.tensor(0), a.tensor(1), false); },
-        .aliases = "special.xlogy",
+        .aliases = "special.xlogy xlogy_",
     });
     register_function({
         .signature = "special.xlog1py(x: Operand, y: Operand) -> Tensor",
@@ -551,7 +566,7 @@ eps : limits x to [eps, 1 - eps] first; None leaves it as it is (NaN outside [0,
 )",
         .call =
             [](const Args& a) { return logit(a.tensor(0), a.has(1), a.has(1) ? a.real(1) : 0); },
-        .aliases = "special.logit",
+        .aliases = "special.logit logit_",
     });
     register_function({
         .signature = "sinc(x: Tensor) -> Tensor",
@@ -561,7 +576,7 @@ eps : limits x to [eps, 1 - eps] first; None leaves it as it is (NaN outside [0,
 [1.0, 0.6366...]
 )",
         .call = [](const Args& a) { return sinc(a.tensor(0)); },
-        .aliases = "special.sinc",
+        .aliases = "special.sinc sinc_",
     });
 }
 

@@ -70,7 +70,7 @@ Examples
 [(1-2j)]
 )",
         .call = [](const Args& a) { return conj(a.tensor(0)); },
-        .aliases = "conj_physical",
+        .aliases = "conjugate conj_physical conj_physical_",
     });
     register_function({
         .signature = "resolve_conj(x: Tensor) -> Tensor",

@@ -223,7 +223,16 @@ Parts sigmoid_of(const Parts& z) {
     const Parts e = exp_of({negative(z.re), negative(z.im)});
     return Parts(Tensor(1.0), {}) / Parts(e.re + 1.0, e.im);
 }
-Parts silu_of(const Parts& z) { return z * sigmoid_of(z); }
+
+// log(e^x + e^y): from the exponent whose real part is larger, so that nothing overflows.
+Parts logaddexp_of(const Parts& x, const Parts& y) {
+    const Tensor swap = less(x.re, y.re);
+    const Parts large{where(swap, y.re, x.re), where(swap, y.im, x.im)};
+    const Parts small{where(swap, x.re, y.re), where(swap, x.im, y.im)};
+    const Tensor none = equal(large.re, -kInf);  // of two zeros
+    const Parts t = log1p_of(exp_of({where(none, 0.0, small.re - large.re), small.im - large.im}));
+    return {where(none, large.re, large.re + t.re), where(none, large.im, large.im + t.im)};
+}
 
 // ---- rules
 
@@ -271,6 +280,24 @@ void power(ComplexCall& c) {
                    .join(c.dtype);
 }
 
+void log_of_sum(ComplexCall& c) {
+    const Parts x = wide(c.in[0]), y = wide(c.in[1]);
+    c.out[0] = logaddexp_of({x.re, x.im_or_zero()}, {y.re, y.im_or_zero()}).join(c.dtype);
+}
+
+// Every element with that 1, 2, 4 ... places before it (Hillis and Steele's scan).
+void log_of_running_sum(ComplexCall& c) {
+    const int64_t axis = c.attrs.i(0), size = c.in[0].size(axis);
+    Tensor sums = c.in[0];
+    for (int64_t step = 1; step < size; step *= 2) {
+        const Tensor parts[2] = {
+            narrow(sums, axis, 0, step),
+            logaddexp(narrow(sums, axis, step, size - step), narrow(sums, axis, 0, size - step))};
+        sums = concat(parts, axis);
+    }
+    c.out[0] = sums;
+}
+
 }  // namespace
 
 void register_complex_math() {
@@ -299,8 +326,11 @@ void register_complex_math() {
     rule("acosh", unary<acosh_of>);
     rule("atanh", unary<atanh_of>);
     rule("sigmoid", unary<sigmoid_of>);
-    rule("silu", unary<silu_of>);
     rule("pow", power);
+    rule("logaddexp", log_of_sum);
+    set_complex_rule("silu", ComplexGrad::kComposed,
+                     [](ComplexCall& c) { c.out[0] = c.in[0] * sigmoid(c.in[0]); });
+    set_complex_rule("logcumsumexp", ComplexGrad::kComposed, log_of_running_sum);
 }
 
 }  // namespace sn

@@ -186,6 +186,17 @@ void register_elementwise(const char* name, int tile_op, GradFn grad, uint32_t s
                        .aliases = aliases_of(name)});
 }
 
+// Methods that are named after dtypes, as in PyTorch.
+template <DType dtype>
+void register_conversion(const std::string& name) {
+    register_function({.signature = keep("Tensor." + name + "(x: Tensor) -> Tensor"),
+                       .doc = keep("The tensor as " + std::string(dtype_name(dtype)) +
+                                   "; itself when it is. See sn.astype.\n\n>>> sn.zeros(2, "
+                                   "dtype=sn.uint16)." +
+                                   name + "().dtype\nsennit." + dtype_name(dtype) + "\n"),
+                       .call = [](const Args& a) { return cast(a.tensor(0), dtype); }});
+}
+
 void grad_cast(GradCall& c) { c.set(0, c.grad()); }
 
 void check_cast(const CheckCall& c) {
@@ -300,7 +311,7 @@ void register_elementwise_ops() {
                  if (a.has(1)) return real ? clip(x, a.tensor(1), inf) : maximum(x, a.tensor(1));
                  return real ? clip(x, -inf, a.tensor(2)) : minimum(x, a.tensor(2));
              },
-         .aliases = "clamp"});
+         .aliases = "clamp clamp_ clip_"});
     register_function(
         {.signature = "astype(x: Tensor, dtype: DType, copy: bool = True, "
                       "device: Device? = None) -> Tensor",
@@ -323,6 +334,25 @@ void register_elementwise_ops() {
              },
          .aliases = "type",
          .fresh = true});
+    register_conversion<DType::kBool>("bool");
+    register_conversion<DType::kU8>("byte");
+    register_conversion<DType::kI8>("char");
+    register_conversion<DType::kI16>("short");
+    register_conversion<DType::kI32>("int");
+    register_conversion<DType::kI64>("long");
+    register_conversion<DType::kBF16>("bfloat16");
+    register_conversion<DType::kF16>("half");
+    register_conversion<DType::kF32>("float");
+    register_conversion<DType::kF64>("double");
+    register_conversion<DType::kC64>("cfloat");
+    register_conversion<DType::kC128>("cdouble");
+    register_function({.signature = "Tensor.type_as(x: Tensor, other: Tensor) -> Tensor",
+                       .doc = "The tensor in the dtype and on the device of another.\n\n"
+                              ">>> sn.ones(2).type_as(sn.arange(3)).tolist()\n[1, 1]\n",
+                       .call = [](const Args& a) {
+                           const Tensor& other = a.tensor(1);
+                           return copy_to_device(cast(a.tensor(0), other.dtype()), other.device());
+                       }});
 }
 
 }  // namespace sn

@@ -23,6 +23,9 @@ namespace sn {
 // A result is "Tensor", "tuple[Tensor, ...]", "list[Tensor]", "None", the name of a named tuple of
 // sennit/_results.py, "bool", which waits for the one element, or "Tensor | tuple[Tensor, ...]": a
 // tuple unless it is one tensor.
+//
+// "Tensor.float" is a method only. A name or alias that ends in "_" is, too: it writes the result into the tensor, as
+// x += y does, and returns the tensor; a view that comes out (t_) takes the tensor's place.
 struct ArgValue {
     bool given = false;  // false: None, or left out without a default
     Tensor tensor;

@@ -180,6 +180,7 @@ The indices may be smaller than x along the other dimensions.
                 const Tensor v = a.tensor(3).is_scalar() ? a.tensor(3) : vector_of(a.tensor(3));
                 return like(scatter_add(x, i, v, a.integer(1)), a.tensor(0));
             },
+        .aliases = "scatter_add_",
     });
     register_function({
         .signature = "index_copy(x: Tensor, axis: int, indices: Tensor, source: Operand) -> Tensor",
@@ -189,6 +190,7 @@ The indices may be smaller than x along the other dimensions.
 [[1.0, 1.0], [0.0, 0.0]]
 )",
         .call = index_copy_function,
+        .aliases = "index_copy_",
     });
     register_function({
         .signature = "gather_nd(x: Tensor, indices: Tensors) -> Tensor",
@@ -220,7 +222,7 @@ The indices may be smaller than x along the other dimensions.
                 }
                 return scatter_nd(a.tensor(0), indices, a.tensor(2), a.flag(3));
             },
-        .aliases = "scatter_nd",
+        .aliases = "scatter_nd index_put_",
     });
     register_function({
         .signature =
@@ -288,6 +290,7 @@ Waits for the values, since the result's size depends on them.
 [0, 7, 7]
 )",
         .call = masked_fill_function,
+        .aliases = "masked_fill_",
     });
     register_function({
         .signature = "masked_select(x: Tensor, mask: Tensor) -> Tensor",

@@ -412,6 +412,7 @@ ValueError : an axis is missing or given twice.
                 std::ranges::reverse(order);
                 return permute(x, order);
             },
+        .aliases = "transpose_",
     });
     register_function({
         .signature = "swapaxes(x: Tensor, axis1|axis0|dim0: int, axis2|dim1: int) -> Tensor",
@@ -421,7 +422,7 @@ ValueError : an axis is missing or given twice.
 (4, 3, 2)
 )",
         .call = [](const Args& a) { return exchange(a.tensor(0), a.integer(1), a.integer(2)); },
-        .aliases = "swapdims",
+        .aliases = "swapdims swapaxes_ swapdims_",
     });
     register_function({
         .signature = "matrix_transpose(x: Tensor) -> Tensor",
@@ -483,6 +484,7 @@ ValueError : a given dimension has another size.
             [](const Args& a) {
                 return a.has(1) ? squeeze(a.tensor(0), a.ints(1)) : squeeze_all(a.tensor(0));
             },
+        .aliases = "squeeze_",
     });
     register_function({
         .signature = "expand_dims(x: Tensor, axis: Ints = 0) -> Tensor",
@@ -492,7 +494,7 @@ ValueError : a given dimension has another size.
 (1, 3, 1)
 )",
         .call = [](const Args& a) { return expand_dims(a.tensor(0), a.ints(1)); },
-        .aliases = "unsqueeze",
+        .aliases = "unsqueeze unsqueeze_",
     });
     register_function({
         .signature = "broadcast_to(x: Tensor, shape|size: Ints) -> Tensor",
@@ -575,6 +577,7 @@ ShapeError : sizes other than that of `axis` differ.
 [[0, 1], [0, 1]]
 )",
         .call = [](const Args& a) { return join(a, 2, 0); },
+        .aliases = "row_stack",
         .method = false,
     });
     register_function({
@@ -729,6 +732,7 @@ value : what to fill with, in mode "constant"; None: zero.
 [[1.0, 0.0], [1.0, 1.0]]
 )",
         .call = [](const Args& a) { return triangle("tril", a.tensor(0), a.integer(1), true); },
+        .aliases = "tril_",
     });
     register_function({
         .signature = "triu(x: Tensor, k|diagonal: int = 0) -> Tensor",
@@ -738,6 +742,7 @@ value : what to fill with, in mode "constant"; None: zero.
 [[1.0, 1.0], [0.0, 1.0]]
 )",
         .call = [](const Args& a) { return triangle("triu", a.tensor(0), a.integer(1), false); },
+        .aliases = "triu_",
     });
     register_function({
         .signature =

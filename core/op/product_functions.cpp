@@ -523,6 +523,7 @@ ShapeError : a letter stands for two sizes, neither of which is 1.
                 return add_product("addbmm", a.tensor(0), cast(sum(p, first, false), p.dtype()), a,
                                    3);
             },
+        .aliases = "addbmm_",
     });
     register_function({
         .signature = "baddbmm(x: Tensor, batch1: Tensor, batch2: Tensor, beta: Operand = 1, "
@@ -537,6 +538,7 @@ ShapeError : a letter stands for two sizes, neither of which is 1.
                 return add_product("baddbmm", a.tensor(0),
                                    batched("baddbmm", a.tensor(1), a.tensor(2)), a, 3);
             },
+        .aliases = "baddbmm_",
     });
     register_function({
         .signature = "addmm(x: Tensor, mat1|a: Tensor, mat2|b: Tensor, beta: Operand = 1, "
@@ -552,6 +554,7 @@ ShapeError : a letter stands for two sizes, neither of which is 1.
                 need_rank("addmm", "mat2", a.tensor(2), 2);
                 return add_product("addmm", a.tensor(0), matmul(a.tensor(1), a.tensor(2)), a, 3);
             },
+        .aliases = "addmm_",
     });
     register_function({
         .signature = "addmv(x: Tensor, mat: Tensor, vec: Tensor, beta: Operand = 1, "
@@ -567,6 +570,7 @@ ShapeError : a letter stands for two sizes, neither of which is 1.
                 need_rank("addmv", "vec", a.tensor(2), 1);
                 return add_product("addmv", a.tensor(0), matmul(a.tensor(1), a.tensor(2)), a, 3);
             },
+        .aliases = "addmv_",
     });
     register_function({
         .signature = "addr(x: Tensor, vec1: Tensor, vec2: Tensor, beta: Operand = 1, "
@@ -582,6 +586,7 @@ ShapeError : a letter stands for two sizes, neither of which is 1.
                 need_rank("addr", "vec2", a.tensor(2), 1);
                 return add_product("addr", a.tensor(0), outer(a.tensor(1), a.tensor(2)), a, 3);
             },
+        .aliases = "addr_",
     });
     register_function({
         .signature =
@@ -645,6 +650,7 @@ dtype : what x is converted to first.
 )",
         .call =
             [](const Args& a) { return renorm(a.tensor(0), a.real(1), a.integer(2), a.real(3)); },
+        .aliases = "renorm_",
     });
 }
 

@@ -230,6 +230,109 @@ Tensor dropout(const Tensor& x, const Tensor& p) {
 
 namespace {
 
+// What x.uniform_() and the like draw: numbers for every element of x.
+Tensor uniform_like(const char* op, const Tensor& x) {
+    require_float(op, "the tensor", x.dtype());
+    return random_uniform(x.shape(), 0.0, 1.0, x.dtype(), x.device());
+}
+
+double positive(const char* op, const char* name, double value) {
+    if (value > 0 && std::isfinite(value)) return value;
+    fail(ErrorKind::kValue, op, "%s is %g; a positive number is required", name, value);
+}
+
+// Inverse of the distribution function of the number of trials up to the first success.
+Tensor geometric_like(const Args& a) {
+    const Tensor& x = a.tensor(0);
+    const double p = a.real(1);
+    if (!(p > 0 && p < 1)) {
+        fail(ErrorKind::kValue, "geometric_",
+             "p is %g; a probability between 0 and 1, without both ends, is required", p);
+    }
+    const Tensor u = random_uniform(x.shape(), 0.0, 1.0, DType::kF32, x.device());
+    const Tensor failure = log1p(full({}, -p, DType::kF32, x.device()));
+    return cast(maximum(ceil(log1p(negative(u)) / failure), 1.0), x.dtype());
+}
+
+// Up to and with this number, every integer is a number of the dtype.
+int64_t last_integer(DType dtype) {
+    switch (dtype) {
+        case DType::kBool: return 1;
+        case DType::kI8: return INT8_MAX;
+        case DType::kU8: return UINT8_MAX;
+        case DType::kI16: return INT16_MAX;
+        case DType::kU16: return UINT16_MAX;
+        case DType::kI32: return INT32_MAX;
+        case DType::kU32: return UINT32_MAX;
+        case DType::kBF16: return int64_t{1} << 8;
+        case DType::kF16: return int64_t{1} << 11;
+        case DType::kF32: return int64_t{1} << 24;
+        case DType::kF64: return int64_t{1} << 53;
+        default: return INT64_MAX - 1;
+    }
+}
+
+Tensor integers_like(const Args& a) {
+    const Tensor& x = a.tensor(0);
+    if (is_complex(x.dtype())) {
+        fail(ErrorKind::kDType, "random_",
+             "the tensor is %s; integers are drawn for real dtypes only; fill x.real and x.imag",
+             dtype_name(x.dtype()));
+    }
+    const bool both = a.has(1) && a.has(2);
+    const int64_t low = both ? a.integer(1) : 0;
+    const int64_t high = a.has(2)   ? a.integer(2)
+                         : a.has(1) ? a.integer(1)
+                                    : last_integer(x.dtype()) + 1;
+    return cast(random_integers(x.shape(), low, high, DType::kI64, x.device()), x.dtype());
+}
+
+// With replacement: where uniform numbers fall among the running sums. Without: the largest of
+// weights over exponentially distributed numbers (Efraimidis and Spirakis 2006).
+Tensor multinomial(const Args& a) {
+    const Tensor& p = a.tensor(0);
+    const int64_t count = a.integer(1);
+    const bool replacement = a.flag(2);
+    require_float("multinomial", "p", p.dtype());
+    if (p.rank() < 1 || p.rank() > 2 || p.size(-1) == 0 || count < 1 ||
+        (!replacement && count > p.size(-1))) {
+        fail(ErrorKind::kShape, "multinomial",
+             "p has shape %s, num_samples is %lld; weights (n,) or (rows, n) and 1 sample or more "
+             "(without replacement at most n) are required",
+             format_shape(p.shape()).c_str(), ll(count));
+    }
+    const Tensor w = cast(p.detach(), p.dtype() == DType::kF64 ? DType::kF64 : DType::kF32);
+    if (!current_trace()) {
+        const Dims last{-1};
+        const Tensor enough = greater_equal(sum(cast(greater(w, 0.0), DType::kI64), last, false),
+                                            replacement ? int64_t{1} : count);
+        const Tensor good =
+            logical_and(all(logical_and(greater_equal(w, 0.0), isfinite(w)), {}, false),
+                        all(enough, {}, false));
+        if (!read_number("multinomial", good).as_int()) {
+            fail(ErrorKind::kValue, "multinomial",
+                 "a weight is negative, infinite or NaN, or a row has fewer weights above zero "
+                 "than samples are drawn (%lld); check the weights, or pass replacement=True",
+                 ll(replacement ? 1 : count));
+        }
+    }
+    const DType dtype = w.dtype();
+    if (!replacement) {
+        const Tensor u = random_uniform(w.shape(), 0.0, 1.0, dtype, w.device());
+        // log1p(-u) is 0 for u = 0: the weight counts as infinite, a weight of 0 still as 0.
+        const Tensor key = where(greater(w, 0.0), w / negative(log1p(negative(u))), -1.0);
+        return narrow(argsort(key, -1, true), w.rank() - 1, 0, count);
+    }
+    const Tensor sums = cumsum(w, w.rank() - 1);
+    Dims shape = w.shape();
+    shape.back() = count;
+    const Tensor total = narrow(sums, w.rank() - 1, w.size(-1) - 1, 1);
+    const Tensor u = random_uniform(shape, 0.0, 1.0, dtype, w.device()) * total;
+    // A product that is rounded up to the total belongs to the last weight above zero.
+    const Tensor last = sum(cast(less(sums, total), DType::kI64), Dims{-1}, true);
+    return minimum(searchsorted(sums, u, true), last);
+}
+
 void register_random_functions() {
     register_function({
         .signature = "random.seed(seed: int) -> None",
@@ -389,6 +492,176 @@ True
         .call = bernoulli_function,
         .aliases = "bernoulli",
         .method = false,
+    });
+    register_function({
+        .signature = "uniform_(x: Tensor, low: float = 0.0, high|to: float = 1.0) -> Tensor",
+        .doc = R"(Fills the tensor with numbers spread evenly over [low, high); returns it.
+
+>>> x = sn.empty(100).uniform_(2.0, 3.0)
+>>> bool((x >= 2.0).all()), bool((x < 3.0).all())
+(True, True)
+)",
+        .call =
+            [](const Args& a) {
+                const Tensor& x = a.tensor(0);
+                require_float("uniform_", "the tensor", real_dtype(x.dtype()));
+                return random_uniform(x.shape(), a.real(1), a.real(2), x.dtype(), x.device());
+            },
+    });
+    register_function({
+        .signature = "normal_(x: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor",
+        .doc = R"(Fills the tensor with normally distributed numbers; returns it.
+
+>>> sn.empty(2).normal_(mean=5.0, std=0.0).tolist()
+[5.0, 5.0]
+)",
+        .call =
+            [](const Args& a) {
+                const Tensor& x = a.tensor(0);
+                require_float("normal_", "the tensor", real_dtype(x.dtype()));
+                return random_normal(x.shape(), a.real(1), a.real(2), x.dtype(), x.device());
+            },
+    });
+    register_function({
+        .signature = "bernoulli_(x: Tensor, p: Operand = 0.5) -> Tensor",
+        .doc = R"(Fills the tensor with 1 with probability p, else 0; returns it.
+
+p : a number, or a tensor of probabilities that broadcasts to the tensor's shape.
+
+>>> sn.empty(3).bernoulli_(sn.tensor([0.0, 1.0, 1.0])).tolist()
+[0.0, 1.0, 1.0]
+)",
+        .call =
+            [](const Args& a) {
+                const Tensor &x = a.tensor(0), &p = a.tensor(1);
+                const Tensor u = random_uniform(x.shape(), 0.0, 1.0, DType::kF32, x.device());
+                return cast(less(u, p), x.dtype());
+            },
+    });
+    register_function({
+        .signature = "exponential_(x: Tensor, lambd: float = 1.0) -> Tensor",
+        .doc = R"(Fills the tensor with exponentially distributed numbers of rate lambd; returns it.
+
+>>> bool((sn.empty(100).exponential_(2.0) >= 0).all())
+True
+)",
+        .call =
+            [](const Args& a) {
+                const double rate = positive("exponential_", "lambd", a.real(1));
+                return log1p(negative(uniform_like("exponential_", a.tensor(0)))) / (-rate);
+            },
+    });
+    register_function({
+        .signature = "log_normal_(x: Tensor, mean: float = 1.0, std: float = 2.0) -> Tensor",
+        .doc =
+            R"(Fills the tensor with numbers whose logarithms are normally distributed; returns it.
+
+mean, std : of the logarithms.
+
+>>> sn.empty(2).log_normal_(mean=0.0, std=0.0).tolist()
+[1.0, 1.0]
+)",
+        .call =
+            [](const Args& a) {
+                const Tensor& x = a.tensor(0);
+                require_float("log_normal_", "the tensor", x.dtype());
+                return exp(random_normal(x.shape(), a.real(1), a.real(2), x.dtype(), x.device()));
+            },
+    });
+    register_function({
+        .signature = "cauchy_(x: Tensor, median: float = 0.0, sigma: float = 1.0) -> Tensor",
+        .doc = R"(Fills the tensor with numbers of Cauchy's distribution; returns it.
+
+>>> sn.empty(3).cauchy_(median=5.0).shape
+(3,)
+)",
+        .call =
+            [](const Args& a) {
+                const double sigma = positive("cauchy_", "sigma", a.real(2));
+                const Tensor u = uniform_like("cauchy_", a.tensor(0));
+                return tan((u - 0.5) * 3.141592653589793) * sigma + a.real(1);
+            },
+    });
+    register_function({
+        .signature = "geometric_(x: Tensor, p: float) -> Tensor",
+        .doc = R"(Fills the tensor with numbers of trials up to the first success; returns it.
+
+p : probability of a success, between 0 and 1. The numbers are 1 and more.
+
+>>> bool((sn.empty(100).geometric_(0.5) >= 1).all())
+True
+)",
+        .call = geometric_like,
+    });
+    register_function({
+        .signature = "random_(x: Tensor, low: int? = None, high|to: int? = None) -> Tensor",
+        .doc = R"(Fills the tensor with integers spread evenly over [low, high); returns it.
+
+One argument is `high`, as in PyTorch. Without one, the numbers are all integers from 0 that the
+dtype holds (of int64 and uint64: below 2**63 - 1; of floats: up to the first that has a neighbour
+which is no number of the dtype).
+
+>>> bool((sn.empty(100).random_(3) < 3).all())
+True
+>>> sn.empty(2, dtype=sn.int32).random_(5, 6).tolist()
+[5, 5]
+)",
+        .call = integers_like,
+    });
+    register_function({
+        .signature = "random.multinomial(p: Tensor, num_samples: int, replacement: bool = False) "
+                     "-> Tensor",
+        .doc = R"(Draws indices with the probabilities of their weights.
+
+Parameters
+----------
+p : Tensor
+    Weights of 0 or more, (n,) or (rows, n); they need not sum to one.
+num_samples : int
+    How many indices each row gets.
+replacement : bool
+    Whether an index can be drawn more than once.
+
+Returns
+-------
+Tensor
+    int64, (num_samples,) or (rows, num_samples).
+
+Raises
+------
+ValueError
+    When a weight is negative or not finite, or too few are above zero.
+
+>>> sn.random.multinomial(sn.tensor([0.0, 1.0]), 2, replacement=True).tolist()
+[1, 1]
+)",
+        .call = multinomial,
+        .method = false,
+    });
+    register_function({
+        .signature =
+            "Tensor.multinomial(x: Tensor, num_samples: int, replacement: bool = False) -> Tensor",
+        .doc = R"(Indices drawn with the probabilities of their weights: sn.random.multinomial.
+
+>>> sn.tensor([0.0, 1.0]).multinomial(1).tolist()
+[1]
+)",
+        .call = multinomial,
+    });
+    register_function({
+        .signature = "Tensor.bernoulli(x: Tensor) -> Tensor",
+        .doc = R"(1 with the probability that the element says, else 0.
+
+>>> sn.tensor([0.0, 1.0]).bernoulli().tolist()
+[0.0, 1.0]
+)",
+        .call =
+            [](const Args& a) {
+                const Tensor& p = a.tensor(0);
+                require_float("bernoulli", "the tensor", p.dtype());
+                return cast(less(random_uniform(p.shape(), 0.0, 1.0, DType::kF32, p.device()), p),
+                            p.dtype());
+            },
     });
     register_function({
         .signature = "random.permutation(x: Operand) -> Tensor",

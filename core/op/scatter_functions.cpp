@@ -422,6 +422,7 @@ reduce : "add" or "multiply" combines with what is there instead; see scatter_re
 [5.0, 5.0, 0.0]
 )",
         .call = scatter_function,
+        .aliases = "scatter_",
     });
     register_function({
         .signature = "scatter_reduce(x: Tensor, axis: int, indices: Tensor, src: Tensor, "
@@ -441,6 +442,7 @@ IndexError : an index is out of range.
 [4.0, 2.0]
 )",
         .call = scatter_reduce_function,
+        .aliases = "scatter_reduce_",
     });
     register_function({
         .signature = "index_reduce(x: Tensor, axis: int, indices: Tensor, source: Tensor, "
@@ -454,6 +456,7 @@ reduce : "prod", "mean", "amax" or "amin"; index_add sums.
 [[6.0]]
 )",
         .call = index_reduce,
+        .aliases = "index_reduce_",
     });
     register_function({
         .signature = "index_add(x: Tensor, axis: int, indices: Tensor, source: Operand, "
@@ -464,6 +467,7 @@ reduce : "prod", "mean", "amax" or "amin"; index_add sums.
 [[2.0, 2.0], [0.0, 0.0]]
 )",
         .call = index_add_function,
+        .aliases = "index_add_",
     });
     register_function({
         .signature = "index_fill(x: Tensor, axis: int, indices: Tensor, value: Operand) -> Tensor",
@@ -473,6 +477,7 @@ reduce : "prod", "mean", "amax" or "amin"; index_add sums.
 [[0.0, 0.0], [5.0, 5.0]]
 )",
         .call = index_fill,
+        .aliases = "index_fill_",
     });
     register_function({
         .signature = "masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor",
@@ -482,6 +487,7 @@ reduce : "prod", "mean", "amax" or "amin"; index_add sums.
 [1.0, 0.0, 2.0]
 )",
         .call = masked_scatter,
+        .aliases = "masked_scatter_",
     });
     register_function({
         .signature = "put(x: Tensor, indices: Tensor, source: Tensor, accumulate: bool = False) -> "
@@ -492,6 +498,7 @@ reduce : "prod", "mean", "amax" or "amin"; index_add sums.
 [[0.0, 0.0], [0.0, 5.0]]
 )",
         .call = put,
+        .aliases = "put_",
     });
     register_function({
         .signature = "segment_reduce(data|x: Tensor, reduce: str, lengths: Tensor? = None, "

@@ -250,6 +250,26 @@ Tensor unfold(const Tensor& x, int64_t axis, int64_t size, int64_t step) {
     return moveaxis(windows, from, to);
 }
 
+Tensor fill_diagonal(const Args& a) {
+    const Tensor &x = a.tensor(0), &value = a.tensor(1);
+    const Dims& shape = x.shape();
+    const bool even =
+        std::all_of(shape.begin(), shape.end(), [&](int64_t n) { return n == shape[0]; });
+    if (x.rank() < 2 || (x.rank() > 2 && !even) || value.rank() != 0) {
+        fail(ErrorKind::kShape, "fill_diagonal_",
+             "the tensor has shape %s, the value %s; a matrix, or more dimensions that are all "
+             "equal, and a single number are required",
+             format_shape(shape).c_str(), format_shape(value.shape()).c_str());
+    }
+    int64_t step = 0, place = 1;  // between two elements of the diagonal, in the order of rows
+    for (size_t i = shape.size(); i-- > 0; place *= shape[i]) step += place;
+    const int64_t end =
+        a.flag(2) && x.rank() == 2 ? x.numel() : std::min(shape[0], shape[1]) * step;
+    const Tensor at = arange(int64_t{0}, int64_t{1}, x.numel(), DType::kI64, x.device());
+    const Tensor diagonal = logical_and(equal(remainder(at, step), int64_t{0}), less(at, end));
+    return where(reshape(diagonal, shape), cast(value, x.dtype()), x);
+}
+
 Tensor new_filled(const Args& a, const Tensor& value, int dtype, int device) {
     const Tensor& x = a.tensor(0);
     return full(a.ints(1), value, a.has(dtype) ? a.dtype(dtype) : x.dtype(),
@@ -553,6 +573,7 @@ A copy: values never change, so nothing can be seen through it.
                 }
                 return x.rank() < 2 ? alias(x) : transpose(x, 0, 1);
             },
+        .aliases = "t_",
     });
     register_function({
         .signature = "reshape_as(x: Tensor, other: Tensor) -> Tensor",
@@ -573,6 +594,7 @@ A copy: values never change, so nothing can be seen through it.
 [0, 0]
 )",
         .call = [](const Args& a) { return new_filled(a, 0, 2, 3); },
+        .aliases = "new_empty",
     });
     register_function({
         .signature = "new_ones(x: Tensor, size|shape: Ints, dtype: DType? = None, "
@@ -611,6 +633,91 @@ A copy: values never change, so nothing can be seen through it.
                 }
                 if (v.is_scalar()) return full(x.shape(), v, x.dtype(), x.device());
                 return expand(cast(v, x.dtype()), x.shape());
+            },
+        .aliases = "fill_",
+    });
+    register_function({
+        .signature = "zero_(x: Tensor) -> Tensor",
+        .doc = R"(Fills the tensor with zeros; returns it.
+
+>>> x = sn.arange(2)
+>>> x.zero_().tolist(), x.tolist()
+([0, 0], [0, 0])
+)",
+        .call =
+            [](const Args& a) {
+                const Tensor& x = a.tensor(0);
+                return full(x.shape(), int64_t{0}, x.dtype(), x.device());
+            },
+    });
+    register_function({
+        .signature = "fill_diagonal_(x: Tensor, fill_value: Operand, wrap: bool = False) -> Tensor",
+        .doc = R"(Writes a number to the main diagonal of the tensor; returns it.
+
+x : of two dimensions, or of more that are all equal.
+wrap : whether the diagonal of a tall matrix begins again below its first end, after an empty row.
+
+>>> sn.zeros((2, 3)).fill_diagonal_(5).tolist()
+[[5.0, 0.0, 0.0], [0.0, 5.0, 0.0]]
+)",
+        .call = fill_diagonal,
+    });
+    register_function({
+        .signature = "Tensor.sum_to_size(x: Tensor, size|shape: Ints) -> Tensor",
+        .doc = R"(Sums over the dimensions along which a tensor of the given shape broadcasts to x.
+
+>>> sn.ones((2, 3)).sum_to_size(1, 3).tolist()
+[[2.0, 2.0, 2.0]]
+)",
+        .call =
+            [](const Args& a) {
+                const Tensor& x = a.tensor(0);
+                const Dims shape(a.ints(1));
+                const bool fits = shape.size() <= x.shape().size() &&
+                                  broadcast_shapes("sum_to_size", shape, x.shape()) == x.shape();
+                if (!fits) {
+                    fail(ErrorKind::kShape, "sum_to_size",
+                         "the size is %s and the tensor has shape %s; the size must broadcast to "
+                         "that shape",
+                         format_shape(shape).c_str(), format_shape(x.shape()).c_str());
+                }
+                return sum_to(x, shape);
+            },
+    });
+    register_function({
+        .signature = "is_nonzero(x: Tensor) -> bool",
+        .doc = R"(Whether the only element is not zero; waits for it.
+
+>>> sn.is_nonzero(sn.tensor([0.5]))
+True
+)",
+        .call =
+            [](const Args& a) {
+                const Tensor& x = a.tensor(0);
+                if (x.numel() != 1) {
+                    fail(ErrorKind::kShape, "is_nonzero",
+                         "the tensor has shape %s; a single element is required; use x.any() or "
+                         "x.all()",
+                         format_shape(x.shape()).c_str());
+                }
+                return not_equal(reshape(x.detach(), Dims{}), int64_t{0});
+            },
+    });
+    register_function({
+        .signature = "take_along_dim(x: Tensor, indices: Tensor, axis: int? = None) -> Tensor",
+        .doc = R"(take_along_axis along a dimension, or along the flattened tensors.
+
+>>> x = sn.tensor([[3, 1], [2, 4]])
+>>> sn.take_along_dim(x, x.argsort(dim=1), dim=1).tolist()
+[[1, 3], [2, 4]]
+>>> sn.take_along_dim(x, sn.tensor([0, 3])).tolist()
+[3, 4]
+)",
+        .call =
+            [](const Args& a) {
+                const Tensor &x = a.tensor(0), &index = a.tensor(1);
+                if (a.has(2)) return take_along_axis(x, index, a.integer(2));
+                return take_along_axis(reshape(x, Dims{-1}), reshape(index, Dims{-1}), 0);
             },
     });
     register_function({

@@ -149,7 +149,7 @@ Tensor running_min(const Tensor& x, int64_t axis) {
 }
 Tensor logcumsumexp(const Tensor& x, int64_t axis) {
     static const OpId id = find_op("logcumsumexp");
-    require_float("logcumsumexp", "x", x.dtype());
+    require_float("logcumsumexp", "x", real_dtype(x.dtype()));
     if (x.rank() == 0) return clone(x);
     return record(id, {x}, Attrs().i(normalize_axis("logcumsumexp", axis, x.rank())));
 }
@@ -258,6 +258,7 @@ Integers are summed in int64 (uint64 for unsigned ones), float16 and bfloat16 in
                 if (!a.has(2)) return cumsum(a.tensor(0), a.integer(1));
                 return cast(cumsum(cast(a.tensor(0), a.dtype(2)), a.integer(1)), a.dtype(2));
             },
+        .aliases = "cumsum_",
     });
     register_function({
         .signature = "cumulative_prod(x: Tensor, axis: int? = None, dtype: DType? = None, "
@@ -299,6 +300,7 @@ Integers are summed in int64 (uint64 for unsigned ones), float16 and bfloat16 in
                 if (!a.has(2)) return cumprod(a.tensor(0), a.integer(1));
                 return cast(cumprod(cast(a.tensor(0), a.dtype(2)), a.integer(1)), a.dtype(2));
             },
+        .aliases = "cumprod_",
     });
     register_function({
         .signature = "unique_values(x: Tensor) -> Tensor",

@@ -58,7 +58,7 @@ x must be above (p - 1) / 2; below, the result has no meaning.
 0.4516
 )",
         .call = multigammaln,
-        .aliases = "special.multigammaln",
+        .aliases = "special.multigammaln mvlgamma_",
     });
     register_function({
         .signature = "special.log_softmax(x: Tensor, axis: int, dtype: DType? = None) -> Tensor",

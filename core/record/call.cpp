@@ -167,7 +167,8 @@ void record_complex(const OpDef& def, std::span<const Tensor> in, const Attrs& a
             bool mode;
             ~Restore() { grad_mode = mode; }
         } restore{before};
-        if (own_rule) grad_mode = false;
+        // A replay of a trace differentiates the calls that it is made of.
+        if (own_rule && Recorder::current().kind() != Recorder::Kind::kTrace) grad_mode = false;
         def.complex(call);
     }
     if (weak)

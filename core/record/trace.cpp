@@ -34,6 +34,18 @@ Tensor Trace::placeholder(const Meta& meta) {
     return Tensor(std::move(v));
 }
 
+Tensor Trace::example(Batched whole) {
+    Meta meta = whole.tensor.value()->meta;
+    if (whole.batched) meta.shape.erase(0);
+    examples_.push_back(std::move(whole));
+    return placeholder(meta);
+}
+
+std::vector<Batched> Trace::for_all(std::span<const Tensor> tensors, int64_t size) const {
+    const RecordInto scope(*outer_);
+    return replay(*this, examples_, tensors, size);
+}
+
 ValueId Trace::id_of(const Tensor& tensor) const {
     const Value& v = *tensor.value();
     return v.kind == ValueState::kPending && v.recorder == this ? v.id : kNone;

@@ -36,6 +36,11 @@ public:
     explicit Trace(Randomness randomness = Randomness::kSame);
 
     Tensor placeholder(const Meta& meta);
+    // One example of a batch (or, unbatched, what all share): a placeholder that stands for it.
+    Tensor example(Batched whole);
+    // The tensors for all `size` examples, computed outside of the trace.
+    std::vector<Batched> for_all(std::span<const Tensor> tensors, int64_t size) const;
+    Recorder& outer() const { return *outer_; }
     // What an input of the graph stands for: a tensor from outside, or nothing (a placeholder).
     const Tensor& captured(size_t input) const { return captured_[input]; }
     // The value of one of the graph's own nodes or placeholders; kNone: it comes from outside.
@@ -78,7 +83,8 @@ private:
     Recorder* outer_;
     Randomness randomness_;
     uint64_t first_draw_;
-    std::vector<Tensor> captured_;  // by input index
+    std::vector<Tensor> captured_;   // by input index
+    std::vector<Batched> examples_;  // what the placeholders stand for, in their order
     std::unordered_map<Key, ValueId, KeyHash> captures_;
     std::vector<uint8_t> taped_;  // by node
     std::unordered_map<const GradNode*, std::pair<Ref<GradNode>, Tensor>> relays_;

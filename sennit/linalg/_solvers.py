@@ -9,7 +9,7 @@ from .. import _api as ops
 from .. import _core
 from .._core import InvalidValue, ShapeError, Tensor
 from .._errors import error
-from .._host import apply, require_inexact, require_matrices, values
+from .._host import all_true, apply, require_inexact, require_matrices, values
 from ._common import (
     adjoint,
     axes_or_dim,
@@ -309,7 +309,7 @@ def lu_solve(factors: Tensor, pivots: Tensor, x2: Tensor, *, left: bool = True,
 
 def _det_gradient(inputs: Any, outputs: Any, grads: Any) -> Any:
     (a,), (d,), (g,) = inputs, outputs, grads
-    if bool((abs(d) > 0).all()):
+    if all_true(abs(d) > 0):
         return ((g * conj(d)).unsqueeze(-1).unsqueeze(-1) * adjoint(inv(a)),)
     # A singular matrix has no inverse, but cofactors: from the products of all but one of the
     # singular values.
@@ -545,7 +545,7 @@ def lstsq(
     solution = pinv(a, rcond) @ b
     s = svdvals(a.detach())
     rank = matrix_rank(a, rcond)
-    if m > n and a.size and int(rank.min()) == n:
+    if m > n and a.size and all_true(rank == n):
         miss = abs(a @ solution - b)
         residuals = (miss * miss).sum(-2)
     else:

@@ -56,6 +56,16 @@ def result_dtype(*tensors: Any) -> Any:
     return _core.float64 if _core.float64 in kinds else _core.float32
 
 
+def wide_dtype(*tensors: Any) -> Any:
+    """`result_dtype`, or the complex dtype when one of the tensors is complex."""
+    real = result_dtype(*(x for x in tensors if not x.dtype.is_complex))
+    given = [x.dtype for x in tensors if x.dtype.is_complex]
+    if not given:
+        return real
+    parts = {x.to_real for x in given} | {x.dtype for x in tensors if x.dtype in _FLOATS}
+    return (_core.float64 if _core.float64 in parts else _core.float32).to_complex
+
+
 def in_compute(dtype: Any, *tensors: Any) -> list[Any]:
     """The tensors in the dtype in which losses of `dtype` compute."""
     compute = _core.float32 if dtype in _HALVES else dtype
@@ -194,7 +204,7 @@ def poisson_nll_loss(
     """
     op = "poisson_nll_loss"
     same_shape(op, input=input, target=target)
-    dtype = result_dtype(input, target)
+    dtype = wide_dtype(input, target)
     x, t = in_compute(dtype, input, target)
     loss = _exp(x) - t * x if log_input else x - t * _log(x + eps)
     if full:
@@ -260,8 +270,9 @@ def gaussian_nll_loss(
             f"the least variance is {var.detach().min().item()}; variances must be 0 or more; "
             "let the layer that makes them end in softplus or exp",
         )
-    dtype = result_dtype(input, target, var)
-    x, t, v = in_compute(dtype, input, target, var)
+    dtype = wide_dtype(input, target, var)
+    x, t = in_compute(dtype, input, target)
+    (v,) = in_compute(dtype.to_real, var)
     known = v.detach()
     v = v + (_maximum(known, eps) - known)
     loss = 0.5 * (_log(v) + (x - t) ** 2 / v)
@@ -596,12 +607,12 @@ def _triplet(
     same_shape(op, anchor=anchor, positive=positive, negative=negative)
     if not margin > 0:
         raise error(_core.InvalidValue, op, f"margin is {margin}; it must be positive")
-    dtype = result_dtype(*inputs)
+    dtype = wide_dtype(*inputs)
     anchor, positive, negative = in_compute(dtype, *inputs)
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = _f["minimum"](far, distance(positive, negative))
-    return reduce_loss(op, _hinge(margin + near - far), reduction, dtype)
+    return reduce_loss(op, _hinge(margin + near - far), reduction, dtype.to_real)
 
 
 def ctc_loss(

@@ -582,6 +582,10 @@ class Module:
                         value.grad = gradient.to(*wanted)
         return self
 
+    def cpu(self: _M) -> _M:
+        """Moves parameters and buffers to the CPU."""
+        return self.to("cpu")
+
     def float(self: _M) -> _M:
         """Converts floating-point parameters and buffers to float32."""
         return self.to(_core.float32)

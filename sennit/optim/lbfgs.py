@@ -15,6 +15,7 @@ __all__ = ["LBFGS"]
 
 _f = _core.functions
 _concat, _sum, _abs, _zeros_like = _f["concat"], _f["sum"], _f["abs"], _f["zeros_like"]
+_pairs, _joined = _f["view_as_real"], _f["view_as_complex"]
 
 Point = tuple[float, Any, float]  # loss, flat gradient, slope along the direction
 
@@ -28,7 +29,7 @@ class LBFGS(Optimizer):
     Parameters
     ----------
     params : iterable of Tensor
-        Parameters; one group.
+        Parameters; one group. Complex ones count as the pairs of their parts, as in PyTorch.
     lr : float
         Length of a step, or of the first one that the line search tries.
     max_iter : int
@@ -104,7 +105,7 @@ class LBFGS(Optimizer):
     add_param_group.__doc__ = Optimizer.add_param_group.__doc__
 
     def _state_shape(self, name: str, p: _core.Tensor) -> tuple[int, ...]:
-        return (sum(q.size for q in self.param_groups[0]["params"]),)
+        return (sum(_numbers(q) for q in self.param_groups[0]["params"]),)
 
     def state_dict(self) -> dict[str, Any]:
         made = super().state_dict()
@@ -130,6 +131,7 @@ class LBFGS(Optimizer):
 
     def _flat_gradient(self) -> Any:
         parts = [_zeros_like(p) if p.grad is None else p.grad for p in self._parts()]
+        parts = [_pairs(g) if g.dtype.is_complex else g for g in parts]
         return _concat([g.reshape(-1) for g in parts], 0)
 
     def _move(self, origin: list[Any], t: float, d: Any) -> None:
@@ -137,8 +139,11 @@ class LBFGS(Optimizer):
         at = 0
         with no_grad():
             for p, start in zip(self._parts(), origin, strict=True):
-                p.assign_((start + d[at : at + p.size].reshape(p.shape) * t).to(p.dtype))
-                at += p.size
+                part = d[at : at + _numbers(p)]
+                at += _numbers(p)
+                if p.dtype.is_complex:
+                    part = _joined(part.astype(p.dtype.to_real).reshape(*p.shape, 2))
+                p.assign_((start + part.reshape(p.shape) * t).to(p.dtype))
 
     def _measure(self, closure: Callable[[], Any]) -> tuple[float, Any]:
         loss = float(self._evaluate(closure))
@@ -273,6 +278,10 @@ class LBFGS(Optimizer):
         t, point, count = strong_wolfe(measure, t, start, _largest(d), tolerance)
         self._move(origin, t, d)
         return t, point, count
+
+
+def _numbers(p: _core.Tensor) -> int:
+    return p.size * 2 if p.dtype.is_complex else p.size
 
 
 def _largest(x: Any) -> float:

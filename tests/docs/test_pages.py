@@ -16,6 +16,7 @@ PAGES = [
     "docs/optim.md",
     "docs/transforms.md",
     "docs/graphs.md",
+    "docs/deploy.md",
     "docs/onnx.md",
     "docs/export.md",
     "docs/pictures.md",

@@ -736,6 +736,7 @@ ELSEWHERE = {
          "random.set_state", "rand_like", "randn_like", "dropout"),
         "test_random.py",  # their reference is the generator's definition and statistics
     ),
+    **dict.fromkeys(("random.multinomial", "is_nonzero", "take_along_dim"), "test_names.py"),
     "ctc_loss": "../nn/test_ctc.py",  # all alignments, lengths, the reference's bits
     **dict.fromkeys(
         ("adjoint", "real", "imag", "conj", "resolve_conj", "complex", "polar", "angle",

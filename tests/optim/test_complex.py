@@ -65,3 +65,29 @@ def test_state_is_complex_and_can_be_saved() -> None:
         (abs(p) ** 2).sum().backward()
         optimizer.step()
     assert again.tolist() == w.tolist()
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("search", [None, "strong_wolfe"])
+@pytest.mark.parametrize("dtype", ["complex128", "complex64"])
+def test_lbfgs_agrees_with_torch(torch: Any, search: str | None, dtype: str) -> None:
+    made = []
+    for library, module in ((torch, torch.optim), (sn, optim)):
+        params = [library.tensor(a, requires_grad=True) for a in starts(dtype)]
+        scale = library.tensor(np.arange(1.0, 5.0).astype(starts(dtype)[0].real.dtype))
+        optimizer = module.LBFGS(params, lr=0.5, max_iter=5, line_search_fn=search)
+
+        def closure(params=params, scale=scale, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = sum(((p - 1.5 + 0.5j).abs() ** 2).sum() for p in params)
+            loss = loss + (scale * params[0].abs() ** 4).sum() + (params[1] * params[2]).imag.sum()
+            loss.backward()
+            return loss
+
+        losses = [float(optimizer.step(closure)) for _ in range(3)]
+        made.append((losses, [p.detach().numpy() for p in params]))
+    close = 1e-9 if dtype == "complex128" else 1e-4
+    np.testing.assert_allclose(made[1][0], made[0][0], close)
+    for ours, theirs in zip(made[1][1], made[0][1], strict=True):
+        assert str(ours.dtype) == dtype
+        np.testing.assert_allclose(ours, theirs, close, close)
