@@ -445,6 +445,10 @@ PyObject* explain(PyObject* self, PyObject*) {
     return PyObject_CallMethod(as_compiled(self)->control, "explain", nullptr);
 }
 
+// Like a function: copies are the same one, and a pickle holds the name.
+PyObject* itself(PyObject* self, PyObject*) { return Py_NewRef(self); }
+PyObject* reduce(PyObject* self, PyObject*) { return PyObject_GetAttrString(self, "__qualname__"); }
+
 PyObject* get_function(PyObject* self, void*) { return Py_NewRef(as_compiled(self)->function); }
 PyObject* get_control(PyObject* self, void*) { return Py_NewRef(as_compiled(self)->control); }
 
@@ -452,6 +456,9 @@ PyMethodDef compiled_methods[] = {
     {"explain", explain, METH_NOARGS,
      "explain($self, /)\n--\n\nWhat was recorded, what it depends on, and why calls were recorded "
      "again or run imperatively: a text."},
+    {"__copy__", itself, METH_NOARGS, nullptr},
+    {"__deepcopy__", itself, METH_O, nullptr},
+    {"__reduce__", reduce, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 PyMemberDef compiled_members[] = {

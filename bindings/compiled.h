@@ -79,8 +79,9 @@ struct TreeNode {
     Held object;         // kObject: it; kDict: tuple of keys; kNamedTuple: the type
 };
 using Tree = std::vector<TreeNode>;
-// Appends the tree of an object; `tensors` get its tensors, each once, in order.
-void plant(Tree& tree, PyObject* o, std::vector<PyObject*>& tensors);
+// Appends the tree of an object; `tensors` get its tensors, each once, in order. What is nested too
+// deeply, or in itself, is an object.
+void plant(Tree& tree, PyObject* o, std::vector<PyObject*>& tensors, int depth = 0);
 // Whether an object has this tree; fills in its tensors.
 bool matches(const Tree& tree, size_t& at, PyObject* o, std::vector<PyObject*>& tensors);
 

@@ -193,13 +193,14 @@ void GuardSet::renew() {
 
 // ---- trees
 
-void plant(Tree& tree, PyObject* o, std::vector<PyObject*>& tensors) {
+void plant(Tree& tree, PyObject* o, std::vector<PyObject*>& tensors, int depth) {
+    constexpr int kMaxDepth = 100;
     const size_t at = tree.size();
     tree.push_back({TreeNode::kObject, 0, 0, Held()});
     const auto children = [&](TreeNode::Kind kind, Py_ssize_t count, auto child) {
         tree[at].kind = kind;
         tree[at].count = static_cast<uint32_t>(count);
-        for (Py_ssize_t i = 0; i < count; ++i) plant(tree, child(i), tensors);
+        for (Py_ssize_t i = 0; i < count; ++i) plant(tree, child(i), tensors, depth + 1);
     };
     if (is_tensor(o)) {
         tree[at].kind = TreeNode::kTensor;
@@ -210,6 +211,8 @@ void plant(Tree& tree, PyObject* o, std::vector<PyObject*>& tensors) {
             }
         tree[at].index = static_cast<uint32_t>(tensors.size());
         tensors.push_back(o);
+    } else if (depth > kMaxDepth) {
+        tree[at].object = Held(o);
     } else if (PyTuple_CheckExact(o)) {
         children(TreeNode::kTuple, PyTuple_GET_SIZE(o),
                  [&](Py_ssize_t i) { return PyTuple_GET_ITEM(o, i); });

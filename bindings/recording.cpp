@@ -199,7 +199,6 @@ private:
     Recording& r_;
     const std::unordered_map<PyObject*, std::string>& reachable_;
     SpecialisationRef s_;
-    std::vector<uint32_t> port_of_;  // by noted handle
     std::vector<ValueId> outputs_;
 };
 
@@ -275,6 +274,7 @@ bool Reading::read_result(PyObject* result) {
                           "; tensors, numbers, strings, None, and tuples, lists and dicts of them "
                           "can be returned again");
     int64_t made = 0;
+    std::unordered_set<const Cell*> roots;
     for (PyObject* o : tensors) {
         PyTensor* p = as_py(o);
         Result res;
@@ -295,6 +295,8 @@ bool Reading::read_result(PyObject* result) {
         if (p->cell) {
             const Cell* root = p->cell.get();
             while (root->base) root = root->base.get();
+            if (!roots.insert(root).second)
+                return refuse("it returns a tensor and a view of it; return a copy (x.clone())");
             for (const Noted& n : r_.noted) {
                 const Cell* other = as_py(n.handle.get())->cell.get();
                 while (other && other->base) other = other->base.get();

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import WRAPPER_ASSIGNMENTS, partial
@@ -81,6 +82,7 @@ class _Scan:
         self._seen: set[int] = set()
         self._keep: list[Any] = []  # ids stay theirs
         self._names: set[str] = set()  # attributes that code of the user names
+        self._asked: set[str] = set()  # ... and asks for with getattr and hasattr
         # Owners of attributes that count if they are named: dict or class, path, names that count
         # anyway, and the class that an attribute may come to hide.
         self._limited: list[tuple[Any, str, frozenset[str], type | None]] = []
@@ -111,7 +113,7 @@ class _Scan:
     def _relevant(
         self, attributes: Mapping[str, Any], always: frozenset[str], kind: type | None
     ) -> set[str]:
-        found = {n for n in self._names if n in attributes}
+        found = {n for n in self._names if n in attributes} | self._asked
         if kind is not None:  # an attribute of the instance may come to hide one of the class
             found |= {
                 n
@@ -197,8 +199,9 @@ class _Scan:
                 continue
         if _is_library(code.co_filename):
             return
-        names = _names_of(code)
+        names, asked = _names_of(code)
         self._names |= names
+        self._asked |= asked
         space = function.__globals__
         used = tuple(sorted(n for n in names if n in space))
         self._watch(len(used))
@@ -256,25 +259,28 @@ class _Scan:
             self._later(attributes[name], f"{path}.{name}")
 
 
-_code_names: dict[CodeType, frozenset[str]] = {}
+_code_names: dict[CodeType, tuple[frozenset[str], frozenset[str]]] = {}
 
 
-def _names_of(code: CodeType) -> frozenset[str]:
-    """Globals and attributes that code names, its inner functions included."""
+def _names_of(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
+    """Globals and attributes that code names, its inner functions included; and strings that it may
+    ask for as attributes."""
     found = _code_names.get(code)
     if found is None:
         # What a constructor only stores is of objects that are yet to be made.
         names = _read_in(code) if code.co_name == "__init__" else set(code.co_names)
+        asks = not names.isdisjoint(("getattr", "hasattr", "setattr"))
+        asked: set[str] = set()
         for constant in code.co_consts:
             if isinstance(constant, CodeType):
-                names |= _names_of(constant)
-            elif isinstance(constant, str) and {"getattr", "hasattr", "setattr"} & set(
-                code.co_names
-            ):
-                names.add(constant)
+                inner, more = _names_of(constant)
+                names |= inner
+                asked |= more
+            elif asks and isinstance(constant, str) and constant.isidentifier():
+                asked.add(constant)
         if len(_code_names) > 4096:
             _code_names.clear()
-        found = _code_names[code] = frozenset(names)
+        found = _code_names[code] = frozenset(names | asked), frozenset(asked)
     return found
 
 
@@ -332,6 +338,7 @@ class Control:
         self._kinds: set[str] = set()
         self.imperative: str | None = None  # why it is
         self.recorded = 0
+        self._lock = allocate_lock()
         self._failed = 0
         self._streak = 0
         self._runs = 0
@@ -362,8 +369,15 @@ class Control:
     # ---- a call that the fast path did not take
 
     def slow(self, values: tuple[Any, ...], names: tuple[str, ...] | None) -> Any:
-        if self.imperative is not None:
+        # Another thread's call runs as it is while one is recorded.
+        if self.imperative is not None or not self._lock.acquire(blocking=False):
             return self._call(values, names)
+        try:
+            return self._record(values, names)
+        finally:
+            self._lock.release()
+
+    def _record(self, values: tuple[Any, ...], names: tuple[str, ...] | None) -> Any:
         runs = _core.compiled_runs(self.compiled)[1]
         self._streak = self._streak + 1 if runs == self._runs else 1
         self._runs = runs
@@ -373,7 +387,7 @@ class Control:
             return self._call(values, names)
         try:
             entry, known, changed = self._entry(values, names)
-        except _TooMuch:
+        except (_TooMuch, RecursionError):
             self._give_up(f"it can reach more than {MAX_WATCHED:,} places that may change")
             return self._call(values, names)
         # Which recording this call belongs to is asked before it changes anything.
@@ -437,7 +451,8 @@ class Control:
     ) -> tuple[_Entry, list[Any], list[tuple[dict[str, Any], str]]]:
         """The entry whose guards hold; specialisations that differ from it in numbers alone, and
         which of these are rates of optimizers."""
-        objects = _objects(values)
+        leaves = [x for i, v in enumerate(values) for x in _leaves(v, f"argument {i}")]
+        objects = tuple(id(v) for v, _ in leaves if not isinstance(v, Tensor))
         mine = [e for e in self.entries if e.objects == objects]
         for entry in mine:
             if entry.guards.changed() is None:
@@ -455,12 +470,7 @@ class Control:
                 self._publish()
                 return entry, known, changed
         scan = _Scan()
-        roots = [(self.function, self.name)]
-        roots += [(v, f"argument {i}") for i, v in enumerate(values) if not isinstance(v, Tensor)]
-        scan.run(roots)
-        for tensor in _tensors(values):
-            if scan.tensors.get(tensor, "").startswith("argument "):
-                del scan.tensors[tensor]
+        scan.run([(self.function, self.name), *(x for x in leaves if not isinstance(x[0], Tensor))])
         return _Entry(scan, objects), [], []
 
     def _renumber(self, entry: _Entry, known: Any, made: Any) -> bool:
@@ -483,8 +493,8 @@ class Control:
                 self.entries.pop()
                 self._say(f"has met {MAX_ENTRIES} states of what it depends on; old ones go")
         if ready is not None:  # check=n
-            why, _ = _core.compare_recordings(ready, made)
-            if why:
+            why, numbers = _core.compare_recordings(ready, made)
+            if why and not (numbers and entry.rates and made.follows(ready)):
                 self._give_up(f"a call that was checked differs from what was recorded: {why}")
             return
         # The first recording of all is compared with a second.
@@ -553,29 +563,13 @@ def _listed(names: list[str]) -> str:
     return shown if len(names) <= 6 else f"{shown} and {len(names) - 6} more"
 
 
-def _tensors(values: Any) -> list[Tensor]:
-    found: list[Tensor] = []
-    for v in values:
-        if isinstance(v, Tensor):
-            found.append(v)
-        elif type(v) in (tuple, list):
-            found += _tensors(v)
-        elif type(v) is dict:
-            found += _tensors(v.values())
-    return found
-
-
-def _objects(values: Any) -> tuple[int, ...]:
-    """Which objects are among the arguments."""
-    found: list[int] = []
-    for v in values:
-        if type(v) in (tuple, list):
-            found += _objects(v)
-        elif type(v) is dict:
-            found += _objects(v.values())
-        elif not isinstance(v, Tensor) and type(v) not in _PLAIN:
-            found.append(id(v))
-    return tuple(found)
+def _leaves(value: Any, path: str) -> list[tuple[Any, str]]:
+    """Tensors and objects in an argument, with where they stand."""
+    if isinstance(value, list | tuple) and not isinstance(value, Tensor):
+        return [x for i, v in enumerate(value) for x in _leaves(v, f"{path}[{i}]")]
+    if type(value) is dict:
+        return [x for k, v in value.items() for x in _leaves(v, f"{path}[{k!r}]")]
+    return [] if type(value) in _PLAIN else [(value, path)]
 
 
 @overload

@@ -281,7 +281,9 @@ void Recorder::flush(const RunFn* run) {
         return;
     }
     SN_CHECK(kind_ == Kind::kWindow);
-    if (watch) watch->stop("what it has recorded must run before it ends");
+    if (watch)
+        watch->stop(
+            "a part of it must run before it ends (a value is needed, or it works on two devices)");
     // Waiting lets other threads record, and flush this window too; nothing is under way yet.
     if (have_orphans) bury_orphans();
     lane_.wait_for_room();

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import inspect
+import pickle
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -496,6 +499,97 @@ def test_check_finds_what_guards_cannot(caplog: pytest.LogCaptureFixture) -> Non
     for _ in range(8):
         assert h(x + 1).tolist() == [2.0, 2.0]
     assert 0 < runs(h) < 6
+
+
+def test_check_knows_rates_that_change() -> None:
+    w = sn.tensor([4.0], requires_grad=True)
+    opt = sn.optim.SGD([w], lr=0.1)
+    wanted = 4.0
+
+    @sn.compile(check=4)
+    def step() -> None:
+        (w * 2).sum().backward()
+        opt.step()
+        opt.zero_grad()
+
+    for i in range(24):
+        opt.param_groups[0]["lr"] = 2.0 ** -(i % 5)
+        step()
+        wanted -= 2.0 * 2.0 ** -(i % 5)
+    assert w.item() == wanted
+    assert runs(step) >= 14 and step._control.imperative is None, step.explain()
+
+
+def test_attributes_that_are_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    class Thing:
+        pass
+
+    thing = Thing()
+
+    def f(x: Any) -> Any:
+        return x * getattr(thing, "scale", 2.0)
+
+    g = sn.compile(f)
+    warm(g, sn.ones(1))
+    thing.scale = 3.0  # type: ignore[attr-defined]
+    assert g(sn.ones(1)).item() == 3.0
+    assert "thing.scale was missing and is now 3.0" in told(caplog)
+
+
+def test_results_of_other_kinds_stay_imperative() -> None:
+    class Out:
+        def __init__(self, x: Any) -> None:
+            self.x = x
+
+    f = sn.compile(lambda x: Out(x + 1))
+    for _ in range(4):
+        assert f(sn.ones(1)).x.item() == 2.0
+    assert runs(f) == 0 and "it returns" in f.explain()
+
+
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+def test_named_tuples() -> None:
+    f = sn.compile(lambda p: Pair(p.second, p.first + 1))
+    for _ in range(4):
+        made = f(Pair(sn.zeros(1), sn.ones(2)))
+        assert type(made) is Pair and made.first.shape == (2,) and made.second.item() == 1.0
+    assert runs(f) == 2
+
+
+def test_generators_and_classes_are_no_graphs() -> None:
+    def count(x: Any) -> Any:
+        yield x + 1
+        yield x + 2
+
+    f = sn.compile(count)
+    for _ in range(4):
+        assert [t.item() for t in f(sn.zeros(1))] == [1.0, 2.0]
+    assert runs(f) == 0
+
+
+def test_lazy_modules() -> None:
+    model = nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.LazyLinear(1))
+    with sn.no_grad():
+        f = sn.compile(model)
+        x = sn.ones((2, 3))
+        wanted = f(x)
+        for _ in range(5):
+            assert (f(x) == wanted).all()
+    assert runs(f) >= 2
+
+
+double = sn.compile(lambda x: x * 2)
+double.__qualname__ = "double"
+
+
+def test_copies_and_pickles() -> None:
+    assert copy.deepcopy([double])[0] is double and copy.copy(double) is double
+    assert pickle.loads(pickle.dumps(double)) is double
+    assert list(inspect.signature(double).parameters) == ["x"]
 
 
 def test_no_grad_and_grad_mode() -> None:
