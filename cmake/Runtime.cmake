@@ -29,18 +29,18 @@ if(NOT SENNIT_SANITIZE)
     target_compile_options(sennit_runtime PRIVATE -Os)
 endif()
 
-# Kernels whose tiles stay in registers need -O3 on x86-64; the others do not, and are half as large
-# without, as long as the compiler still turns their plain loops into vector code. Code for ARM is
-# larger, and gets less of both.
+# Kernels whose tiles stay in registers, and loops that only -O3 turns into vector code, lose half of
+# their speed and more at -O2; the others do not, and are half as large. Code for ARM is larger.
 if(SN_AARCH64)
     set(_flags_fast -O2)
     set(_flags_lean -Os)
 else()
     set(_flags_fast ${_optimise})
-    set(_flags_lean -O2 $<$<CXX_COMPILER_ID:GNU>:-fvect-cost-model=dynamic>)
+    set(_flags_lean -O2)
 endif()
 set(_runtime_fast ${kernel_sources})
-list(FILTER _runtime_fast INCLUDE REGEX "/(conv|gemm_f32|attention|rnn)[^/]*$")
+list(FILTER _runtime_fast INCLUDE REGEX
+    "/(conv|gemm_f32|attention|rnn|pooling|tile_cast|tile_ternary|tile_binary_int)[^/]*$")
 set(_runtime_lean ${kernel_sources})
 list(REMOVE_ITEM _runtime_lean ${_runtime_fast})
 foreach(level IN LISTS _runtime_levels)

@@ -17,8 +17,7 @@
  * session may be called from any thread, one call at a time; a second one waits. Different sessions
  * run side by side: recording an operation takes a lock that all share, the computing does not.
  */
-#ifndef SENNIT_SENNIT_H
-#define SENNIT_SENNIT_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -207,5 +206,3 @@ SN_API void sn_reset_peak(void);
 #ifdef __cplusplus
 }
 #endif
-
-#endif /* SENNIT_SENNIT_H */

@@ -4,8 +4,7 @@
 //     sennit::Session session(sennit::Model("model.sn"));
 //     sennit::Array x({1, 28, 28}, std::vector<float>(784));
 //     std::vector<float> y = session.run({x})[0].to_vector<float>();
-#ifndef SENNIT_SENNIT_HPP
-#define SENNIT_SENNIT_HPP
+#pragma once
 
 #include <cstdint>
 #include <cstring>
@@ -281,5 +280,3 @@ inline void set_threads(int count) { check(sn_set_threads(count)); }
 inline int threads() { return sn_threads(); }
 
 }  // namespace sennit
-
-#endif

@@ -35,7 +35,7 @@ class Step:
     record: Record | None = None
     body: Block | None = None  # a function of the model
     schema: Any = None  # of an operator that ONNX defines by a function
-    node: Any = None
+    node: Any = None  # for an operator that is run as the standard's function
     opset: int = 0
     dead: list[str] = field(default_factory=list)  # names that nothing reads afterwards
     cache: dict[Any, Any] = field(default_factory=dict)
@@ -58,6 +58,13 @@ class Block:
     types: dict[str, Any] = field(default_factory=dict)  # of inputs, as the file declares them
     declared: dict[str, Any] = field(default_factory=dict)  # ... of outputs
     missing: set[str] = field(default_factory=set)  # outputs that a function leaves out
+
+
+def _copy(message: Any) -> Any:
+    """A message of its own: a part of another one would keep all of it, with its weights."""
+    made = type(message)()
+    made.CopyFrom(message)
+    return made
 
 
 class Compiler:
@@ -94,12 +101,25 @@ class Compiler:
         for value in graph.input:
             if value.name in block.types:
                 raise bad(f"graph '{graph.name}' has two inputs named {value.name!r}")
+            self._check_type(value.type, value.name)
             block.inputs.append(value.name)
-            block.types[value.name] = value.type
+            block.types[value.name] = _copy(value.type)
         block.outputs = [value.name for value in graph.output]
-        block.declared = {value.name: value.type for value in graph.output}
+        block.declared = {value.name: _copy(value.type) for value in graph.output}
         self._nodes(block, graph.node, opsets, outer, {}, f"graph '{graph.name}'")
         return block
+
+    def _check_type(self, declared: Any, name: str) -> None:
+        """Fails when a declared type is none of ONNX's."""
+        kind = declared.WhichOneof("value")
+        if kind in ("tensor_type", "sparse_tensor_type"):
+            number = getattr(declared, kind).elem_type
+            if number not in self.onnx.TensorProto.DataType.values():
+                raise bad(
+                    f"the input {name!r} has the data type {number}, which ONNX does not have"
+                )
+        elif kind in ("sequence_type", "optional_type"):
+            self._check_type(getattr(declared, kind).elem_type, name)
 
     def function(
         self, function: Any, attributes: dict[str, Any], opsets: dict[str, int] | None = None
@@ -243,9 +263,7 @@ class Compiler:
             resolved.attribute.extend(protos.values())
             node = resolved
         key = (domain, node.op_type, getattr(node, "overload", ""))
-        step = Step(
-            node.op_type, domain, name, 0, list(node.input), list(node.output), {}, node=node
-        )
+        step = Step(node.op_type, domain, name, 0, list(node.input), list(node.output), {})
         if key in self.functions:
             if self.steps + self._cost(key) > _MAX_STEPS:
                 raise self._too_many()
@@ -255,6 +273,8 @@ class Compiler:
             step.body = self.function(function, protos, opsets)
             return step
         step.opset = opsets.get(domain, 0)
+        if not any(a.HasField("g") for a in node.attribute):
+            step.node = _copy(node)
         self._check(step, protos, label, opsets)
         if (
             node.op_type == "Constant"

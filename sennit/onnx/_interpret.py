@@ -302,6 +302,7 @@ class Run:
         node = step.node
         text = b""
         tensors = all(v is None or isinstance(v, Tensor | Known) for v in given)
+        tensors = tensors and node is not None
         if schema.has_context_dependent_function and tensors:
             text = schema.get_context_dependent_function_with_opset_version(
                 step.opset, node.SerializeToString(), listed
@@ -317,7 +318,7 @@ class Run:
             )
         function = onnx.FunctionProto()
         function.ParseFromString(text)
-        attributes = {a.name: a for a in node.attribute}
+        attributes = {a.name: a for a in node.attribute} if node is not None else {}
         for name, attribute in schema.attributes.items():
             if name not in attributes and attribute.default_value.name:
                 attributes[name] = attribute.default_value

@@ -35,6 +35,9 @@ class _Weights:
     """
 
     __slots__ = ("table", "trained", "training")
+    # What methods of `Module` ask of a module.
+    _optional_state: frozenset[str] = frozenset()
+    _older_names: Mapping[str, str] = {}
 
     def __init__(self) -> None:
         self.table: dict[str, Tensor] = {}
@@ -62,6 +65,8 @@ class Model(Module):
 
     Attributes
     ----------
+    name : str
+        The name of the model's graph.
     input_names, output_names : list of str
 
     Examples
@@ -80,13 +85,15 @@ class Model(Module):
         self._weights = _Weights()
         try:
             found = source if isinstance(source, Source) else Source(source)
-            self._source = found
             self._compiler = Compiler(found)
             self._block = self._compiler.graph(found.model.graph, found.opsets, frozenset())
+            self.name = str(found.model.graph.name) or "onnx"
         except _core.SennitError:
             raise
         except _DAMAGE as cause:  # what protobuf lets through: text that is none, absurd numbers
             raise bad(f"the model is damaged ({type(cause).__name__}: {cause})") from cause
+        found.model = None  # its weights are arrays by now, and its functions are written out
+        self._compiler.functions.clear()
         if fold:
             fold_batch_norm_(self._block, self._compiler)
         self._fixed = self._check_fixed(dict(fixed or {}))
@@ -429,7 +436,7 @@ def load(
                 "all of them, sn.onnx.load takes sizes={name: ...} and shapes={input: (...)}"
             )
         raise
-    return _without_unused(graph, model._source.model.graph.name or "onnx")
+    return _without_unused(graph, model.name)
 
 
 def _spec(

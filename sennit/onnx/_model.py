@@ -63,7 +63,7 @@ class Source:
         self.folder: str | None = None
         self.name = "model"
         if isinstance(source, onnx.ModelProto):
-            self.model = source
+            self.model: Any = source
         else:
             if isinstance(source, bytes | bytearray | memoryview):
                 data = bytes(source)
@@ -153,46 +153,58 @@ class Source:
         try:
             dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(proto.data_type))
         except (KeyError, ValueError, TypeError) as cause:
-            raise bad(
-                f"{name} has the data type {proto.data_type}, which ONNX does not have"
-            ) from (cause)
+            what = f"{name} has the data type {proto.data_type}, which ONNX does not have"
+            raise bad(what) from cause
         count = self._count(proto, name)
-        bits = {kinds.INT4: 4, kinds.UINT4: 4, kinds.FLOAT4E2M1: 4}
-        for two in ("INT2", "UINT2"):
-            if hasattr(kinds, two):
-                bits[getattr(kinds, two)] = 2
-        width = bits.get(proto.data_type, dtype.itemsize * 8)
+        bits = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2, "FLOAT6E2M3": 6,
+                "FLOAT6E3M2": 6}  # fmt: skip
+        width = bits.get(kinds.DataType.Name(proto.data_type), dtype.itemsize * 8)
         size = (count * width + 7) // 8
+        shape = tuple(proto.dims)
+        raw: Any = None
         if proto.data_location == kinds.EXTERNAL:
             raw = self._external(proto, name, size)
-            copy = kinds()
-            copy.CopyFrom(proto)
-            copy.ClearField("external_data")
-            copy.data_location = kinds.DEFAULT
-            copy.raw_data = raw
-            proto = copy
         elif proto.HasField("raw_data"):
-            if len(proto.raw_data) != size:
+            raw = proto.raw_data
+            if len(raw) != size:
                 raise bad(
-                    f"{name} of shape {tuple(proto.dims)} and dtype {dtype.name} has "
-                    f"{len(proto.raw_data)} bytes; {size} are required"
+                    f"{name} of shape {shape} and dtype {dtype.name} has {len(raw)} bytes; {size} "
+                    "are required"
                 )
-        else:
-            field = onnx.helper.tensor_dtype_to_field(proto.data_type)
-            listed = len(getattr(proto, field))
-            packed = (
-                count * 2 if dtype.kind == "c" else (count * width + 7) // 8 if width < 8 else count
+        if raw is not None and width == dtype.itemsize * 8:
+            # Without a copy; a byte other than 0 and 1 is no bool.
+            array = np.frombuffer(raw, dtype.newbyteorder("<") if dtype.isbuiltin else dtype)
+            array = (
+                array.view(np.uint8) != 0 if dtype.kind == "b" else array.astype(dtype, copy=False)
             )
+            array = array.reshape(shape)
+            array.flags.writeable = False
+            return array
+        return self._decoded(proto, raw, count, width, name)
+
+    def _decoded(self, proto: Any, raw: Any, count: int, width: int, name: str) -> Any:
+        """Elements that are packed, or listed one by one."""
+        import numpy as np
+
+        onnx = onnx_package()
+        shape = tuple(proto.dims)
+        if raw is not None:
+            proto = onnx.TensorProto(
+                data_type=proto.data_type, dims=proto.dims, raw_data=bytes(raw)
+            )
+        else:
+            listed = len(getattr(proto, onnx.helper.tensor_dtype_to_field(proto.data_type)))
+            complex_types = (onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128)
+            packed = count * 2 if proto.data_type in complex_types else count
+            if width < 8:
+                packed = (count * width + 7) // 8
             if listed != packed:
-                raise bad(
-                    f"{name} of shape {tuple(proto.dims)} lists {listed} elements; {packed} are "
-                    "required"
-                )
+                raise bad(f"{name} of shape {shape} lists {listed} elements; {packed} are required")
         try:
             array = onnx.numpy_helper.to_array(proto)
         except (ValueError, TypeError, OverflowError) as cause:
             raise bad(f"{name} cannot be decoded ({cause})") from cause
-        array = np.ascontiguousarray(array).reshape(tuple(proto.dims))
+        array = np.ascontiguousarray(array).reshape(shape)
         array.flags.writeable = False
         return array
 
@@ -214,7 +226,7 @@ class Source:
                 f"{name} of shape {tuple(proto.dims)} lists {listed} elements; {count} are required"
             )
 
-    def _external(self, proto: Any, name: str, size: int) -> bytes:
+    def _external(self, proto: Any, name: str, size: int) -> Any:
         """The bytes of a tensor whose elements lie in another file of the model's folder."""
         where = {entry.key: entry.value for entry in proto.external_data}
         location = where.get("location", "")
@@ -258,9 +270,9 @@ class Source:
                 f"{name} needs {size} bytes, and its entry names bytes {offset} to "
                 f"{offset + length} of {location!r}, which has {total}"
             )
-        with open(path, "rb") as file:
-            file.seek(offset)
-            data = file.read(length)
+        import numpy as np
+
+        data = np.fromfile(path, np.uint8, length, offset=offset)
         if len(data) != length:
             raise bad(f"{location!r} ended while it was read")
         return data

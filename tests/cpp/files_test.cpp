@@ -120,9 +120,8 @@ void change_text(std::string& text, Random& rng) {
         case 3: {  // a number nearby
             const std::string was = text.substr(t.begin, t.end - t.begin);
             if (was.find_first_not_of("0123456789") != std::string::npos) break;
-            const auto n = std::strtoll(was.c_str(), nullptr, 10);
-            text.replace(t.begin, t.end - t.begin,
-                         std::to_string(n + static_cast<long long>(rng.below(5)) - 2));
+            const uint64_t n = std::strtoull(was.c_str(), nullptr, 10) + rng.below(5) - 2;
+            text.replace(t.begin, t.end - t.begin, std::to_string(static_cast<int64_t>(n)));
             break;
         }
         case 4: {  // a piece is gone

@@ -70,3 +70,14 @@ def test_graphs_give_the_same_bits(case):
     wanted = model(*inputs)
     for name, value in graph(*inputs).items():
         assert np.array_equal(value.numpy(), wanted[name].numpy(), equal_nan=True)
+
+
+def test_the_page_lists_what_does_not_pass(repository):
+    """docs/onnx-support.md is written by tools/onnx_coverage.py."""
+    text = (repository / "docs" / "onnx-support.md").read_text()
+    for name, reason in EXPECTED_FAILURES.items():
+        assert f"| `{name}` | {reason} |" in text, name
+    for group in GROUPS:
+        mine = [c for c in ALL if c.group == group]
+        passed = [c for c in mine if c.name not in EXPECTED_FAILURES]
+        assert f"| {len(mine):,} | {len(passed):,} | {GROUPS[group]:,} |" in text, group

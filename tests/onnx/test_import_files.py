@@ -134,6 +134,12 @@ def test_tensors_must_have_the_bytes_of_their_shapes():
     )  # fmt: skip
 
 
+def test_declared_types_exist():
+    made = model([helper.make_node("Neg", ["x"], ["y"])])
+    made.graph.input[0].type.tensor_type.elem_type = 85
+    refuses(made, sn.FileError, "'x'", "data type 85")
+
+
 def external(folder, location, size=8, offset=None, length=None):
     tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[size // 4])
     tensor.data_location = TensorProto.EXTERNAL

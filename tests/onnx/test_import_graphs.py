@@ -38,6 +38,8 @@ def test_initialisers_are_parameters_under_their_names():
         p.requires_grad_(True)
     model(np.ones((1, 2), np.float32))["y"].sum().backward()
     assert model.state_dict().keys() == {"forward", "a b/c.d:0"}
+    model.load_state_dict({"forward": sn.ones(2), "a b/c.d:0": sn.zeros(2)})
+    assert model(np.ones((1, 2), np.float32))["y"].tolist() == [[1.0, 1.0]]
     assert next(iter(model.parameters())).grad.tolist() == [1.0, 1.0]
 
 

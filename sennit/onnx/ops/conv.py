@@ -129,11 +129,28 @@ def _conv_transpose(
         e < max(s, d) for e, s, d in zip(extra, steps, holes, strict=True)
     )
     function = _TRANSPOSE[rank]
+    # Few channels are slow as the gradient of a convolution, and many would be slow to interleave.
+    apart = list(w.shape[2:]) == steps and holes == [1] * rank and group == 1 and w.shape[1] <= 4
+    if apart and not any(extra) and not any(a or z for a, z in pairs):
+        return _blocks(x, w, b, rank)
     if simple:
         return function(x, w, b, steps, [a for a, _ in pairs], extra, group, holes)
     y = function(x, w, None, steps, [0] * rank, [0] * rank, group, holes)
     cut = [(-a, e - z) for (a, z), e in zip(pairs, extra, strict=True)]
     y = pad_constant(y, [(0, 0), (0, 0), *cut])
+    return y if b is None else y + b.reshape((1, -1) + (1,) * rank)
+
+
+def _blocks(x: Any, w: Any, b: Any, rank: int) -> Any:
+    """A transposed convolution whose windows do not meet: every input gives a block of outputs."""
+    n, channels = x.shape[:2]
+    out, kernel = w.shape[1], w.shape[2:]
+    rows = sn.matrix_transpose(w.reshape((channels, out * product(kernel))))
+    flat = _CONV[rank](x, rows.reshape((*rows.shape, *(1,) * rank)))
+    parts = flat.reshape((n, out, *kernel, *x.shape[2:]))
+    order = [axis for i in range(rank) for axis in (2 + rank + i, 2 + i)]
+    sizes = [size * k for size, k in zip(x.shape[2:], kernel, strict=True)]
+    y = sn.permute_dims(parts, (0, 1, *order)).reshape((n, out, *sizes))
     return y if b is None else y + b.reshape((1, -1) + (1,) * rank)
 
 

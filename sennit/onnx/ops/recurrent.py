@@ -58,7 +58,7 @@ class _Layer:
         self.layout = layout
         self.clip = clip
         self.x = sn.swapaxes(x, 0, 1) if layout else x  # (time, batch, features)
-        self.lengths = None if lengths is None else lengths.astype(sn.int64)
+        self.lengths: Any = None if lengths is None else lengths.astype(sn.int64)
         names = [n.lower() for n in (names or default * self.count)]
         if len(names) != len(default) * self.count:
             raise c.invalid(
@@ -116,6 +116,23 @@ class _Layer:
             return sn.zeros((0, *states[0].shape), dtype=self.x.dtype), states
         return sn.stack(outputs, axis=0), states
 
+    def whole(self, k: int, run: Callable[[Any, bool], tuple[Any, ...]]) -> tuple[Any, ...]:
+        """Runs a whole sequence at once. Rows that end early are turned round before and after, and
+        give zeros behind their ends."""
+        backward = self.backward(k)
+        if self.lengths is None:
+            return run(self.x, backward)
+        y, *states = run(self._turned(self.x) if backward else self.x, False)
+        time = sn.arange(self.x.shape[0]).reshape((-1, 1, 1))
+        y = sn.where(time < self.lengths.reshape((1, -1, 1)), y, 0)
+        return (self._turned(y) if backward else y, *states)
+
+    def _turned(self, x: Any) -> Any:
+        time = sn.arange(x.shape[0]).reshape((-1, 1))
+        ends = self.lengths.reshape((1, -1))
+        index = sn.where(time < ends, ends - 1 - time, time)
+        return sn.take_along_axis(x, sn.broadcast_to(sn.expand_dims(index, 2), x.shape), 0)
+
     def backward(self, k: int) -> bool:
         """Whether direction `k` runs from the last step to the first."""
         return self.reverse if self.count == 1 else k == 1
@@ -170,9 +187,13 @@ def _rnn(
         wb, rb = _biases(b, k, 1, hidden)
         start = layer.state(h0, k, hidden)
         if fast:
-            y, h = _core.functions["rnn_sequence"](
-                layer.x, wk, rk, wb, rb, start, layer.names[k], layer.backward(k), layer.lengths
-            )
+
+            def run(
+                xs: Any, back: bool, args: Any = (wk, rk, wb, rb, start, layer.names[k])
+            ) -> Any:
+                return _core.functions["rnn_sequence"](xs, *args, back, layer.lengths)
+
+            y, h = layer.whole(k, run)
         else:
             (f,) = layer.of(k)
             bias = None if wb is None else wb + rb
@@ -219,9 +240,11 @@ def _gru(
             wk, rk = _reorder(wk, order), _reorder(rk, order)
             if wb is not None:
                 wb, rb = _reorder(wb, order), _reorder(rb, order)
-            y, h = _core.functions["gru_sequence"](
-                layer.x, wk, rk, wb, rb, start, layer.backward(k), layer.lengths
-            )
+
+            def run(xs: Any, back: bool, args: Any = (wk, rk, wb, rb, start)) -> Any:
+                return _core.functions["gru_sequence"](xs, *args, back, layer.lengths)
+
+            y, h = layer.whole(k, run)
         else:
             y, h = _gru_steps(layer, k, wk, rk, wb, rb, start, bool(linear_before_reset))
         outputs.append(y)
@@ -287,9 +310,11 @@ def _lstm(
             wk, rk = _reorder(wk, order), _reorder(rk, order)
             if wb is not None:
                 wb, rb = _reorder(wb, order), _reorder(rb, order)
-            y, h, s = _core.functions["lstm_sequence"](
-                layer.x, wk, rk, wb, rb, h, s, None, layer.backward(k), layer.lengths
-            )
+
+            def run(xs: Any, back: bool, args: Any = (wk, rk, wb, rb, h, s, None)) -> Any:
+                return _core.functions["lstm_sequence"](xs, *args, back, layer.lengths)
+
+            y, h, s = layer.whole(k, run)
         else:
             peep = None if p is None else p[k]
             y, h, s = _lstm_steps(layer, k, wk, rk, wb, rb, [h, s], peep, bool(input_forget))
