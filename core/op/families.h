@@ -48,7 +48,7 @@ inline void register_families() {
     register_special_functions();
     register_ctc_ops();
     register_complex_ops();
-#if !defined(SN_RUNTIME)  // a recorded graph holds what they are made of
+#if !defined(SN_RUNTIME)       // a recorded graph holds what they are made of
     register_complex_rules();  // of the ops above
 #endif
 }

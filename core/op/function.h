@@ -24,8 +24,8 @@ namespace sn {
 // sennit/_results.py, "bool", which waits for the one element, or "Tensor | tuple[Tensor, ...]": a
 // tuple unless it is one tensor.
 //
-// "Tensor.float" is a method only. A name or alias that ends in "_" is, too: it writes the result into the tensor, as
-// x += y does, and returns the tensor; a view that comes out (t_) takes the tensor's place.
+// "Tensor.float" is a method only, and so is a name or alias that ends in "_": it writes the result
+// as x += y does, and returns the tensor; a view that comes out (t_) takes the tensor's place.
 struct ArgValue {
     bool given = false;  // false: None, or left out without a default
     Tensor tensor;

@@ -26,7 +26,7 @@ def _plain(value: Any) -> Any:
     return value.numpy() if hasattr(value, "numpy") else value
 
 
-class BackendRep(_base.BackendRep):  # type: ignore[misc]
+class BackendRep(_base.BackendRep):
     """A model that has been prepared.
 
     Examples
@@ -61,7 +61,7 @@ class BackendRep(_base.BackendRep):  # type: ignore[misc]
         return tuple(_plain(v) for v in found.values())
 
 
-class Backend(_base.Backend):  # type: ignore[misc]
+class Backend(_base.Backend):
     """Prepares and runs ONNX models with Sennit, on the CPU.
 
     Examples
