@@ -25,9 +25,7 @@ target_compile_options(sennit_runtime PRIVATE ${_sections})
 if(SN_X86_64)
     target_compile_options(sennit_runtime PRIVATE -march=x86-64-v2)
 endif()
-if(NOT SENNIT_SANITIZE)
-    target_compile_options(sennit_runtime PRIVATE -Os)
-endif()
+target_compile_options(sennit_runtime PRIVATE -Os)
 
 # Kernels whose tiles stay in registers, and loops that only -O3 turns into vector code, lose half of
 # their speed and more at -O2; the others do not, and are half as large. Code for ARM is larger.
@@ -65,9 +63,7 @@ if(NOT APPLE)
         "-Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/sennit.map")
     set_target_properties(sennit_runtime PROPERTIES LINK_DEPENDS "${PROJECT_SOURCE_DIR}/cmake/sennit.map")
 endif()
-if(NOT SENNIT_SANITIZE)
-    target_link_options(sennit_runtime PRIVATE -s)
-endif()
+target_link_options(sennit_runtime PRIVATE -s)
 
 # sennit-run uses the interface alone, and a few files of core/base for .npy.
 add_executable(sennit-run runtime/sennit_run.cpp runtime/npy.cpp
@@ -76,9 +72,7 @@ target_include_directories(sennit-run PRIVATE include)
 target_link_libraries(sennit-run PRIVATE sn_common sennit_runtime)
 target_compile_options(sennit-run PRIVATE -Os ${_sections})
 set_target_properties(sennit-run PROPERTIES BUILD_RPATH "$ORIGIN" INSTALL_RPATH "$ORIGIN/../lib")
-if(NOT SENNIT_SANITIZE)
-    target_link_options(sennit-run PRIVATE -Wl,--gc-sections -s)
-endif()
+target_link_options(sennit-run PRIVATE -Wl,--gc-sections -s)
 
 # In the wheel: sennit/lib, sennit/include, sennit/bin, which may be moved as a whole. A wheel holds
 # no symbolic links, so the library has one plain name; its interface only ever grows.
