@@ -236,7 +236,8 @@ class Graph:
 
     @property
     def parameters(self) -> dict[str, Tensor]:
-        """Parameters and buffers of the traced module by their paths, as in its `state_dict`.
+        """Parameters and buffers of the traced module by their paths, as in its `state_dict`, and
+        what `sn.trace` was given as `mutable`: the state of optimizers too.
 
         They are the tensors that the graph computes with: writing into them changes what it gives.
 

@@ -44,11 +44,9 @@ def rewritten(
     ]
     args, kwargs = build(signature["args"], specs), build(signature["kwargs"], specs)
     # Its own tensors keep their names, but for those whose place others take.
-    held = {**(parameters or {})}
-    taken = {id(x) for x in held.values()}
+    held = dict(parameters or {})
     for name, x in graph._parameters.items():
-        if id(x) not in taken:
-            held[name if name not in held else f"{name}.before"] = x
+        held[name if name not in held else f"{name}.before"] = x
 
     def run(*positional: Any, **named: Any) -> Any:
         given: list[Tensor] = []
@@ -90,10 +88,10 @@ def rewritten(
     if sizes:
         made._program.take_conditions(program)
     # Without what nobody reads any more.
-    program, _ = made._program.cut(made._program.outputs())
-    left = {name for name, _, _, _ in program.inputs()}
+    pruned, _ = made._program.cut(made._program.outputs())
+    left = {name for name, _, _, _ in pruned.inputs()}
     return Graph(
-        program,
+        pruned,
         made._signature,
         {k: v for k, v in made._parameters.items() if k in left},
         {k: v for k, v in made._constants.items() if k in left},
