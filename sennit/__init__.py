@@ -69,6 +69,7 @@ _LAZY_NAMES = {
     "Dim": "_sizes",
     "Size": "_sizes",
     "TensorSpec": "_tracing",
+    "symbol": "_symbols",
     "trace": "_tracing",
     "functional_call": "_stateless",
     "istft": "_spectral",
