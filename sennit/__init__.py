@@ -66,6 +66,7 @@ _LAZY_NAMES = {
     "GraphNode": "_graph_parts",
     "GraphValue": "_graph_parts",
     "MemoryPlan": "_graph_parts",
+    "PlanStep": "_graph_parts",
     "Dim": "_sizes",
     "Size": "_sizes",
     "TensorSpec": "_tracing",

@@ -359,6 +359,7 @@ CLASSES = {
         "numbers_of_call": "(self) -> list[_float]",
         "call_node": "(self, node: _int, inputs: Sequence[Any], /) -> list[Tensor]",
         "take_conditions": "(self, other: Program, /) -> None",
+        "conditions": "(self, /) -> list[Any]",
         "sizes": "(self) -> list[tuple[_str, _int, _int, _int, _int]]",
         "open_shapes": "(self) -> list[tuple[_int, _int, Any]]",
         "open_attributes": "(self) -> list[tuple[_int, _str, _int | None, Any]]",
