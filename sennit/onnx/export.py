@@ -40,6 +40,7 @@ def _onnx() -> Any:
 def _rules() -> Any:
     from . import (  # noqa: F401 - each registers its rules
         export_builder,
+        export_control,
         export_conv,
         export_elementwise,
         export_indexing,
@@ -50,6 +51,17 @@ def _rules() -> Any:
     )
 
     return export_builder
+
+
+rules_of = _rules
+
+
+def patterns() -> list[Any]:
+    """What finds nodes that are written as one."""
+    from . import export_conv, export_products, export_recurrent
+
+    modules = (export_recurrent, export_conv, export_products)
+    return [pattern for module in modules for pattern in module.PATTERNS]
 
 
 def unsupported() -> dict[str, str]:
@@ -100,8 +112,12 @@ def _shown(node: GraphNode) -> GraphNode:
 
 def _check_ops(plan: Plan, rules: Any) -> None:
     """Everything that cannot be written, before anything is."""
+    from .export_plan import Plan
+
     bad = []
     for node in plan.nodes:
+        for block in node.blocks:
+            _check_ops(Plan(block, patterns()), rules)
         written = node.outputs[0]._id in plan.fused
         reason = None if written else rules.WITHOUT.get(node.op)
         if reason is None and not written and node.op not in rules.RULES:
@@ -176,11 +192,9 @@ def export_model(graph: Graph, opset: int = 18) -> tuple[Any, dict[str, Any]]:
             f"opset is {opset!r}; it must be an int from {OPSETS.start} to {OPSETS.stop - 1}",
         )
     rules = _rules()
-    from . import export_conv, export_products, export_recurrent
     from .export_plan import Plan
 
-    modules = (export_recurrent, export_conv, export_products)
-    plan = Plan(graph, [pattern for module in modules for pattern in module.PATTERNS])
+    plan = Plan(graph, patterns())
     _check_ops(plan, rules)
     stands = [v for role in ("parameter", "constant") for v in graph._inputs(role)]
     arguments = graph.inputs
