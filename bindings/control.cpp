@@ -74,7 +74,7 @@ nb::tuple trace_blocks(const std::string& op, nb::handle functions, nb::handle o
                         t = full({}, t, t.dtype(), t.device());
                     }
                     trace.bind(t, t.dtype());
-                    outputs.push_back(t.detach());
+                    outputs.push_back(std::move(t));
                 }
             }
             if (random_state().seed != before.seed)

@@ -13,7 +13,12 @@ from . import _core
 from ._core import InvalidValue, Tensor
 from ._errors import error
 from ._graph_parts import (
-    GraphNode, GraphValue, MemoryPlan, block_lines, float_text, type_text,
+    GraphNode,
+    GraphValue,
+    MemoryPlan,
+    block_lines,
+    float_text,
+    type_text,
 )  # fmt: skip
 from ._signature import build, check_signature, gather
 from ._sizes import MOST, Dim, Size

@@ -373,7 +373,9 @@ Model block_of(Trace& trace, std::span<const Tensor> outputs) {
     for (size_t i = 0; i < trace.graph.inputs.size(); ++i)
         inputs.push_back({"x" + std::to_string(i), InputRole::kArgument, false});
     std::vector<Tensor> constants;
-    return model_of(trace, outputs, std::move(inputs), trace.first_draw(), &constants);
+    Model block = model_of(trace, outputs, std::move(inputs), trace.first_draw(), &constants);
+    SN_CHECK(constants.empty());
+    return block;
 }
 
 Model with_inputs(Model block, std::span<const Meta> more) {

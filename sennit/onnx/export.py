@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -172,6 +173,15 @@ def _write_nodes(builder: Builder, plan: Plan, rules: Any) -> None:
                 builder.names[value._id] = name
 
 
+def _nested_too(nodes: Iterable[Any]) -> Iterator[Any]:
+    """The nodes, and those of the graphs that they hold."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _nested_too(attribute.g.node)
+
+
 def export_model(graph: Graph, opset: int = 18) -> tuple[Any, dict[str, Any]]:
     """The model of a graph without its tensors, and the tensors by name.
 
@@ -232,12 +242,13 @@ def export_model(graph: Graph, opset: int = 18) -> tuple[Any, dict[str, Any]]:
             builder.op("Identity", renamed.get(name, name))
             builder.nodes[-1].output[0] = out
         outputs.append((out, value))
-    for node in builder.nodes:
+    every = list(_nested_too(builder.nodes))
+    for node in every:
         for names_ in (node.input, node.output):
             for i, name in enumerate(names_):
                 if name in renamed:
                     names_[i] = renamed[name]
-    read = {name for node in builder.nodes for name in node.input}
+    read = {name for node in every for name in node.input}
     kept = {name: x for name, x in builder.initializers.items() if name in read}
 
     shown = {out for out, _ in outputs} | {v.name for v in arguments}

@@ -15,9 +15,7 @@ from .export_sizes import Poly
 
 def _info(name: str, value: Any) -> Any:
     """A name in a nested graph, with the type of a value."""
-    shape = [
-        p.constant if p.constant is not None else None for p in map(Poly.of, value.shape)
-    ]
+    shape = [p.constant if p.constant is not None else None for p in map(Poly.of, value.shape)]
     return helper.make_tensor_value_info(name, ONNX_DTYPES[value.dtype.name], shape)
 
 
@@ -157,9 +155,7 @@ def _scan(c: Call) -> Any:
          *(_info(inner.op("Identity", name), v) for name, v in results)],
     )  # fmt: skip
     limit = c.b.squeeze(c.b.size(c.attr("length")), 0)
-    found = list(
-        _several(c.op("Loop", limit, "", *given[:carries], outputs=outputs, body=graph))
-    )
+    found = list(_several(c.op("Loop", limit, "", *given[:carries], outputs=outputs, body=graph)))
     if reverse:
         flip = [c.b.ints([x]) for x in (-1, -(2**62), 0, -1)]
         for k in range(carries, outputs):

@@ -9,7 +9,7 @@ import sennit as sn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from control_helpers import rand, same  # noqa: E402
+from control_helpers import rand, same
 
 
 def check_everywhere(function, *args, tmp_path=None, grad=()):
@@ -160,7 +160,9 @@ def test_nesting(tmp_path):
             def grow(c):
                 return sn.while_loop(
                     lambda c: c.abs().max() < 10.0,
-                    lambda c: sn.cond(c.sum() > 0, lambda c: c * 1.5, lambda c: (c @ w) * 4 + 0.1, c),
+                    lambda c: sn.cond(
+                        c.sum() > 0, lambda c: c * 1.5, lambda c: (c @ w) * 4 + 0.1, c
+                    ),
                     c,
                     max_steps=50,
                 )

@@ -10,7 +10,7 @@ import sennit as sn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from control_helpers import rand, same  # noqa: E402
+from control_helpers import rand, same
 
 w0 = rand(3, 3, seed=7)
 
@@ -42,7 +42,9 @@ def a_loop(x, w):
         k, h = c
         return k + 1, sn.sin(h @ w + x) + h @ w
 
-    k, h = sn.while_loop(lambda c: (c[0] < 4) & (c[1].abs().sum() < 50.0), body, (0, x), max_steps=6)
+    k, h = sn.while_loop(
+        lambda c: (c[0] < 4) & (c[1].abs().sum() < 50.0), body, (0, x), max_steps=6
+    )
     return (h * h).sum()
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from exporting import compare, session
 from onnx.parser import parse_model
 
 import sennit as sn
 from sennit._tree import flatten
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "graph"))
+sys.path[:0] = [str(HERE), str(HERE.parent / "graph")]
 
+from exporting import compare, session  # noqa: E402
 from graph_models import MODELS, OPEN_MODELS, draw  # noqa: E402
 
 
@@ -30,8 +30,8 @@ def both(model: onnx.ModelProto, path: Path, *feeds: dict[str, np.ndarray]) -> s
     ort, graph, function = session(path), sn.onnx.load(model), sn.onnx.to_function(model)
     for feed in feeds:
         want = ort.run(None, feed)
-        made = graph(**{k: sn.asarray(v) for k, v in feed.items()})
-        plain = function(**{k: sn.asarray(v) for k, v in feed.items()})
+        args = [sn.asarray(feed[v.name]) for v in graph.inputs]
+        made, plain = graph(*args), function(*args)
         for key, x in zip(made, want, strict=True):
             np.testing.assert_allclose(made[key].numpy(), x, rtol=1e-5, atol=1e-5)
             assert made[key].numpy().tobytes() == plain[key].numpy().tobytes()
@@ -142,7 +142,7 @@ def test_models_are_written(name: str, tmp_path: Path) -> None:
         compare(graph, draw(specs), tmp_path / "m.onnx", tolerance=1e-4)
     again = sn.onnx.load(tmp_path / "m.onnx")
     args = draw(specs)
-    made = again(**{v.name: x for v, x in zip(graph.inputs, args, strict=True)})
+    made = again(*args)
     want = flatten(graph(*args))
     for a, b in zip(made.values(), want, strict=True):
         np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-5, atol=1e-5)

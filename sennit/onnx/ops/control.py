@@ -48,10 +48,14 @@ def _both(c: Call, condition: Any, then_branch: Block, else_branch: Block) -> An
         return sn.cond(c.tensor(condition), run(then_branch), run(else_branch))
     except SennitError as cause:
         raise c.invalid(
-            f"the branch depends on the model's inputs, and its two sides do not agree ({cause}); "
+            f"the branch depends on the model's inputs, and its two sides do not agree ({_line(cause)}); "
             "run the model with sn.onnx.to_function, or fix the input that decides with "
             "load(..., fixed={name: value})"
         ) from cause
+
+
+def _line(cause: Exception) -> str:
+    return str(cause).split("\n")[0]
 
 
 def _settle(c: Call, *blocks: Block) -> None:
@@ -118,7 +122,7 @@ def _traced_loop(
     except SennitError as cause:
         raise c.invalid(
             f"how often the loop runs depends on the model's inputs, and it cannot be traced "
-            f"({cause}); run the model with sn.onnx.to_function, or fix the input that decides "
+            f"({_line(cause)}); run the model with sn.onnx.to_function, or fix the input that decides "
             "with load(..., fixed={name: value})"
         ) from cause
 
