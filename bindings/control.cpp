@@ -27,8 +27,8 @@ ControlKind kind_of(const std::string& name) {
 }
 
 // Calls each function once with a list of tensors of the types in `operands` (shape, dtype,
-// device; by function), in a trace of its own. What they capture from outside are further inputs of all blocks. Returns the blocks, and
-// the captured tensors.
+// device; by function), in a trace of its own. What they capture from outside are further inputs of
+// all blocks. Returns the blocks, and the captured tensors.
 nb::tuple trace_blocks(const std::string& op, nb::handle functions, nb::handle operands) {
     return guarded([&] {
         struct Depth {
@@ -134,9 +134,10 @@ void init_control(nb::module_& m) {
     m.def("record_control", &record_control_node, nb::arg("op"), nb::arg("blocks"),
           nb::arg("operands"), nb::arg("carries") = 0, nb::arg("xs") = 0, nb::arg("length") = 0,
           nb::arg("reverse") = false, nb::arg("max_steps") = -1);
-    m.def("alias", [](nb::handle x) {
-        return guarded([&] { return steal(wrap(alias(get(x.ptr())))); });
-    });
+    m.def("set_control_tape", &set_control_tape);
+    m.def("set_most_steps", [](int64_t steps) { set_most_steps(steps); });
+    m.def("alias",
+          [](nb::handle x) { return guarded([&] { return steal(wrap(alias(get(x.ptr())))); }); });
     // Whether the elements of a tensor cannot be had: a trace makes them.
     m.def("is_traced", [](nb::handle x) { return trace_of(get(x.ptr())) != nullptr; });
 }

@@ -400,36 +400,36 @@ void init_graphs(nb::module_& m) {
                      return list;
                  });
              })
-        .def("call_node",
-             [](const Model& p, NodeId id, nb::handle inputs, nb::object first_draw) {
-                 return guarded([&] {
-                     if (id >= p.graph.nodes.size())
-                         fail(ErrorKind::kValue, "graph", "there is no node %u", id);
-                     const Node& n = p.graph.nodes[id];
-                     std::vector<Tensor> in, out(n.n_out);
-                     for (nb::handle x : inputs)
-                         in.push_back(to_operand("graph", "operand", x.ptr()));
-                     Attrs attrs;
-                     for (int64_t word : p.graph.attr(n)) attrs.i(word);
-                     if (!is_control(op_def(n.op))) check_call(op_def(n.op), in, attrs);
-                     // Blocks draw the numbers that they would in a call which began at `first`,
-                     // or those that come next.
-                     NodeCalls calls{{}, random_state()};
-                     if (!first_draw.is_none())
-                         calls.random.counter = nb::cast<uint64_t>(first_draw);
-                     else if (is_control(op_def(n.op)))
-                         calls.random.counter -=
-                             static_cast<uint64_t>(attr_view(p.graph, n).i(1));
-                     call_node(p, id, in, attrs, out, calls);
-                     if (calls.further > 0) {
-                         RandomState now = random_state();
-                         now.counter += calls.further;
-                         set_random_state(now);
-                     }
-                     return wrapped(out);
-                 });
-             },
-             nb::arg("node"), nb::arg("inputs"), nb::arg("first_draw").none() = nb::none())
+        .def(
+            "call_node",
+            [](const Model& p, NodeId id, nb::handle inputs, nb::object first_draw) {
+                return guarded([&] {
+                    if (id >= p.graph.nodes.size())
+                        fail(ErrorKind::kValue, "graph", "there is no node %u", id);
+                    const Node& n = p.graph.nodes[id];
+                    std::vector<Tensor> in, out(n.n_out);
+                    for (nb::handle x : inputs)
+                        in.push_back(to_operand("graph", "operand", x.ptr()));
+                    Attrs attrs;
+                    for (int64_t word : p.graph.attr(n)) attrs.i(word);
+                    if (!is_control(op_def(n.op))) check_call(op_def(n.op), in, attrs);
+                    // Blocks draw the numbers that they would in a call which began at `first`,
+                    // or those that come next.
+                    NodeCalls calls{{}, random_state()};
+                    if (!first_draw.is_none())
+                        calls.random.counter = nb::cast<uint64_t>(first_draw);
+                    else if (is_control(op_def(n.op)))
+                        calls.random.counter -= static_cast<uint64_t>(attr_view(p.graph, n).i(1));
+                    call_node(p, id, in, attrs, out, calls);
+                    if (calls.further > 0) {
+                        RandomState now = random_state();
+                        now.counter += calls.further;
+                        set_random_state(now);
+                    }
+                    return wrapped(out);
+                });
+            },
+            nb::arg("node"), nb::arg("inputs"), nb::arg("first_draw").none() = nb::none())
         .def("take_conditions",
              [](Model& p, const Model& from) {
                  SN_CHECK(p.sizes.size() == from.sizes.size());

@@ -360,7 +360,7 @@ def _aligned(op: str, tree: Any, like: Any, what: str) -> list[Tensor]:
                 raise fail()
             for key in y:
                 yield from walk(x[key], y[key])
-        elif y is None or isinstance(x, Tensor) or isinstance(x, dict) or x is None:
+        elif y is None or x is None or isinstance(x, Tensor | dict):
             if x is not y:
                 raise fail()
         else:

@@ -88,7 +88,11 @@ def rewritten(
         return build(signature["result"], outputs[:kept])
 
     run.__name__ = graph.name
-    made = trace(run, *args, mutable=held or None, **kwargs)
+    before = _core.set_control_tape(False)
+    try:
+        made = trace(run, *args, mutable=held or None, **kwargs)
+    finally:
+        _core.set_control_tape(before)
     if sizes:
         made._program.take_conditions(program)
     # Without what nobody reads any more.

@@ -247,6 +247,8 @@ PRIVATE = {
     "carries: _int = 0, xs: _int = 0, length: _int = 0, reverse: _bool = False, "
     "max_steps: _int = -1) -> list[Tensor]",
     "alias": "(x: Tensor, /) -> Tensor",
+    "set_control_tape": "(on: _bool, /) -> _bool",
+    "set_most_steps": "(steps: _int, /) -> None",
     "is_traced": "(x: Tensor, /) -> _bool",
     "in_graph_trace": "(tensors: Sequence[Any], /) -> _bool",
     "open_graph": "(probes: Sequence[tuple[Any, ...]], sizes: Sequence[tuple[Any, ...]], "

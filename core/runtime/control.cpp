@@ -1,6 +1,7 @@
 #include "runtime/control.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "op/api.h"
 #include "record/read.h"
@@ -64,8 +65,8 @@ void check_operands(const Control& c, const Model& block, std::span<const Meta> 
 void check_carry(const char* op, size_t i, const Meta& before, const Meta& after) {
     if (same_type(before, after)) return;
     fail_type(op, after, before,
-              "carry " + std::to_string(i) + " is " + type_text(before) +
-                  " before a step and " + type_text(after) +
+              "carry " + std::to_string(i) + " is " + type_text(before) + " before a step and " +
+                  type_text(after) +
                   " after it; a loop hands on the same shapes and dtypes; convert what the "
                   "body returns (x.astype, x.reshape), or begin with the larger type");
 }
@@ -93,9 +94,7 @@ Tensor row(const Tensor& x, int64_t k) {
 
 // What a step reads of the last one. Gradients of one step's uses are summed there, whether the
 // loop is a node or has been run: sums have one order.
-Tensor carried_on(const Tensor& t) {
-    return grad_enabled() && t.requires_grad() ? alias(t) : t;
-}
+Tensor carried_on(const Tensor& t) { return grad_enabled() && t.requires_grad() ? alias(t) : t; }
 
 int64_t most_steps = 0;  // under the record lock
 
@@ -332,9 +331,16 @@ std::vector<Tensor> append_control(Trace& trace, const Control& c, std::span<con
     return out;
 }
 
+namespace {
+thread_local bool on_tape = true;
+}  // namespace
+
+bool set_control_tape(bool on) { return std::exchange(on_tape, on); }
+
 std::vector<Tensor> record_control(Trace& trace, Control c, std::span<const Tensor> in) {
 #if !defined(SN_RUNTIME)
-    if (grad_enabled() && std::ranges::any_of(in, [](const Tensor& t) { return t.requires_grad(); }))
+    const auto differentiable = [](const Tensor& t) { return t.requires_grad(); };
+    if (on_tape && grad_enabled() && std::ranges::any_of(in, differentiable))
         return record_differentiable(trace, c, in);
 #endif
     return append_control(trace, c, in);
@@ -387,13 +393,13 @@ Model with_inputs(Model block, std::span<const Meta> more) {
 }
 
 bool draws(const Control& c) {
-    return std::ranges::any_of(
-        c.blocks, [](const BlockRef& b) { return b->draws > 0 || blocks_draw(*b); });
+    return std::ranges::any_of(c.blocks,
+                               [](const BlockRef& b) { return b->draws > 0 || blocks_draw(*b); });
 }
 
 bool blocks_draw(const Model& model) {
-    return std::ranges::any_of(
-        model.blocks, [](const BlockRef& b) { return b->draws > 0 || blocks_draw(*b); });
+    return std::ranges::any_of(model.blocks,
+                               [](const BlockRef& b) { return b->draws > 0 || blocks_draw(*b); });
 }
 
 }  // namespace sn

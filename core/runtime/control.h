@@ -18,8 +18,8 @@ struct Control {
     ControlKind kind = ControlKind::kCond;
     // cond: if true, if false; while_loop: condition, body; scan: body.
     std::vector<BlockRef> blocks;
-    int64_t draw = 0;        // random draws before it
-    int64_t max_steps = -1;  // while_loop; -1: no limit
+    int64_t draw = 0;                         // random draws before it
+    int64_t max_steps = -1;                   // while_loop; -1: no limit
     int64_t carries = 0, xs = 0, length = 0;  // scan
     bool reverse = false;
 
@@ -44,6 +44,9 @@ void set_most_steps(int64_t steps);
 
 // Appends a node (whose blocks have no open sizes) to the trace, and puts it on the tape.
 std::vector<Tensor> record_control(Trace& trace, Control control, std::span<const Tensor> in);
+// Whether nodes come onto the tape, with what their gradients need (on this thread; false while a
+// graph is rewritten, in which nothing is differentiated). Returns what was.
+bool set_control_tape(bool on);
 // The same without the tape.
 std::vector<Tensor> append_control(Trace& trace, const Control& control,
                                    std::span<const Tensor> in);

@@ -126,8 +126,8 @@ Model traced_block(std::span<const Meta> inputs, const Flags& flags, int64_t siz
     Trace trace(Randomness::kSame);
     std::vector<Batched> in;
     for (size_t i = 0; i < inputs.size(); ++i)
-        in.push_back({trace.placeholder(with_batch(inputs[i], flags[i] != 0, size)),
-                      flags[i] != 0});
+        in.push_back(
+            {trace.placeholder(with_batch(inputs[i], flags[i] != 0, size)), flags[i] != 0});
     std::vector<Tensor> out;
     {
         const RecordInto scope(trace);
@@ -192,8 +192,8 @@ std::vector<Batched> cond_for_all(const Control& c, std::span<const Batched> in,
     Control made;
     made.kind = ControlKind::kCond;
     if (!in[0].batched) {
-        const Flags out = either(results_of(yes, types, flags, size),
-                                 results_of(no, types, flags, size));
+        const Flags out =
+            either(results_of(yes, types, flags, size), results_of(no, types, flags, size));
         made.blocks = {block_with(yes, types, flags, out, size),
                        block_with(no, types, flags, out, size)};
         std::vector<Tensor> operands{in[0].tensor};
@@ -298,9 +298,8 @@ std::vector<Batched> scan_for_all(const Control& c, std::span<const Batched> in,
                                   std::span<const Meta> types) {
     const auto carries = static_cast<size_t>(c.carries), xs = static_cast<size_t>(c.xs);
     const Model& body = *c.blocks[0];
-    const Flags flags = settled(flags_of(in), carries, [&](const Flags& f) {
-        return results_of(body, types, f, size);
-    });
+    const Flags flags = settled(flags_of(in), carries,
+                                [&](const Flags& f) { return results_of(body, types, f, size); });
     Flags out = results_of(body, types, flags, size);
     std::copy_n(flags.begin(), carries, out.begin());
     const int64_t batch[] = {0}, second[] = {1};

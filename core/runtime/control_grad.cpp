@@ -30,8 +30,8 @@ struct GradMode {
 
 // Which operands gradients are wanted for; several that are one tensor share a target.
 struct Targets {
-    std::vector<int> of;         // by operand: the target, or -1
-    std::vector<size_t> first;   // by target: its first operand
+    std::vector<int> of;          // by operand: the target, or -1
+    std::vector<size_t> first;    // by target: its first operand
     std::vector<uint8_t> seeded;  // by target: begins with what has arrived so far
 
     void add(size_t operand, int with = -1, bool seed = false) {
@@ -130,8 +130,7 @@ int same_operand(const GradCall& g, const Targets& targets, size_t shift, size_t
     const GradInput& mine = g.node.inputs[i + shift];
     for (size_t t = 0; t < targets.first.size(); ++t) {
         const GradInput& other = g.node.inputs[targets.first[t] + shift];
-        if (targets.seeded[t] && other.node.get() == mine.node.get() &&
-            other.output == mine.output)
+        if (targets.seeded[t] && other.node.get() == mine.node.get() && other.output == mine.output)
             return static_cast<int>(t);
     }
     return -1;
@@ -157,8 +156,8 @@ void cond_gradient(const Control& c, GradCall& g) {
     Control made;
     made.kind = ControlKind::kCond;
     for (const BlockRef& block : c.blocks)
-        made.blocks.push_back(std::make_shared<const Model>(
-            Vjp{*block, targets, live, grad_enabled()}.make(types)));
+        made.blocks.push_back(
+            std::make_shared<const Model>(Vjp{*block, targets, live, grad_enabled()}.make(types)));
     const std::vector<Tensor> totals = record_control(trace_here(c.name()), std::move(made), in);
     for (size_t t = 0; t < targets.first.size(); ++t)
         g.set(static_cast<int>(targets.first[t]) + 1, totals[t]);

@@ -24,10 +24,7 @@ public:
           into_(trace_) {}
     // Of a block of the graph that another one reads.
     explicit Reader(Reader& around)
-        : json_(around.json_),
-          sites_(around.sites_),
-          trace_(Randomness::kSame),
-          into_(trace_) {
+        : json_(around.json_), sites_(around.sites_), trace_(Randomness::kSame), into_(trace_) {
         model_.sizes = around.model_.sizes;
         version_ = around.version_;
     }
@@ -473,8 +470,8 @@ void Reader::updates(const std::vector<ValueId>& results) {
     }
 }
 
-// A node that calls blocks. Each block is called by one node: a file of n bytes holds no more than n
-// bytes of calls.
+// A node that calls blocks. Each block is called by one node: a file of n bytes holds no more than
+// n bytes of calls.
 std::vector<Tensor> Reader::control(const OpDef& def, std::span<const Tensor> in,
                                     const Attrs& words) {
     const Control c = control_of(def.id, words, blocks_);

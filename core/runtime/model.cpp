@@ -239,8 +239,8 @@ std::vector<Tensor> call_nodes(const Model& model, std::span<const Tensor> input
                 if (number.role == NumberRole::kSize)
                     values[v] = Tensor(number_of_size(number, evaluate(number.size, factor)));
                 else if (number.role == NumberRole::kDraw && calls.further > 0)
-                    values[v] = Tensor(values[v].value()->scalar.i +
-                                       static_cast<int64_t>(calls.further));
+                    values[v] =
+                        Tensor(values[v].value()->scalar.i + static_cast<int64_t>(calls.further));
             }
             in.push_back(values[v]);
         }

@@ -6,9 +6,9 @@
 #include <string_view>
 #include <vector>
 
+#include "op/random.h"
 #include "pass/pass.h"
 #include "plan/plan.h"
-#include "op/random.h"
 #include "record/trace.h"
 #include "runtime/size.h"
 
@@ -66,11 +66,11 @@ struct OpenShape {
 struct Model {
     Graph graph;
     std::vector<std::shared_ptr<const Model>> blocks;  // by the attribute of control nodes
-    std::vector<ModelInput> inputs;    // by input index; arguments come first
-    std::vector<ModelNumber> numbers;  // by scalar index
-    std::vector<uint32_t> sites;       // by node
-    std::vector<uint8_t> taped;        // by node: gradients flow through it
-    int64_t draws = 0;                 // random draws of one call
+    std::vector<ModelInput> inputs;                    // by input index; arguments come first
+    std::vector<ModelNumber> numbers;                  // by scalar index
+    std::vector<uint32_t> sites;                       // by node
+    std::vector<uint8_t> taped;                        // by node: gradients flow through it
+    int64_t draws = 0;                                 // random draws of one call
     // Parameters that a call gives new values, by input index: those of the last outputs.
     std::vector<uint32_t> updates;
     std::string signature;  // how arguments and results are nested: JSON, for the caller

@@ -93,7 +93,7 @@ class Writer(nn.Module):
 
         written = sn.full((n, self.LONGEST), self.END, dtype=sn.int64)
         begin = (0, first, h, sn.zeros(n, dtype=sn.bool), written)
-        steps, _, h, _, written = sn.while_loop(going, step, begin)
+        steps, _, h, _, written = sn.while_loop(going, step, begin, max_steps=self.LONGEST)
         return {"steps": steps, "tokens": written, "state": h}
 
 

@@ -332,7 +332,7 @@ def test_another_structure():
 def test_branches_that_differ():
     spec = sn.TensorSpec((2,))
     with pytest.raises(sn._core.ShapeError, match="true_fn and"):
-        sn.trace(lambda x: sn.cond(x[0] > 0, lambda: x, lambda: x.sum()), spec)
+        sn.trace(lambda x: sn.cond(x[0] > 0, lambda: x, x.sum), spec)
     with pytest.raises(sn._core.DTypeError, match="float64"):
         sn.trace(lambda x: sn.cond(x[0] > 0, lambda: x, lambda: x.astype(sn.float64)), spec)
     with pytest.raises(sn._core.InvalidValue, match="structure"):
@@ -404,7 +404,7 @@ def test_a_whole_step_of_training():
         return net, opt, steps, step
 
     x = rand(4, 3)
-    net, opt, steps, step = model_and_step()
+    net, _, steps, step = model_and_step()
     losses = [step(x) for _ in range(12)]
     net2, opt2, steps2, step2 = model_and_step()
     graph = sn.trace(step2, sn.TensorSpec((4, 3)), mutable=[net2, opt2, {"steps": steps2}])

@@ -42,9 +42,10 @@ def a_loop(x, w):
         k, h = c
         return k + 1, sn.sin(h @ w + x) + h @ w
 
-    k, h = sn.while_loop(
-        lambda c: (c[0] < 4) & (c[1].abs().sum() < 50.0), body, (0, x), max_steps=6
-    )
+    def going(c):
+        return (c[0] < 4) & (c[1].abs().sum() < 50.0)
+
+    _, h = sn.while_loop(going, body, (0, x), max_steps=6)
     return (h * h).sum()
 
 
@@ -140,7 +141,7 @@ def test_vmap_is_a_loop(f, way):
     if way == "shared":
         want = [g(x, ws[0]) for x in xs]
         got = sn.vmap(g, in_dims=(0, None))(xs, ws[0])
-        traced = sn.trace(lambda xs, w: sn.vmap(g, in_dims=(0, None))(xs, w),
+        traced = sn.trace(sn.vmap(g, in_dims=(0, None)),
                           sn.TensorSpec((5, 3)), sn.TensorSpec((3, 3)))(xs, ws[0])  # fmt: skip
     else:
         want = [g(x, w) for x, w in zip(xs, ws, strict=True)]

@@ -48,9 +48,9 @@ def _both(c: Call, condition: Any, then_branch: Block, else_branch: Block) -> An
         return sn.cond(c.tensor(condition), run(then_branch), run(else_branch))
     except SennitError as cause:
         raise c.invalid(
-            f"the branch depends on the model's inputs, and its two sides do not agree ({_line(cause)}); "
-            "run the model with sn.onnx.to_function, or fix the input that decides with "
-            "load(..., fixed={name: value})"
+            "the branch depends on the model's inputs, and its two sides do not agree "
+            f"({_line(cause)}); run the model with sn.onnx.to_function, or fix the input that "
+            "decides with load(..., fixed={name: value})"
         ) from cause
 
 
@@ -100,8 +100,8 @@ def _traced_loop(
     if len(body.outputs) - 1 > len(states):
         raise c.invalid(
             "how often the loop runs depends on the model's inputs, and so does the size of what "
-            "it collects, which no graph can know; run the model with sn.onnx.to_function, or fix the input that decides "
-            "with load(..., fixed={name: value})"
+            "it collects, which no graph can know; run the model with sn.onnx.to_function, or fix "
+            "the input that decides with load(..., fixed={name: value})"
         )
     _settle(c, body)
     most = None if count is None else c.tensor(count).reshape(())
@@ -122,8 +122,8 @@ def _traced_loop(
     except SennitError as cause:
         raise c.invalid(
             f"how often the loop runs depends on the model's inputs, and it cannot be traced "
-            f"({_line(cause)}); run the model with sn.onnx.to_function, or fix the input that decides "
-            "with load(..., fixed={name: value})"
+            f"({_line(cause)}); run the model with sn.onnx.to_function, or fix the input that "
+            "decides with load(..., fixed={name: value})"
         ) from cause
 
 
