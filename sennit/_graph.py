@@ -12,7 +12,14 @@ from typing import Any
 from . import _core
 from ._core import InvalidValue, Tensor
 from ._errors import error
-from ._graph_parts import GraphNode, GraphValue, MemoryPlan, float_text, type_text
+from ._graph_parts import (
+    GraphNode,
+    GraphValue,
+    MemoryPlan,
+    block_lines,
+    float_text,
+    type_text,
+)  # fmt: skip
 from ._signature import build, check_signature, gather
 from ._sizes import MOST, Dim, Size
 from .autograd import no_grad
@@ -312,6 +319,7 @@ class Graph:
             place, _, line = where.partition(":")
             note = f"  # {os.path.basename(place)}:{line}" if where else ""
             lines.append(f"{text:<{width}}{note}".rstrip())
+            lines += block_lines(node, "    ")
         lines += [f"  {name} <- {value.name}" for name, value in self.updates.items()]
         lines.append(f"  return {', '.join(v.name for v in self.outputs)}".rstrip())
         return "\n".join(lines)
