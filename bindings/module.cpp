@@ -166,6 +166,7 @@ NB_MODULE(_core, m) {
 
     init_autograd(m);
     init_graphs(m);
+    init_control(m);
     m.def("release_consumed", &release_consumed);
     m.def("flush", [] {
         guarded([] {

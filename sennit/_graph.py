@@ -12,7 +12,14 @@ from typing import Any
 from . import _core
 from ._core import InvalidValue, Tensor
 from ._errors import error
-from ._graph_parts import GraphNode, GraphValue, MemoryPlan, float_text, plan_step
+from ._graph_parts import (
+    GraphNode,
+    GraphValue,
+    MemoryPlan,
+    block_lines,
+    float_text,
+    plan_step,
+)
 from ._signature import build, gather
 from ._sizes import MOST, Dim, Size, note_conditions, tracing_sizes
 from .autograd import no_grad
@@ -363,6 +370,7 @@ class Graph:
             place, _, line = where.partition(":")
             note = f"  # {os.path.basename(place)}:{line}" if where else ""
             lines.append(f"{text:<{width}}{note}".rstrip())
+            lines += block_lines(node, "    ")
         lines += [f"  {name} <- {value.name}" for name, value in self.updates.items()]
         lines.append(f"  return {', '.join(v.name for v in self.outputs)}".rstrip())
         return "\n".join(lines)
@@ -414,19 +422,17 @@ class Graph:
     ) -> Graph:
         """A graph that computes the same bits with less, for inference.
 
-        What runs is optimised anyway, when it is planned; this shows what is left, and makes files
-        smaller. Gradients do not flow through the result: values that were kept apart for their
-        sake (a detached tensor and the tensor) may have become one.
+        What runs is optimised anyway; this shows what is left, and makes files smaller. Gradients
+        do not flow through the result: values that were apart for their sake may have become one.
 
         Parameters
         ----------
         passes : sequence of str
-            In order; each may come several times. "dead_code" removes what nobody needs,
-            "common_subexpressions" makes equal operations one, "identities" removes those that do
-            nothing; "simplify" is all three. "fold" computes what depends on numbers of the program
-            alone. On graphs of fixed sizes also: "lower" replaces composite operations by those
-            that have kernels, and "recompute" computes cheap values again where they are read much
-            later, if a call then takes less memory.
+            In order. "dead_code" removes what nobody needs, "common_subexpressions" makes equal
+            operations one, "identities" removes those that do nothing; "simplify" is all three.
+            "fold" computes what depends on numbers of the program alone. For fixed sizes also:
+            "lower" replaces composite operations by those that have kernels, and "recompute"
+            computes cheap values again where they are read much later, if that takes less memory.
         show : bool
             Whether to print what each pass changed: nodes, and with fixed sizes the kernels and the
             bytes that a call takes.

@@ -33,10 +33,15 @@ def _difference(name: str, before: _core.Program, after: _core.Program) -> str:
     text = f"{name}: {len(before.nodes())} -> {len(after.nodes())} nodes"
     if changed:
         text += f"; {changed}"
-    if changed and not before.sizes():
+    if changed and not before.sizes() and not _has_blocks(before):
         old, new = before.plan(), after.plan()
         rows = (("kernels", "kernels"), ("bytes of arena", "arena"))
         for what, key in rows:
             if old[key] != new[key]:
                 text += f"; {old[key]:,} -> {new[key]:,} {what}"
     return text
+
+
+def _has_blocks(program: _core.Program) -> bool:
+    """Whether it has control flow, for which there is no plan."""
+    return any(program.blocks(k) for k in range(len(program.nodes())))

@@ -5,6 +5,7 @@
 #include "op/api.h"
 #include "op/op.h"
 #include "record/read.h"
+#include "runtime/control.h"
 #include "runtime/model.h"
 
 namespace sn {
@@ -64,6 +65,7 @@ struct Open {
 // `moved`: by value of the former graph, the value that it has become.
 Model rewritten(const Model& model, Program p, const std::vector<ValueId>& moved) {
     Model m;
+    m.blocks = model.blocks;
     m.inputs = model.inputs;
     m.draws = model.draws;
     m.updates = model.updates;
@@ -82,6 +84,7 @@ Model rewritten(const Model& model, Program p, const std::vector<ValueId>& moved
     };
     m.sizes = model.sizes;
     m.open_dims = model.open_dims;
+    m.open_inputs = model.open_inputs;
     m.conditions = model.conditions;
     if (!model.sizes.empty())
         for (ModelNumber& n : m.numbers) n.size = expression(n.size);
@@ -214,7 +217,7 @@ Model recompute_pass(const Model& model, std::vector<Tensor>*) {
     require_fixed(model, "optimize");
     const Graph& g = model.graph;
     const std::vector<Again> list = find_again(g);
-    if (list.empty()) return model;
+    if (list.empty() || !model.blocks.empty()) return model;  // control flow has no plan
     static const OpId barrier = find_op("barrier");
     Program p = program_of(model);
     Graph fresh;
@@ -281,6 +284,11 @@ Model apply_pass(const Model& model, std::string_view pass, std::vector<Tensor>*
             if (!broken.empty())
                 fail(ErrorKind::kInternal, "optimize", "after %s: %s", kPasses[i].name,
                      broken.c_str());
+            // Blocks have no constants, in whose place folded values could stand; and where sizes
+            // are open, theirs are those of the graph around them.
+            if (kPasses[i].apply != fold_pass && model.sizes.empty())
+                for (BlockRef& block : m.blocks)
+                    block = std::make_shared<const Model>(apply_pass(*block, pass, nullptr));
             return m;
         }
         known += std::string(i ? ", " : "") + kPasses[i].name;
