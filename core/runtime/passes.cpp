@@ -218,7 +218,11 @@ Model recompute_pass(const Model& model, std::vector<Tensor>*) {
     const Graph& g = model.graph;
     const std::vector<Again> list = find_again(g);
     if (list.empty() || !model.blocks.empty()) return model;  // control flow has no plan
-    static const OpId barrier = find_op("barrier");
+    static const OpId barrier = [] {
+        OpId id = 0;
+        while (!op_def(id).barrier) ++id;
+        return id;
+    }();
     Program p = program_of(model);
     Graph fresh;
     fresh.reserve_as(g);
