@@ -363,7 +363,9 @@ PyObject* call_compiled(PyObject* self, PyObject* const* args, size_t flags, PyO
     State& state = *c->state;
     const size_t n_args = static_cast<size_t>(PyVectorcall_NARGS(flags));
     SN_PY_TRY
-    if (state.off || calls_through()) return PyObject_Vectorcall(c->function, args, flags, names);
+    const size_t named = names ? static_cast<size_t>(PyTuple_GET_SIZE(names)) : 0;
+    if (state.off || calls_through() || (symbols_exist && any_symbols(args, n_args + named)))
+        return PyObject_Vectorcall(c->function, args, flags, names);
     ++state.calls;
     if (!state.check || state.calls % state.check) {
         if (PyObject* result = try_call(state, args, n_args, names)) return result;

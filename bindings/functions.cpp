@@ -495,8 +495,8 @@ PyObject* in_place_vectorcall(PyObject* self, PyObject* const* args, size_t narg
                               PyObject* names) {
     const char* name = reinterpret_cast<PyFunction*>(self)->in_place->c_str();
     if (symbols_exist) {
-        PyObject* made = call_with_symbols(
-            self, args, static_cast<size_t>(PyVectorcall_NARGS(nargsf)), names);
+        PyObject* made =
+            call_with_symbols(self, args, static_cast<size_t>(PyVectorcall_NARGS(nargsf)), names);
         if (made || PyErr_Occurred()) return made;
     }
     SN_PY_TRY

@@ -344,6 +344,30 @@ nb::list nodes_of(const Model& m) {
     return list;
 }
 
+// (kind, op names, where, buffers that it reads and that it writes, nanoseconds)
+nb::tuple step_tuple(const Model& m, const Plan& plan, size_t k) {
+    const Step& step = plan.steps[k];
+    const Group& group = plan.groups[k];
+    nb::list ops, reads, writes;
+    for (NodeId n : group.nodes) ops.append(op_def(plan.graph.nodes[n].op).name);
+    for_each_access(step, [&](const Slot& slot, bool write) {
+        if (slot.buffer == step.workspace.buffer) return;
+        const PlanBuffer& b = plan.buffers[slot.buffer];
+        constexpr const char* kKinds[] = {"input ", "output ", "arena ", "constant "};
+        const size_t number = b.kind == BufferKind::kArena ? b.offset : b.index;
+        const std::string name = kKinds[static_cast<int>(b.kind)] + std::to_string(number);
+        const nb::tuple place = nb::make_tuple(slot.buffer, name, b.bytes);
+        // What was there before is read, and its place taken.
+        const bool taken =
+            b.kind == BufferKind::kInput || (b.kind == BufferKind::kArena && b.first < k);
+        if (!write || taken) reads.append(place);
+        if (write) writes.append(place);
+    });
+    const char* kind = !step.program ? "kernel" : step.kernel ? "kernel+epilogue" : "program";
+    const std::string where = step.origin < m.sites.size() ? site_text(m.sites[step.origin]) : "";
+    return nb::make_tuple(kind, ops, where, reads, writes, step.cost);
+}
+
 // What the plan of a call needs: bytes by what they are for, and where each piece is alive.
 nb::dict plan_dict(const Model& m) {
     const std::shared_ptr<const Plan> plan = plan_of(m);
@@ -357,6 +381,11 @@ nb::dict plan_dict(const Model& m) {
         if (b.kind == BufferKind::kArena)
             buffers.append(nb::make_tuple(b.offset, b.bytes, b.first, b.last));
     }
+    nb::list steps, order;
+    for (size_t k = 0; k < plan->steps.size(); ++k) steps.append(step_tuple(m, *plan, k));
+    for (const GraphEdge& e : plan->edges) order.append(nb::make_tuple(e.from, e.to));
+    d["steps"] = steps;
+    d["order"] = order;
     d["arena"] = plan->arena_bytes;
     d["outputs"] = outputs;
     d["folded"] = constants;
@@ -430,6 +459,14 @@ void init_graphs(nb::module_& m) {
                 });
             },
             nb::arg("node"), nb::arg("inputs"), nb::arg("first_draw").none() = nb::none())
+        .def("conditions",
+             [](const Model& p) {  // (relation, expression, where)
+                 nb::list list;
+                 for (const SizeCondition& c : p.conditions)
+                     list.append(nb::make_tuple(static_cast<int>(c.relation),
+                                                size_tuple(p, c.difference), site_text(c.site)));
+                 return list;
+             })
         .def("take_conditions",
              [](Model& p, const Model& from) {
                  SN_CHECK(p.sizes.size() == from.sizes.size());

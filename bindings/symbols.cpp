@@ -1,5 +1,7 @@
-// Symbols of programs that are not run (sennit/_symbols.py): a function that gets one is not called,
-// but handed over as it is.
+// Symbols of programs that are not run (sennit/_symbols.py): a function that gets one is not
+// called, but handed over as it is.
+#include <algorithm>
+
 #include "py.h"
 
 namespace sn::py {
@@ -64,11 +66,13 @@ PyMethodDef symbol_methods[] = {
 
 }  // namespace
 
+bool any_symbols(PyObject* const* args, size_t n) {
+    return std::any_of(args, args + n, [](PyObject* o) { return involves(o, 0); });
+}
+
 PyObject* call_with_symbols(PyObject* function, PyObject* const* args, size_t n, PyObject* names) {
     const size_t named = names ? static_cast<size_t>(PyTuple_GET_SIZE(names)) : 0;
-    bool found = false;
-    for (size_t i = 0; i < n + named && !found; ++i) found = involves(args[i], 0);
-    if (!found) return nullptr;
+    if (!any_symbols(args, n + named)) return nullptr;
     PyObject* positional = PyTuple_New(static_cast<Py_ssize_t>(n));
     PyObject* keywords = PyDict_New();
     PyObject* made = nullptr;

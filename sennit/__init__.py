@@ -69,6 +69,7 @@ _LAZY_NAMES = {
     "GraphNode": "_graph_parts",
     "GraphValue": "_graph_parts",
     "MemoryPlan": "_graph_parts",
+    "PlanStep": "_graph_parts",
     "Dim": "_sizes",
     "Size": "_sizes",
     "TensorSpec": "_tracing",

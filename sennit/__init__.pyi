@@ -493,6 +493,7 @@ from ._graph import Graph as Graph
 from ._graph_parts import GraphNode as GraphNode
 from ._graph_parts import GraphValue as GraphValue
 from ._graph_parts import MemoryPlan as MemoryPlan
+from ._graph_parts import PlanStep as PlanStep
 from ._native import get_include as get_include
 from ._native import get_library_dir as get_library_dir
 from ._numpy_names import append as append
@@ -635,6 +636,7 @@ __all__ = [
     "MemoryPlan",
     "NumericError",
     "OutOfMemory",
+    "PlanStep",
     "Profile",
     "ProfileEvent",
     "SennitError",

@@ -14,6 +14,7 @@ from . import _core
 from ._core import InvalidType, InvalidValue, Tensor
 from ._errors import error
 from ._tree import flatten, tree_map, unflatten
+from ._whole import whole
 from .autograd import grad_enabled
 
 __all__ = ["cond", "scan", "while_loop"]
@@ -21,6 +22,7 @@ __all__ = ["cond", "scan", "while_loop"]
 _ops = _core.functions
 
 
+@whole
 def cond(
     pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any
 ) -> Any:
@@ -74,6 +76,7 @@ def cond(
     return unflatten(function.results[0], iter(made))
 
 
+@whole
 def while_loop(
     cond_fn: Callable[[Any], Any],
     body_fn: Callable[[Any], Any],
@@ -136,6 +139,7 @@ def while_loop(
     return unflatten(carry, iter(made))
 
 
+@whole
 def scan(
     f: Callable[[Any, Any], Any],
     init: Any,

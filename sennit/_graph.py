@@ -12,9 +12,16 @@ from typing import Any
 from . import _core
 from ._core import InvalidValue, Tensor
 from ._errors import error
-from ._graph_parts import GraphNode, GraphValue, MemoryPlan, block_lines, float_text
+from ._graph_parts import (
+    GraphNode,
+    GraphValue,
+    MemoryPlan,
+    block_lines,
+    float_text,
+    plan_step,
+)
 from ._signature import build, gather
-from ._sizes import MOST, Dim, Size
+from ._sizes import MOST, Dim, Size, note_conditions, tracing_sizes
 from .autograd import no_grad
 
 __all__ = ["Graph"]
@@ -131,6 +138,7 @@ class Graph:
         given: list[Tensor] = []
         gather(self._signature["args"], args, "args", given)
         gather(self._signature["kwargs"], kwargs, "kwargs", given)
+        self._note_conditions(given)
         if not self._updates:
             return build(self._signature["result"], self._program.call(given + self._stand))
         with no_grad():
@@ -140,6 +148,12 @@ class Graph:
                 self._parameters[name].assign_(value)
         _core.flush()  # as a step of an optimizer does: it runs while Python goes on
         return build(self._signature["result"], made[:kept])
+
+    def _note_conditions(self, given: Sequence[Tensor]) -> None:
+        """In a function that is traced at examples of open sizes, what holds of the sizes here is a
+        condition of the graph that comes out, too."""
+        if tracing_sizes() and (conditions := self._program.conditions()):
+            note_conditions(conditions, self.inputs, given)
 
     # ------------------------------------------------------------ looking at it
 
@@ -397,6 +411,8 @@ class Graph:
             kernels=plan["kernels"],
             unplanned=sum(bytes for _, bytes, _, _ in plan["buffers"]),
             lifetimes=tuple(plan["buffers"]),
+            steps=tuple(map(plan_step, plan["steps"])),
+            order=tuple(plan["order"]),
         )
 
     # ------------------------------------------------------------ other graphs made of it
@@ -406,18 +422,20 @@ class Graph:
     ) -> Graph:
         """A graph that computes the same bits with less, for inference.
 
-        What runs is optimised anyway, when it is planned; this shows what is left, and makes files
-        smaller. Gradients do not flow through the result: values that were kept apart for their
-        sake (a detached tensor and the tensor) may have become one.
+        What runs is optimised anyway; this shows what is left, and makes files smaller. Gradients
+        do not flow through the result: values that were apart for their sake may have become one.
 
         Parameters
         ----------
         passes : sequence of str
-            In order; each may come several times. "lower" replaces composite operations by those
-            that have kernels; "simplify" removes dead code, equal operations and operations that
-            do nothing; "fold" computes what depends on numbers of the program alone.
+            In order. "dead_code" removes what nobody needs, "common_subexpressions" makes equal
+            operations one, "identities" removes those that do nothing; "simplify" is all three.
+            "fold" computes what depends on numbers of the program alone. For fixed sizes also:
+            "lower" replaces composite operations by those that have kernels, and "recompute"
+            computes cheap values again where they are read much later, if that takes less memory.
         show : bool
-            Whether to print what each pass changed.
+            Whether to print what each pass changed: nodes, and with fixed sizes the kernels and the
+            bytes that a call takes.
 
         Returns
         -------
@@ -426,23 +444,17 @@ class Graph:
         Raises
         ------
         InvalidValue
-            When there is no such pass.
+            When there is no such pass, or a size is open that it must know.
 
         Examples
         --------
-        >>> graph = sn.trace(lambda x: sn.exp(x) + sn.exp(x), sn.TensorSpec((2,)))
+        >>> graph = sn.trace(lambda x: sn.exp(x) + sn.exp(x), sn.TensorSpec(("n",)))
         >>> _ = graph.optimize(["simplify"], show=True)
         simplify: 3 -> 2 nodes; -1 exp
         """
-        program, constants = self._program, list(self._constants.values())
-        for name in passes:
-            before = program
-            program, constants = program.apply(name, constants)
-            if show:
-                print(_difference(name, before, program))
-        names = [name for name, role, _, _ in program.inputs() if role == "constant"]
-        made = dict(zip(names, constants, strict=True))
-        return Graph._made(program, self._signature, self._parameters, made)
+        from ._graph_passes import optimized
+
+        return optimized(self, passes, show)
 
     def cut(self, *values: GraphValue | str) -> Graph:
         """The part of the graph that computes some of its values.
@@ -607,6 +619,42 @@ class Graph:
             )
         return name
 
+    def gradient(self, *wrt: GraphValue | str, value: bool = False) -> Graph:
+        """A graph that computes the gradient of this one's result.
+
+        Parameters
+        ----------
+        *wrt : GraphValue or str
+            Arguments and parameters, or their names. By default the parameters that require a
+            gradient; when there are none, the arguments of floating-point dtypes.
+        value : bool
+            Whether it returns ``(result, gradients)``.
+
+        Returns
+        -------
+        Graph
+            With the same arguments, parameters and open sizes. It returns a dict from names to
+            gradients.
+
+        Raises
+        ------
+        GradError
+            When the graph does not return one tensor of one element.
+        InvalidValue
+            When there is no such argument or parameter.
+
+        Examples
+        --------
+        >>> x, w = sn.symbol("x", ("n",)), sn.symbol("w", ("n",))
+        >>> graph = sn.Graph([x, w], (x * w).sum())
+        >>> slope = graph.gradient("w")
+        >>> slope(sn.tensor([1.0, 2.0]), sn.ones(2))["w"].tolist()
+        [1.0, 2.0]
+        """
+        from ._graph_calculus import gradient_of
+
+        return gradient_of(self, wrt, value)
+
     def fold_batch_norm(self) -> Graph:
         """A graph for inference in which batch norms that follow a convolution are part of it.
 
@@ -749,13 +797,3 @@ class Graph:
         from .viz.drawing import draw
 
         draw(self, path, profile, depth)
-
-
-def _difference(name: str, before: _core.Program, after: _core.Program) -> str:
-    counts: dict[str, int] = {}
-    for program, sign in ((before, -1), (after, 1)):
-        for node in program.nodes():
-            counts[node[0]] = counts.get(node[0], 0) + sign
-    changed = ", ".join(f"{n:+d} {op}" for op, n in sorted(counts.items()) if n)
-    nodes = f"{name}: {len(before.nodes())} -> {len(after.nodes())} nodes"
-    return f"{nodes}; {changed}" if changed else nodes

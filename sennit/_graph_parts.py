@@ -17,7 +17,7 @@ from ._sizes import Size
 if TYPE_CHECKING:
     from ._graph import Graph
 
-__all__ = ["GraphNode", "GraphValue", "MemoryPlan"]
+__all__ = ["GraphNode", "GraphValue", "MemoryPlan", "PlanStep"]
 
 
 def type_text(shape: Sequence[Any], dtype: _core.dtype) -> str:
@@ -180,6 +180,67 @@ def _attribute_text(value: Any) -> str:
 
 
 @dataclass(frozen=True)
+class PlanStep:
+    """One kernel of a plan: the operations that run as one.
+
+    Attributes
+    ----------
+    kind : str
+        "kernel", "program" (elementwise operations and reductions of rows, tile by tile), or
+        "kernel+epilogue": a product or convolution, with a program on its result while that is in
+        cache.
+    ops : tuple of str
+        The operations, after the passes.
+    where : str
+        The user's source line.
+    reads, writes : tuple of (str, int)
+        Pieces of memory and their bytes: "input 0", "arena 4096" (its offset), "output 1",
+        "constant 0".
+    in_place : bool
+        Whether a result takes the place of an operand.
+    cost : float
+        Estimated microseconds of one core.
+
+    Examples
+    --------
+    >>> graph = sn.trace(lambda x: sn.sort(sn.exp(x) + 1), sn.TensorSpec((4096,)))
+    >>> for step in graph.memory_plan().steps:
+    ...     print(step.kind, step.ops, step.in_place)
+    program ('exp', 'add') False
+    kernel ('sort',) False
+    """
+
+    kind: str
+    ops: tuple[str, ...]
+    where: str
+    reads: tuple[tuple[str, int], ...]
+    writes: tuple[tuple[str, int], ...]
+    in_place: bool
+    cost: float
+
+    def __str__(self) -> str:
+        places = ", ".join(name for name, _ in self.writes)
+        reads = ", ".join(name for name, _ in self.reads)
+        note = " in place" if self.in_place else ""
+        return f"{self.kind}: {', '.join(self.ops)} ({reads}) -> {places}{note}"
+
+
+def plan_step(row: tuple[Any, ...]) -> PlanStep:
+    """A step as the core describes it."""
+    kind, ops, where, reads, writes, cost = row
+    read, written = {b for b, _, _ in reads}, {b for b, _, _ in writes}
+    return PlanStep(
+        kind,
+        tuple(ops),
+        where.removeprefix("at "),
+        tuple((name, bytes) for _, name, bytes in reads),
+        tuple(dict.fromkeys((name, bytes) for _, name, bytes in writes)),
+        bool(read & written),
+        cost / 1000,
+    )
+
+
+@dataclass(frozen=True)
 class MemoryPlan:
     """The memory of one call, known before anything has run. All figures are bytes.
 
@@ -202,6 +263,11 @@ class MemoryPlan:
         What the values in the arena would take without use of the same memory twice.
     lifetimes : tuple of (int, int, int, int)
         The pieces of the arena: offset, bytes, first and last kernel that uses it.
+    steps : tuple of PlanStep
+        The kernels, in order.
+    order : tuple of (int, int)
+        Which kernel waits for which, where independent ones run at the same time; empty when they
+        run in order.
 
     Examples
     --------
@@ -221,6 +287,8 @@ class MemoryPlan:
     kernels: int
     unplanned: int
     lifetimes: tuple[tuple[int, int, int, int], ...] = field(repr=False)
+    steps: tuple[PlanStep, ...] = field(repr=False, default=())
+    order: tuple[tuple[int, int], ...] = field(repr=False, default=())
 
     def __str__(self) -> str:
         rows = [

@@ -286,6 +286,22 @@ def note_comparison(where: str, relation: str, difference: int) -> None:
         TracedSize.compared.append((where, relation, difference))
 
 
+def note_conditions(conditions: Sequence[Any], inputs: Sequence[Any], given: Sequence[Any]) -> None:
+    """Conditions of a graph (relation, expression, where) that is called on arguments of sizes."""
+    sizes: dict[str, int] = {}
+    for value, x in zip(inputs, given, strict=True):
+        for size, n in zip(value.shape, x.shape, strict=True):
+            if not isinstance(size, int):
+                sizes[str(size)] = int(n)
+    for relation, (divisor, terms), where in conditions:
+        total = 0
+        for coefficient, factors in terms:
+            for name in factors:
+                coefficient *= sizes[name]
+            total += coefficient
+        note_comparison(where, _RELATIONS[relation], total // divisor)
+
+
 @contextmanager
 def watched() -> Iterator[list[tuple[str, str, int]]]:
     """Sizes of traced tensors are `TracedSize`; gives the list of what they are compared with."""

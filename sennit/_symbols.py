@@ -304,6 +304,7 @@ def symbol(
 
     What does not depend on a symbol is computed at once, and is a constant of the graph. Modules
     that are called with symbols keep their parameters: the graph sees what training does to them.
+    Functions and modules are called again when a graph is made: they must then do what they did.
 
     Parameters
     ----------

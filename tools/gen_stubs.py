@@ -371,6 +371,7 @@ CLASSES = {
         "-> list[Tensor]",
         "blocks": "(self, node: _int, /) -> list[Program]",
         "take_conditions": "(self, other: Program, /) -> None",
+        "conditions": "(self, /) -> list[Any]",
         "sizes": "(self) -> list[tuple[_str, _int, _int, _int, _int]]",
         "open_shapes": "(self) -> list[tuple[_int, _int, Any]]",
         "open_attributes": "(self) -> list[tuple[_int, _str, _int | None, Any]]",

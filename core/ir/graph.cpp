@@ -41,6 +41,28 @@ ValueId Graph::add_node(OpId op, std::span<const ValueId> in, std::span<const in
     return n.first_out;
 }
 
+ValueId Graph::take_node(const Graph& from, const Node& n, std::span<const ValueId> in) {
+    Node made = n;
+    made.first_in = static_cast<uint32_t>(operands.size());
+    made.first_attr = static_cast<uint32_t>(attrs.size());
+    made.first_out = static_cast<ValueId>(values.size());
+    const NodeId id = static_cast<NodeId>(nodes.size());
+    operands.insert(operands.end(), in.begin(), in.end());
+    const auto words = from.attr(n);
+    attrs.insert(attrs.end(), words.begin(), words.end());
+    for (uint16_t k = 0; k < n.n_out; ++k)
+        values.push_back({from.meta(n.first_out + k), ValueKind::kNode, k, id});
+    nodes.push_back(made);
+    return made.first_out;
+}
+
+void Graph::reserve_as(const Graph& other) {
+    nodes.reserve(other.nodes.size());
+    values.reserve(other.values.size());
+    operands.reserve(other.operands.size());
+    attrs.reserve(other.attrs.size());
+}
+
 void Graph::clear() {
     nodes.clear();
     values.clear();

@@ -60,6 +60,11 @@ struct Graph {
     ValueId add_node(OpId op, std::span<const ValueId> in, std::span<const int64_t> attr_words,
                      std::span<const Meta> out, uint32_t origin);
 
+    // A node of another graph with these operands.
+    ValueId take_node(const Graph& from, const Node& n, std::span<const ValueId> in);
+    // Room for as much as another graph has.
+    void reserve_as(const Graph& other);
+
     std::span<const ValueId> in(const Node& n) const {
         return {operands.data() + n.first_in, n.n_in};
     }

@@ -21,7 +21,9 @@ constexpr int64_t kLoneReduction = 64 * 1024;
 class Fuser {
 public:
     explicit Fuser(const Program& program)
-        : p_(program), g_(program.graph), group_of_(g_.nodes.size(), kNone) {}
+        : p_(program), g_(program.graph), group_of_(g_.nodes.size(), kNone) {
+        find_sources();
+    }
     std::vector<Group> run();
 
 private:
@@ -36,13 +38,15 @@ private:
         uint32_t merged_into = kNone;
     };
 
-    NodeId source(ValueId v) const;  // the computing node behind a value, or kNone
-    bool behind_barrier(ValueId v) const;
+    void find_sources();
+    NodeId source(ValueId v) const { return sources_[v]; }
+    bool behind_barrier(ValueId v) const { return barred_[v]; }
     // The computing nodes that a reader of the value waits for, in turn: what barriers on the way
     // to its source wait for too.
     template <class F>
     void each_source(ValueId v, F&& see) const {
         if (const NodeId s = source(v); s != kNone) see(s);
+        if (!barred_[v]) return;
         for (NodeId n = g_.producer(v); n != kNone && p_.view[n];
              n = g_.producer(g_.in(g_.nodes[n])[0])) {
             if (!op_def(g_.nodes[n].op).barrier) continue;
@@ -74,24 +78,28 @@ private:
 
     const Program& p_;
     const Graph& g_;
+    std::vector<NodeId> sources_;  // by value: the computing node behind it, or kNone
+    std::vector<uint8_t> barred_;  // by value: a barrier lies between it and its source
     std::vector<uint32_t> group_of_;
     std::vector<Draft> drafts_;
+    std::vector<uint32_t> members_;  // scratch of place_elementwise() and cannot_join()
+    std::vector<uint32_t> stack_;
     std::vector<uint32_t> readers_;  // of the last find_readers()
     std::vector<uint32_t> visit_mark_;
     uint32_t visit_ = 0;
 };
 
-NodeId Fuser::source(ValueId v) const {
-    NodeId n = g_.producer(v);
-    while (n != kNone && p_.view[n]) n = g_.producer(g_.in(g_.nodes[n])[0]);
-    return n;
-}
-
-bool Fuser::behind_barrier(ValueId v) const {
-    for (NodeId n = g_.producer(v); n != kNone && p_.view[n];
-         n = g_.producer(g_.in(g_.nodes[n])[0]))
-        if (op_def(g_.nodes[n].op).barrier) return true;
-    return false;
+void Fuser::find_sources() {
+    sources_.assign(g_.values.size(), kNone);
+    barred_.assign(g_.values.size(), 0);
+    for (NodeId id = 0; id < g_.nodes.size(); ++id) {
+        const Node& n = g_.nodes[id];
+        const ValueId from = p_.view[id] ? g_.in(n)[0] : kNone;
+        for (uint32_t k = 0; k < n.n_out; ++k) {
+            sources_[n.first_out + k] = from == kNone ? id : sources_[from];
+            barred_[n.first_out + k] = from != kNone && (barred_[from] || op_def(n.op).barrier);
+        }
+    }
 }
 
 // Number of trailing dimensions that a reduction runs along, or 0 when it is of another kind or its
@@ -267,7 +275,8 @@ bool Fuser::cannot_join(const std::vector<uint32_t>& members, NodeId joining) {
     }
     NodeId earliest = joining;
     for (uint32_t m : members) earliest = std::min(earliest, drafts_[m].first);
-    std::vector<uint32_t> stack;
+    std::vector<uint32_t>& stack = stack_;
+    stack.clear();
     size_t visited = 0;
     const auto push = [&](NodeId n) {
         const uint32_t d = draft_of(n);
@@ -377,7 +386,8 @@ void Fuser::join(NodeId id, const std::vector<uint32_t>& members) {
 void Fuser::place_elementwise(NodeId id) {
     const Node& n = g_.nodes[id];
     const Dims& shape = g_.meta(n.first_out).shape;
-    std::vector<uint32_t> members;
+    std::vector<uint32_t>& members = members_;
+    members.clear();
     const auto in = g_.in(n);
     for (size_t k = in.size(); k-- > 0;) {
         const NodeId behind = source(in[k]);
@@ -447,6 +457,7 @@ bool Fuser::is_lone_reduction(const Group& group) const {
 }
 
 std::vector<Group> Fuser::run() {
+    drafts_.reserve(g_.nodes.size() / 2);
     for (NodeId id = 0; id < g_.nodes.size(); ++id) {
         if (p_.view[id]) continue;
         const Node& n = g_.nodes[id];

@@ -49,7 +49,7 @@ class LayoutPass {
 public:
     LayoutPass(Program& program, std::span<const Dims> input_strides)
         : program_(program),
-          old_(program.graph),
+          old_(std::move(program.graph)),
           input_strides_(input_strides),
           to_(old_.values.size(), kNone) {}
     void run();
@@ -73,10 +73,9 @@ private:
 };
 
 ValueId LayoutPass::add_node(const Node& n, std::span<const ValueId> in) {
-    std::vector<Meta> out;
-    for (uint32_t k = 0; k < n.n_out; ++k) out.push_back(old_.meta(n.first_out + k));
-    const ValueId first = fresh_.add_node(n.op, in, old_.attr(n), out, n.origin);
-    for (const Meta& m : out) strides_.push_back(contiguous_strides(m.shape));
+    const ValueId first = fresh_.take_node(old_, n, in);
+    for (uint32_t k = 0; k < n.n_out; ++k)
+        strides_.push_back(contiguous_strides(fresh_.meta(first + k).shape));
     view_.push_back(0);
     for (uint32_t k = 0; k < n.n_out; ++k) to_[n.first_out + k] = first + k;
     return first;
@@ -156,6 +155,9 @@ void LayoutPass::place_view(const Node& n, SmallVec<ValueId, 8>& in) {
 }
 
 void LayoutPass::run() {
+    fresh_.reserve_as(old_);
+    strides_.reserve(old_.values.size());
+    view_.reserve(old_.nodes.size());
     for (size_t i = 0; i < old_.inputs.size(); ++i) {
         const ValueId v = old_.inputs[i];
         to_[v] = fresh_.add_input(old_.meta(v));

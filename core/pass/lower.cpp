@@ -10,7 +10,11 @@ namespace {
 class Lowering {
 public:
     explicit Lowering(const Graph& recorded)
-        : recorded_(recorded), tensors_(recorded.values.size()) {}
+        : recorded_(recorded),
+          tensors_(recorded.values.size()),
+          ids_(recorded.values.size(), kNone) {
+        trace_.graph.reserve_as(recorded);
+    }
 
     Program run();
 
@@ -18,14 +22,23 @@ private:
     void bind_inputs();
     void lower_node(const Node& node);
     void copy_node(const Node& node);
+    ValueId id_of(ValueId v);
+    Tensor tensor_of(ValueId v);
 
     const Graph& recorded_;
     Trace trace_;
-    std::vector<Tensor> tensors_;  // by value id of the recorded graph
+    // By value id of the recorded graph: a tensor, where a rule has made one or has asked for it,
+    // or the value that stands for it.
+    std::vector<Tensor> tensors_;
+    std::vector<ValueId> ids_;
+    std::vector<ValueId> in_;
 };
 
 void Lowering::bind_inputs() {
-    for (ValueId id : recorded_.inputs) tensors_[id] = trace_.placeholder(recorded_.meta(id));
+    for (ValueId id : recorded_.inputs) {
+        tensors_[id] = trace_.placeholder(recorded_.meta(id));
+        ids_[id] = trace_.id_of(tensors_[id]);
+    }
     for (size_t slot = 0; slot < recorded_.scalars.size(); ++slot) {
         const ValueId id = recorded_.scalars[slot];
         const DType dtype = recorded_.meta(id).dtype;
@@ -39,24 +52,27 @@ void Lowering::bind_inputs() {
     }
 }
 
+ValueId Lowering::id_of(ValueId v) {
+    if (ids_[v] == kNone) ids_[v] = trace_.bind(tensors_[v], recorded_.meta(v).dtype);
+    return ids_[v];
+}
+
+Tensor Lowering::tensor_of(ValueId v) {
+    if (!tensors_[v] && ids_[v] != kNone) tensors_[v] = trace_.held(ids_[v]);
+    return tensors_[v];
+}
+
 void Lowering::copy_node(const Node& node) {
-    SmallVec<ValueId, 8> in;
-    for (ValueId v : recorded_.in(node))
-        in.push_back(trace_.bind(tensors_[v], recorded_.meta(v).dtype));
-    std::vector<Meta> out;
-    for (uint32_t k = 0; k < node.n_out; ++k) out.push_back(recorded_.meta(node.first_out + k));
-    std::vector<Ref<Value>> made(node.n_out);
-    Attrs attrs;
-    for (int64_t word : recorded_.attr(node)) attrs.i(word);
-    trace_.append(node.op, in, attrs, out, false, made.data());
-    for (uint32_t k = 0; k < node.n_out; ++k)
-        tensors_[node.first_out + k] = Tensor(std::move(made[k]));
+    in_.clear();
+    for (ValueId v : recorded_.in(node)) in_.push_back(id_of(v));
+    const ValueId first = trace_.take(recorded_, node, in_);
+    for (uint32_t k = 0; k < node.n_out; ++k) ids_[node.first_out + k] = first + k;
 }
 
 void Lowering::lower_node(const Node& node) {
     const OpDef& def = op_def(node.op);
     std::vector<Tensor> in, out(node.n_out);
-    for (ValueId v : recorded_.in(node)) in.push_back(tensors_[v]);
+    for (ValueId v : recorded_.in(node)) in.push_back(tensor_of(v));
     LowerCall call{in, attr_view(recorded_, node), out};
     def.lower(call);
     for (uint32_t k = 0; k < node.n_out; ++k) {
@@ -83,8 +99,7 @@ Program Lowering::run() {
     }
     Program program;
     std::vector<ValueId> outputs;
-    for (ValueId v : recorded_.outputs)
-        outputs.push_back(trace_.bind(tensors_[v], recorded_.meta(v).dtype));
+    for (ValueId v : recorded_.outputs) outputs.push_back(id_of(v));
     for (size_t i = 0; i < trace_.scalars.size(); ++i)
         program.scalars.push_back({trace_.scalar_slots[i], trace_.scalars[i]});
     program.graph = std::move(trace_.graph);

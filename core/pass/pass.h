@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "base/function_ref.h"
 #include "ir/graph.h"
 
 namespace sn {
@@ -26,6 +27,19 @@ Program lower(const Graph& recorded);
 // Removes nodes whose results nobody needs, merges equal pure nodes, drops operations that do
 // nothing (a cast to the same dtype, a reshape to the same shape).
 void simplify(Program& program);
+
+// Parts of it, and for graphs whose sizes are not all known.
+enum class SimplifyWhat : uint8_t { kAll, kDeadCode, kCommon, kIdentities };
+struct SimplifyOptions {
+    SimplifyWhat what = SimplifyWhat::kAll;
+    // By node: its attributes or shapes are those of an example, so it may do something elsewhere.
+    std::span<const uint8_t> open_nodes;
+    std::span<const uint8_t> read;  // by value: needed though no node reads it
+    // Whether two nodes that are equal at the example are equal at all sizes.
+    FunctionRef<bool(NodeId, NodeId)> same_open;
+    std::vector<ValueId>* moved = nullptr;  // by former value: what it has become
+};
+void simplify(Program& program, const SimplifyOptions& options);
 // Gives every value its strides in memory and inserts the copies that kernels need; decides which
 // nodes are views.
 void assign_layout(Program& program, std::span<const Dims> input_strides);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdlib>
+#include <numeric>
 
 #include "op/elementwise.h"
 #include "op/op.h"
@@ -29,7 +30,8 @@ public:
     std::shared_ptr<const Plan> build();
 
 private:
-    ValueId root(ValueId v) const;  // the value whose memory a view reads
+    ValueId root(ValueId v) const { return roots_[v]; }  // the value whose memory a view reads
+    void find_roots();
     void find_uses();
     void place_views();
     void place_outputs(uint32_t step);
@@ -49,6 +51,7 @@ private:
     std::span<const uint8_t> donated_;
     std::shared_ptr<Plan> plan_;
     std::vector<Group> groups_;
+    std::vector<ValueId> roots_;      // by value
     std::vector<uint32_t> group_of_;  // by node
     std::vector<Place> places_;       // by value
     std::vector<uint8_t> stored_;     // by value: needs memory (roots only)
@@ -58,13 +61,11 @@ private:
     bool any_check_ = false;
 };
 
-ValueId Builder::root(ValueId v) const {
-    NodeId n = g_.producer(v);
-    while (n != kNone && p_.view[n]) {
-        v = g_.in(g_.nodes[n])[0];
-        n = g_.producer(v);
-    }
-    return v;
+void Builder::find_roots() {
+    roots_.resize(g_.values.size());
+    std::iota(roots_.begin(), roots_.end(), 0);
+    for (NodeId id = 0; id < g_.nodes.size(); ++id)
+        if (p_.view[id]) roots_[g_.nodes[id].first_out] = roots_[g_.in(g_.nodes[id])[0]];
 }
 
 void Builder::find_uses() {
@@ -350,6 +351,7 @@ public:
 private:
     int input(ValueId v, DimSpan target);
     int binding(const Slot& slot);
+    int number(uint32_t scalar);
     void collect_inputs();
     void instruct(const Node& n);
     void add_outputs();
@@ -390,12 +392,20 @@ int ProgramMaker::binding(const Slot& slot) {
     return static_cast<int>(s_.bindings.size() - 1);
 }
 
+// Programs know their own numbers alone, so that equal ones are one program.
+int ProgramMaker::number(uint32_t scalar) {
+    const auto at = std::find(s_.scalars.begin(), s_.scalars.end(), scalar);
+    if (at != s_.scalars.end()) return static_cast<int>(at - s_.scalars.begin());
+    s_.scalars.push_back(scalar);
+    return static_cast<int>(s_.scalars.size() - 1);
+}
+
 int ProgramMaker::input(ValueId v, DimSpan target) {
     ProgramSpec::Input in;
     in.dtype = b_.g_.meta(v).dtype;
     if (b_.g_.values[v].kind == ValueKind::kScalar) {
         in.scalar = true;
-        in.binding = static_cast<int>(b_.g_.values[v].source);
+        in.binding = number(b_.g_.values[v].source);
     } else {
         in.strides = b_.loop_strides(v, target, group_);
         in.binding = binding(b_.slot(v));
@@ -561,7 +571,7 @@ void ProgramMaker::make() {
     s_.writes.assign(s_.bindings.size(), 0);
     for (const ProgramSpec::Output& out : spec_.outputs)
         s_.writes[static_cast<size_t>(out.binding)] = 1;
-    s_.program = backend(s_.device).compile(spec_);
+    s_.program = compiled_program(s_.device, spec_);
     s_.cost += s_.program->cost();
     s_.op = b_.g_.nodes[group_.nodes.back()].op;
     s_.ops = static_cast<uint32_t>(group_.nodes.size());
@@ -595,7 +605,9 @@ void Builder::make_step(uint32_t step) {
 }
 
 std::shared_ptr<const Plan> Builder::build() {
+    find_roots();
     groups_ = fuse(p_);
+    plan_->steps.reserve(groups_.size());
     places_.resize(g_.values.size());
     find_uses();
     for (size_t i = 0; i < g_.inputs.size(); ++i) {
@@ -650,7 +662,6 @@ std::shared_ptr<const Plan> build_plan(const Graph& recorded, std::span<const Di
     std::vector<BufferRef> constants = fold(program);
     std::vector<Dims> strides(input_strides.begin(), input_strides.end());
     if (!constants.empty()) {
-        simplify(program);
         for (size_t i = strides.size(); i < program.graph.inputs.size(); ++i)
             strides.push_back(
                 contiguous_strides(program.graph.meta(program.graph.inputs[i]).shape));

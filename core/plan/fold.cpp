@@ -1,3 +1,5 @@
+#include <numeric>
+
 #include "op/op.h"
 #include "plan/run.h"
 
@@ -13,15 +15,17 @@ int64_t bytes_of(const Meta& m) {
 }
 
 // By value: known when the graph is planned. Runtime numbers are not, whatever they are today.
-std::vector<uint8_t> find_constants(const Program& p) {
+std::vector<uint8_t> find_constants(const Program& p, std::span<const uint8_t> open_nodes) {
     const Graph& g = p.graph;
     std::vector<uint8_t> known(g.values.size(), 0);
     for (size_t i = 0; i < g.scalars.size(); ++i) known[g.scalars[i]] = p.scalars[i].slot < 0;
-    for (const Node& n : g.nodes) {
+    for (NodeId id = 0; id < g.nodes.size(); ++id) {
+        const Node& n = g.nodes[id];
         const OpDef& def = op_def(n.op);
         // Views cost nothing as they are, and what is folded is stored row-major.
         bool folds = n.n_in > 0 && def.pure && !def.checks_values && !def.view &&
-                     def.layout != Layout::kChannelsLast;
+                     def.layout != Layout::kChannelsLast &&
+                     !(id < open_nodes.size() && open_nodes[id]);
         for (ValueId v : g.in(n)) folds &= known[v] != 0;
         for (uint32_t k = 0; k < n.n_out; ++k)
             folds &= bytes_of(g.meta(n.first_out + k)) <= kMostBytes;
@@ -55,9 +59,14 @@ std::vector<BufferRef> evaluate(const Graph& graph, std::vector<Scalar> numbers)
 
 }  // namespace
 
-std::vector<BufferRef> fold(Program& program) {
+std::vector<BufferRef> fold(Program& program, std::span<const uint8_t> open_nodes,
+                            std::span<const uint8_t> needed_values, std::vector<ValueId>* moved) {
     const Graph& g = program.graph;
-    const std::vector<uint8_t> known = find_constants(program);
+    if (moved) {
+        moved->resize(g.values.size());
+        std::iota(moved->begin(), moved->end(), 0);
+    }
+    const std::vector<uint8_t> known = find_constants(program, open_nodes);
     // What other nodes read of the constants; a result that lives on is computed by every run.
     std::vector<uint8_t> read(g.values.size(), 0);
     for (const Node& n : g.nodes) {
@@ -101,25 +110,44 @@ std::vector<BufferRef> fold(Program& program) {
     }
     if (folded.empty()) return {};
     std::vector<BufferRef> buffers = evaluate(constants, std::move(numbers));
+    // What is still needed when others read the results.
+    std::vector<uint8_t> made(g.values.size(), 0);
+    for (ValueId v : folded) made[v] = 1;
+    std::vector<uint8_t> alive(g.values.size(), 0);
+    for (ValueId v : g.outputs) alive[v] = 1;
+    for (ValueId v = 0; v < needed_values.size(); ++v) alive[v] |= needed_values[v];
+    std::vector<uint8_t> kept(g.nodes.size(), 0);
+    for (NodeId id = static_cast<NodeId>(g.nodes.size()); id-- > 0;) {
+        const Node& n = g.nodes[id];
+        kept[id] = op_def(n.op).checks_values;
+        for (uint32_t k = 0; k < n.n_out; ++k) kept[id] |= alive[n.first_out + k];
+        if (!kept[id]) continue;
+        // A constant that lives on stays a node, with what it is made of.
+        for (ValueId v : g.in(n)) alive[v] |= known[n.first_out] || !made[v];
+    }
     Graph fresh;
+    fresh.reserve_as(g);
     std::vector<ValueId> to(g.values.size(), kNone);
     for (ValueId v : g.inputs) to[v] = fresh.add_input(g.meta(v));
     for (ValueId v : g.scalars) to[v] = fresh.add_scalar(g.meta(v).dtype, g.meta(v).device);
     std::vector<ValueId> stand_in = to;
     for (ValueId v : folded) stand_in[v] = fresh.add_input(g.meta(v));
-    for (const Node& n : g.nodes) {
-        // A constant that lives on stays a node.
-        std::vector<ValueId> in;
-        std::vector<Meta> out;
+    std::vector<ValueId> in;
+    for (NodeId id = 0; id < g.nodes.size(); ++id) {
+        if (!kept[id]) continue;
+        const Node& n = g.nodes[id];
+        in.clear();
         for (ValueId v : g.in(n)) in.push_back(known[n.first_out] ? to[v] : stand_in[v]);
-        for (uint32_t k = 0; k < n.n_out; ++k) out.push_back(g.meta(n.first_out + k));
-        const ValueId first = fresh.add_node(n.op, in, g.attr(n), out, n.origin);
+        const ValueId first = fresh.take_node(g, n, in);
         for (uint32_t k = 0; k < n.n_out; ++k) {
             to[n.first_out + k] = first + k;
             if (stand_in[n.first_out + k] == kNone) stand_in[n.first_out + k] = first + k;
         }
     }
     for (ValueId v : g.outputs) fresh.outputs.push_back(to[v]);
+    if (moved)
+        for (ValueId v = 0; v < g.values.size(); ++v)
+            (*moved)[v] = to[v] != kNone ? to[v] : stand_in[v];
     program.graph = std::move(fresh);
     return buffers;
 }

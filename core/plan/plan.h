@@ -46,8 +46,9 @@ struct Step {
     Device device;
     std::vector<TensorView> in, out;  // kernel: shapes and strides; data is filled in
     std::vector<Slot> in_slots, out_slots;
-    std::vector<Slot> bindings;   // program
-    std::vector<uint8_t> writes;  // by binding: the program writes there
+    std::vector<Slot> bindings;     // program
+    std::vector<uint32_t> scalars;  // which of the plan's numbers the program reads
+    std::vector<uint8_t> writes;    // by binding: the program writes there
     std::vector<int64_t> attrs;
     Slot workspace;
     bool checks_values = false;
@@ -83,8 +84,15 @@ struct Plan {
 };
 
 // Computes what depends on constants alone; returns the results, which the graph then takes as
-// further inputs. What is left of the folded nodes is dead.
-std::vector<BufferRef> fold(Program& program);
+// further inputs; the folded nodes are gone.
+// Of a graph whose sizes are not all known: nodes that are open, values that are needed although no
+// node reads them, and (by former value) what values have become.
+std::vector<BufferRef> fold(Program& program, std::span<const uint8_t> open_nodes = {},
+                            std::span<const uint8_t> needed = {},
+                            std::vector<ValueId>* moved = nullptr);
+
+// The program of a specification: one that some plan has already, or a new one.
+std::shared_ptr<const CompiledProgram> compiled_program(Device device, const ProgramSpec& spec);
 
 // Passes and plans a recorded graph. `donated`: inputs whose memory may be overwritten.
 std::shared_ptr<const Plan> build_plan(const Graph& recorded, std::span<const Dims> input_strides,

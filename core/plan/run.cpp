@@ -114,9 +114,11 @@ void WindowRun::run_step(const Step& step, RunState& state) {
     Backend& device = backend(step.device);
     SmallVec<void*, 16> pointers;
     for (const Slot& slot : step.bindings) pointers.push_back(address(slot, state));
+    SmallVec<Scalar, 16> numbers;  // of the program
+    for (uint32_t s : step.scalars) numbers.push_back(scalars[s]);
     if (step.overwrites_input) overwrote.store(true, std::memory_order_relaxed);
     if (!step.kernel) {
-        device.run_program(*step.program, pointers.data(), scalars.data());
+        device.run_program(*step.program, pointers.data(), numbers.data());
         return;
     }
     SmallVec<TensorView, 6> in, out;
@@ -141,7 +143,7 @@ void WindowRun::run_step(const Step& step, RunState& state) {
                     nullptr,
                     step.workspace.buffer == kNone ? nullptr : address(step.workspace, state)};
     if (step.program) {
-        device.run_with_epilogue(step.kernel, call, *step.program, pointers.data(), scalars.data());
+        device.run_with_epilogue(step.kernel, call, *step.program, pointers.data(), numbers.data());
     } else {
         step.kernel(call);
     }

@@ -220,7 +220,7 @@ ValueId Recorder::bind(const Tensor& tensor, DType scalar_dtype) {
 void Recorder::append(OpId op, std::span<const ValueId> in, const Attrs& attrs,
                       std::span<const Meta> out, bool weak, Ref<Value>* values) {
     const uint32_t node = static_cast<uint32_t>(graph.nodes.size());
-    const uint32_t site = current_site();
+    const uint32_t site = origin == kNone ? current_site() : 0;  // what rewrites a graph has none
     const ValueId first =
         graph.add_node(op, in, attrs.words(), out, origin == kNone ? node : origin);
     sites.push_back(site);

@@ -35,6 +35,26 @@ Tensor Trace::placeholder(const Meta& meta) {
     return Tensor(std::move(v));
 }
 
+ValueId Trace::take(const Graph& from, const Node& node, std::span<const ValueId> in) {
+    const ValueId first = graph.take_node(from, node, in);
+    graph.nodes.back().origin = origin == kNone ? node.origin : origin;
+    sites.push_back(0);
+    holders.resize(graph.values.size(), nullptr);
+    appended();
+    return first;
+}
+
+Tensor Trace::held(ValueId id) {
+    if (holders[id]) return Tensor(Ref<Value>(holders[id]));
+    Ref<Value> v(new Value);
+    v->kind = ValueState::kPending;
+    v->recorder = this;
+    v->meta = graph.meta(id);
+    v->id = id;
+    holders[id] = v.get();
+    return Tensor(std::move(v));
+}
+
 Tensor Trace::example(Batched whole) {
     Meta meta = whole.tensor.value()->meta;
     if (whole.batched) meta.shape.erase(0);

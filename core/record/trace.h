@@ -38,6 +38,10 @@ public:
     explicit Trace(Randomness randomness = Randomness::kSame);
 
     Tensor placeholder(const Meta& meta);
+    // A node of another graph, taken over as it is. Nobody holds its results, until held() makes
+    // a tensor of one.
+    ValueId take(const Graph& from, const Node& node, std::span<const ValueId> in);
+    Tensor held(ValueId id);
     // One example of a batch (or, unbatched, what all share): a placeholder that stands for it.
     Tensor example(Batched whole);
     // The tensors for all `size` examples, computed outside of the trace.

@@ -12,8 +12,6 @@
 
 namespace sn {
 
-namespace {
-
 void add_constant(Model& m, const Tensor& value, std::vector<Tensor>* constants) {
     std::string name = "constant." + std::to_string(constants->size());
     while (std::ranges::any_of(m.inputs, [&](const ModelInput& i) { return i.name == name; }))
@@ -21,8 +19,6 @@ void add_constant(Model& m, const Tensor& value, std::vector<Tensor>* constants)
     m.inputs.push_back({std::move(name), InputRole::kConstant, false});
     constants->push_back(value);
 }
-
-}  // namespace
 
 // Seed and number are the last two operands of a draw.
 void find_draws(Model& m, uint64_t draws_before) {
@@ -272,8 +268,6 @@ std::vector<Tensor> call_nodes(const Model& model, std::span<const Tensor> input
     return results;
 }
 
-namespace {
-
 void require_fixed(const Model& model, const char* op) {
     if (model.sizes.empty()) return;
     fail(ErrorKind::kValue, op,
@@ -281,8 +275,6 @@ void require_fixed(const Model& model, const char* op) {
          model.sizes[0].name.c_str(), model.sizes[0].name.c_str(),
          static_cast<long long>(model.sizes[0].example));
 }
-
-}  // namespace
 
 std::shared_ptr<const Plan> plan_of(const Model& model) {
     require_fixed(model, "memory_plan");
@@ -298,101 +290,6 @@ std::shared_ptr<const Plan> plan_of(const Model& model) {
         strides.push_back(contiguous_strides(model.graph.meta(v).shape));
     const std::vector<uint8_t> donated(strides.size(), 0);
     return build_plan(model.graph, strides, donated);
-}
-
-// ---- rewriting
-
-namespace {
-
-Program program_of(const Model& model) {
-    Program p;
-    p.graph = model.graph;
-    for (size_t i = 0; i < model.numbers.size(); ++i) {
-        const ModelNumber& n = model.numbers[i];
-        p.scalars.push_back(
-            {n.role == NumberRole::kConstant ? -1 : static_cast<int32_t>(i), n.value});
-    }
-    return p;
-}
-
-Model rewritten(const Model& model, Program p) {
-    Model m;
-    m.blocks = model.blocks;
-    m.inputs = model.inputs;
-    m.draws = model.draws;
-    m.updates = model.updates;
-    m.signature = model.signature;
-    for (const ScalarSource& s : p.scalars) {
-        if (s.slot >= 0)
-            m.numbers.push_back(model.numbers[static_cast<size_t>(s.slot)]);
-        else
-            m.numbers.push_back({s.constant, NumberRole::kConstant});
-    }
-    for (NodeId id = 0; id < p.graph.nodes.size(); ++id) {
-        uint32_t& origin = p.graph.nodes[id].origin;
-        m.sites.push_back(origin < model.sites.size() ? model.sites[origin] : 0);
-        origin = id;
-    }
-    m.taped.assign(p.graph.nodes.size(), 0);
-    m.graph = std::move(p.graph);
-    return m;
-}
-
-Model lower_pass(const Model& model, std::vector<Tensor>*) {
-    return rewritten(model, lower(model.graph));
-}
-
-Model simplify_pass(const Model& model, std::vector<Tensor>*) {
-    Program p = program_of(model);
-    simplify(p);
-    return rewritten(model, std::move(p));
-}
-
-Model fold_pass(const Model& model, std::vector<Tensor>* constants) {
-    Program p = program_of(model);
-    const std::vector<BufferRef> buffers = fold(p);
-    const Graph& g = p.graph;
-    const size_t before = model.graph.inputs.size();
-    std::vector<Tensor> folded;
-    for (size_t i = 0; i < buffers.size(); ++i) {
-        const Meta& meta = g.meta(g.inputs[before + i]);
-        folded.push_back(from_buffer(buffers[i], 0, meta.shape, contiguous_strides(meta.shape),
-                                     meta.dtype, meta.device));
-    }
-    Model m = rewritten(model, std::move(p));
-    for (const Tensor& t : folded) add_constant(m, t, constants);
-    return m;
-}
-
-struct GraphPass {
-    const char* name;
-    Model (*apply)(const Model&, std::vector<Tensor>*);
-};
-constexpr GraphPass kPasses[] = {
-    {"lower", lower_pass}, {"simplify", simplify_pass}, {"fold", fold_pass}};
-
-}  // namespace
-
-Model apply_pass(const Model& model, std::string_view pass, std::vector<Tensor>* constants) {
-    require_fixed(model, "optimize");
-    std::string known;
-    for (size_t i = 0; i < std::size(kPasses); ++i) {
-        if (pass == kPasses[i].name) {
-            Model m = kPasses[i].apply(model, constants);
-            const std::string broken = verify(m.graph);
-            if (!broken.empty())
-                fail(ErrorKind::kInternal, "optimize", "after %s: %s", kPasses[i].name,
-                     broken.c_str());
-            // Blocks have no constants, in whose place folded values could stand.
-            if (kPasses[i].apply != fold_pass)
-                for (BlockRef& block : m.blocks)
-                    block = std::make_shared<const Model>(apply_pass(*block, pass, nullptr));
-            return m;
-        }
-        known += std::string(i ? ", " : "") + kPasses[i].name;
-    }
-    fail(ErrorKind::kValue, "optimize", "there is no pass '%.*s'; the passes are %s",
-         static_cast<int>(pass.size()), pass.data(), known.c_str());
 }
 
 Model cut(const Model& model, std::span<const ValueId> outputs, std::vector<uint32_t>* kept) {

@@ -118,11 +118,16 @@ std::vector<Tensor> call_nodes(const Model& model, std::span<const Tensor> input
 // row-major.
 std::shared_ptr<const Plan> plan_of(const Model& model);
 
-// "lower", "simplify" and "fold" (pass/pass.h, plan/plan.h) on a graph of its own.
+// A pass on a graph of its own (runtime/passes.cpp lists them).
 // A rewritten graph computes the same bits, and is not for gradients: what stood apart for their
 // sake (a detached value and the value) may have become one. `constants` are by constant index, and
 // get what folding has computed.
 Model apply_pass(const Model& model, std::string_view pass, std::vector<Tensor>* constants);
+
+// Fails when a size is open.
+void require_fixed(const Model& model, const char* op);
+// One more input, a constant; `constants` gets its tensor.
+void add_constant(Model& model, const Tensor& value, std::vector<Tensor>* constants);
 
 // The part of a graph that some of its values (`outputs`, value ids) need, with all arguments and
 // with the other inputs that are read; `kept`: these inputs, by their former index. With all

@@ -410,3 +410,15 @@ def test_tensors_that_have_nothing_to_do_with_symbols_are_computed_as_ever() -> 
     assert a.tolist() == [2.0, 2.0, 2.0]
     assert (x + a.sum()).ndim == 2
     assert len({x, x}) == 1 and x in [x]
+
+
+def test_control_flow_on_symbols() -> None:
+    def program(x: Any) -> Any:
+        y = sn.cond(x.sum() > 0, sn.exp, sn.negative, x)
+        total, rows = sn.scan(lambda c, row: (c + row, c * 2), sn.zeros(4), x)
+        return [y, total, rows]
+
+    x = sn.symbol("x", ("n", 4))
+    graph = sn.Graph(x, program(x))
+    for data in (float_input(3, 4) + 5, float_input(6, 4) - 5):
+        assert same(graph(data), program(data))
