@@ -72,6 +72,7 @@ _LAZY_NAMES = {
     "Dim": "_sizes",
     "Size": "_sizes",
     "TensorSpec": "_tracing",
+    "symbol": "_symbols",
     "trace": "_tracing",
     "functional_call": "_stateless",
     "istft": "_spectral",

@@ -116,7 +116,7 @@ class GraphNode:
                 "kwargs": {"dict": []},
                 "result": {"tuple": [{"output": k} for k in range(len(program.outputs()))]},
             }
-            made.append(Graph(program, signature, {}, {}))
+            made.append(Graph._made(program, signature, {}, {}))
         return tuple(made)
 
     def __call__(self, *inputs: Any) -> Any:

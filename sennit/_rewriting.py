@@ -63,7 +63,7 @@ def rewritten(
                 if isinstance(size, Dim)
             }
             fixed = program.at([int(known[name]) for name in sizes])
-        plain = Graph(fixed, signature, graph._parameters, graph._constants)
+        plain = Graph._made(fixed, signature, graph._parameters, graph._constants)
         stand = [*graph._parameters.values(), *graph._constants.values()]
         values: dict[int, Any] = {}
         for (_, _, v, _), x in zip(fixed.inputs(), given + stand, strict=True):
@@ -98,7 +98,7 @@ def rewritten(
     # Without what nobody reads any more.
     pruned, _ = made._program.cut(made._program.outputs())
     left = {name for name, _, _, _ in pruned.inputs()}
-    return Graph(
+    return Graph._made(
         pruned,
         made._signature,
         {k: v for k, v in made._parameters.items() if k in left},

@@ -152,7 +152,7 @@ bool fetches_ahead(const ConvShape& s, int64_t source_size, int64_t channels) {
         one_step = one_step && s.stride[d] == 1;
     }
     if (conv_is_depthwise(s)) return one_step && source_size * size >= kCacheBytes;
-    return one_tap && channels / s.groups * size >= kLongRow;
+    return one_tap && (channels / s.groups * size >= kLongRow || source_size * size >= kCacheBytes);
 }
 
 template <class T, int kVectors>
@@ -212,30 +212,39 @@ void gather_blocks(const ConvPlan& plan, const Gather<T>& g, int64_t task, int64
     args.first_row = first_row;
     args.weight_step = plan.k * kCols;
     const T* const ahead = matrix_of<T>(steps, result_ld, first_row, first_col);
+    // With whole blocks of columns and others, the pixels that one call has read should still be
+    // near for the next.
+    constexpr int64_t kNearBytes = 8 << 10;
+    const bool one_call = cols % kCols == 0 || cols < kCols;
+    const ConvTile* const tiles_end = plan.tiles + t.chunk->tile_end;
+    args.pixel_end = plan.pixel_base + tiles_end[-1].first + tiles_end[-1].rows;
     for (int64_t segment = 0; segment < plan.segments; ++segment)
-        for (int32_t i = t.chunk->tile_begin; i < t.chunk->tile_end; ++i) {
-            const ConvTile& tile = plan.tiles[i];
-            const int32_t* begin = plan.run_begin + tile.pixel_class * (plan.segments + 1);
+        for (const ConvTile *tile = plan.tiles + t.chunk->tile_begin, *next; tile != tiles_end;
+             tile = next) {
+            next = tile + 1;
+            const int32_t* begin = plan.run_begin + tile->pixel_class * (plan.segments + 1);
             // A segment without valid taps adds nothing; pixels without any still become zero.
             const bool nothing_at_all = begin[0] == begin[plan.segments];
             if (begin[segment] == begin[segment + 1] && !(nothing_at_all && segment == 0)) continue;
+            const int64_t tile_bytes = tile->rows * plan.k * static_cast<int64_t>(sizeof(T));
+            const int64_t most = one_call ? INT32_MAX : 1 + kNearBytes / (tile_bytes + 1);
+            while (next != tiles_end && next->pixel_class == tile->pixel_class &&
+                   next->rows == tile->rows && next - tile < most)
+                ++next;
             const bool last = begin[segment + 1] == begin[plan.segments];
+            args.tiles = next - tile;
             args.add = begin[segment] != begin[0];
             args.steps = last ? steps : nullptr;
             args.result_ld = last && steps ? result_ld : sums_ld;
             args.runs = plan.runs + begin[segment];
             args.runs_end = plan.runs + begin[segment + 1];
-            args.pixel_base = plan.pixel_base + tile.first;
-            args.pixel_row = plan.pixel_row + tile.first;
-            if (g.fetches && i + 1 < t.chunk->tile_end && args.runs != args.runs_end) {
-                const ConvTile& next = plan.tiles[i + 1];
+            args.pixel_base = plan.pixel_base + tile->first;
+            args.pixel_row = plan.pixel_row + tile->first;
+            args.fetch_length = 0;
+            if (g.fetches && args.runs != args.runs_end) {
                 const ConvRun& run = args.runs_end[-1];
-                const int64_t length = g.lanewise ? cols : run.length;
-                for (int r = 0; r < next.rows; ++r) {
-                    const T* p = source + plan.pixel_base[next.first + r] + run.offset;
-                    for (int64_t c = 0; c < length; c += 64 / sizeof(T))
-                        __builtin_prefetch(p + c, 0, 2);
-                }
+                args.fetch_from = run.offset;
+                args.fetch_length = g.lanewise ? cols : run.length;
             }
             // All whole blocks, then what is left.
             for (int64_t b = 0; b < count; b += args.blocks) {
@@ -252,9 +261,10 @@ void gather_blocks(const ConvPlan& plan, const Gather<T>& g, int64_t task, int64
                 args.sums = sums + b * kCols;
                 args.first_col = first_col + b * kCols;
                 args.ahead = last && ahead ? ahead + b * kCols : nullptr;
-                const GatherTile<T> run = vectors == 2 ? pick<T, 2>(g.lanewise, tail, tile.rows)
-                                                       : pick<T, 1>(g.lanewise, tail, tile.rows);
+                const GatherTile<T> run = vectors == 2 ? pick<T, 2>(g.lanewise, tail, tile->rows)
+                                                       : pick<T, 1>(g.lanewise, tail, tile->rows);
                 run(args);
+                args.fetch_length = 0;
             }
         }
 

@@ -1,6 +1,7 @@
 #include "backend/cpu/pooling.h"
 
 #include <limits>
+#include <type_traits>
 
 #include "backend/cpu/kernels/conv_tile.h"
 #include "base/error.h"
@@ -129,6 +130,84 @@ SN_INLINE void max_block(const PoolShape& s, const S* image, const int64_t* star
         for (int i = 0; i < n; ++i) index[i] = at[i];
 }
 
+// What a comparison of vectors gives, which also holds places.
+template <class A>
+using Places = decltype(Vec<A>{} < Vec<A>{});
+
+// f32 and f64: the winners of one window over kVectors vectors of channels, in registers. With
+// kTail there is one vector, of `tail` lanes.
+template <class A, int kVectors, bool kTail, bool kIndex>
+SN_INLINE void max_vectors(const PoolShape& s, const A* image, const int64_t* start, const Range* r,
+                           int tail, A* y, int64_t* index) {
+    using V = Vec<A>;
+    using P = Places<A>;
+    constexpr int kL = kLanes<A>;
+    V best[kVectors];
+    P at[kVectors];
+    for (int j = 0; j < kVectors; ++j) best[j] = V{} + lowest<A>(), at[j] = P{} - 1;
+    P first = P{} - 1;  // the first pixel always wins
+    for (int64_t kd = r[0].begin; kd < r[0].end; ++kd)
+        for (int64_t kh = r[1].begin; kh < r[1].end; ++kh) {
+            int64_t pixel =
+                ((start[0] + kd * s.dilation[0]) * s.in[1] + start[1] + kh * s.dilation[1]) *
+                    s.in[2] +
+                start[2] + r[2].begin * s.dilation[2];
+            for (int64_t kw = r[2].begin; kw < r[2].end; ++kw, pixel += s.dilation[2]) {
+                const A* from = image + pixel * s.channels;
+                [[maybe_unused]] const P here =
+                    P{} + static_cast<std::decay_t<decltype(first[0])>>(pixel);
+                for (int j = 0; j < kVectors; ++j) {
+                    const V v = kTail ? load_head<A>(from, tail) : load<V>(from + j * kL);
+                    if constexpr (kIndex) {
+                        // Greater, or a NaN after a number.
+                        const P wins = first | (v > best[j]) | ((v != v) & (best[j] == best[j]));
+                        best[j] = wins ? v : best[j];
+                        at[j] = wins ? here : at[j];
+                    } else {
+                        const V greater = v > best[j] ? v : best[j];
+                        best[j] = v == v ? greater : v;
+                    }
+                }
+                first = P{};
+            }
+        }
+    for (int j = 0; j < kVectors; ++j) {
+        if constexpr (kTail)
+            store_head<A>(y, best[j], tail);
+        else
+            store(y + j * kL, best[j]);
+        if constexpr (kIndex)
+            for (int i = 0; i < (kTail ? tail : kL); ++i) index[j * kL + i] = at[j][i];
+    }
+}
+
+// All channels of one window.
+template <class S, class A, bool kIndex>
+SN_INLINE void max_pixel(const PoolShape& s, const S* image, const int64_t* start, const Range* r,
+                         S* y, int64_t* index) {
+    int64_t c = 0;
+    if constexpr (std::is_floating_point_v<S>) {
+        constexpr int kL = kLanes<A>;
+        const auto places = [&] { return kIndex ? index + c : nullptr; };
+        for (; c + 4 * kL <= s.channels; c += 4 * kL)
+            max_vectors<A, 4, false, kIndex>(s, image + c, start, r, 0, y + c, places());
+        for (; c + kL <= s.channels; c += kL)
+            max_vectors<A, 1, false, kIndex>(s, image + c, start, r, 0, y + c, places());
+        if (c < s.channels)
+            max_vectors<A, 1, true, kIndex>(s, image + c, start, r,
+                                            static_cast<int>(s.channels - c), y + c, places());
+    } else {
+        for (; c < s.channels; c += kBlock) {
+            const int count = static_cast<int>(s.channels - c < kBlock ? s.channels - c : kBlock);
+            int64_t* places = kIndex ? index + c : nullptr;
+            if (count == kBlock)
+                max_block<S, A, kIndex, kBlock>(s, image + c, start, r, count, y + c, places);
+            else
+                max_block<S, A, kIndex, 0>(s, image + c, start, r, count, y + c, places);
+        }
+    }
+}
+
 template <class S, class A, bool kIndex>
 void max_forward_as(const PoolShape& s, const S* x, S* y, int64_t* index) {
     for_rows(s, s.out, [&](int64_t n, int64_t d, int64_t h) {
@@ -140,16 +219,8 @@ void max_forward_as(const PoolShape& s, const S* x, S* y, int64_t* index) {
         for (int64_t w = 0; w < s.out[2]; ++w) {
             start[2] = w * s.stride[2] - s.pad_lo[2];
             r[2] = clip(start[2], s.dilation[2], s.kernel[2], s.in[2]);
-            for (int64_t c = 0; c < s.channels; c += kBlock) {
-                const int count =
-                    static_cast<int>(s.channels - c < kBlock ? s.channels - c : kBlock);
-                const int64_t to = (row + w) * s.channels + c;
-                int64_t* places = kIndex ? index + to : nullptr;
-                if (count == kBlock)
-                    max_block<S, A, kIndex, kBlock>(s, image + c, start, r, count, y + to, places);
-                else
-                    max_block<S, A, kIndex, 0>(s, image + c, start, r, count, y + to, places);
-            }
+            const int64_t to = (row + w) * s.channels;
+            max_pixel<S, A, kIndex>(s, image, start, r, y + to, kIndex ? index + to : nullptr);
         }
     });
 }
