@@ -17,6 +17,7 @@
 #include "record/read.h"
 #include "record/trace.h"
 #include "runtime/compiled.h"
+#include "runtime/control.h"
 #include "runtime/load.h"
 #include "runtime/safetensors.h"
 #include "sennit/sennit.h"
@@ -355,10 +356,10 @@ struct OwnGenerator {
 std::vector<Tensor> results_of(sn_session& s, std::vector<Tensor> given) {
     const ModelState& m = *s.model;
     given.insert(given.end(), s.stand.begin(), s.stand.end());
-    const OwnGenerator generator(s.random);
     const NoGrad no_grad;
-    std::vector<Tensor> results = call(m.saved.model, given);
-    s.random = random_state();
+    RandomState random = s.random;  // a call that fails has drawn nothing
+    std::vector<Tensor> results = call(m.saved.model, given, random);
+    s.random = random;
     return results;
 }
 
@@ -401,7 +402,7 @@ PreparedCall prepare_call(sn_session& s, std::span<const Tensor> given) {
     return made;
 }
 
-// A call of a model whose parameters stay as they are.
+// A call of a model whose parameters stay as they are, without control flow.
 std::vector<Tensor> run_prepared(sn_session& s, std::span<const Tensor> given) {
     constexpr size_t kMaxPrepared = 8;
     const auto found =
@@ -477,8 +478,9 @@ void run(sn_session& s, const sn_tensor* inputs, size_t n_inputs, sn_tensor* out
     for (size_t i = 0; i < n_inputs; ++i)
         given.push_back(tensor_of(inputs[i], graph_of(m).inputs[i].name));
     std::vector<Tensor> plain(n_outputs);
-    std::vector<Tensor> results =
-        graph_of(m).updates.empty() ? run_prepared(s, given) : results_of(s, std::move(given));
+    std::vector<Tensor> results = graph_of(m).updates.empty() && graph_of(m).blocks.empty()
+                                      ? run_prepared(s, given)
+                                      : results_of(s, std::move(given));
     assign_updates(s, std::span(results).subspan(n_outputs));
     results.resize(n_outputs);
     for (size_t k = 0; k < n_outputs; ++k) read_values(results[k], &plain[k]);
@@ -766,6 +768,15 @@ sn_status sn_set_threads(int32_t count) {
         const CoreLock lock;
         set_pool_threads(count);
         clear_plan_cache();  // whether steps run at the same time depends on the threads
+    });
+}
+sn_status sn_set_loop_limit(int64_t steps) {
+    return guarded([&] {
+        if (steps < 0)
+            fail(ErrorKind::kValue, "sn_set_loop_limit",
+                 "steps is %lld; it must be 0 (no limit) or more", static_cast<long long>(steps));
+        const CoreLock lock;
+        set_most_steps(steps);
     });
 }
 int32_t sn_threads(void) {

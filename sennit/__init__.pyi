@@ -484,6 +484,9 @@ from ._checkpoint import checkpoint as checkpoint
 from ._checkpoint import checkpoint_sequential as checkpoint_sequential
 from ._compile import CompiledFunction as CompiledFunction
 from ._compile import compile as compile
+from ._control import cond as cond
+from ._control import scan as scan
+from ._control import while_loop as while_loop
 from ._files import load as load
 from ._files import save as save
 from ._graph import Graph as Graph
@@ -548,6 +551,7 @@ from ._standard import result_type as result_type
 from ._stateless import functional_call as functional_call
 from ._stateless import stack_module_state as stack_module_state
 from ._summary import summary as summary
+from ._symbols import symbol as symbol
 from ._tools import config as config
 from ._tools import device_count as device_count
 from ._tools import doctor as doctor
@@ -750,6 +754,7 @@ __all__ = [
     "compress",
     "concat",
     "concatenate",
+    "cond",
     "config",
     "conj",
     "conj_physical",
@@ -1105,6 +1110,7 @@ __all__ = [
     "save",
     "scalar_tensor",
     "scaled_dot_product_attention",
+    "scan",
     "scatter",
     "scatter_add",
     "scatter_nd",
@@ -1151,6 +1157,7 @@ __all__ = [
     "summary",
     "swapaxes",
     "swapdims",
+    "symbol",
     "synchronize",
     "t",
     "take",
@@ -1211,6 +1218,7 @@ __all__ = [
     "vsplit",
     "vstack",
     "where",
+    "while_loop",
     "xlogy",
     "zeros",
     "zeros_like",
