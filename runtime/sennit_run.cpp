@@ -1,6 +1,4 @@
 // sennit-run: runs a saved model on .npy files, and says what it takes.
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -9,6 +7,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/system.h"
 #include "npy.h"
 #include "sennit/sennit.hpp"
 
@@ -215,9 +214,8 @@ void run(const Options& o) {
     memory.struct_size = sizeof memory;
     check(sn_memory(&memory));
     std::printf("memory: %.3f MB of tensors at most", static_cast<double>(memory.peak) / 1e6);
-    struct rusage usage{};
-    if (getrusage(RUSAGE_SELF, &usage) == 0)
-        std::printf(", %.1f MB of the process", static_cast<double>(usage.ru_maxrss) * 1024 / 1e6);
+    if (const int64_t peak = system::peak_resident_memory(); peak >= 0)
+        std::printf(", %.1f MB of the process", static_cast<double>(peak) / 1e6);
     std::printf("\n");
 }
 

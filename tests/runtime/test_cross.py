@@ -24,6 +24,7 @@ pytestmark = pytest.mark.bits
 # Folder of the build, program, what runs it.
 MACHINES = {
     "aarch64": ("sennit-run", ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]),
+    "windows": ("sennit-run.exe", ["wine"]),
 }
 
 
@@ -32,7 +33,7 @@ def test_the_same_bits(machine: str, repository: Path, tmp_path: Path) -> None:
     name, emulator = MACHINES[machine]
     program = repository / "build" / machine / name
     if not program.is_file():
-        pytest.skip(f"build/{machine} holds no {name} (make cross)")
+        pytest.skip(f"build/{machine} holds no {name} (make cross, make windows)")
     if not shutil.which(emulator[0]):
         pytest.skip(f"needs {emulator[0]}")
     env = {k: v for k, v in os.environ.items() if not k.startswith("SENNIT_")}

@@ -1,18 +1,14 @@
 #include "backend/cpu/scratch.h"
 
 #include <cstdint>
-#include <cstdlib>
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 #include "base/error.h"
+#include "base/system.h"
 
 namespace sn::cpu {
 namespace {
 
-constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kHugePage = system::kHugePage;
 // What an idle thread may keep; a larger lease is given back at once.
 constexpr size_t kKeepBytes = size_t{64} << 20;
 
@@ -20,15 +16,12 @@ size_t round_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * 
 
 void* allocate(size_t bytes) {
     const bool large = bytes >= kHugePage;
-    void* data = std::aligned_alloc(large ? kHugePage : 64, bytes);
+    void* data = system::allocate_aligned(large ? kHugePage : 64, bytes);
     if (!data)
         fail(ErrorKind::kMemory, "scratch",
              "a kernel's scratch of %zu bytes cannot be allocated; "
              "less memory in use is required; try smaller batches",
              bytes);
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    if (large) madvise(data, bytes, MADV_HUGEPAGE);
-#endif
     return data;
 }
 
@@ -37,7 +30,7 @@ struct Arena {
     size_t capacity = 0, used = 0;
     size_t wanted = 0;  // the most that was ever leased at one time, overflow included
     size_t overflow = 0;
-    ~Arena() { std::free(base); }
+    ~Arena() { system::free_aligned(base); }
 };
 
 thread_local Arena arena;
@@ -52,7 +45,7 @@ Scratch::Scratch(size_t bytes) : bytes_(round_up(bytes ? bytes : 1, 64)) {
         if (need > a.wanted) a.wanted = need;
         if (a.used == 0 && a.overflow == 0 && a.wanted <= kKeepBytes) {
             const size_t capacity = round_up(a.wanted, a.wanted >= kHugePage ? kHugePage : 65536);
-            std::free(a.base);
+            system::free_aligned(a.base);
             a.base = nullptr;
             a.capacity = 0;
             a.base = static_cast<char*>(allocate(capacity));
@@ -75,7 +68,7 @@ Scratch::~Scratch() {
         a.used -= bytes_;
     } else {
         a.overflow -= bytes_;
-        std::free(data_);
+        system::free_aligned(data_);
     }
 }
 
