@@ -49,10 +49,15 @@ def main() -> None:
     work = out / "objects"
     work.mkdir(parents=True, exist_ok=True)
     parts: list[str] = []
+    halves: set[str] = set()
     renamed = []
     for i, path in enumerate([*kernels, *wrappers]):
         local = [name for _, kind, name in symbols(nm, path) if kind == "t"]
-        parts += [n for _, kind, n in symbols(nm, path) if kind == "W" and n.startswith("sn_part_")]
+        weak = [name for _, kind, name in symbols(nm, path) if kind == "W"]
+        parts += [name for name in weak if name.startswith("sn_part_")]
+        # Templates on how 16-bit floats are stored.
+        halves |= {f"bf16 {name}" for name in weak if "4Bf16" in name}
+        halves |= {f"f16 {name}" for name in weak if "3F16" in name and "4Bf16" not in name}
         names = {name: f"sn_{i}_{k}" for k, name in enumerate(dict.fromkeys(local))}
         made = work / f"{i}_{path.name}"
         plain, lists = work / "plain.o", [work / "redefine.txt", work / "globalize.txt"]
@@ -81,6 +86,7 @@ def main() -> None:
             sys.exit(f"make_parts.py: a kernel has no name: {line}")
         lines.append(" ".join([*words[:2], *(by_address.get(a, "-") for a in addresses)]))
     lines += [f"part {name}" for name in sorted(parts)]
+    lines += [f"half {name}" for name in sorted(halves)]
     (out / "parts.txt").write_text("\n".join(lines) + "\n", "utf-8")
 
     needed = [

@@ -185,6 +185,7 @@ class _Parts:
         self.tables: dict[str, dict[int, str]] = {"tile": {}, "reduce": {}}
         self.kernels: dict[str, tuple[str, str]] = {}
         self.typed: list[str] = []
+        self.halves: list[tuple[str, str]] = []
         with open(text, encoding="utf-8") as file:
             for line in file:
                 kind, *words = line.split()
@@ -192,6 +193,8 @@ class _Parts:
                     self.isa = words[0]
                 elif kind == "part":
                     self.typed.append(words[0])
+                elif kind == "half":
+                    self.halves.append((words[0], words[1]))
                 elif kind == "kernel":
                     self.kernels[words[0]] = (words[1], words[2])
                 else:
@@ -221,6 +224,8 @@ class _Parts:
             elif int(rest[0]) in self.tables[kind]:  # not every entry is filled
                 words[kind].append((int(rest[0]), self.tables[kind][int(rest[0])]))
         unused = [part for part in self.typed if not self._is_needed(part, wanted)]
+        narrow = {dtype for _, dtype in wanted}
+        unused += [function for dtype, function in self.halves if dtype not in narrow]
         functions = {name for rows in words.values() for _, name in rows}
         functions |= {name for row in kernels for name in row[1:] if name != "-"}
         space = f"_ZN2sn3cpu{len(self.isa)}{self.isa}"

@@ -23,6 +23,15 @@ std::string line(const char* name, const Table& table, const Word& word) {
     return std::string(name) + " " + std::to_string(at);
 }
 
+// Whether a convolution may be depthwise, which has tiles of its own. Attributes: three lists and
+// dilations, then the groups.
+bool has_groups(const Step& step) {
+    AttrWords words(step.attrs.data());
+    int64_t count;
+    for (int i = 0; i < 4; ++i) words.list(&count);
+    return words.next() > 1;
+}
+
 }  // namespace
 
 void Needs::add(const Plan& plan) {
@@ -140,11 +149,15 @@ void Needs::add_kernel(const Step& step) {
             dtypes.insert(view.dtype);
             dtypes.insert(compute_dtype(view.dtype));
         }
-    for (const DType dtype : dtypes)
-        lines_.insert(std::string("part ") + def.name + " " + kShortNames[static_cast<int>(dtype)]);
+    const auto parts = [&](const std::string& name) {
+        for (const DType dtype : dtypes)
+            lines_.insert("part " + name + " " + kShortNames[static_cast<int>(dtype)]);
+    };
+    parts(def.name);
     const std::string family = kernel_family(step.op);
     if (family.empty()) return;
     lines_.insert("family " + family);
+    if (family == "conv" && has_groups(step)) parts("conv_lanewise");
     if (family != "reduce") return;
     if (def.reduce_kind == static_cast<int>(ReduceKind::kAny) ||
         def.reduce_kind == static_cast<int>(ReduceKind::kAll))

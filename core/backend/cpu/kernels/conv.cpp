@@ -167,11 +167,36 @@ bool fetches_ahead(const ConvShape& s, int64_t source_size, int64_t channels) {
     return one_tap && channels / s.groups * size >= kLongRow;
 }
 
+// Tiles of depthwise convolutions; `tile` is a GatherTile.
+template <class T>
+void pick_lanewise(int vectors, bool tail, int rows, void* tile) {
+    *static_cast<GatherTile<T>*>(tile) = vectors == 2 ? tail ? pick_gather<T, 2, true, true>(rows)
+                                                             : pick_gather<T, 2, true, false>(rows)
+                                         : tail       ? pick_gather<T, 1, true, true>(rows)
+                                                      : pick_gather<T, 1, true, false>(rows);
+}
+
+}  // namespace
+
+SN_PART(conv_lanewise, f32, (int vectors, bool tail, int rows, void* tile)) {
+    pick_lanewise<float>(vectors, tail, rows, tile);
+}
+SN_PART(conv_lanewise, f64, (int vectors, bool tail, int rows, void* tile)) {
+    pick_lanewise<double>(vectors, tail, rows, tile);
+}
+
+namespace {
+
 template <class T, int kVectors>
 GatherTile<T> pick(bool lanewise, bool tail, int rows) {
-    if (lanewise)
-        return tail ? pick_gather<T, kVectors, true, true>(rows)
-                    : pick_gather<T, kVectors, true, false>(rows);
+    if (lanewise) {
+        GatherTile<T> tile;
+        if constexpr (sizeof(T) == sizeof(double))
+            SN_PART_NAME(conv_lanewise, f64)(kVectors, tail, rows, &tile);
+        else
+            SN_PART_NAME(conv_lanewise, f32)(kVectors, tail, rows, &tile);
+        return tile;
+    }
     return tail ? pick_gather<T, kVectors, false, true>(rows)
                 : pick_gather<T, kVectors, false, false>(rows);
 }
