@@ -19,7 +19,14 @@ from pathlib import Path
 # Of the rest of the runtime: the executor, and what lies under it. What a bundle has a version of
 # its own of is left out.
 HOST = ("/base/", "/engine/", "/memory/", "/backend/", "/plan/run.")
-REPLACED = ("/cpu_tables.", "/kernel_sets.", "/cpu/wrap.", "/cpu/probe.", "/needs.", "/engine/engine.")
+REPLACED = (
+    "/cpu_tables.",
+    "/kernel_sets.",
+    "/cpu/wrap.",
+    "/cpu/probe.",
+    "/needs.",
+    "/engine/engine.",
+)
 
 
 def run(*words: str | Path) -> str:

@@ -28,11 +28,12 @@ _C_TYPES = {
     "uint64": "uint64_t", "float16": "uint16_t", "bfloat16": "uint16_t", "float32": "float",
     "float64": "double", "complex64": "float", "complex128": "double",
 }  # fmt: skip
-_KEYWORDS = frozenset(
-    "auto bool break case catch char class const continue default delete do double else enum "
+# Words of C and C++ that no name may be, and the name of a session.
+_KEYWORDS = (
+    " auto bool break case catch char class const continue default delete do double else enum "
     "extern float for friend goto if inline int long namespace new operator private protected "
     "public register return short signed sizeof static struct switch template this throw try "
-    "typedef typename union unsigned using virtual void volatile while session".split()
+    "typedef typename union unsigned using virtual void volatile while session "
 )
 
 
@@ -128,9 +129,7 @@ def bundle(
     objcopy = _find_tool("objcopy", "binutils' object copier")
     folder = os.fspath(folder)
     os.makedirs(folder, exist_ok=True)
-    library, header = (
-        os.path.join(folder, file) for file in (f"lib{name}.a", f"{name}.h")
-    )
+    library, header = (os.path.join(folder, file) for file in (f"lib{name}.a", f"{name}.h"))
     with tempfile.TemporaryDirectory(prefix="sennit-bundle-") as work:
         if _core.isa() != parts.isa:
             # Plans depend on the kernels' registers: they are made in a process with those.
@@ -331,10 +330,8 @@ def _opened(model: Graph | str | os.PathLike[str], name: str | None) -> tuple[Gr
     if not given:
         name = re.sub(r"\W", "_", name, flags=re.ASCII).lower()
         name = f"model_{name}" if name[:1].isdigit() else name
-    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name in _KEYWORDS:
-        raise error(
-            InvalidValue, "bundle", f"the name is {name!r}; an identifier of C is required"
-        )
+    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or f" {name} " in _KEYWORDS:
+        raise error(InvalidValue, "bundle", f"the name is {name!r}; an identifier of C is required")
     return model, name
 
 
@@ -388,7 +385,7 @@ def _interface(
 
     def identifier(label: str, other: str) -> str:
         plain = re.sub(r"\W", "_", label, flags=re.ASCII)
-        if not plain or plain[0].isdigit() or plain in _KEYWORDS:
+        if not plain or plain[0].isdigit() or f" {plain} " in _KEYWORDS:
             plain = f"{other}_{plain}".rstrip("_")
         while plain in taken:
             plain += "_"
@@ -460,11 +457,10 @@ def _header(
         f"/* The model '{graph.name}', bundled by Sennit {__version__}. Link lib{name}.a and "
         "-pthread.\n"
         " *\n"
-        " * Functions that can fail return 0, or a code of Sennit's errors (101: shape, 104: value,\n"
-        " * 103: index, 105: device, 107: memory, 199: internal); the text is that of "
-        f"{name}_error() on\n"
-        " * the same thread. Tensors are dense, in row-major order, and belong to the caller. A\n"
-        " * session serves one call at a time; different sessions may be used by different threads.\n"
+        " * Functions that can fail return 0, or a code of Sennit's errors (101: shape,\n"
+        " * 103: index, 104: value, 105: device, 107: memory, 199: internal); the text is that of\n"
+        f" * {name}_error() on the same thread. Tensors are dense, in row-major order, and belong\n"
+        " * to the caller. A session serves one call at a time; threads may have their own.\n"
         f"{made_for} */",
         "#pragma once",
         "",
@@ -488,7 +484,8 @@ def _header(
         lines += [
             "/* The state of the session's random numbers: as after `draws` draws of a generator",
             " * that was seeded. */",
-            f"int32_t {name}_set_generator({name}_session* session, uint64_t seed, uint64_t draws);",
+            f"int32_t {name}_set_generator({name}_session* session, uint64_t seed, "
+            "uint64_t draws);",
             "",
         ]
     if graph._updates:
