@@ -12,6 +12,7 @@ can ask for those that its model needs. The result is OUT/libsennit_parts.a and 
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,26 @@ def symbols(nm: str, path: Path) -> list[tuple[str, str, str]]:
     return found
 
 
+def make_weak(path: Path) -> None:
+    """Makes the "unique" symbols of an ELF object weak ones: objcopy cannot hide those of a bundle.
+
+    Such are the variables of inline functions, one for a process over all of its libraries; a
+    bundle has its own.
+    """
+    data = bytearray(path.read_bytes())
+    (sections,) = struct.unpack_from("<Q", data, 0x28)
+    size, count = struct.unpack_from("<HH", data, 0x3A)
+    for k in range(count):
+        _, kind, _, _, at, length = struct.unpack_from("<IIQQQQ", data, sections + k * size)
+        if kind != 2:  # a table of symbols
+            continue
+        for symbol in range(at, at + length, 24):
+            binding, what = data[symbol + 4] >> 4, data[symbol + 4] & 15
+            if binding == 10:
+                data[symbol + 4] = 2 << 4 | what
+    path.write_bytes(data)
+
+
 def main() -> None:
     out = Path(sys.argv[1])
     cxx, objcopy, nm, ar = sys.argv[2:6]
@@ -75,6 +96,7 @@ def main() -> None:
             run(objcopy, f"--redefine-syms={lists[0]}", plain)
             run(objcopy, f"--globalize-symbols={lists[1]}", plain)
         run(objcopy, "--strip-unneeded", plain, made)
+        make_weak(made)
         plain.unlink()
         renamed.append(made)
 
@@ -105,6 +127,7 @@ def main() -> None:
     for k, path in enumerate([*needed, *bundle]):
         lean.append(work / f"host{k}_{path.name}")
         run(objcopy, "--strip-unneeded", path, lean[-1])
+        make_weak(lean[-1])
     archive = out / "libsennit_parts.a"
     archive.unlink(missing_ok=True)
     run(ar, "rcsD", archive, *renamed, *lean)

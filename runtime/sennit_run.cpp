@@ -57,13 +57,13 @@ Int number(const std::string& option, const std::string& text, Int least) {
     return n;
 }
 
-std::optional<Options> parse(int argc, char** argv) {
+std::optional<Options> parse(const std::vector<std::string>& words) {
     Options o;
-    for (int i = 1; i < argc; ++i) {
-        const std::string word = argv[i];
+    for (size_t i = 1; i < words.size(); ++i) {
+        const std::string& word = words[i];
         const auto value = [&]() -> std::string {
-            if (i + 1 >= argc) wrong(word + " needs a value");
-            return argv[++i];
+            if (i + 1 >= words.size()) wrong(word + " needs a value");
+            return words[++i];
         };
         const auto file = [&] {
             const std::string text = value();
@@ -223,7 +223,8 @@ void run(const Options& o) {
 
 int main(int argc, char** argv) {
     try {
-        if (const std::optional<Options> options = parse(argc, argv)) run(*options);
+        if (const std::optional<Options> options = parse(system::arguments(argc, argv)))
+            run(*options);
         return 0;
     } catch (const std::exception& e) {
         std::fprintf(stderr, "%s\n", e.what());

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace sn::system {
 
@@ -51,6 +52,9 @@ private:
 void at_fork(void (*before)(), void (*in_parent)(), void (*in_child)());
 
 int process_id();
+
+// The words of the command line in UTF-8, given what main() got.
+std::vector<std::string> arguments(int count, char** words);
 
 // ---- files; paths are UTF-8
 

@@ -132,6 +132,8 @@ void at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) {
 
 int process_id() { return static_cast<int>(getpid()); }
 
+std::vector<std::string> arguments(int count, char** words) { return {words, words + count}; }
+
 // ---- files
 
 std::FILE* open_file(const std::string& path, const char* mode) {

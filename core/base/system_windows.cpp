@@ -13,6 +13,7 @@
 #include <windows.h>
 // After windows.h.
 #include <psapi.h>
+#include <shellapi.h>
 
 #include <algorithm>
 #include <bit>
@@ -144,6 +145,22 @@ SignalsBlocked::~SignalsBlocked() = default;
 void at_fork(void (*)(), void (*)(), void (*)()) {}
 
 int process_id() { return _getpid(); }
+
+std::vector<std::string> arguments(int, char**) {
+    std::vector<std::string> made;
+    int count = 0;
+    wchar_t** words = CommandLineToArgvW(GetCommandLineW(), &count);
+    for (int i = 0; words && i < count; ++i) {
+        const int size =
+            WideCharToMultiByte(CP_UTF8, 0, words[i], -1, nullptr, 0, nullptr, nullptr);
+        std::string word(static_cast<size_t>(size), '\0');
+        WideCharToMultiByte(CP_UTF8, 0, words[i], -1, word.data(), size, nullptr, nullptr);
+        word.resize(static_cast<size_t>(size) - 1);  // the end
+        made.push_back(std::move(word));
+    }
+    LocalFree(words);
+    return made;
+}
 
 // ---- files
 
