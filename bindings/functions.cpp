@@ -464,6 +464,10 @@ PyObject* function_vectorcall(PyObject* self, PyObject* const* args, size_t narg
                               PyObject* names) {
     const Function& f = *reinterpret_cast<PyFunction*>(self)->function;
     const size_t n = static_cast<size_t>(PyVectorcall_NARGS(nargsf));
+    if (symbols_exist) {
+        PyObject* made = call_with_symbols(self, args, n, names);
+        if (made || PyErr_Occurred()) return made;
+    }
     PyObject* keywords = nullptr;
     if (names && PyTuple_GET_SIZE(names) > 0) {
         // Pairs, so that the reader need not know where positional arguments end.
@@ -490,6 +494,11 @@ PyObject* function_vectorcall(PyObject* self, PyObject* const* args, size_t narg
 PyObject* in_place_vectorcall(PyObject* self, PyObject* const* args, size_t nargsf,
                               PyObject* names) {
     const char* name = reinterpret_cast<PyFunction*>(self)->in_place->c_str();
+    if (symbols_exist) {
+        PyObject* made = call_with_symbols(
+            self, args, static_cast<size_t>(PyVectorcall_NARGS(nargsf)), names);
+        if (made || PyErr_Occurred()) return made;
+    }
     SN_PY_TRY
     if (PyVectorcall_NARGS(nargsf) == 0 || !is_tensor(args[0]))
         fail(ErrorKind::kType, name, "this is a method of sn.Tensor; call it as x.%s(...)", name);

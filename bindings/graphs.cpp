@@ -3,6 +3,7 @@
 
 #include "nb.h"
 #include "op/checks.h"
+#include "op/control.h"
 #include "op/op.h"
 #include "op/random.h"
 #include "record/recorder.h"
@@ -232,6 +233,8 @@ nb::list open_shapes_of(const Model& m) {
     for (const OpenDim& d : m.open_dims)
         list.append(nb::make_tuple(m.graph.inputs[d.input], d.axis,
                                    size_tuple(m, SizeExpr::of({d.open, kNone, 0}))));
+    for (const OpenShape& s : m.open_inputs)
+        list.append(nb::make_tuple(m.graph.inputs[s.node], s.axis, size_tuple(m, s.size)));
     for (const OpenShape& s : m.open_shapes)
         list.append(nb::make_tuple(m.graph.nodes[s.node].first_out + s.output, s.axis,
                                    size_tuple(m, s.size)));
@@ -333,7 +336,8 @@ nb::list nodes_of(const Model& m) {
         for (uint32_t k = 0; k < n.n_out; ++k) out.append(n.first_out + k);
         nb::dict attrs;
         const AttrView view = attr_view(g, n);
-        for (size_t k = 0; k < def.attr_types.size(); ++k)
+        // Where blocks are is of use to no reader; blocks() has them.
+        for (size_t k = is_control(def) ? 2 : 0; k < def.attr_types.size(); ++k)
             attrs[def.attr_names[k]] = attr_value(def.attr_types[k], view, static_cast<int>(k));
         list.append(
             nb::make_tuple(def.name, in, attrs, out, site_text(m.sites[id]), m.taped[id] != 0));
@@ -405,28 +409,44 @@ void init_graphs(nb::module_& m) {
         .def("numbers_of_call",
              [](const Model& p) {
                  return guarded([&] {
+                     RandomState state = random_state();
                      nb::list list;
-                     for (const Tensor& t : numbers_of_call(p))
+                     for (const Tensor& t : numbers_of_call(p, state))
                          list.append(number_object(t.value()->scalar));
+                     set_random_state(state);
                      return list;
                  });
              })
-        .def("call_node",
-             [](const Model& p, NodeId id, nb::handle inputs) {
-                 return guarded([&] {
-                     if (id >= p.graph.nodes.size())
-                         fail(ErrorKind::kValue, "graph", "there is no node %u", id);
-                     const Node& n = p.graph.nodes[id];
-                     std::vector<Tensor> in, out(n.n_out);
-                     for (nb::handle x : inputs)
-                         in.push_back(to_operand("graph", "operand", x.ptr()));
-                     Attrs attrs;
-                     for (int64_t word : p.graph.attr(n)) attrs.i(word);
-                     check_call(op_def(n.op), in, attrs);
-                     call_node(p, id, in, attrs, out);
-                     return wrapped(out);
-                 });
-             })
+        .def(
+            "call_node",
+            [](const Model& p, NodeId id, nb::handle inputs, nb::object first_draw) {
+                return guarded([&] {
+                    if (id >= p.graph.nodes.size())
+                        fail(ErrorKind::kValue, "graph", "there is no node %u", id);
+                    const Node& n = p.graph.nodes[id];
+                    std::vector<Tensor> in, out(n.n_out);
+                    for (nb::handle x : inputs)
+                        in.push_back(to_operand("graph", "operand", x.ptr()));
+                    Attrs attrs;
+                    for (int64_t word : p.graph.attr(n)) attrs.i(word);
+                    if (!is_control(op_def(n.op))) check_call(op_def(n.op), in, attrs);
+                    // Blocks draw the numbers that they would in a call which began at `first`,
+                    // or those that come next.
+                    NodeCalls calls{{}, random_state()};
+                    if (!first_draw.is_none())
+                        calls.random.counter = nb::cast<uint64_t>(first_draw);
+                    else if (is_control(op_def(n.op)))
+                        calls.random.counter -= static_cast<uint64_t>(attr_view(p.graph, n).i(1));
+                    call_node(p, id, in, attrs, out, calls);
+                    if (calls.further > 0) {
+                        RandomState now = random_state();
+                        now.counter += calls.further;
+                        set_random_state(now);
+                    }
+                    return wrapped(out);
+                });
+            },
+            nb::arg("node"), nb::arg("inputs"), nb::arg("first_draw").none() = nb::none())
         .def("take_conditions",
              [](Model& p, const Model& from) {
                  SN_CHECK(p.sizes.size() == from.sizes.size());
@@ -448,6 +468,15 @@ void init_graphs(nb::module_& m) {
         .def("at",
              [](const Model& p, const std::vector<int64_t>& sizes) {
                  return guarded([&] { return at_sizes(p, sizes); });
+             })
+        .def("blocks",
+             [](const Model& p, NodeId id) {  // of a node
+                 const Node& n = p.graph.nodes.at(id);
+                 nb::list list;
+                 if (!is_control(op_def(n.op))) return list;
+                 for (int64_t k : attr_view(p.graph, n).ints(0))
+                     list.append(nb::cast(*p.blocks[static_cast<size_t>(k)]));
+                 return list;
              })
         .def("values", &values_of)
         .def("numbers", &numbers_of)

@@ -101,6 +101,7 @@ NB_MODULE(_core, m) {
         init_functions(m.ptr());
         init_sites(m.ptr());
         init_compiled(m.ptr());
+        init_symbols(m.ptr());
         pool_threads();  // bad settings in the environment are told at import
         engine_mode();
     });
@@ -165,6 +166,7 @@ NB_MODULE(_core, m) {
 
     init_autograd(m);
     init_graphs(m);
+    init_control(m);
     m.def("release_consumed", &release_consumed);
     m.def("flush", [] {
         guarded([] {

@@ -104,7 +104,13 @@ void init_tensor_type(PyObject* module);
 void init_functions(PyObject* module);
 void init_sites(PyObject* module);
 void init_compiled(PyObject* module);
+void init_symbols(PyObject* module);
 PyObject* wrap_hook(std::shared_ptr<GradHook> hook);
+
+// Whether there are symbols (symbols.cpp). A call that gets one is handed over; null without an
+// error: there is none among the arguments.
+extern bool symbols_exist;
+PyObject* call_with_symbols(PyObject* function, PyObject* const* args, size_t n, PyObject* names);
 
 // Ctrl-C, queued releases of borrowed memory: called with the GIL held, now and then.
 void service();

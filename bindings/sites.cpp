@@ -46,6 +46,11 @@ thread_local uint32_t scope = 0;
 
 constexpr size_t kMaxSites = 1 << 20;
 
+// While calls that were noted earlier are made (sennit/_noted.py): the code that makes them, and
+// the line that they were noted at, which is theirs where no later frame is the user's.
+thread_local PyCodeObject* noted_code = nullptr;
+thread_local uint32_t noted_site = 0;
+
 bool is_internal(PyCodeObject* code) {
     const auto it = internal_code.find(code);
     if (it != internal_code.end()) return it->second;
@@ -92,6 +97,8 @@ uint32_t python_site() {
         PyCodeObject* code = frame->f_code;
         _Py_CODEUNIT* at = frame->prev_instr;
 #endif
+        if (noted_site && code == noted_code)
+            return intern(sites[noted_site].code, sites[noted_site].offset);
         if (is_internal(code)) continue;
         return intern(code, static_cast<int>(at - _PyCode_CODE(code)) *
                                 static_cast<int>(sizeof(_Py_CODEUNIT)));
@@ -103,7 +110,10 @@ uint32_t python_site() {
     while (frame) {
         PyCodeObject* code = PyFrame_GetCode(frame);
         uint32_t id = 0;
-        if (!is_internal(code)) id = intern(code, PyFrame_GetLasti(frame));
+        if (noted_site && code == noted_code)
+            id = intern(sites[noted_site].code, sites[noted_site].offset);
+        else if (!is_internal(code))
+            id = intern(code, PyFrame_GetLasti(frame));
         Py_DECREF(code);
         PyFrameObject* back = id ? nullptr : PyFrame_GetBack(frame);
         Py_DECREF(frame);
@@ -173,7 +183,23 @@ PyObject* describe_site(PyObject*, PyObject* id) {
     return PyUnicode_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size()));
 }
 
+PyObject* call_site(PyObject*, PyObject*) { return PyLong_FromUnsignedLong(python_site()); }
+
+PyObject* set_noted_site(PyObject*, PyObject* args) {
+    PyObject* code = nullptr;
+    unsigned int site = 0;
+    if (!PyArg_ParseTuple(args, "O!I", &PyCode_Type, &code, &site)) return nullptr;
+    const uint32_t before = noted_site;
+    noted_code = reinterpret_cast<PyCodeObject*>(code);  // of a function of the package: it stays
+    noted_site = site < sites.size() ? site : 0;
+    return PyLong_FromUnsignedLong(before);
+}
+
 PyMethodDef methods[] = {
+    {"call_site", call_site, METH_NOARGS, "The user's line that is running."},
+    {"set_noted_site", set_noted_site, METH_VARARGS,
+     "Calls that this code makes are of this line, where no later frame is the user's; returns the "
+     "line before."},
     {"enter_scope", enter_scope, METH_O, "Enters the scope of a module of this name."},
     {"leave_scope", leave_scope, METH_O, "Leaves it."},
     {"set_package_folder", set_package_folder, METH_O,

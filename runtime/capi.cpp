@@ -16,6 +16,7 @@
 #include "plan/execute.h"
 #include "record/read.h"
 #include "record/trace.h"
+#include "runtime/control.h"
 #include "runtime/load.h"
 #include "runtime/safetensors.h"
 #include "sennit/sennit.h"
@@ -309,14 +310,10 @@ void put_meta(sn_tensor& to, const Meta& meta) {
 std::vector<Tensor> results_of(sn_session& s, std::vector<Tensor> given) {
     const ModelState& m = *s.model;
     given.insert(given.end(), s.stand.begin(), s.stand.end());
-    struct Swap {  // the session's generator is the core's for the call
-        explicit Swap(RandomState mine) : before(random_state()) { set_random_state(mine); }
-        ~Swap() { set_random_state(before); }
-        RandomState before;
-    } const swap(s.random);
     const NoGrad no_grad;
-    std::vector<Tensor> results = call(m.saved.model, given);
-    s.random = random_state();
+    RandomState random = s.random;  // a call that fails has drawn nothing
+    std::vector<Tensor> results = call(m.saved.model, given, random);
+    s.random = random;
     return results;
 }
 
@@ -643,6 +640,15 @@ sn_status sn_set_threads(int32_t count) {
         const CoreLock lock;
         set_pool_threads(count);
         clear_plan_cache();  // whether steps run at the same time depends on the threads
+    });
+}
+sn_status sn_set_loop_limit(int64_t steps) {
+    return guarded([&] {
+        if (steps < 0)
+            fail(ErrorKind::kValue, "sn_set_loop_limit",
+                 "steps is %lld; it must be 0 (no limit) or more", static_cast<long long>(steps));
+        const CoreLock lock;
+        set_most_steps(steps);
     });
 }
 int32_t sn_threads(void) {

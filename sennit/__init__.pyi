@@ -550,6 +550,7 @@ from ._standard import result_type as result_type
 from ._stateless import functional_call as functional_call
 from ._stateless import stack_module_state as stack_module_state
 from ._summary import summary as summary
+from ._symbols import symbol as symbol
 from ._tools import config as config
 from ._tools import device_count as device_count
 from ._tools import doctor as doctor
@@ -1155,6 +1156,7 @@ __all__ = [
     "summary",
     "swapaxes",
     "swapdims",
+    "symbol",
     "synchronize",
     "t",
     "take",

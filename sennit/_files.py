@@ -354,7 +354,7 @@ def load(path: str | os.PathLike[str], device: Any = None, with_metadata: bool =
     loaded: Any = tensors
     graph = metadata.pop(GRAPH, None)
     if graph is not None:
-        from ._graph import read_graph
+        from ._graph_files import read_graph
 
         if device is not None and str(device) != "cpu":
             raise error(

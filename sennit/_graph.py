@@ -12,8 +12,8 @@ from typing import Any
 from . import _core
 from ._core import InvalidValue, Tensor
 from ._errors import error
-from ._graph_parts import GraphNode, GraphValue, MemoryPlan, float_text, type_text
-from ._signature import build, check_signature, gather
+from ._graph_parts import GraphNode, GraphValue, MemoryPlan, block_lines, float_text
+from ._signature import build, gather
 from ._sizes import MOST, Dim, Size
 from .autograd import no_grad
 
@@ -23,16 +23,40 @@ __all__ = ["Graph"]
 class Graph:
     """A program as data: what a function did with its arguments, without the function.
 
-    `sn.trace` makes it from a function, `sn.load` from a file. Calling it gives the bits that the
+    `sn.trace` makes it from a function, `sn.load` from a file; ``Graph(inputs, outputs)`` makes it
+    from a program that is written with symbols (`sn.symbol`). Calling it gives the bits that the
     function gives, on arguments of the same shapes and dtypes, and gradients flow through it as
     through the function. Parameters are the module's own tensors: a graph sees what training does
     to them.
+
+    Parameters
+    ----------
+    inputs : symbol, or list, tuple or dict of them
+        What calls give: by position, or by the names of a dict.
+    outputs : symbol, or nested structure of them
+        What calls return; numbers and strings may stand in it, and tensors, which are constants.
+    module : sn.nn.Module, or dict of str to Module or Tensor, optional
+        Where parameters have their names from. By default the names in the one module or graph that
+        the program calls; with several, the names begin with "0.", "1." ... in the order of their
+        first calls. Parameters that stand by themselves are "parameter.0", ...
+    name : str, optional
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        When an input is no symbol, or an output depends on one that is no input. When a call of
+        the program is another one at other sizes; the error names it and its line.
 
     Examples
     --------
     >>> graph = sn.trace(lambda x, y: sn.relu(x @ y), sn.TensorSpec((2, 3)), sn.TensorSpec((3, 1)))
     >>> graph(sn.ones((2, 3)), sn.ones((3, 1))).tolist()
     [[3.0], [3.0]]
+
+    >>> a, b = sn.symbol("a", ("n",)), sn.symbol("b", ("n",))
+    >>> graph = sn.Graph([a, b], {"sum": a + b, "dot": a @ b})
+    >>> graph(sn.ones(3), sn.ones(3))["dot"].item()
+    3.0
     """
 
     __slots__ = (
@@ -40,14 +64,29 @@ class Graph:
     )  # fmt: skip
 
     name: str
+    _program: _core.Program
+    _signature: dict[str, Any]
+    _parameters: dict[str, Tensor]
+    _constants: dict[str, Tensor]
+    _stand: list[Tensor]
+    _updates: list[str]
 
-    def __init__(
-        self,
+    def __new__(
+        cls, inputs: Any, outputs: Any, *, module: Any = None, name: str | None = None
+    ) -> Graph:
+        from ._symbol_graphs import graph_of
+
+        return graph_of(inputs, outputs, module, name)
+
+    @classmethod
+    def _made(
+        cls,
         program: _core.Program,
         signature: dict[str, Any],
         parameters: Mapping[str, Tensor],
         constants: Mapping[str, Tensor],
-    ) -> None:
+    ) -> Graph:
+        self = object.__new__(cls)
         self._program = program
         self._signature = signature
         self._parameters = dict(parameters)
@@ -56,6 +95,7 @@ class Graph:
         names = [name for name, _, _, _ in program.inputs()]
         self._updates = [names[i] for i in program.updates()]
         self.name = signature["name"]
+        return self
 
     # ------------------------------------------------------------ calling
 
@@ -84,6 +124,10 @@ class Graph:
         >>> graph(sn.ones(2))["twice"].tolist()
         [2.0, 2.0]
         """
+        if _core.has_symbols((args, kwargs)):
+            from ._noted import dispatch
+
+            return dispatch(self, args, kwargs)
         given: list[Tensor] = []
         gather(self._signature["args"], args, "args", given)
         gather(self._signature["kwargs"], kwargs, "kwargs", given)
@@ -187,7 +231,7 @@ class Graph:
                 f"graph are {', '.join(names) or 'none'}",
             )
         program = self._program.at([sizes[name] for name in names])
-        return Graph(program, self._signature, self._parameters, self._constants)
+        return Graph._made(program, self._signature, self._parameters, self._constants)
 
     @property
     def inputs(self) -> list[GraphValue]:
@@ -312,6 +356,7 @@ class Graph:
             place, _, line = where.partition(":")
             note = f"  # {os.path.basename(place)}:{line}" if where else ""
             lines.append(f"{text:<{width}}{note}".rstrip())
+            lines += block_lines(node, "    ")
         lines += [f"  {name} <- {value.name}" for name, value in self.updates.items()]
         lines.append(f"  return {', '.join(v.name for v in self.outputs)}".rstrip())
         return "\n".join(lines)
@@ -397,7 +442,7 @@ class Graph:
                 print(_difference(name, before, program))
         names = [name for name, role, _, _ in program.inputs() if role == "constant"]
         made = dict(zip(names, constants, strict=True))
-        return Graph(program, self._signature, self._parameters, made)
+        return Graph._made(program, self._signature, self._parameters, made)
 
     def cut(self, *values: GraphValue | str) -> Graph:
         """The part of the graph that computes some of its values.
@@ -441,7 +486,7 @@ class Graph:
         left = {name for name, _, _, _ in program.inputs()}
         leaves: list[Any] = [{"output": k} for k in range(len(wanted))]
         result = leaves[0] if len(leaves) == 1 else {"tuple": leaves}
-        return Graph(
+        return Graph._made(
             program,
             {**self._signature, "result": result},
             {k: v for k, v in self._parameters.items() if k in left},
@@ -714,48 +759,3 @@ def _difference(name: str, before: _core.Program, after: _core.Program) -> str:
     changed = ", ".join(f"{n:+d} {op}" for op, n in sorted(counts.items()) if n)
     nodes = f"{name}: {len(before.nodes())} -> {len(after.nodes())} nodes"
     return f"{nodes}; {changed}" if changed else nodes
-
-
-def read_graph(path: str, text: str, tensors: dict[str, Tensor]) -> Graph:
-    """The graph of a file whose tensors have been read; everything in it is checked."""
-    try:
-        program = _core.read_graph(text.encode("utf-8", "surrogatepass"))
-    except _core.FileError as cause:
-        what = str(cause).split("\n")[0].removeprefix("[load] ").rpartition(" (SN")[0] or str(cause)
-        raise error(_core.FileError, "load", f"{path}: {what}") from None
-    values = program.values()
-    kept: dict[str, dict[str, Tensor]] = {"parameter": {}, "constant": {}}
-    arguments = 0
-    for name, role, v, requires_grad in program.inputs():
-        if role == "argument":
-            arguments += 1
-            continue
-        x = tensors.pop(name, None)
-        want = (values[v][1], values[v][2])
-        if x is None or (x.shape, x.dtype) != want:
-            has = "missing" if x is None else type_text(x.shape, x.dtype)
-            raise error(
-                _core.FileError,
-                "load",
-                f"{path}: the graph needs {name!r} as {type_text(*want)}, and the file has it as "
-                f"{has}; fetch or save the file again",
-            )
-        kept[role][name] = x.requires_grad_(True) if requires_grad else x
-    if tensors:
-        raise error(
-            _core.FileError,
-            "load",
-            f"{path}: the graph does not use {', '.join(map(repr, list(tensors)[:5]))}; fetch or "
-            "save the file again",
-        )
-    try:
-        results = len(program.outputs()) - len(program.updates())
-        signature = check_signature(program.signature(), arguments, results)
-    except (ValueError, RecursionError) as cause:
-        raise error(
-            _core.FileError,
-            "load",
-            f"{path}: the signature of the graph is damaged ({cause}); fetch or save the file "
-            "again",
-        ) from cause
-    return Graph(program, signature, kept["parameter"], kept["constant"])

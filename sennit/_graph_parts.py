@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import InvalidValue
 from ._errors import error
 from ._sizes import Size
+
+if TYPE_CHECKING:
+    from ._graph import Graph
 
 __all__ = ["GraphNode", "GraphValue", "MemoryPlan"]
 
@@ -85,6 +88,36 @@ class GraphNode:
     differentiable: bool
     _program: Any = field(repr=False, compare=False, default=None)
     _index: int = field(repr=False, compare=False, default=-1)
+    _first_draw: int | None = field(repr=False, compare=False, default=None)
+
+    @property
+    def blocks(self) -> tuple[Graph, ...]:
+        """What a control node calls, as graphs: of `cond` the branches (if true, if false), of
+        `while_loop` condition and body, of `scan` the body. Empty for other operations.
+
+        Their arguments are the node's operands (without the condition of `cond`, and with rows for
+        what `scan` takes apart).
+
+        Examples
+        --------
+        >>> f = lambda x: sn.cond(x.sum() > 0, sn.exp, sn.negative, x)
+        >>> node = sn.trace(f, sn.TensorSpec((2,))).nodes[-1]
+        >>> [[inner.op for inner in block.nodes] for block in node.blocks]
+        [['exp'], ['negative']]
+        """
+        from ._graph import Graph
+
+        made = []
+        for program in self._program.blocks(self._index):
+            names = [name for name, _, _, _ in program.inputs()]
+            signature = {
+                "name": self.op,
+                "args": {"tuple": [{"input": k} for k in range(len(names))]},
+                "kwargs": {"dict": []},
+                "result": {"tuple": [{"output": k} for k in range(len(program.outputs()))]},
+            }
+            made.append(Graph(program, signature, {}, {}))
+        return tuple(made)
 
     def __call__(self, *inputs: Any) -> Any:
         """Calls the operation with its attributes on other operands; for `Graph.rewrite`.
@@ -111,13 +144,25 @@ class GraphNode:
                 "the node is of a graph with open sizes; call nodes of graph.bind(...), or in a "
                 "rule of graph.rewrite",
             )
-        made = self._program.call_node(self._index, inputs)
+        made = self._program.call_node(self._index, inputs, self._first_draw)
         return made[0] if len(made) == 1 else tuple(made)
 
     def __repr__(self) -> str:
         operands = [x.name if isinstance(x, GraphValue) else str(x) for x in self.inputs]
         operands += [f"{k}={_attribute_text(v)}" for k, v in self.attributes.items()]
         return f"{', '.join(map(repr, self.outputs))} = {self.op}({', '.join(operands)})"
+
+
+def block_lines(node: GraphNode, indent: str) -> list[str]:
+    """The blocks of a control node, as printed graphs show them below it."""
+    lines = []
+    for k, block in enumerate(node.blocks):
+        lines.append(f"{indent}block {k} ({', '.join(map(repr, block.inputs))})")
+        for inner in block.nodes:
+            lines.append(f"{indent}  {inner!r}")
+            lines += block_lines(inner, f"{indent}    ")
+        lines.append(f"{indent}  return {', '.join(v.name for v in block.outputs)}")
+    return lines
 
 
 def float_text(form: int, scale: float, size: Size) -> str:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from . import _core
 from ._core import InvalidType, InvalidValue, Tensor
 from ._errors import error
 from ._signature import build, gather
@@ -61,18 +63,20 @@ def rewritten(
                 if isinstance(size, Dim)
             }
             fixed = program.at([int(known[name]) for name in sizes])
-        plain = Graph(fixed, signature, graph._parameters, graph._constants)
+        plain = Graph._made(fixed, signature, graph._parameters, graph._constants)
         stand = [*graph._parameters.values(), *graph._constants.values()]
         values: dict[int, Any] = {}
         for (_, _, v, _), x in zip(fixed.inputs(), given + stand, strict=True):
             values[v] = x
+        first_draw = _core.random_state()[1]
         for (v, _), number in zip(fixed.numbers(), fixed.numbers_of_call(), strict=True):
             values[v] = number
         for k, (node, row) in enumerate(zip(plain.nodes, fixed.nodes(), strict=True)):
+            node = replace(node, _first_draw=first_draw)
             inputs = [values[v] for v in row[1]]
             made = rule(node, *inputs)
             if made is None:
-                results = fixed.call_node(k, inputs)
+                results = fixed.call_node(k, inputs, first_draw)
             else:
                 results = list(made) if isinstance(made, tuple | list) else [made]
             check_results(op, node, results)
@@ -84,13 +88,17 @@ def rewritten(
         return build(signature["result"], outputs[:kept])
 
     run.__name__ = graph.name
-    made = trace(run, *args, mutable=held or None, **kwargs)
+    before = _core.set_control_tape(False)
+    try:
+        made = trace(run, *args, mutable=held or None, **kwargs)
+    finally:
+        _core.set_control_tape(before)
     if sizes:
         made._program.take_conditions(program)
     # Without what nobody reads any more.
     pruned, _ = made._program.cut(made._program.outputs())
     left = {name for name, _, _, _ in pruned.inputs()}
-    return Graph(
+    return Graph._made(
         pruned,
         made._signature,
         {k: v for k, v in made._parameters.items() if k in left},

@@ -172,27 +172,36 @@ def dims_of(shapes: Sequence[tuple[str, Sequence[Any]]]) -> tuple[list[Dim], lis
 _STEPS = (0, 5, 11, 18, 26, 35, 45, 56)
 # Where examples begin, and what they are multiples of: large enough for most networks, not equal to
 # what is usually in a program, then rounder and smaller ones.
-_FAMILIES = ((37, 1), (296, 8), (224, 32), (11, 1), (3, 1), (1, 1))
+FAMILIES = ((37, 1), (296, 8), (224, 32), (11, 1), (3, 1), (1, 1))
 
 
 def examples(dims: Sequence[Dim]) -> Iterator[list[tuple[int, ...]]]:
     """Lists of example sizes, in the order in which they are worth trying."""
     seen = []
     count = min(6 + len(dims), len(_STEPS))
-    for start, unit in _FAMILIES:
+    for start, unit in FAMILIES:
         columns = []
         for i, dim in enumerate(dims):
-            step = unit * dim.multiple
-            base = max(start, dim.min)
-            base = -(-base // step) * step + i * 2 * step
-            column = [base + step * ((k * (1 + i)) % 59) for k in _STEPS[:count]]
-            if column[-1] > dim._most or max(column) > dim._most:
-                column = _within(dim, i, count)
-            columns.append(column)
+            columns.append(_column(dim, i, start, unit, count))
         rows = list(dict.fromkeys(zip(*columns, strict=True)))
         if rows not in seen:
             seen.append(rows)
             yield rows
+
+
+def _column(dim: Dim, i: int, start: int, unit: int, count: int) -> list[int]:
+    """Examples of the i-th open size."""
+    step = unit * dim.multiple
+    base = max(start, dim.min)
+    base = -(-base // step) * step + i * 2 * step
+    column = [base + step * ((k * (1 + i)) % 59) for k in _STEPS[:count]]
+    return _within(dim, i, count) if max(column) > dim._most else column
+
+
+def example_pair(dim: Dim, index: int, family: int) -> tuple[int, int]:
+    """Two examples of the open size of this index."""
+    column = _column(dim, index, *FAMILIES[family], len(_STEPS))
+    return column[0], next((n for n in reversed(column) if n != column[0]), column[0])
 
 
 def _within(dim: Dim, offset: int, count: int) -> list[int]:
@@ -210,7 +219,7 @@ def _within(dim: Dim, offset: int, count: int) -> list[int]:
 
 # In the order of SizeRelation in core/runtime/size.h; what holds when one of them does not.
 _RELATIONS = ("<", "<=", "==", "!=", ">", ">=")
-_OTHERWISE = {"<": ">=", "<=": ">", "==": "!=", "!=": "==", ">": "<=", ">=": "<"}
+OTHERWISE = {"<": ">=", "<=": ">", "==": "!=", "!=": "==", ">": "<=", ">=": "<"}
 
 
 class TracedSize(int):
@@ -226,7 +235,7 @@ class TracedSize(int):
         while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
             frame = frame.f_back
         where = f"at {frame.f_code.co_filename}:{frame.f_lineno}"
-        held = relation if outcome else _OTHERWISE[relation]
+        held = relation if outcome else OTHERWISE[relation]
         difference = int(self) - int(other) if isinstance(other, int) else 0
         TracedSize.compared.append((where, held, difference))
         return outcome
@@ -269,6 +278,12 @@ def tracing_sizes() -> bool:
     """Whether a function is being traced at examples of open sizes: tables that depend on a size
     must then be made by operations."""
     return TracedSize.compared is not None
+
+
+def note_comparison(where: str, relation: str, difference: int) -> None:
+    """A comparison of sizes that is made in the place of a function's."""
+    if TracedSize.compared is not None:
+        TracedSize.compared.append((where, relation, difference))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 from . import _core
 from ._api import asarray
 from ._errors import error
+from ._whole import whole
 from .autograd import enable_grad, grad_enabled, no_grad
 
 Tensor = _core.Tensor
@@ -143,6 +144,7 @@ def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Tensor:
     return made if device is None else made.to(device)
 
 
+@whole
 def bernoulli(input: Tensor, p: float | None = None) -> Tensor:
     """1 with the probability that each element says (or with probability p), else 0.
 

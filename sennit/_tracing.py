@@ -290,7 +290,7 @@ def trace(function: Any, *specs: Any, mutable: Any = None, **named: Any) -> Any:
                 )
         extra = [(name, True, x.shape, x.dtype, x.device) for name, x in tensors.items()]
         all_inputs = inputs + extra
-        return _trace_open(
+        return trace_open(
             run, all_inputs, list(tensors.values()), shapes, dims, lambda: result, handles
         )
 
@@ -304,10 +304,10 @@ def trace(function: Any, *specs: Any, mutable: Any = None, **named: Any) -> Any:
     signature = {"name": name, "args": args, "kwargs": kwargs, "result": result}
     called = [n for n, role, _, _ in program.inputs() if role == "constant"]
     kept = handles.tensors if handles else parameters
-    return Graph(program, signature, kept, dict(zip(called, constants, strict=True)))
+    return Graph._made(program, signature, kept, dict(zip(called, constants, strict=True)))
 
 
-def _trace_open(
+def trace_open(
     run: Callable[[list[Tensor]], list[Tensor]],
     inputs: list[tuple[Any, ...]],
     tensors: list[Tensor],

@@ -14,6 +14,7 @@ from . import _core, autograd
 from ._core import Tensor
 from ._errors import NeedsValues, error
 from ._tree import broadcast_prefix, flatten, tree_map, unflatten
+from ._whole import whole
 from .autograd import (
     _positions,
     enable_grad,
@@ -134,6 +135,7 @@ def vmap(
     if chunk_size is not None and chunk_size < 1:
         raise error(_core.InvalidValue, "vmap", f"chunk_size is {chunk_size}; it must be 1 or more")
 
+    @whole
     @wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         tree = (args, kwargs)
@@ -395,6 +397,7 @@ def _matching(op: str, what: str, tree: Any, like: Any) -> list[Tensor]:
     return found
 
 
+@whole
 def jvp(
     func: Callable[..., Any],
     primals: tuple[Any, ...],
@@ -537,6 +540,7 @@ def jacrev(
     [[2.0, 0.0], [0.0, 4.0]]
     """
 
+    @whole
     @wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         chosen = _positions(argnums, len(args), "jacrev")
@@ -600,6 +604,7 @@ def jacfwd(
     [[2.0, 0.0], [0.0, 4.0]]
     """
 
+    @whole
     @wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         chosen = _positions(argnums, len(args), "jacfwd")

@@ -9,6 +9,7 @@ from . import _core
 from ._core import Tensor
 from ._errors import error
 from ._tree import flatten, tree_map, unflatten
+from ._whole import whole
 
 __all__ = [
     "Function",
@@ -216,6 +217,7 @@ def value_and_grad(
     (5.0, [2.0, 4.0])
     """
 
+    @whole
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         chosen = _positions(argnums, len(args))
         with enable_grad():
@@ -294,6 +296,7 @@ def grad(
     """
     both = value_and_grad(function, argnums, has_aux)
 
+    @whole
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         result, gradient = both(*args, **kwargs)
         return (gradient, result[1]) if has_aux else gradient

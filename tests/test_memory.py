@@ -145,3 +145,30 @@ def test_a_steady_step_asks_the_system_for_nothing(make, shape) -> None:
     assert all(from_system == 0 for _, from_system, _ in windows), windows
     assert min(faults for faults, _, _ in windows) <= 5, windows
     assert sorted(in_use for _, _, in_use in windows)[2] == 0, windows
+
+
+def test_a_finished_window_lets_go_of_its_results() -> None:
+    # The gradients of a step are results of its window. They are free when it is over, not when
+    # the thread that records submits the next one: there is one set of them at a time.
+    threads = sn.get_num_threads()
+    sn.set_num_threads(2)
+    try:
+        weight = nn.Parameter(sn.ones((1 << 22,)))
+        optimizer = sn.optim.SGD([weight], lr=1e-3)
+
+        def step() -> None:
+            (weight * weight).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+        for _ in range(5):
+            step()
+        sn.synchronize()
+        before = sn.memory.stats()["in_use"] - 4 * weight.size
+        sn.memory.reset_peak()
+        for _ in range(30):
+            step()
+        sn.synchronize()
+        assert sn.memory.stats()["peak"] - before < 2.1 * 4 * weight.size
+    finally:
+        sn.set_num_threads(threads)

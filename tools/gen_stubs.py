@@ -240,6 +240,16 @@ PRIVATE = {
     "trace_graph": "(function: Callable[[list[Tensor]], Sequence[Tensor]], "
     "inputs: Sequence[tuple[Any, ...]], mutables: Sequence[Tensor], /) "
     "-> tuple[Program, list[Tensor]]",
+    "trace_blocks": "(op: _str, functions: Sequence[Callable[[list[Tensor]], Sequence[Tensor]]], "
+    "operands: Sequence[Sequence[tuple[Any, Any, Any]]], /) "
+    "-> tuple[list[Program], list[Tensor]]",
+    "record_control": "(op: _str, blocks: Sequence[Program], operands: Sequence[Tensor], "
+    "carries: _int = 0, xs: _int = 0, length: _int = 0, reverse: _bool = False, "
+    "max_steps: _int = -1) -> list[Tensor]",
+    "alias": "(x: Tensor, /) -> Tensor",
+    "set_control_tape": "(on: _bool, /) -> _bool",
+    "set_most_steps": "(steps: _int, /) -> None",
+    "is_traced": "(x: Tensor, /) -> _bool",
     "in_graph_trace": "(tensors: Sequence[Any], /) -> _bool",
     "open_graph": "(probes: Sequence[tuple[Any, ...]], sizes: Sequence[tuple[Any, ...]], "
     "dims: Sequence[tuple[_int, _int, _int]], "
@@ -285,6 +295,11 @@ PRIVATE = {
     "leave_scope": "(before: _int, /) -> None",
     "set_package_folder": "(folder: _str, /) -> None",
     "describe_site": "(site: _int, /) -> _str",
+    "call_site": "() -> _int",
+    "set_noted_site": "(code: Any, site: _int, /) -> _int",
+    "set_symbols": "(symbol: type, size: type, dispatch: Any, /) -> None",
+    "has_symbols": "(tree: Any, /) -> _bool",
+    "is_shared": "(tensor: Tensor, /) -> _bool",
     "shutdown": "() -> None",
     "engine_mode": "() -> _str",
     "set_engine_mode": "(mode: _str, /) -> None",
@@ -355,7 +370,9 @@ CLASSES = {
         "cut": "(self, outputs: Sequence[_int], /) -> tuple[Program, list[_int]]",
         "updates": "(self) -> list[_int]",
         "numbers_of_call": "(self) -> list[_float]",
-        "call_node": "(self, node: _int, inputs: Sequence[Any], /) -> list[Tensor]",
+        "call_node": "(self, node: _int, inputs: Sequence[Any], first_draw: _int | None = None) "
+        "-> list[Tensor]",
+        "blocks": "(self, node: _int, /) -> list[Program]",
         "take_conditions": "(self, other: Program, /) -> None",
         "sizes": "(self) -> list[tuple[_str, _int, _int, _int, _int]]",
         "open_shapes": "(self) -> list[tuple[_int, _int, Any]]",

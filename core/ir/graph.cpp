@@ -120,7 +120,7 @@ std::string verify(const Graph& g) {
         if (n.op >= op_count()) return broken(id, "unknown op");
         const OpDef& def = op_def(n.op);
         if (def.n_in >= 0 && n.n_in < def.n_in) return broken(id, "too few inputs");
-        if (n.n_out != def.n_out) return broken(id, "wrong number of outputs");
+        if (def.n_out >= 0 && n.n_out != def.n_out) return broken(id, "wrong number of outputs");
         if (n.first_in + n.n_in > g.operands.size()) return broken(id, "operands out of range");
         if (n.first_attr + n.n_attrs > g.attrs.size()) return broken(id, "attributes out of range");
         if (n.first_out + n.n_out > g.values.size()) return broken(id, "outputs out of range");

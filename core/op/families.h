@@ -24,6 +24,7 @@ void register_counting_functions();
 void register_special_functions();
 void register_ctc_ops();
 void register_complex_ops();
+void register_control_ops();
 void register_complex_rules();  // ... and of complex_math.cpp:
 void register_complex_math();
 
@@ -48,6 +49,7 @@ inline void register_families() {
     register_special_functions();
     register_ctc_ops();
     register_complex_ops();
+    register_control_ops();
 #if !defined(SN_RUNTIME)       // a recorded graph holds what they are made of
     register_complex_rules();  // of the ops above
 #endif

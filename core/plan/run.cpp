@@ -225,7 +225,7 @@ struct RunLane::Shared {
 
     void run(const std::shared_ptr<WindowRun>& run, std::vector<double>* step_us) {
         run->execute(state, step_us);
-        if (!run->failure) return;
+        if (!run->failure) return run->let_go();
         const std::lock_guard guard(lock);
         failed.push_back(run);
         any_failed.store(true, std::memory_order_release);
@@ -247,7 +247,15 @@ void WindowRun::clear() {
     numbers.clear();
     input_strides.clear();
     overwrote = false;
+    one_is_through = false;
     failure = nullptr;
+}
+
+void WindowRun::let_go() {
+    if (!one_is_through.exchange(true, std::memory_order_acq_rel)) return;
+    inputs.clear();
+    outputs.clear();
+    former.clear();
 }
 
 std::shared_ptr<WindowRun> RunLane::new_run() {
@@ -280,6 +288,7 @@ bool RunLane::idle() {
 
 void RunLane::submit(std::shared_ptr<WindowRun> run, bool in_caller, std::vector<double>* step_us) {
     if (in_caller) {
+        run->one_is_through = true;
         shared_->run(run, step_us);
         return;
     }
@@ -290,6 +299,7 @@ void RunLane::submit(std::shared_ptr<WindowRun> run, bool in_caller, std::vector
     const TaskId id = push(std::move(task));
     for (const BufferRef& out : run->outputs)
         if (out->state() == BufferState::kPending) out->producer = id;
+    run->let_go();
     in_flight_.emplace_back(id, std::move(run));
 }
 

@@ -48,6 +48,11 @@ struct WindowRun {
     std::atomic<bool> overwrote{false};  // a donated input has been written
 
     void clear();  // for the next window; keeps the memory of its vectors
+    // Lets go of all buffers once the run has succeeded and submit() has seen its outputs; by the
+    // second of the two. The next window's results may need the memory, and the recording side
+    // looks at a finished run only when it submits again.
+    void let_go();
+    std::atomic<bool> one_is_through{false};
     // Runs it and turns the outputs' buffers ready or failed. Never throws.
     void execute(RunState& state, std::vector<double>* step_us);
     std::exception_ptr failure;

@@ -193,8 +193,8 @@ ValueId Recorder::bind(const Tensor& tensor, DType scalar_dtype) {
         (!v->recorder || (kind_ == Kind::kWindow && v->recorder->kind_ == Kind::kTrace))) {
         fail(ErrorKind::kValue, "trace",
              "a tensor of shape %s that was made inside of a traced function (sn.vmap, sn.jacfwd "
-             "...) is used after the function has ended; return it from the function instead of "
-             "keeping it",
+             "...), or that is a symbol (sn.symbol), is used after the function has ended; return "
+             "it from the function instead of keeping it; write symbols into no tensor",
              format_shape(v->meta.shape).c_str());
     }
     if (kind_ == Kind::kTrace) return static_cast<Trace*>(this)->capture(tensor);

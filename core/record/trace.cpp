@@ -5,6 +5,7 @@
 #include "op/api.h"
 #include "op/batching.h"
 #include "record/tape.h"
+#include "runtime/control.h"
 
 namespace sn {
 
@@ -175,6 +176,21 @@ void Replay::call(NodeId id) {
         any |= values_[v].batched;
     }
     const OpDef& def = op_def(n.op);
+#if !defined(SN_RUNTIME)
+    if (is_control(def)) {
+        Attrs attrs;
+        for (int64_t word : g_.attr(n)) attrs.i(word);
+        std::vector<Batched> given;
+        for (ValueId v : g_.in(n)) given.push_back(values_[v]);
+        const std::vector<Batched> made =
+            control_for_all(control_of(n.op, attrs, trace_.blocks), given, size_);
+        for (uint32_t k = 0; k < n.n_out; ++k) {
+            const Tensor& t = made[k].tensor;
+            values_[n.first_out + k] = {grad_enabled() ? t : t.detach(), made[k].batched};
+        }
+        return;
+    }
+#endif
     any |= trace_.draws_anew(id);
     if (!any) {
         Attrs attrs;

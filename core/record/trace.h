@@ -9,6 +9,8 @@
 
 namespace sn {
 
+struct Model;
+
 // A tensor of a batch (with the batch in dimension 0), or one that all examples share.
 struct Batched {
     Tensor tensor;
@@ -60,8 +62,12 @@ public:
     bool draws_anew(NodeId node) const;
     void add_region(TraceRegion region) { regions_.push_back(std::move(region)); }
     const std::vector<TraceRegion>& regions() const { return regions_; }
+    // The number of the generator's next draw when the recording began.
+    uint64_t first_draw() const { return first_draw_; }
     // Computes a value that depends on no placeholder, outside; fails for the others.
     Tensor evaluate(const Tensor& tensor) const;
+    // What the control nodes call (runtime/control.h).
+    std::vector<std::shared_ptr<const Model>> blocks;
 
 private:
     friend class Recorder;

@@ -8,8 +8,9 @@
 namespace sn {
 
 inline constexpr std::string_view kGraphFormat = "sennit graph";
-// Version 1 knows no open sizes. It is written where there are none, so that older readers do.
-inline constexpr int kGraphVersion = 2;
+// Version 1 knows no open sizes, and version 2 no blocks. The least is written that will do, so
+// that older readers read it.
+inline constexpr int kGraphVersion = 3;
 
 // Fails for what a file cannot hold: an op that only its maker can call.
 std::string write_graph(const Model& model);

@@ -1,7 +1,9 @@
 #include <algorithm>
+#include <optional>
 #include <unordered_set>
 
 #include "op/checks.h"
+#include "runtime/control.h"
 #include "runtime/graph_file.h"
 #include "runtime/json.h"
 #include "runtime/open_sizes.h"
@@ -15,10 +17,26 @@ constexpr size_t kMaxOperands = 65535;
 class Reader {
 public:
     explicit Reader(std::string_view text)
-        : json_(text, "the graph"), trace_(Randomness::kSame), into_(trace_) {}
+        : own_(std::in_place, text, "the graph"),
+          json_(*own_),
+          sites_(own_sites_),
+          trace_(Randomness::kSame),
+          into_(trace_) {}
+    // Of a block of the graph that another one reads.
+    explicit Reader(Reader& around)
+        : json_(around.json_), sites_(around.sites_), trace_(Randomness::kSame), into_(trace_) {
+        model_.sizes = around.model_.sizes;
+        version_ = around.version_;
+    }
     Model read();
 
 private:
+    Model block();
+    void blocks();
+    void nodes();
+    std::vector<ValueId> results();
+    Model made(std::vector<ValueId> results);
+    std::vector<Tensor> control(const OpDef& def, std::span<const Tensor> in, const Attrs& words);
     int64_t count(int64_t most, const char* what);
     Meta meta(int input = -1);
     Dims shape(int input);
@@ -39,13 +57,18 @@ private:
     void updates(const std::vector<ValueId>& results);
     void check_result(const OpDef& def, const Tensor& made);
 
-    JsonReader json_;
+    std::optional<JsonReader> own_;
+    JsonReader& json_;
+    int64_t version_ = 0;
     Model model_;
+    std::vector<BlockRef> blocks_;
+    size_t next_block_ = 0;  // the next one that no node has named yet
+    std::vector<uint32_t> own_sites_;
+    std::vector<uint32_t>& sites_;
     Trace trace_;
     RecordInto into_;
     NoGrad no_grad_;
     std::vector<Tensor> values_;  // by id of the file
-    std::vector<uint32_t> sites_;
     std::vector<ModelNumber> numbers_;
     std::vector<uint8_t> number_checked_;
     std::unordered_set<std::string> names_;
@@ -341,7 +364,9 @@ const OpDef& Reader::op() {
     const std::string name = json_.string();
     for (OpId id = 0; id < op_count(); ++id) {
         const OpDef& def = op_def(id);
-        if (name == def.name && (def.tile_op >= 0 || def.check)) return def;
+        if (name == def.name &&
+            (def.tile_op >= 0 || def.check || (version_ >= 3 && is_control(def))))
+            return def;
     }
     json_.fail_here("there is no operation '" + name.substr(0, 40) +
                     "'; a newer version may have written the file");
@@ -391,10 +416,15 @@ void Reader::node() {
     json_.key("attrs");
     const Attrs words = attrs(def);
     const size_t nodes = trace_.graph.nodes.size();
-    std::vector<Tensor> out(static_cast<size_t>(def.n_out));
+    std::vector<Tensor> out;
     try {
-        check_call(def, in, words);
-        record(def.id, in, words, out);
+        if (is_control(def)) {
+            out = control(def, in, words);
+        } else {
+            out.resize(static_cast<size_t>(def.n_out));
+            check_call(def, in, words);
+            record(def.id, in, words, out);
+        }
     } catch (const Error& e) {
         json_.fail_here(std::string("a call of '") + def.name + "' is ill-typed: " + e.message());
     }
@@ -440,56 +470,117 @@ void Reader::updates(const std::vector<ValueId>& results) {
     }
 }
 
-Model Reader::read() {
+// A node that calls blocks. Each block is called by one node: a file of n bytes holds no more than
+// n bytes of calls.
+std::vector<Tensor> Reader::control(const OpDef& def, std::span<const Tensor> in,
+                                    const Attrs& words) {
+    const Control c = control_of(def.id, words, blocks_);
+    for (int64_t k : AttrView(def.attr_types, words.words()).ints(0))
+        if (k != static_cast<int64_t>(next_block_++))
+            json_.fail_here("blocks are not called in their order");
+    if (c.draw < 0 || c.draw > model_.draws) json_.fail_here("a block draws outside of the call");
+    // Only how often a loop runs may follow from open sizes.
+    const NodeId id = static_cast<NodeId>(model_.sites.size());
+    const size_t times = words.words().size() - (c.kind == ControlKind::kScan ? 2 : 1);
+    for (const OpenWord& w : model_.open_words)
+        if (w.node == id && (c.kind == ControlKind::kCond || w.word != times))
+            json_.fail_here("an attribute of '" + std::string(def.name) + "' is an expression");
+    return append_control(trace_, c, in);
+}
+
+void Reader::blocks() {
+    json_.key("blocks");
+    json_.begin_array();
+    while (json_.next_item())
+        blocks_.push_back(std::make_shared<const Model>(Reader(*this).block()));
+}
+
+Model Reader::block() {
     json_.begin_object();
-    json_.key("format");
-    if (json_.string() != kGraphFormat) json_.fail_here("it is no graph of Sennit");
-    json_.key("version");
-    const int64_t version = json_.integer();
-    if (version < 1 || version > kGraphVersion) {
-        fail(ErrorKind::kFile, "load",
-             "the graph has version %lld of the format; this version of Sennit reads 1 to %d; use "
-             "a newer one",
-             static_cast<long long>(version), kGraphVersion);
+    json_.key("arguments");
+    json_.begin_array();
+    while (json_.next_item()) {
+        json_.begin_object();
+        model_.inputs.push_back({"x" + std::to_string(values_.size())});
+        values_.push_back(trace_.placeholder(meta()));
+        json_.end_object();
+        if (values_.size() > kMaxOperands) json_.fail_here("too many operands");
     }
-    if (version >= 2) sizes();
-    inputs("arguments", InputRole::kArgument);
-    inputs("parameters", InputRole::kParameter);
-    inputs("constants", InputRole::kConstant);
     numbers();
-    sites();
+    blocks();
+    nodes();
+    std::vector<ValueId> ids = results();
+    json_.end_object();
+    return made(std::move(ids));
+}
+
+void Reader::nodes() {
     json_.key("nodes");
     json_.begin_array();
     while (json_.next_item()) node();
+    if (next_block_ != blocks_.size()) json_.fail_here("no node calls a block");
+}
+
+std::vector<ValueId> Reader::results() {
     json_.key("results");
     json_.begin_array();
-    std::vector<ValueId> results;
+    std::vector<ValueId> ids;
     while (json_.next_item()) {
         const int64_t id = count(INT64_MAX, "the id of a result");
         if (id >= static_cast<int64_t>(values_.size())) json_.fail_here("a result does not exist");
         const Tensor& t = values_[static_cast<size_t>(id)];
         if (t.is_scalar()) json_.fail_here("a result is a number");
-        results.push_back(trace_.id_of(t));
+        ids.push_back(trace_.id_of(t));
+        if (ids.size() > kMaxOperands) json_.fail_here("too many results");
     }
-    if (version >= 2) updates(results);
-    json_.key("signature");
-    model_.signature = std::string(json_.raw());
-    json_.end_object();
-    json_.end();
+    return ids;
+}
+
+Model Reader::made(std::vector<ValueId> results) {
     model_.graph = trace_.graph;
     model_.graph.outputs = std::move(results);
+    model_.blocks = trace_.blocks;
     for (NodeId id = 0; id < model_.graph.nodes.size(); ++id) model_.graph.nodes[id].origin = id;
     for (int32_t slot : trace_.scalar_slots)
         model_.numbers.push_back(numbers_[static_cast<size_t>(slot)]);
     const std::string broken = verify(model_.graph);
     if (!broken.empty()) fail(ErrorKind::kInternal, "load", "%s", broken.c_str());
-    std::vector<uint8_t> given(model_.sizes.size(), 0);
-    for (const OpenDim& d : model_.open_dims) given[d.open] = 1;
-    for (size_t s = 0; s < given.size(); ++s)
-        if (!given[s])
-            json_.fail_here("no argument has the open size '" + model_.sizes[s].name + "'");
-    find_open_shapes(model_);
     return std::move(model_);
+}
+
+Model Reader::read() {
+    json_.begin_object();
+    json_.key("format");
+    if (json_.string() != kGraphFormat) json_.fail_here("it is no graph of Sennit");
+    json_.key("version");
+    version_ = json_.integer();
+    if (version_ < 1 || version_ > kGraphVersion) {
+        fail(ErrorKind::kFile, "load",
+             "the graph has version %lld of the format; this version of Sennit reads 1 to %d; use "
+             "a newer one",
+             static_cast<long long>(version_), kGraphVersion);
+    }
+    if (version_ >= 2) sizes();
+    inputs("arguments", InputRole::kArgument);
+    inputs("parameters", InputRole::kParameter);
+    inputs("constants", InputRole::kConstant);
+    numbers();
+    sites();
+    if (version_ >= 3) blocks();
+    nodes();
+    std::vector<ValueId> ids = results();
+    if (version_ >= 2) updates(ids);
+    json_.key("signature");
+    model_.signature = std::string(json_.raw());
+    json_.end_object();
+    json_.end();
+    Model m = made(std::move(ids));
+    std::vector<uint8_t> given(m.sizes.size(), 0);
+    for (const OpenDim& d : m.open_dims) given[d.open] = 1;
+    for (size_t s = 0; s < given.size(); ++s)
+        if (!given[s]) json_.fail_here("no argument has the open size '" + m.sizes[s].name + "'");
+    find_open_shapes(m);
+    return m;
 }
 
 }  // namespace

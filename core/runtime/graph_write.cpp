@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "op/control.h"
 #include "runtime/graph_file.h"
 #include "runtime/json.h"
 
@@ -8,10 +9,13 @@ namespace sn {
 
 namespace {
 
+// The texts of source lines, each once; of the blocks too.
+using Sites = std::unordered_map<std::string, size_t>;
+
 class Writer {
 public:
-    explicit Writer(const Model& model);
-    std::string write();
+    Writer(const Model& model, Sites& sites, std::string& out);
+    void write();
 
 private:
     void size(const SizeExpr& e);
@@ -21,17 +25,29 @@ private:
     void number(const ModelNumber& n);
     void attr(AttrType type, const AttrView& attrs, int k, NodeId node, uint32_t* word);
     void word(int64_t value, NodeId node, uint32_t word);
+    void numbers();
     void nodes();
+    void results();
+    void add_sites(std::vector<const std::string*>* texts);
+    void blocks();
 
     const Model& m_;
     const Graph& g_;
-    std::string out_;
+    Sites& sites_;
+    std::string& out_;
+    std::vector<Writer> blocks_;  // in the order in which nodes name them
+    int64_t next_block_ = 0;
     std::vector<size_t> id_;  // of the file: inputs by role, numbers, results in the order of nodes
     std::vector<size_t> site_of_;
     size_t next_word_ = 0;
 };
 
-Writer::Writer(const Model& model) : m_(model), g_(model.graph), id_(g_.values.size()) {
+Writer::Writer(const Model& model, Sites& sites, std::string& out)
+    : m_(model), g_(model.graph), sites_(sites), out_(out), id_(g_.values.size()) {
+    for (const Node& n : g_.nodes)
+        if (is_control(op_def(n.op)))
+            for (int64_t k : attr_view(g_, n).ints(0))
+                blocks_.emplace_back(*m_.blocks[static_cast<size_t>(k)], sites, out);
     size_t next = 0;
     for (const InputRole role : {InputRole::kArgument, InputRole::kParameter, InputRole::kConstant})
         for (size_t i = 0; i < m_.inputs.size(); ++i)
@@ -183,7 +199,7 @@ void Writer::number(const ModelNumber& n) {
 
 void require_savable(const Model& m, const Node& n, NodeId id) {
     const OpDef& def = op_def(n.op);
-    if (def.tile_op < 0 && !def.check) {
+    if (def.tile_op < 0 && !def.check && !is_control(def)) {
         fail(ErrorKind::kValue, "save", "%%%u is the result of '%s', which a file cannot hold yet",
              n.first_out, def.name);
     }
@@ -198,8 +214,53 @@ void require_savable(const Model& m, const Node& n, NodeId id) {
     for (uint32_t k = 0; k < n.n_out; ++k) check_device(m.graph.meta(n.first_out + k));
 }
 
+void Writer::numbers() {
+    out_ += ",\n\"numbers\":[";
+    for (size_t i = 0; i < m_.numbers.size(); ++i) {
+        out_ += i ? ",\n" : "\n";
+        number(m_.numbers[i]);
+    }
+    out_ += "],\n\"draws\":" + std::to_string(m_.draws);
+}
+
+void Writer::add_sites(std::vector<const std::string*>* texts) {
+    for (uint32_t site : m_.sites) {
+        const auto [it, fresh] = sites_.emplace(portable(site_text(site)), sites_.size());
+        site_of_.push_back(it->second);
+        if (fresh) texts->push_back(&it->first);
+    }
+    for (Writer& block : blocks_) block.add_sites(texts);
+}
+
+void Writer::blocks() {
+    out_ += ",\n\"blocks\":[";
+    bool first = true;
+    for (Writer& block : blocks_) {
+        out_ += first ? "\n{\"arguments\":[" : ",\n{\"arguments\":[";
+        first = false;
+        for (size_t i = 0; i < block.g_.inputs.size(); ++i) {
+            out_ += i ? ",{" : "{";
+            block.meta(block.g_.meta(block.g_.inputs[i]));
+            out_ += '}';
+        }
+        out_ += ']';
+        block.numbers();
+        block.blocks();
+        block.nodes();
+        block.results();
+        out_ += "]}";
+    }
+    out_ += ']';
+}
+
+void Writer::results() {
+    out_ += "],\n\"results\":[";
+    for (size_t i = 0; i < g_.outputs.size(); ++i)
+        out_ += (i ? "," : "") + std::to_string(id_[g_.outputs[i]]);
+}
+
 void Writer::nodes() {
-    out_ += "],\n\"nodes\":[";
+    out_ += ",\n\"nodes\":[";
     for (NodeId k = 0; k < g_.nodes.size(); ++k) {
         const Node& n = g_.nodes[k];
         require_savable(m_, n, k);
@@ -216,6 +277,14 @@ void Writer::nodes() {
             if (i) out_ += ',';
             append_json(out_, def.attr_names[i]);
             out_ += ':';
+            if (i == 0 && is_control(def)) {  // blocks are numbered as they are written
+                word += 1 + static_cast<uint32_t>(attrs.ints(0).size());
+                out_ += '[';
+                for (size_t b = 0; b < attrs.ints(0).size(); ++b)
+                    out_ += (b ? "," : "") + std::to_string(next_block_++);
+                out_ += ']';
+                continue;
+            }
             attr(def.attr_types[i], attrs, static_cast<int>(i), k, &word);
         }
         out_ += "},\"out\":[";
@@ -229,45 +298,43 @@ void Writer::nodes() {
     }
 }
 
-std::string Writer::write() {
+void Writer::write() {
     out_ = "{\"format\":";
     append_json(out_, kGraphFormat);
-    const bool second = !m_.sizes.empty() || !m_.updates.empty();
-    out_ += ",\"version\":" + std::to_string(second ? 2 : 1);
+    const bool third = !blocks_.empty();
+    const bool second = third || !m_.sizes.empty() || !m_.updates.empty();
+    out_ += ",\"version\":" + std::to_string(third ? 3 : second ? 2 : 1);
     if (second) sizes();
     inputs("arguments", InputRole::kArgument);
     inputs("parameters", InputRole::kParameter);
     inputs("constants", InputRole::kConstant);
-    out_ += ",\n\"numbers\":[";
-    for (size_t i = 0; i < m_.numbers.size(); ++i) {
+    numbers();
+    out_ += ",\n\"sites\":[";
+    std::vector<const std::string*> texts;
+    add_sites(&texts);
+    for (size_t i = 0; i < texts.size(); ++i) {
         out_ += i ? ",\n" : "\n";
-        number(m_.numbers[i]);
+        append_json(out_, *texts[i]);
     }
-    out_ += "],\n\"draws\":" + std::to_string(m_.draws) + ",\n\"sites\":[";
-    std::unordered_map<std::string, size_t> sites;
-    for (uint32_t site : m_.sites) {
-        const std::string text = portable(site_text(site));
-        const auto [it, fresh] = sites.emplace(text, sites.size());
-        site_of_.push_back(it->second);
-        if (!fresh) continue;
-        out_ += it->second ? ",\n" : "\n";
-        append_json(out_, text);
-    }
+    out_ += ']';
+    if (third) blocks();
     nodes();
-    out_ += "],\n\"results\":[";
-    for (size_t i = 0; i < g_.outputs.size(); ++i)
-        out_ += (i ? "," : "") + std::to_string(id_[g_.outputs[i]]);
+    results();
     if (second) {
         out_ += "],\n\"updates\":[";
         for (size_t i = 0; i < m_.updates.size(); ++i)
             out_ += (i ? "," : "") + std::to_string(id_[g_.inputs[m_.updates[i]]]);
     }
     out_ += "],\n\"signature\":" + (m_.signature.empty() ? "null" : m_.signature) + "}\n";
-    return std::move(out_);
 }
 
 }  // namespace
 
-std::string write_graph(const Model& m) { return Writer(m).write(); }
+std::string write_graph(const Model& m) {
+    Sites sites;
+    std::string out;
+    Writer(m, sites, out).write();
+    return out;
+}
 
 }  // namespace sn

@@ -4,9 +4,11 @@
 
 #include "op/api.h"
 #include "op/checks.h"
+#include "op/control.h"
 #include "op/random.h"
 #include "record/read.h"
 #include "record/tape.h"
+#include "runtime/control.h"
 
 namespace sn {
 
@@ -54,6 +56,7 @@ Model model_of(Trace& trace, std::span<const Tensor> outputs, std::vector<ModelI
     }
     m.graph = trace.graph;
     m.graph.outputs = std::move(ids);
+    m.blocks = trace.blocks;
     m.inputs = std::move(placeholders);
     for (size_t i = m.inputs.size(); i < m.graph.inputs.size(); ++i) {
         add_constant(m, trace.without_relays(trace.captured(i)).detach(), constants);
@@ -145,9 +148,8 @@ std::vector<int64_t> check_inputs(const Model& model, std::span<const Tensor> in
 
 }  // namespace
 
-std::vector<Tensor> numbers_of_call(const Model& model) {
+std::vector<Tensor> numbers_of_call(const Model& model, RandomState& state) {
     std::vector<Tensor> numbers;
-    RandomState state = random_state();
     for (const ModelNumber& n : model.numbers) {
         switch (n.role) {
             case NumberRole::kConstant:
@@ -159,34 +161,52 @@ std::vector<Tensor> numbers_of_call(const Model& model) {
         }
     }
     state.counter += static_cast<uint64_t>(model.draws);
-    set_random_state(state);
     return numbers;
 }
 
 void call_node(const Model& model, NodeId id, std::span<const Tensor> in, const Attrs& attrs,
-               std::span<Tensor> out) {
+               std::span<Tensor> out, NodeCalls& calls) {
     const SiteScope site(model.sites[id]);
     const struct Restore {
         bool mode = grad_enabled();
         ~Restore() { set_grad_enabled(mode); }
     } restore;
     set_grad_enabled(restore.mode && model.taped[id]);
-    record(model.graph.nodes[id].op, in, attrs, out);
+    const OpDef& def = op_def(model.graph.nodes[id].op);
+    if (is_control(def))
+        call_control(control_of(def.id, attrs, model.blocks), in, out, calls);
+    else
+        record(def.id, in, attrs, out);
 }
 
-std::vector<Tensor> call(const Model& model, std::span<const Tensor> inputs) {
+std::vector<Tensor> call(const Model& model, std::span<const Tensor> inputs, RandomState& state) {
     SN_CHECK(inputs.size() == model.graph.inputs.size());
     const std::vector<int64_t> sizes = check_inputs(model, inputs);
-    if (model.draws > 0) {
+    if (model.draws > 0 || blocks_draw(model)) {
         // As at a draw in code: sn.vmap says what it means for each example.
         const Trace* trace = current_trace();
         if (trace && trace->randomness() == Randomness::kError) next_draw("graph");
     }
-    return call_nodes(model, sizes, inputs, numbers_of_call(model));
+    NodeCalls calls{sizes, state};
+    const std::vector<Tensor> numbers = numbers_of_call(model, state);
+    std::vector<Tensor> results = call_nodes(model, inputs, numbers, calls);
+    state.counter += calls.further;
+    return results;
 }
 
-std::vector<Tensor> call_nodes(const Model& model, std::span<const int64_t> sizes,
-                               std::span<const Tensor> inputs, std::span<const Tensor> numbers) {
+std::vector<Tensor> call(const Model& model, std::span<const Tensor> inputs) {
+    RandomState state = random_state();
+    const uint64_t before = state.counter;
+    std::vector<Tensor> results = call(model, inputs, state);
+    // Blocks wait for values, and other threads may have drawn meanwhile.
+    RandomState now = random_state();
+    now.counter += state.counter - before;
+    if (state.counter != before) set_random_state(now);
+    return results;
+}
+
+std::vector<Tensor> call_nodes(const Model& model, std::span<const Tensor> inputs,
+                               std::span<const Tensor> numbers, NodeCalls& calls) {
     const Graph& g = model.graph;
     const bool open = !model.sizes.empty();
     std::vector<Tensor> values(g.values.size());
@@ -197,13 +217,15 @@ std::vector<Tensor> call_nodes(const Model& model, std::span<const int64_t> size
     for (NodeId id = 0; id < g.nodes.size(); ++id)
         for (ValueId v : g.in(g.nodes[id])) last_use[v] = id;
     for (ValueId v : g.outputs) last_use[v] = kNone;
-    // With open sizes: the shapes of all values so far, and which numbers have been computed.
+    // With open sizes: the shapes of all values so far. With blocks or open sizes: which numbers
+    // have been computed.
+    const bool later = open || !model.blocks.empty();
     std::vector<Dims> shapes(open ? g.values.size() : 0);
-    std::vector<uint8_t> computed(open ? g.values.size() : 0, 0);
+    std::vector<uint8_t> computed(later ? g.values.size() : 0, 0);
     if (open)
         for (size_t i = 0; i < inputs.size(); ++i) shapes[g.inputs[i]] = inputs[i].shape();
     const auto factor = [&](const SizeFactor& f) {
-        return f.open != kNone ? sizes[f.open] : shapes[f.value][f.axis];
+        return f.open != kNone ? calls.sizes[f.open] : shapes[f.value][f.axis];
     };
     size_t next_word = 0;
     std::vector<Tensor> in, out;
@@ -211,11 +233,14 @@ std::vector<Tensor> call_nodes(const Model& model, std::span<const int64_t> size
         const Node& n = g.nodes[id];
         in.clear();
         for (ValueId v : g.in(n)) {
-            if (open && g.values[v].kind == ValueKind::kScalar && !computed[v]) {
+            if (later && g.values[v].kind == ValueKind::kScalar && !computed[v]) {
                 computed[v] = 1;
                 const ModelNumber& number = model.numbers[g.values[v].source];
                 if (number.role == NumberRole::kSize)
                     values[v] = Tensor(number_of_size(number, evaluate(number.size, factor)));
+                else if (number.role == NumberRole::kDraw && calls.further > 0)
+                    values[v] =
+                        Tensor(values[v].value()->scalar.i + static_cast<int64_t>(calls.further));
             }
             in.push_back(values[v]);
         }
@@ -230,8 +255,8 @@ std::vector<Tensor> call_nodes(const Model& model, std::span<const int64_t> size
             ++word;
         }
         // Other sizes than those of the example may be against what the rules take for granted.
-        if (open) check_call(op_def(n.op), in, attrs);
-        call_node(model, id, in, attrs, out);
+        if (open && !is_control(op_def(n.op))) check_call(op_def(n.op), in, attrs);
+        call_node(model, id, in, attrs, out, calls);
         for (uint32_t k = 0; k < n.n_out; ++k) {
             const ValueId v = n.first_out + k;
             const Meta& want = g.meta(v);
@@ -261,6 +286,13 @@ void require_fixed(const Model& model, const char* op) {
 
 std::shared_ptr<const Plan> plan_of(const Model& model) {
     require_fixed(model, "memory_plan");
+    for (const Node& n : model.graph.nodes) {
+        if (!is_control(op_def(n.op))) continue;
+        fail(ErrorKind::kValue, "memory_plan",
+             "the graph has control flow ('%s'), so that only a call decides what runs; plan its "
+             "blocks: graph.nodes[k].blocks[0].memory_plan()",
+             op_def(n.op).name);
+    }
     std::vector<Dims> strides;
     for (ValueId v : model.graph.inputs)
         strides.push_back(contiguous_strides(model.graph.meta(v).shape));
@@ -285,6 +317,7 @@ Program program_of(const Model& model) {
 
 Model rewritten(const Model& model, Program p) {
     Model m;
+    m.blocks = model.blocks;
     m.inputs = model.inputs;
     m.draws = model.draws;
     m.updates = model.updates;
@@ -350,6 +383,10 @@ Model apply_pass(const Model& model, std::string_view pass, std::vector<Tensor>*
             if (!broken.empty())
                 fail(ErrorKind::kInternal, "optimize", "after %s: %s", kPasses[i].name,
                      broken.c_str());
+            // Blocks have no constants, in whose place folded values could stand.
+            if (kPasses[i].apply != fold_pass)
+                for (BlockRef& block : m.blocks)
+                    block = std::make_shared<const Model>(apply_pass(*block, pass, nullptr));
             return m;
         }
         known += std::string(i ? ", " : "") + kPasses[i].name;
@@ -389,6 +426,7 @@ Model cut(const Model& model, std::span<const ValueId> outputs, std::vector<uint
         }
     }
     Model m;
+    m.blocks = model.blocks;
     m.draws = model.draws;
     m.signature = model.signature;
     m.sizes = model.sizes;

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "op/random.h"
 #include "pass/pass.h"
 #include "plan/plan.h"
 #include "record/trace.h"
@@ -59,13 +60,17 @@ struct OpenShape {
     SizeExpr size;
 };
 
+// The graph of a function or, nested in another one, of a *block*: what a control node calls
+// (runtime/control.h). The inputs of a block are arguments, and its open sizes are those of the
+// graph around it.
 struct Model {
     Graph graph;
-    std::vector<ModelInput> inputs;    // by input index; arguments come first
-    std::vector<ModelNumber> numbers;  // by scalar index
-    std::vector<uint32_t> sites;       // by node
-    std::vector<uint8_t> taped;        // by node: gradients flow through it
-    int64_t draws = 0;                 // random draws of one call
+    std::vector<std::shared_ptr<const Model>> blocks;  // by the attribute of control nodes
+    std::vector<ModelInput> inputs;                    // by input index; arguments come first
+    std::vector<ModelNumber> numbers;                  // by scalar index
+    std::vector<uint32_t> sites;                       // by node
+    std::vector<uint8_t> taped;                        // by node: gradients flow through it
+    int64_t draws = 0;                                 // random draws of one call
     // Parameters that a call gives new values, by input index: those of the last outputs.
     std::vector<uint32_t> updates;
     std::string signature;  // how arguments and results are nested: JSON, for the caller
@@ -74,6 +79,7 @@ struct Model {
     std::vector<OpenDim> open_dims;
     std::vector<OpenWord> open_words;  // ascending
     std::vector<OpenShape> open_shapes;
+    std::vector<OpenShape> open_inputs;  // of a block: `node` is the input
     std::vector<SizeCondition> conditions;
 };
 
@@ -89,15 +95,24 @@ void find_draws(Model& model, uint64_t draws_before);
 // Calls the recorded ops again in the current recorder. `inputs`: all of them, by input index.
 // Returns the outputs; the caller gives the last ones to the parameters in `updates`.
 std::vector<Tensor> call(const Model& model, std::span<const Tensor> inputs);
+// The same with a generator of the caller's.
+std::vector<Tensor> call(const Model& model, std::span<const Tensor> inputs, RandomState& state);
 // The numbers of one call (sizes: those of the example), by scalar index; the generator has then
-// made this call's draws.
-std::vector<Tensor> numbers_of_call(const Model& model);
+// made this call's draws, but for those of blocks.
+std::vector<Tensor> numbers_of_call(const Model& model, RandomState& state);
+
+// A call that is under way.
+struct NodeCalls {
+    std::span<const int64_t> sizes;  // open ones
+    RandomState random;              // before the call's first draw
+    uint64_t further = 0;            // draws that blocks have made so far
+};
 // Calls one of the nodes again, under its source line, in the current recorder.
 void call_node(const Model& model, NodeId id, std::span<const Tensor> in, const Attrs& attrs,
-               std::span<Tensor> out);
-// The same with the numbers given, by scalar index (those that are sizes are computed).
-std::vector<Tensor> call_nodes(const Model& model, std::span<const int64_t> sizes,
-                               std::span<const Tensor> inputs, std::span<const Tensor> numbers);
+               std::span<Tensor> out, NodeCalls& calls);
+// All of them with the numbers given, by scalar index (those that are sizes are computed).
+std::vector<Tensor> call_nodes(const Model& model, std::span<const Tensor> inputs,
+                               std::span<const Tensor> numbers, NodeCalls& calls);
 
 // The plan with which a call runs that finds an empty window and needs no gradient. Inputs are
 // row-major.

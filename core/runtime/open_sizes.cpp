@@ -9,6 +9,7 @@
 
 #include "record/read.h"
 #include "record/tape.h"
+#include "runtime/control.h"
 
 namespace sn {
 
@@ -300,7 +301,7 @@ void check_same_structure(const std::vector<Probe>& probes, const std::vector<Op
         }
         if (a.graph.values.size() != b.graph.values.size() ||
             a.numbers.size() != b.numbers.size() || a.draws != b.draws ||
-            a.graph.outputs != b.graph.outputs ||
+            a.graph.outputs != b.graph.outputs || a.blocks.size() != b.blocks.size() ||
             probes[0].constants.size() != other.constants.size()) {
             fail_at(a, kNone,
                     "what the function returns or captures depends on an open size (traced with " +
@@ -317,6 +318,13 @@ void check_same_structure(const std::vector<Probe>& probes, const std::vector<Op
                         "size");
         }
     }
+}
+
+// The same blocks of all probes, as probes.
+std::vector<Probe> blocks_of(const std::vector<Probe>& probes, size_t k) {
+    std::vector<Probe> blocks;
+    for (const Probe& p : probes) blocks.push_back({p.sizes, *p.model.blocks[k], {}});
+    return blocks;
 }
 
 // Only whole numbers may follow from sizes, and no list may become longer.
@@ -464,8 +472,19 @@ void find_conditions(Model& m, std::span<const ProbeComparison> comparisons,
     }
 }
 
-// What can be said of the sizes of results, by node.
+// What can be said of the sizes of results, by node, and of what a block is given.
 void find_shapes(Model& m, const std::vector<const Graph*>& graphs, const Fitter& fitter) {
+    for (uint32_t i = 0; m.open_dims.empty() && i < m.inputs.size(); ++i) {
+        const ValueId v = m.graph.inputs[i];
+        for (uint32_t axis = 0; axis < m.graph.meta(v).shape.size(); ++axis) {
+            Values values;
+            for (const Graph* g : graphs) values.push_back(g->meta(v).shape[axis]);
+            if (std::ranges::all_of(values, [&](int64_t n) { return n == values[0]; })) continue;
+            std::optional<SizeExpr> e = fitter.by_open(values);
+            if (!e) e = SizeExpr::of({kNone, v, axis});
+            m.open_inputs.push_back({i, 0, axis, std::move(*e)});
+        }
+    }
     for (NodeId id = 0; id < m.graph.nodes.size(); ++id) {
         const Node& n = m.graph.nodes[id];
         for (uint32_t k = 0; k < n.n_out; ++k) {
@@ -483,17 +502,40 @@ void find_shapes(Model& m, const std::vector<const Graph*>& graphs, const Fitter
     }
 }
 
-// The graph must give back every probe.
-void check_probe(const Model& m, const Probe& probe) {
-    const Model made = at_sizes(m, probe.sizes);
-    const Graph &a = made.graph, &b = probe.model.graph;
-    SN_CHECK(a.nodes.size() == b.nodes.size());
+// A graph must give back every probe.
+void check_same(const Model& m, const Model& made, const Model& probe) {
+    const Graph &a = made.graph, &b = probe.graph;
+    SN_CHECK(a.nodes.size() == b.nodes.size() && made.blocks.size() == probe.blocks.size());
     for (NodeId id = 0; id < a.nodes.size(); ++id) {
         const Node &x = a.nodes[id], &y = b.nodes[id];
         bool same = std::ranges::equal(a.attr(x), b.attr(y));
         for (uint32_t k = 0; k < x.n_out; ++k)
             same &= a.meta(x.first_out + k).shape == b.meta(y.first_out + k).shape;
         if (!same) fail_at(m, id, std::string("'") + op_def(x.op).name + "' is another one");
+    }
+    for (size_t k = 0; k < made.blocks.size(); ++k)
+        check_same(*m.blocks[k], *made.blocks[k], *probe.blocks[k]);
+}
+
+// What follows from the sizes in a graph and its blocks.
+void find_open(Model& m, const std::vector<Probe>& probes) {
+    std::vector<Values> at;
+    std::vector<const Graph*> graphs;
+    for (const Probe& p : probes) {
+        at.push_back(p.sizes);
+        graphs.push_back(&p.model.graph);
+    }
+    const Fitter fitter(std::move(at), graphs);
+    find_words(m, probes, fitter);
+    find_numbers(m, probes, fitter);
+    find_shapes(m, graphs, fitter);
+    for (size_t k = 0; k < m.blocks.size(); ++k) {
+        const std::vector<Probe> blocks = blocks_of(probes, k);
+        check_same_structure(blocks, m.sizes);
+        Model block = *m.blocks[k];
+        block.sizes = m.sizes;
+        find_open(block, blocks);
+        m.blocks[k] = std::make_shared<const Model>(std::move(block));
     }
 }
 
@@ -507,18 +549,11 @@ Model with_open_sizes(std::vector<Probe> probes, std::vector<OpenSize> sizes,
     m.sizes = std::move(sizes);
     for (size_t s = 0; s < m.sizes.size(); ++s) m.sizes[s].example = probes[0].sizes[s];
     m.open_dims = std::move(dims);
+    find_open(m, probes);
     std::vector<Values> at;
-    std::vector<const Graph*> graphs;
-    for (const Probe& p : probes) {
-        at.push_back(p.sizes);
-        graphs.push_back(&p.model.graph);
-    }
-    const Fitter fitter(std::move(at), graphs);
-    find_words(m, probes, fitter);
-    find_numbers(m, probes, fitter);
-    find_conditions(m, comparisons, probes, fitter);
-    find_shapes(m, graphs, fitter);
-    for (const Probe& p : probes) check_probe(m, p);
+    for (const Probe& p : probes) at.push_back(p.sizes);
+    find_conditions(m, comparisons, probes, Fitter(std::move(at), {}));
+    for (const Probe& p : probes) check_same(m, at_sizes(m, p.sizes), p.model);
     return m;
 }
 
@@ -526,14 +561,21 @@ Model at_sizes(const Model& model, std::span<const int64_t> sizes) {
     SN_CHECK(sizes.size() == model.sizes.size());
     for (size_t s = 0; s < sizes.size(); ++s) check_open_size(model.sizes[s], sizes[s]);
     for (const SizeCondition& c : model.conditions) check_condition(c, model.sizes, sizes);
+    std::vector<Meta> metas;
+    for (size_t i = 0; i < model.inputs.size(); ++i) {
+        metas.push_back(model.graph.meta(model.graph.inputs[i]));
+        for (const OpenDim& d : model.open_dims)
+            if (d.input == i) metas.back().shape[d.axis] = sizes[d.open];
+    }
+    return instantiated(model, sizes, metas);
+}
+
+Model instantiated(const Model& model, std::span<const int64_t> sizes,
+                   std::span<const Meta> metas) {
+    SN_CHECK(metas.size() == model.inputs.size());
     Trace trace(Randomness::kSame);
     std::vector<Tensor> inputs, numbers, outputs;
-    for (size_t i = 0; i < model.inputs.size(); ++i) {
-        Meta meta = model.graph.meta(model.graph.inputs[i]);
-        for (const OpenDim& d : model.open_dims)
-            if (d.input == i) meta.shape[d.axis] = sizes[d.open];
-        inputs.push_back(trace.placeholder(meta));
-    }
+    for (const Meta& m : metas) inputs.push_back(trace.placeholder(m));
     // Each number is bound under its index, so that its role can be found again.
     for (size_t i = 0; i < model.numbers.size(); ++i) {
         Tensor t(model.numbers[i].value);
@@ -544,12 +586,14 @@ Model at_sizes(const Model& model, std::span<const int64_t> sizes) {
     {
         const NoGrad no_grad;
         const RecordInto scope(trace);
-        outputs = call_nodes(model, sizes, inputs, numbers);
+        NodeCalls calls{sizes, {0, trace.first_draw()}};
+        outputs = call_nodes(model, inputs, numbers, calls);
         for (const Tensor& t : outputs) made.graph.outputs.push_back(trace.id_of(t));
     }
     std::vector<ValueId> results = std::move(made.graph.outputs);
     made.graph = trace.graph;
     made.graph.outputs = std::move(results);
+    made.blocks = std::move(trace.blocks);
     made.inputs = model.inputs;
     made.sites = model.sites;
     made.taped = model.taped;
@@ -568,6 +612,23 @@ Model at_sizes(const Model& model, std::span<const int64_t> sizes) {
     if (!broken.empty()) fail(ErrorKind::kInternal, "graph", "%s", broken.c_str());
     return made;
 }
+
+namespace {
+
+void find_open_shapes(Model& m, const std::vector<Model>& made, const std::vector<Values>& at) {
+    std::vector<const Graph*> graphs;
+    for (const Model& model : made) graphs.push_back(&model.graph);
+    find_shapes(m, graphs, Fitter(at, graphs));
+    for (size_t k = 0; k < m.blocks.size(); ++k) {
+        std::vector<Model> blocks;
+        for (const Model& model : made) blocks.push_back(*model.blocks[k]);
+        Model block = *m.blocks[k];
+        find_open_shapes(block, blocks, at);
+        m.blocks[k] = std::make_shared<const Model>(std::move(block));
+    }
+}
+
+}  // namespace
 
 void find_open_shapes(Model& m) {
     if (m.sizes.empty()) return;
@@ -590,9 +651,7 @@ void find_open_shapes(Model& m) {
             if (k == 0) throw;  // the example itself must do
         }
     }
-    std::vector<const Graph*> graphs;
-    for (const Model& model : made) graphs.push_back(&model.graph);
-    find_shapes(m, graphs, Fitter(at, graphs));
+    find_open_shapes(m, made, at);
 }
 
 }  // namespace sn

@@ -29,6 +29,10 @@ Model with_open_sizes(std::vector<Probe> probes, std::vector<OpenSize> sizes,
 // The graph for these sizes alone.
 Model at_sizes(const Model& model, std::span<const int64_t> sizes);
 
+// The same of a graph or block for inputs of these types.
+Model instantiated(const Model& model, std::span<const int64_t> sizes,
+                   std::span<const Meta> inputs);
+
 // Finds Model::open_shapes of a graph that was read.
 void find_open_shapes(Model& model);
 

@@ -200,6 +200,10 @@ SN_API sn_status sn_session_save(sn_session* session, const char* path);
 SN_API sn_status sn_set_threads(int32_t count);
 SN_API int32_t sn_threads(void);
 
+/* How many steps a loop of a model may make in one call; 0, as at the start: any number. A model
+ * from elsewhere may have a loop that never ends. */
+SN_API sn_status sn_set_loop_limit(int64_t steps);
+
 typedef struct sn_memory_stats {
     size_t struct_size;
     int64_t in_use;   /* bytes of tensors; files that are mapped do not count */

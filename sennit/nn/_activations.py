@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import _core
 from .._errors import error
+from .._whole import whole
 
 _f = _core.functions
 _relu, _leaky_relu, _elu, _softplus = _f["relu"], _f["leaky_relu"], _f["elu"], _f["softplus"]
@@ -347,6 +348,7 @@ def reglu(input: Any, dim: int = -1) -> Any:
     return a * _relu(b)
 
 
+@whole
 def rrelu(
     input: Any,
     lower: float = 1 / 8,
@@ -374,6 +376,7 @@ def rrelu(
     return _where(input > 0, input, input * slope)
 
 
+@whole
 def gumbel_softmax(
     logits: Any, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1
 ) -> Any:

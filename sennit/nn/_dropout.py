@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import _core
 from .._errors import error
+from .._whole import whole
 
 _f = _core.functions
 _dropout, _ones, _zeros, _where = _f["dropout"], _f["ones"], _f["zeros"], _f["where"]
@@ -56,6 +57,7 @@ def _drop_channels(name: str, x: Any, p: float, training: bool, ranks: tuple[int
     return x * _dropout(_ones(_of_channels(x, x.ndim == ranks[0]), x.dtype, x.device), p)
 
 
+@whole
 def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Dropout of whole channels of (N, C, L) or (C, L).
 
@@ -67,6 +69,7 @@ def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
     return _drop_channels("dropout1d", input, p, training, (2, 3))
 
 
+@whole
 def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Dropout of whole channels of (N, C, H, W).
 
@@ -83,6 +86,7 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
     return _drop_channels("dropout2d", input, p, training, (3, 4))
 
 
+@whole
 def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W).
 
@@ -113,6 +117,7 @@ def _alpha(name: str, x: Any, p: float, training: bool, shape: tuple[int, ...]) 
     return x * factor + shift
 
 
+@whole
 def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
     """Dropout for `selu`: keeps mean zero and variance one (Klambauer et al. 2017).
 
@@ -134,6 +139,7 @@ def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: b
     return _alpha("alpha_dropout", input, p, training, input.shape)
 
 
+@whole
 def feature_alpha_dropout(
     input: Any, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Any:
@@ -155,6 +161,7 @@ def feature_alpha_dropout(
     return _alpha("feature_alpha_dropout", input, p, training, _of_channels(input))
 
 
+@whole
 def stochastic_depth(input: Any, p: float, mode: str, training: bool = True) -> Any:
     """Zeroes the results of a branch of a network at random, else divides them by 1 - p
     (Huang et al. 2016; names of torchvision).
@@ -188,6 +195,7 @@ def stochastic_depth(input: Any, p: float, mode: str, training: bool = True) -> 
     return input * _dropout(_ones(shape, input.dtype, input.device), p)
 
 
+@whole
 def drop_path(
     x: Any, drop_prob: float = 0.0, training: bool = False, scale_by_keep: bool = True
 ) -> Any:
@@ -217,6 +225,7 @@ def drop_path(
     return x * kept.astype(x.dtype)
 
 
+@whole
 def gaussian_noise(input: Any, std: float = 1.0, training: bool = True) -> Any:
     """Adds normally distributed numbers of mean zero and deviation `std`, when training.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import _core
 from .._errors import error
+from .._whole import whole
 
 _f = _core.functions
 _take_along, _arange = _f["take_along_axis"], _f["arange"]
@@ -297,6 +298,7 @@ def _starts(samples: Any, size: int, windows: int, kernel: int) -> Any:
 def _fractional(rank: int, both: bool) -> Any:
     name = f"fractional_max_pool{rank}d" + ("_with_indices" if both else "")
 
+    @whole
     def fractional_max_pool(
         input: Any,
         kernel_size: Any,

@@ -59,6 +59,10 @@ class Handle:
         self.remove()
 
 
+# What a call that gets a symbol becomes (sennit/_noted.py), once there are any.
+on_symbols: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
+
+
 class Hook(NamedTuple):
     """A function that is called around `Module.forward`."""
 
@@ -121,6 +125,8 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} defines no forward(...)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if on_symbols is not None and _core.has_symbols((args, kwargs)):
+            return on_symbols(self, args, kwargs)
         before = _enter(self._name)
         try:
             if self._hooks:

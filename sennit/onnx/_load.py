@@ -495,7 +495,7 @@ def _without_unused(graph: Graph, name: str) -> Graph:
     if outputs:
         program, _ = program.cut(list(outputs))
     left = {n for n, _, _, _ in program.inputs()}
-    return Graph(
+    return Graph._made(
         program,
         {**graph._signature, "name": name},
         {n: x for n, x in graph.parameters.items() if n in left},

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -40,6 +41,7 @@ def _onnx() -> Any:
 def _rules() -> Any:
     from . import (  # noqa: F401 - each registers its rules
         export_builder,
+        export_control,
         export_conv,
         export_elementwise,
         export_indexing,
@@ -50,6 +52,17 @@ def _rules() -> Any:
     )
 
     return export_builder
+
+
+rules_of = _rules
+
+
+def patterns() -> list[Any]:
+    """What finds nodes that are written as one."""
+    from . import export_conv, export_products, export_recurrent
+
+    modules = (export_recurrent, export_conv, export_products)
+    return [pattern for module in modules for pattern in module.PATTERNS]
 
 
 def unsupported() -> dict[str, str]:
@@ -100,8 +113,12 @@ def _shown(node: GraphNode) -> GraphNode:
 
 def _check_ops(plan: Plan, rules: Any) -> None:
     """Everything that cannot be written, before anything is."""
+    from .export_plan import Plan
+
     bad = []
     for node in plan.nodes:
+        for block in node.blocks:
+            _check_ops(Plan(block, patterns()), rules)
         written = node.outputs[0]._id in plan.fused
         reason = None if written else rules.WITHOUT.get(node.op)
         if reason is None and not written and node.op not in rules.RULES:
@@ -156,6 +173,15 @@ def _write_nodes(builder: Builder, plan: Plan, rules: Any) -> None:
                 builder.names[value._id] = name
 
 
+def _nested_too(nodes: Iterable[Any]) -> Iterator[Any]:
+    """The nodes, and those of the graphs that they hold."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _nested_too(attribute.g.node)
+
+
 def export_model(graph: Graph, opset: int = 18) -> tuple[Any, dict[str, Any]]:
     """The model of a graph without its tensors, and the tensors by name.
 
@@ -176,11 +202,9 @@ def export_model(graph: Graph, opset: int = 18) -> tuple[Any, dict[str, Any]]:
             f"opset is {opset!r}; it must be an int from {OPSETS.start} to {OPSETS.stop - 1}",
         )
     rules = _rules()
-    from . import export_conv, export_products, export_recurrent
     from .export_plan import Plan
 
-    modules = (export_recurrent, export_conv, export_products)
-    plan = Plan(graph, [pattern for module in modules for pattern in module.PATTERNS])
+    plan = Plan(graph, patterns())
     _check_ops(plan, rules)
     stands = [v for role in ("parameter", "constant") for v in graph._inputs(role)]
     arguments = graph.inputs
@@ -218,12 +242,13 @@ def export_model(graph: Graph, opset: int = 18) -> tuple[Any, dict[str, Any]]:
             builder.op("Identity", renamed.get(name, name))
             builder.nodes[-1].output[0] = out
         outputs.append((out, value))
-    for node in builder.nodes:
+    every = list(_nested_too(builder.nodes))
+    for node in every:
         for names_ in (node.input, node.output):
             for i, name in enumerate(names_):
                 if name in renamed:
                     names_[i] = renamed[name]
-    read = {name for node in builder.nodes for name in node.input}
+    read = {name for node in every for name in node.input}
     kept = {name: x for name, x in builder.initializers.items() if name in read}
 
     shown = {out for out, _ in outputs} | {v.name for v in arguments}

@@ -3,6 +3,7 @@
 #include "backend/cpu/program.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 #include <random>
@@ -635,6 +636,129 @@ TEST(block_of_whole_rows) {
             }
             CHECK_BITS(got.data(), want.data(), want.size());
             CHECK(mask == want_mask);
+        }
+    }
+}
+
+// An Adam update, over inputs in any order of their buffers. `extra`: something else reads the
+// mean.
+Case adam(const std::vector<int64_t>& shape, DType dtype, bool swapped, bool extra) {
+    Case c;
+    c.shape = shape;
+    const auto input = [&] {
+        c.nodes.push_back({Node::kInput, dtype, dtype, 0, {}, dense(shape)});
+        c.inputs.resize(c.nodes.size());
+        fill(c.inputs.back(), dtype, std::max<int64_t>(c.points(), 1));
+        return static_cast<int>(c.nodes.size()) - 1;
+    };
+    const auto scalar = [&](double value) {
+        c.nodes.push_back({Node::kScalar, dtype, dtype, static_cast<int>(c.scalars.size())});
+        c.scalars.push_back(Scalar::of_float(value));
+        c.nodes.back().scalar = true;
+        c.inputs.resize(c.nodes.size());
+        return static_cast<int>(c.nodes.size()) - 1;
+    };
+    const auto apply = [&](int op, std::vector<int> args) {
+        if (swapped && args.size() == 2) std::swap(args[0], args[1]);
+        c.nodes.push_back({Node::kApply, dtype, dtype, op, args});
+        c.inputs.resize(c.nodes.size());
+        return static_cast<int>(c.nodes.size()) - 1;
+    };
+    const int p = input(), m = input(), v = input(), g = input();
+    const int mean = apply(kTile_lerp, {m, g, scalar(0.1)});
+    const int square = apply(kTile_multiply, {g, g});
+    const int squares = apply(kTile_lerp, {v, apply(kTile_abs, {square}), scalar(0.75)});
+    const int squares2 = apply(kTile_lerp, {v, square, scalar(0.001)});
+    const int root = apply(kTile_sqrt, {squares2});
+    const int next = apply(kTile_addcdiv, {p, apply(kTile_multiply, {mean, scalar(-1e-3)}),
+                                           apply(kTile_add, {root, scalar(1e-8)})});
+    c.outputs = {mean, next, squares2};
+    if (extra) c.outputs.push_back(apply(kTile_add, {mean, squares}));
+    for (size_t i = 0; i < c.outputs.size(); ++i) c.out_strides.push_back(dense(shape));
+    return c;
+}
+
+TEST(chain_is_its_steps) {
+    const CpuTables& best = cpu_tables();
+    for (const auto& shape : kShapes) {
+        for (int variant = 0; variant < 4; ++variant) {
+            Case c = adam(shape, DType::kF32, variant & 1, variant & 2);
+            std::string text;
+            const Results fused = run_fused(c, &text);
+            CHECK(same_results(c, fused, run_unfused(c)));
+            // Other readers of a step leave it to the ordinary loops, and so does a single point.
+            if (best.tile->chains[0] && c.points() != 1)
+                CHECK_EQ(text.find("= adam") != std::string::npos, !(variant & 2));
+        }
+        for (DType d : {DType::kF64, DType::kF16, DType::kBF16}) {
+            Case c = adam(shape, d, false, false);
+            std::string text;
+            const Results fused = run_fused(c, &text);
+            CHECK(same_results(c, fused, run_unfused(c)));
+            CHECK(text.find("= adam") == std::string::npos);
+        }
+    }
+}
+
+TEST(chain_in_place_and_behind_a_product) {
+    // Every result in the buffer of an input, not always its own; and the gradient as the block of
+    // a product.
+    const int64_t rows = 37, cols = 700;
+    const size_t size = static_cast<size_t>(rows * cols);
+    const std::vector<int64_t> shape = {rows, cols};
+    const Strides full = {cols, 1};
+    std::vector<float> start[4];
+    for (size_t k = 0; k < 4; ++k) {
+        start[k].resize(size);
+        for (size_t i = 0; i < size; ++i)
+            start[k][i] = static_cast<float>(i * (k + 3) % 101) * 0.01f + (k == 2 ? 0.0f : -0.5f);
+    }
+    ProgramBuilder b(shape, 0);
+    const auto apply = [&](int op, const std::vector<int>& a) {
+        return b.apply(op, DType::kF32, a);
+    };
+    const int p = b.input(DType::kF32, full, 0), m = b.input(DType::kF32, full, 1),
+              v = b.input(DType::kF32, full, 2), g = b.input(DType::kF32, full, 3);
+    const int mean = apply(kTile_lerp, {m, g, b.scalar(DType::kF32, 0)});
+    const int squares =
+        apply(kTile_lerp, {v, apply(kTile_multiply, {g, g}), b.scalar(DType::kF32, 1)});
+    const int rated = apply(kTile_multiply, {mean, b.scalar(DType::kF32, 2)});
+    const int root = apply(kTile_add, {apply(kTile_sqrt, {squares}), b.scalar(DType::kF32, 3)});
+    b.output(mean, full, 5);
+    b.output(squares, full, 6);
+    b.output(apply(kTile_addcdiv, {p, rated, root}), full, 4);
+    const auto program = b.finish();
+    if (cpu_tables().tile->chains[0])
+        CHECK(print_program(*program).find("= adam") != std::string::npos);
+    const Scalar scalars[] = {Scalar::of_float(0.1), Scalar::of_float(0.001),
+                              Scalar::of_float(-1e-3), Scalar::of_float(1e-8)};
+    std::vector<float> want[3];
+    for (auto& w : want) w.resize(size);
+    {
+        auto in = std::to_array({start[0], start[1], start[2], start[3]});
+        void* buffers[] = {in[0].data(),   in[1].data(),   in[2].data(),  in[3].data(),
+                           want[0].data(), want[1].data(), want[2].data()};
+        run_program(*program, {buffers, scalars});
+    }
+    for (const auto& to :
+         {std::to_array({0, 1, 2}), std::to_array({2, 0, 1}), std::to_array({3, 2, 1})}) {
+        for (const bool product : {false, true}) {
+            auto in = std::to_array({start[0], start[1], start[2], start[3]});
+            void* buffers[7];
+            for (size_t k = 0; k < 4; ++k) buffers[k] = in[k].data();
+            for (size_t k = 0; k < 3; ++k) buffers[4 + k] = in[static_cast<size_t>(to[k])].data();
+            if (!product) {
+                run_program(*program, {buffers, scalars});
+            } else {
+                if (to[0] == 3) continue;  // a block's gradient is in no buffer
+                for (int64_t r = 0; r < rows; r += 12) {
+                    const int64_t count = std::min<int64_t>(12, rows - r);
+                    run_program_block(*program, {buffers, scalars}, 3, &start[3][r * cols], cols, r,
+                                      count, 0, cols);
+                }
+            }
+            for (size_t k = 0; k < 3; ++k)
+                CHECK_BITS(static_cast<float*>(buffers[4 + k]), want[k].data(), size);
         }
     }
 }

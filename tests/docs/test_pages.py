@@ -16,6 +16,7 @@ PAGES = [
     "docs/optim.md",
     "docs/transforms.md",
     "docs/graphs.md",
+    "docs/control-flow.md",
     "docs/deploy.md",
     "docs/onnx.md",
     "docs/export.md",

@@ -66,6 +66,58 @@ def cnn() -> nn.Module:
     ).eval()  # fmt: skip
 
 
+class Writer(nn.Module):
+    """Greedy decoding: a recurrent cell writes tokens until all rows have ended."""
+
+    END, LONGEST = 3, 12
+
+    def __init__(self, vocabulary: int = 17, width: int = 8) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(vocabulary, width)
+        self.cell = nn.GRUCell(width, width)
+        self.head = nn.Linear(width, vocabulary)
+
+    def forward(self, first: sn.Tensor, h: sn.Tensor) -> Any:
+        n = first.shape[0]
+        places = sn.arange(self.LONGEST)
+
+        def step(carry: Any) -> Any:
+            k, token, h, done, written = carry
+            h = self.cell(self.embed(token), h)
+            token = sn.where(done, self.END, sn.argmax(self.head(h), -1))
+            written = sn.where(places == k, token.reshape((n, 1)), written)
+            return k + 1, token, h, done | (token == self.END), written
+
+        def going(carry: Any) -> sn.Tensor:
+            return (carry[0] < self.LONGEST) & ~carry[3].all()
+
+        written = sn.full((n, self.LONGEST), self.END, dtype=sn.int64)
+        begin = (0, first, h, sn.zeros(n, dtype=sn.bool), written)
+        steps, _, h, _, written = sn.while_loop(going, step, begin, max_steps=self.LONGEST)
+        return {"steps": steps, "tokens": written, "state": h}
+
+
+class Router(nn.Module):
+    """Each step of a sequence goes through one of two layers, some of them several times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.near, self.far = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, xs: sn.Tensor) -> Any:
+        def grow(h: sn.Tensor) -> sn.Tensor:
+            return sn.while_loop(
+                lambda h: h.abs().max() < 1.5, lambda h: sn.tanh(self.far(h)) + h * 1.2, h,
+                max_steps=5,
+            )  # fmt: skip
+
+        def step(h: sn.Tensor, x: sn.Tensor) -> Any:
+            h = sn.cond((h * x).sum() > 0, grow, lambda h: sn.tanh(self.near(h) + x), h)
+            return h, h.mean(-1)
+
+        return sn.scan(step, xs[0] + 0.1, xs, reverse=True)
+
+
 def spec(*shape: int, dtype: Any = sn.float32) -> sn.TensorSpec:
     return sn.TensorSpec(shape, dtype)
 
@@ -84,6 +136,8 @@ MODELS = {
     "lstm": (Tagger, (spec(7, 2, 5),)),
     "gpt": (GPT, (spec(2, 11, dtype=sn.int64),)),
     "lenet": (sn.models.LeNet5, (spec(2, 1, 28, 28),)),
+    "writer": (Writer, (spec(3, dtype=sn.int64), spec(3, 8))),
+    "router": (Router, (spec(6, 2, 4),)),
 }
 
 _T = sn.Dim("t", min=1, max=32)
@@ -92,4 +146,6 @@ OPEN_MODELS = {
     "cnn": (cnn, (sn.TensorSpec(("n", 2, "h", "w")),)),
     "lstm": (Tagger, (sn.TensorSpec((_T, "n", 5)),)),
     "gpt": (GPT, (sn.TensorSpec(("n", _T), sn.int64),)),
+    "writer": (Writer, (sn.TensorSpec(("n",), sn.int64), sn.TensorSpec(("n", 8)))),
+    "router": (Router, (sn.TensorSpec((_T, "n", 4)),)),
 }

@@ -68,7 +68,7 @@ def mutated(graph: Any, rng: random.Random, ops: list[str]) -> str:
     made = copy.deepcopy(graph)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         places = [p for p in leaves(made) if p and p[0] != "sites"]
-        nodes = [p for p in places if p[0] in ("nodes", "numbers") and len(p) > 2]
+        nodes = [p for p in places if p[0] in ("nodes", "numbers", "blocks") and len(p) > 2]
         path = rng.choice(nodes if nodes and rng.random() < 0.8 else places)
         parent(made, path)[path[-1]] = other(parent(made, path)[path[-1]], rng, ops)
     # What a result has to be is known to who damages a file on purpose.
@@ -100,6 +100,7 @@ def try_graph(text: str, rng: random.Random) -> bool:
         _, shape, dtype = values[v]
         high = rng.choice((1, 2, 100))
         given.append(sn.asarray(np.random.default_rng(0).integers(0, high, shape)).to(dtype))
+    sn._core.set_most_steps(50)  # of a loop that has no end any more
     try:
         for x in program.call(given):
             x.numpy()
@@ -107,6 +108,8 @@ def try_graph(text: str, rng: random.Random) -> bool:
     except sn.SennitError as e:
         if isinstance(e, sn.InternalError):
             raise
+    finally:
+        sn._core.set_most_steps(0)
     return True
 
 

@@ -341,6 +341,17 @@ def golden_graph(name: str) -> tuple[sn.Graph, tuple[sn.Tensor, ...]]:
     return sn.trace(Tagger(), *specs), draw(specs)
 
 
+@pytest.mark.parametrize("name", ["writer", "router"])
+def test_golden_control_flow(name: str) -> None:
+    """Written and never written again, as the graphs above; at two sizes."""
+    graph = sn.load(GOLDEN / f"{name}_v3.sn")
+    recorded = sn.load(GOLDEN / f"{name}_v3.safetensors")
+    for k in range(2):
+        args = [recorded[f"{k}.{v.name}"] for v in graph.inputs]
+        for i, x in enumerate(flatten(graph(*args))):
+            assert x.detach().numpy().tobytes() == recorded[f"{k}.result.{i}"].numpy().tobytes()
+
+
 def test_a_golden_step_still_trains() -> None:
     """Written and never written again, as the graphs above; two steps from its weights."""
     step = sn.load(GOLDEN / "step_v2.sn")

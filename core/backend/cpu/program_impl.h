@@ -16,7 +16,8 @@ namespace sn::cpu {
 inline constexpr int kMaxLoopDims = 32;
 inline constexpr int64_t kMaxPieces = 32;  // of a row of kReduceChunk elements
 inline constexpr size_t kMaxStreams = 8;
-inline constexpr int64_t kSlice = 512;  // columns between two shares of prefetching
+inline constexpr int64_t kSlice = 512;      // columns between two shares of prefetching
+inline constexpr int64_t kChainSlice = 64;  // the same in a chain, which does more with each
 
 // How much of the loop space a value varies over: nothing, the rows, every point.
 enum class Level : uint8_t { kScalar, kRow, kFull };
@@ -77,6 +78,7 @@ enum class Step : uint8_t {
     kStore,        // view <-> slot: strided, or of a dtype that tiles do not hold
     kLoadColumns,  // a row that all rows share, repeated for every row of a tile
     kScalarCell,   // a runtime number -> one element
+    kChain,        // several operations and results in one loop (kTileChains)
 };
 
 struct Instr {
@@ -87,18 +89,20 @@ struct Instr {
     DType dtype = DType::kF32;   // of the result; of the argument for kReduce
     DType arg_dtype = DType::kF32;
     ReduceKind reduce = ReduceKind::kSum;
-    int op = 0;                   // for printing: tile op, or fused pair + kNumTileOps
-    int view = -1;                // kLoad, kStore, kLoadColumns; kScalarCell: the scalar binding
-    int partials = -1;            // kReduce: where those of a row's pieces are, in scratch
-    int32_t dst = -1, dst2 = -1;  // dst2: the mean beside a variance
-    std::array<int32_t, 3> args{-1, -1, -1};  // places
-    std::array<uint8_t, 4> sizes{};           // element sizes: arguments, result
+    int op = 0;  // for printing: tile op, or kNumTileOps + fused pair, tail or chain, in this order
+    int view = -1;      // kLoad, kStore, kLoadColumns; kScalarCell: the scalar binding
+    int partials = -1;  // kReduce: where those of a row's pieces are, in scratch
+    int32_t dst = -1, dst2 = -1, dst3 = -1;  // dst2: the mean beside a variance
+    std::array<int32_t, kMaxChainInputs> args{-1, -1, -1, -1, -1, -1, -1, -1};  // places
+    std::array<uint8_t, 4> sizes{};  // element sizes: arguments, result
     union {
         TileFn1 f1 = nullptr;
         TileFn2 f2;
         TileFn3 f3;
         TileExpSumFn exp_sum;
+        TileChainFn chain;
     };
+    std::array<int32_t, kMaxChainResults> results() const { return {dst, dst2, dst3}; }
 };
 
 // Where a value lives. The instructions see places through one table of pointers.
@@ -172,6 +176,17 @@ private:
     mutable std::once_flag late_once_, block_once_, rows_once_;
     mutable Lowered late_, block_, rows_;
 };
+
+// Where a chain (kTileChains) stands in a program: its inputs and steps as values.
+struct ChainMatch {
+    int chain = -1;
+    std::array<int, kMaxChainInputs> inputs;
+    std::array<int, kMaxChainSteps> steps;
+    int last() const { return steps[static_cast<size_t>(kTileChains[chain].num_steps - 1)]; }
+};
+// Those that nothing else looks into.
+std::vector<ChainMatch> find_chains(const Program& program, const std::vector<Level>& levels,
+                                    const TileKernels& tile);  // program_chains.cpp
 
 Lowered lower(const Program& program, Form form);
 void tune_large(const Program& program, Form form, Lowered* out);  // program_large.cpp

@@ -79,7 +79,7 @@ void Tuning::find_phases() {
         };
         if (in.step == Step::kReduce) {
             in.partials = reductions++;
-            for (int32_t place : {in.dst, in.dst2}) {
+            for (int32_t place : in.results()) {
                 if (place >= 0) reduced[static_cast<size_t>(place)] = 1;
             }
         } else if (in.dst >= 0) {
@@ -88,7 +88,7 @@ void Tuning::find_phases() {
         }
         useful |= phase.end - phase.begin > 1;
         if (in.step == Step::kFill) continue;
-        for (size_t a = 0; a < 3 && in.args[a] >= 0; ++a) {
+        for (size_t a = 0; a < in.args.size() && in.args[a] >= 0; ++a) {
             if (in.scalar_args >> a & 1) continue;
             const DType dtype = out_.places[static_cast<size_t>(in.args[a])].dtype;
             moves(in.args[a], static_cast<int64_t>(tile_element_size(dtype)));
@@ -136,10 +136,13 @@ void Tuning::join_sums() {
 
 // How many shares of prefetching a tile has: large_tile() in program_run.cpp.
 void Tuning::count_steps() {
-    out_.steps = static_cast<int64_t>(out_.body.size());
-    if (out_.phases.empty()) return;
     const auto parts = [&](int64_t of) { return (out_.space.cols + of - 1) / of; };
     out_.steps = 0;
+    if (out_.phases.empty()) {
+        const int64_t slices = (out_.tile_rows * out_.tile_cols + kChainSlice - 1) / kChainSlice;
+        for (const Instr& in : out_.body) out_.steps += in.step == Step::kChain ? slices : 1;
+        return;
+    }
     for (const Phase& phase : out_.phases) {
         for (int i = phase.begin; i < phase.end; ++i) {
             const Instr& in = out_.body[static_cast<size_t>(i)];

@@ -38,13 +38,16 @@ private:
     const TileKernels* tile_;
     std::vector<Level> level_;
     std::vector<int> place_, full_place_, row_place_;  // by value; -1: not there yet
-    std::vector<int> absorbed_by_, absorbs_;           // fused pairs, by value
-    std::vector<std::vector<int>> outputs_;            // by value: views that it is written to
+    std::vector<int> absorbed_by_, absorbs_;           // fused pairs and chains, by value
+    std::vector<ChainMatch> chains_;
+    std::vector<std::vector<int>> outputs_;  // by value: views that it is written to
     std::vector<int> late_stores_;
     bool one_row_ = false, whole_rows_ = true;
 
     void find_levels();
     void choose_tile();
+    void emit_chain(const ChainMatch& m);
+    void emit_outputs(int v);
     void find_pairs();
     int find_twin(int v) const;
     void emit_value(int v);
@@ -155,21 +158,41 @@ void Lowering::choose_tile() {
     whole_rows_ = out_.col_tiles == 1;
 }
 
+void Lowering::emit_chain(const ChainMatch& m) {
+    const TileChain& c = kTileChains[m.chain];
+    Instr in;
+    in.step = Step::kChain;
+    in.level = Level::kFull;
+    in.dtype = in.arg_dtype = DType::kF32;
+    in.op = kNumTileOps + kNumFusedPairs + kNumFusedTails + m.chain;
+    in.chain = tile_->chains[m.chain];
+    for (int i = 0; i < c.num_inputs; ++i)
+        in.args[static_cast<size_t>(i)] = place_of(m.inputs[static_cast<size_t>(i)]);
+    int32_t* const dst[] = {&in.dst, &in.dst2, &in.dst3};
+    for (int r = 0; r < c.num_results; ++r) {
+        const int value = m.steps[static_cast<size_t>(c.results[r])];
+        *dst[r] = place_[static_cast<size_t>(value)] = result_place(value);
+    }
+    emit(in, false);
+    for (int r = 0; r < c.num_results; ++r)
+        emit_outputs(m.steps[static_cast<size_t>(c.results[r])]);
+}
+
 // u = x * y, v = u + z with no other use of u: one loop, two roundings, the same bits.
 void Lowering::find_pairs() {
-    absorbed_by_.assign(p_.values.size(), -1);
     absorbs_.assign(p_.values.size(), -1);
     for (size_t i = 0; i < p_.values.size(); ++i) {
         const Value& v = p_.values[i];
         if (!v.uses || v.kind != ValueKind::kApply || v.num_args > 2 || !is_float(v.compute) ||
-            level_[i] != Level::kFull) {
+            level_[i] != Level::kFull || absorbed_by_[i] >= 0) {
             continue;
         }
         for (int k = 0; k < v.num_args; ++k) {
             const size_t u = static_cast<size_t>(v.args[k]);
             const Value& first = p_.values[u];
             if (first.kind != ValueKind::kApply || first.num_args != 2 || first.uses != 1 ||
-                first.compute != v.compute || level_[u] != Level::kFull || absorbs_[u] >= 0) {
+                first.compute != v.compute || level_[u] != Level::kFull || absorbs_[u] >= 0 ||
+                absorbed_by_[u] >= 0) {
                 continue;
             }
             const int d = static_cast<int>(v.compute);
@@ -373,6 +396,8 @@ int Lowering::find_twin(int value) const {
 
 void Lowering::emit_value(int value) {
     const Value& v = p_.values[static_cast<size_t>(value)];
+    for (const ChainMatch& m : chains_)
+        if (m.last() == value) return emit_chain(m);
     if (v.kind == ValueKind::kApply) {
         const int first = absorbs_[static_cast<size_t>(value)];
         if (first < 0) {
@@ -410,6 +435,10 @@ void Lowering::emit_value(int value) {
             emit(in, false);
         }
     }
+    emit_outputs(value);
+}
+
+void Lowering::emit_outputs(int value) {
     for (int view : outputs_[static_cast<size_t>(value)]) {
         if (view < 0) continue;
         if (form_ == Form::kLate)
@@ -438,7 +467,7 @@ void Lowering::find_ranges() {
         for (int32_t a : in.args) {
             if (a >= 0) out_.places[static_cast<size_t>(a)].last = i;
         }
-        for (int32_t place : {in.dst, in.dst2}) {
+        for (int32_t place : in.results()) {
             if (place < 0) continue;
             Place& d = out_.places[static_cast<size_t>(place)];
             if (d.first < 0) d.first = i;
@@ -476,8 +505,7 @@ void Lowering::assign_slots() {
         const Instr& in = out_.body[static_cast<size_t>(i)];
         Place* d = in.dst >= 0 ? &out_.places[static_cast<size_t>(in.dst)] : nullptr;
         const auto release = [&](bool same_size) {
-            for (size_t k = 0; k < 3; ++k) {
-                const int32_t a = in.args[k];
+            for (int32_t a : in.args) {
                 if (a < 0) continue;
                 const Place& p = out_.places[static_cast<size_t>(a)];
                 Pool* pool = pool_of(p);
@@ -490,7 +518,7 @@ void Lowering::assign_slots() {
             }
         };
         release(true);
-        for (int32_t place : {in.dst, in.dst2}) {
+        for (int32_t place : in.results()) {
             Pool* home = place >= 0 ? pool_of(out_.places[static_cast<size_t>(place)]) : nullptr;
             if (!home) continue;
             int slot = home->count;
@@ -504,7 +532,7 @@ void Lowering::assign_slots() {
             out_.places[static_cast<size_t>(place)].offset = slot;  // made an address below
         }
         release(false);
-        for (int32_t place : {in.dst, in.dst2}) {  // never read
+        for (int32_t place : in.results()) {  // never read
             if (place < 0 || out_.places[static_cast<size_t>(place)].last != i) continue;
             Pool* home = pool_of(out_.places[static_cast<size_t>(place)]);
             if (home) home->free.push_back(home->slot[static_cast<size_t>(place)]);
@@ -550,7 +578,7 @@ void Lowering::find_hazards() {
             written.push_back({i, in.view});
         } else {
             if (in.step == Step::kLoad) read[static_cast<size_t>(in.view)] = i;
-            for (int32_t place : {in.dst, in.dst2}) {
+            for (int32_t place : in.results()) {
                 if (place < 0) continue;
                 const Place& d = out_.places[static_cast<size_t>(place)];
                 if (d.kind == PlaceKind::kDirect) written.push_back({i, d.view});
@@ -578,6 +606,7 @@ void Lowering::estimate() {
                           kTileOpInfo[in.op].dtypes == TileClass::FLOAT;
         if (math) each *= in.step == Step::kUnary ? 6 : 3;
         if (in.step == Step::kLoad || in.step == Step::kStore) each *= 2;
+        if (in.step == Step::kChain) each *= 4;
         cost += 5 + n * each;
     }
     for (const View& v : out_.views) {
@@ -594,6 +623,12 @@ Lowered Lowering::run() {
     SN_CHECK(p_.row_dims == 0 || out_.space.cols <= kReduceChunk);
     find_levels();
     choose_tile();
+    absorbed_by_.assign(p_.values.size(), -1);
+    chains_ = find_chains(p_, level_, *tile_);
+    for (const ChainMatch& m : chains_) {
+        for (int s = 0; s + 1 < kTileChains[m.chain].num_steps; ++s)
+            absorbed_by_[static_cast<size_t>(m.steps[static_cast<size_t>(s)])] = m.last();
+    }
     find_pairs();
     const size_t count = p_.values.size();
     place_.assign(count, -1);

@@ -55,6 +55,8 @@ std::string operation(const Instr& in) {
     }
     if (in.op < 0) return std::string("cast<") + dtype_name(in.arg_dtype) + ">";
     if (in.op < kNumTileOps) return kTileOpInfo[in.op].name;
+    if (in.step == Step::kChain)
+        return kTileChains[in.op - kNumTileOps - kNumFusedPairs - kNumFusedTails].name;
     if (in.op >= kNumTileOps + kNumFusedPairs) {
         const FusedTail& tail = kFusedTails[in.op - kNumTileOps - kNumFusedPairs];
         return std::string(kTileOpInfo[tail.first].name) + "+" + kTileOpInfo[tail.second].name;
@@ -74,14 +76,15 @@ void print_list(std::string& out, const Lowered& low, const char* title,
             append(out, "out%d", low.views[static_cast<size_t>(in.view)].binding);
         } else {
             out += place_name(low, in.dst);
-            if (in.dst2 >= 0) out += ", " + place_name(low, in.dst2);
+            for (int32_t more : {in.dst2, in.dst3})
+                if (more >= 0) out += ", " + place_name(low, more);
         }
         append(out, ": %s %s = %s", dtype_name(in.dtype), level_name(in.level),
                operation(in).c_str());
         if (in.step == Step::kLoad || in.step == Step::kLoadColumns) {
             append(out, " in%d", low.views[static_cast<size_t>(in.view)].binding);
         }
-        for (size_t a = 0; a < 3 && in.args[a] >= 0; ++a) {
+        for (size_t a = 0; a < in.args.size() && in.args[a] >= 0; ++a) {
             out += ' ' + place_name(low, in.args[a]);
             if (in.row_args >> a & 1) out += "[row]";
         }

@@ -91,6 +91,7 @@ private:
     void exp_sum_row(const Instr& in, char* dst, const float* x, const float* shift, int64_t cols,
                      float* sum, Ahead* ahead) const;
     void scalar_cell(const Instr& in) const;
+    void chain(const Instr& in, int64_t begin, int64_t end) const;
 };
 
 void next(const std::vector<int64_t>& shape, int64_t* index) {
@@ -262,7 +263,7 @@ void Run::reduce_rows(const Instr& in, const Tile& t) const {
 
 void Run::finish_reduction(const Instr& in, const Tile& t) const {
     const int d = static_cast<int>(compute_dtype(in.arg_dtype));
-    for (int32_t place : {in.dst, in.dst2}) {
+    for (int32_t place : in.results()) {
         if (place < 0) continue;
         void* result = places[place];
         if (in.reduce >= ReduceKind::kMean)
@@ -315,6 +316,21 @@ void Run::exp_sum_row(const Instr& in, char* dst, const float* x, const float* s
         in.exp_sum(dst + c * 4, x + c, shift, std::min(kReduceBlock, cols - c), &part[blocks++]);
     }
     *sum = blocks == 2 ? part[0] + part[1] : part[0];
+}
+
+// Elements [begin, end) of the tile.
+void Run::chain(const Instr& in, int64_t begin, int64_t end) const {
+    const TileChain& c = kTileChains[in.op - kNumTileOps - kNumFusedPairs - kNumFusedTails];
+    const void* inputs[kMaxChainInputs];
+    void* results[kMaxChainResults];
+    for (int i = 0; i < c.num_inputs; ++i) {
+        const auto* at = static_cast<const float*>(places[in.args[static_cast<size_t>(i)]]);
+        inputs[i] = c.scalars >> i & 1 ? at : at + begin;
+    }
+    const auto dst = in.results();
+    for (int r = 0; r < c.num_results; ++r)
+        results[r] = static_cast<float*>(places[dst[static_cast<size_t>(r)]]) + begin;
+    in.chain(results, inputs, end - begin);
 }
 
 inline void Run::execute(const Instr& in, const Tile& t) {
@@ -387,6 +403,7 @@ inline void Run::execute(const Instr& in, const Tile& t) {
             break;
         }
         case Step::kScalarCell: scalar_cell(in); break;
+        case Step::kChain: chain(in, 0, n); break;
     }
 }
 
@@ -453,6 +470,14 @@ void Run::large_tile(const Tile& t, const Tile* next) {
     };
     if (low.phases.empty()) {
         for (const Instr& in : low.body) {
+            if (in.step == Step::kChain) {
+                const int64_t n = t.rows * t.cols;
+                for (int64_t at = 0; at < n; at += kChainSlice) {
+                    ahead.step(low.steps);
+                    chain(in, at, std::min(n, at + kChainSlice));
+                }
+                continue;
+            }
             ahead.step(low.steps);
             execute(in, t);
         }

@@ -70,6 +70,41 @@ constexpr int find_fused_tail(int first, int second) {
     return -1;
 }
 
+// A longer program with a loop of its own, that keeps what lies between in registers: f32 only, and
+// each step rounds by itself. Step k's arguments are inputs, or earlier steps (kChainStep + k).
+inline constexpr int kMaxChainInputs = 8, kMaxChainSteps = 8, kMaxChainResults = 3;
+inline constexpr int8_t kChainStep = 16;
+struct TileChain {
+    struct Step {
+        int op;
+        int8_t args[3];
+    };
+    const char* name;
+    int num_inputs, num_steps, num_results;
+    uint32_t scalars;  // bit i: input i is one element
+    Step steps[kMaxChainSteps];
+    int8_t results[kMaxChainResults];  // steps, ascending; the last step is one of them
+};
+inline constexpr TileChain kTileChains[] = {
+    // The update of Adam and AdamW: both moments, then the parameter. Inputs: first moment,
+    // gradient, its weight, second moment, its weight, rate, eps, parameter.
+    {"adam",
+     8,
+     7,
+     3,
+     0b01110100,
+     {{kTile_lerp, {0, 1, 2}},
+      {kTile_multiply, {1, 1, -1}},
+      {kTile_lerp, {3, kChainStep + 1, 4}},
+      {kTile_multiply, {kChainStep + 0, 5, -1}},
+      {kTile_sqrt, {kChainStep + 2, -1, -1}},
+      {kTile_add, {kChainStep + 4, 6, -1}},
+      {kTile_addcdiv, {7, kChainStep + 3, kChainStep + 5}}},
+     {0, 2, 6}},
+};
+inline constexpr int kNumTileChains = sizeof(kTileChains) / sizeof(kTileChains[0]);
+using TileChainFn = void (*)(void* const* results, const void* const* inputs, int64_t n);
+
 // Null where the op is not defined on the dtype. The dtype is that of the arguments (for `where`,
 // that of the second and third).
 struct TileKernels {
@@ -79,6 +114,7 @@ struct TileKernels {
     TileFn3 fused[kNumFusedPairs][kNumDTypes][8];  // floats only; bits for a, b, c
 
     TileFn2 fused_tail[kNumFusedTails][kNumDTypes][3];  // floats only
+    TileChainFn chains[kNumTileChains];
     // f32: dst = exp(a - b[0]) for n <= kReduceBlock elements, and their sum by the tree.
     TileExpSumFn exp_sum;
 
@@ -114,6 +150,7 @@ struct TileKernels {
     void register_tile_compare(TileKernels& t);      \
     void register_tile_ternary(TileKernels& t);      \
     void register_tile_fused(TileKernels& t);        \
+    void register_tile_chains(TileKernels& t);       \
     void register_tile_cast(TileKernels& t);         \
     void register_tile_move(TileKernels& t);         \
     }

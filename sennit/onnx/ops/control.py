@@ -1,26 +1,29 @@
 """Control flow: If, Loop and Scan.
 
-They run as Python does: a branch is taken, a loop is written out. While a function is traced, the
-condition and the number of rounds must be known; a branch on a tensor's value is computed both ways
-where both give the same shapes.
+They run as Python does: a branch is taken, a loop is written out. While a function is traced and
+the condition or the number of rounds depends on values, they become `sn.cond`, `sn.while_loop` and
+`sn.scan`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import sennit as sn
 
 from ... import _core
 from ..._core import InvalidValue, SennitError, Tensor
+from ..._sizes import tracing_sizes
 from .._compile import Block
 from .._interpret import Call
 from .._registry import op
-from .._values import Known
+from .._values import Known, has_dtype
 from ._common import axis_of
 from .shape import empty_of
 
 _MAX_UNROLLED = 10_000
+_MOST_ROWS = 64  # a traced scan of more is no longer written out
 
 
 @op("If", raw=True)
@@ -35,49 +38,93 @@ def _if(c: Call, condition: Any, *, then_branch: Block, else_branch: Block) -> A
 
 
 def _both(c: Call, condition: Any, then_branch: Block, else_branch: Block) -> Any:
-    """Both branches, and a choice: what a traced graph can hold."""
+    """A node of the traced graph, which holds both branches."""
+
+    def run(branch: Block) -> Callable[[], Any]:
+        return lambda: tuple(c.tensor(x) for x in c.block(branch, []))
+
+    _settle(c, then_branch, else_branch)
     try:
-        yes, no = c.block(then_branch, []), c.block(else_branch, [])
-        pairs = [(c.tensor(a), c.tensor(b)) for a, b in zip(yes, no, strict=True)]
+        return sn.cond(c.tensor(condition), run(then_branch), run(else_branch))
     except SennitError as cause:
         raise c.invalid(
-            "the branch depends on the model's inputs, and the branches cannot both be computed "
-            f"({cause}); run the model with sn.onnx.to_function, or fix the input that decides "
-            "with load(..., fixed={name: value})"
+            "the branch depends on the model's inputs, and its two sides do not agree "
+            f"({_line(cause)}); run the model with sn.onnx.to_function, or fix the input that "
+            "decides with load(..., fixed={name: value})"
         ) from cause
-    chosen = condition.reshape(())
-    for a, b in pairs:
-        if a.shape != b.shape or a.dtype != b.dtype:
-            raise c.invalid(
-                f"the branch depends on the model's inputs, and the branches give shapes {a.shape} "
-                f"and {b.shape}; run the model with sn.onnx.to_function, or fix the input that "
-                "decides with load(..., fixed={name: value})"
-            )
-    return tuple(sn.where(chosen, a, b) for a, b in pairs)
+
+
+def _line(cause: Exception) -> str:
+    return str(cause).split("\n")[0]
+
+
+def _settle(c: Call, *blocks: Block) -> None:
+    """Makes the tensors of known values that blocks read: outside, where all can see them."""
+    for name in sorted(set().union(*(block.captured for block in blocks))):
+        value = c.scope[name]
+        if isinstance(value, Known) and has_dtype(value.array):
+            _ = value.tensor
 
 
 @op("Loop", raw=True)
 def _loop(c: Call, count: Any = None, condition: Any = None, *states: Any, body: Block) -> Any:
     import numpy as np
 
+    if _core.tracing() and not all(x is None or isinstance(x, Known) for x in (count, condition)):
+        return _traced_loop(c, count, condition, states, body)
     most = int(c.host(count, "the number of rounds").reshape(-1)[0]) if count is not None else None
+    if most is not None and most > _MAX_UNROLLED and _core.tracing():
+        return _traced_loop(c, count, condition, states, body)
     go = True if condition is None else bool(c.host(condition, "the condition").reshape(-1)[0])
     carried = list(states)
     scans: list[list[Any]] = [[] for _ in range(len(body.outputs) - 1 - len(carried))]
     k = 0
     while go and (most is None or k < most):
         if k >= _MAX_UNROLLED and _core.tracing():
-            raise c.unsupported(
-                f"a traced loop is written out, and this one has more than {_MAX_UNROLLED:,} "
-                "rounds; run the model with sn.onnx.to_function"
-            )
+            return _traced_loop(c, count, condition, states, body)
         results = c.block(body, [Known(np.asarray(k)), Known(np.asarray(True)), *carried])
+        if k == 0 and isinstance(results[0], Tensor) and _core.is_traced(results[0]):
+            return _traced_loop(c, count, condition, states, body)
         go = bool(c.host(results[0], "the condition").reshape(-1)[0])
         carried = results[1 : 1 + len(carried)]
         for scan, value in zip(scans, results[1 + len(carried) :], strict=True):
             scan.append(value)
         k += 1
     return (*carried, *(_stacked(c, s, body, i + 1 + len(carried), 0) for i, s in enumerate(scans)))
+
+
+def _traced_loop(
+    c: Call, count: Any, condition: Any, states: tuple[Any, ...], body: Block
+) -> tuple[Any, ...]:
+    """A loop of the traced graph. How often it runs is known only at a call."""
+    if len(body.outputs) - 1 > len(states):
+        raise c.invalid(
+            "how often the loop runs depends on the model's inputs, and so does the size of what "
+            "it collects, which no graph can know; run the model with sn.onnx.to_function, or fix "
+            "the input that decides with load(..., fixed={name: value})"
+        )
+    _settle(c, body)
+    most = None if count is None else c.tensor(count).reshape(())
+    go = True if condition is None else c.tensor(condition).reshape(())
+
+    def going(carry: Any) -> Any:
+        return carry[1] if most is None else carry[1] & (carry[0] < most)
+
+    def step(carry: Any) -> Any:
+        k, go, values = carry
+        results = c.block(body, [k, go, *values])
+        made = tuple(c.tensor(x) for x in results[1:])
+        return k + 1, c.tensor(results[0]).reshape(()), made
+
+    start = (sn.zeros((), dtype=sn.int64), go, tuple(c.tensor(x) for x in states))
+    try:
+        return tuple(sn.while_loop(going, step, start)[2])
+    except SennitError as cause:
+        raise c.invalid(
+            f"how often the loop runs depends on the model's inputs, and it cannot be traced "
+            f"({_line(cause)}); run the model with sn.onnx.to_function, or fix the input that "
+            "decides with load(..., fixed={name: value})"
+        ) from cause
 
 
 def _stacked(c: Call, values: list[Any], body: Block, output: int, axis: int) -> Any:
@@ -136,6 +183,14 @@ def _scan_one(
         raise c.invalid(f"the scanned inputs have lengths {sorted(lengths)}; they must agree")
     length = lengths.pop() if lengths else 0
     backward = in_directions or [0] * len(given)
+    if _core.tracing() and (tracing_sizes() or length > _MOST_ROWS):
+        try:
+            return _traced_scan(
+                c, states, given, axes, backward, length, body, out_axes, out_directions
+            )
+        except SennitError:
+            if tracing_sizes():
+                raise
     outputs: list[list[Any]] = [[] for _ in range(len(body.outputs) - len(states))]
     for k in range(length):
         parts = [
@@ -153,6 +208,36 @@ def _scan_one(
         axis = (out_axes or [0] * len(outputs))[i]
         stacked.append(_stacked(c, values, body, len(states) + i, axis))
     return (*states, *stacked)
+
+
+def _traced_scan(
+    c: Call,
+    states: list[Any],
+    given: list[Tensor],
+    axes: list[int],
+    backward: list[int],
+    length: int,
+    body: Block,
+    out_axes: list[int] | None,
+    out_directions: list[int] | None,
+) -> Any:
+    """One node of the traced graph."""
+    _settle(c, body)
+    rows = []
+    for x, axis, back in zip(given, axes, backward, strict=True):
+        x = sn.moveaxis(x, axis, 0)
+        rows.append(sn.flip(x, 0) if back else x)
+
+    def step(carry: Any, parts: Any) -> Any:
+        results = [c.tensor(x) for x in c.block(body, [*carry, *parts])]
+        return results[: len(carry)], results[len(carry) :]
+
+    last, made = sn.scan(step, [c.tensor(x) for x in states], rows, length=length)
+    placed = []
+    for k, x in enumerate(made):
+        x = sn.flip(x, 0) if out_directions and out_directions[k] else x
+        placed.append(sn.moveaxis(x, 0, out_axes[k] if out_axes else 0))
+    return (*last, *placed)
 
 
 def _scan_batched(

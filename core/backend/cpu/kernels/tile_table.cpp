@@ -14,6 +14,7 @@ const TileKernels& tile_kernels() {
         register_tile_compare(t);
         register_tile_ternary(t);
         register_tile_fused(t);
+        register_tile_chains(t);
         register_tile_cast(t);
         register_tile_move(t);
         return t;
