@@ -4,6 +4,7 @@
 
 #include "backend/cpu/needs.h"
 #include "base/error.h"
+#include "op/control.h"
 #include "op/op.h"
 #include "plan/archive.h"
 #include "record/read.h"
@@ -27,6 +28,17 @@ void require_cpu(const Model& m) {
         fail(ErrorKind::kDevice, "bundle",
              "the model computes on '%s'; a bundle computes on 'cpu': trace it there",
              device_name(v.meta.device).c_str());
+    }
+}
+
+void require_fixed_order(const Model& m) {
+    for (const Node& n : m.graph.nodes) {
+        if (!is_control(op_def(n.op))) continue;
+        fail(ErrorKind::kValue, "bundle",
+             "the model has control flow ('%s'), so that only a call decides what runs; a bundle "
+             "has plans that were made ahead of time: use the C++ runtime (docs/runtime.md), or "
+             "bundle the parts of the model between such operations (Graph.cut)",
+             op_def(n.op).name);
     }
 }
 
@@ -70,6 +82,7 @@ Frozen freeze(const Model& open, std::span<const Model> variants,
     cpu::Needs needs;
     const Model& first = variants[0];
     require_cpu(first);
+    require_fixed_order(first);
     for (size_t i = 0; i < first.inputs.size(); ++i) {
         const DType dtype = first.graph.meta(first.graph.inputs[i]).dtype;
         if (first.inputs[i].role == InputRole::kArgument) {

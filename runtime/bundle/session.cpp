@@ -42,6 +42,20 @@ BufferRef lent(const void* data, size_t bytes) {
     return Buffer::borrow(const_cast<void*>(data), bytes, nullptr, [](void*) {}, false);
 }
 
+// Parameters and constants as they are in the program. Sessions share them, and with them what
+// kernels keep of them (packed weights).
+const std::vector<BufferRef>& stand_of_all() {
+    static const auto* made = [] {
+        const FrozenModel& m = thawed();
+        auto* list = new std::vector<BufferRef>;  // never destroyed, as the model
+        for (size_t i = 0; i < m.stand_names.size(); ++i)
+            list->push_back(
+                lent(sn_bundle_data + m.stand_offset[i], static_cast<size_t>(m.stand_bytes[i])));
+        return list;
+    }();
+    return *made;
+}
+
 const FrozenVariant& find_variant(const FrozenModel& m, const int64_t* sizes, size_t* which) {
     std::string known;
     for (size_t i = 0; i < m.variants.size(); ++i) {
@@ -195,9 +209,7 @@ int32_t sn_bundle_open(uint64_t seed, sn_bundle_session** session) {
         const FrozenModel& m = thawed();
         auto made = std::make_unique<sn_bundle_session>();
         made->seed = seed;
-        for (size_t i = 0; i < m.stand_names.size(); ++i)
-            made->stand.push_back(
-                lent(sn_bundle_data + m.stand_offset[i], static_cast<size_t>(m.stand_bytes[i])));
+        made->stand = stand_of_all();
         for (const FrozenVariant& v : m.variants) made->kept.emplace_back(v.plan.buffers.size());
         *session = made.release();
     });

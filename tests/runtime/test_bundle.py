@@ -126,7 +126,7 @@ def build(graph: sn.Graph, args: Any, folder: Path, **options: Any) -> tuple[Pro
 BUDGETS = {"mlp": 300, "cnn": 470, "lstm": 360, "gpt": 390, "lenet": 400}
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", list(BUDGETS))
 def test_a_bundle_gives_the_same_bits(name: str, tmp_path: Path, record_property: Any) -> None:
     sn.random.seed(3)
     make, specs = MODELS[name]
@@ -140,6 +140,14 @@ def test_a_bundle_gives_the_same_bits(name: str, tmp_path: Path, record_property
     record_property("kB", size // 1000)
     print(f"{name}: program {size:,} bytes without its {tensors:,} bytes of tensors")
     assert size <= BUDGETS[name] * 1000
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in BUDGETS])
+def test_control_flow_is_an_error(name: str, tmp_path: Path) -> None:
+    make, specs = MODELS[name]
+    graph = sn.trace(make(), *specs)
+    with pytest.raises(sn.InvalidValue, match=r"control flow \('\w+'\).*use the C\+\+ runtime"):
+        sn.bundle(graph, tmp_path)
 
 
 def mnist() -> nn.Module:
