@@ -21,6 +21,7 @@
 #include "runtime/load.h"
 #include "runtime/safetensors.h"
 #include "sennit/sennit.h"
+#include "status.h"
 
 struct sn_model {
     std::shared_ptr<const struct ModelState> state;
@@ -96,23 +97,6 @@ struct CoreLock {
     CoreLock& operator=(const CoreLock&) = delete;
 };
 
-sn_status code_of(ErrorKind kind) {
-    switch (kind) {
-        case ErrorKind::kShape: return SN_ERROR_SHAPE;
-        case ErrorKind::kDType: return SN_ERROR_DTYPE;
-        case ErrorKind::kIndex: return SN_ERROR_INDEX;
-        case ErrorKind::kValue: return SN_ERROR_VALUE;
-        case ErrorKind::kDevice: return SN_ERROR_DEVICE;
-        case ErrorKind::kGrad: return SN_ERROR_GRAD;
-        case ErrorKind::kMemory: return SN_ERROR_MEMORY;
-        case ErrorKind::kType: return SN_ERROR_TYPE;
-        case ErrorKind::kFile: return SN_ERROR_FILE;
-        case ErrorKind::kNumeric: return SN_ERROR_NUMERIC;
-        case ErrorKind::kInternal: return SN_ERROR_INTERNAL;
-    }
-    return SN_ERROR_INTERNAL;
-}
-
 sn_status remember(sn_status status, const char* text) noexcept {
     try {
         last_error = text;
@@ -122,22 +106,11 @@ sn_status remember(sn_status status, const char* text) noexcept {
     return status;
 }
 
-// Nothing is thrown through the interface.
 template <class Body>
 sn_status guarded(Body&& body) noexcept {
-    try {
-        body();
-        return SN_OK;
-    } catch (Error& e) {
+    return status_of(&last_error, body, [](Error& e) {
         if (e.where().empty() && e.site()) e.set_where(site_text(e.site()));
-        return remember(code_of(e.kind()), e.what());
-    } catch (const std::bad_alloc&) {
-        return remember(SN_ERROR_MEMORY, "[sennit] there is no memory left (SN107)");
-    } catch (const std::exception& e) {
-        return remember(SN_ERROR_INTERNAL, e.what());
-    } catch (...) {
-        return remember(SN_ERROR_INTERNAL, "[sennit] an unknown failure (SN199)");
-    }
+    });
 }
 
 void require(const void* pointer, const char* op, const char* what) {

@@ -3,6 +3,7 @@
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/kernels/conv_tile.h"
 #include "backend/cpu/kernels/conv_transpose.h"
+#include "backend/cpu/part.h"
 #include "backend/cpu/scratch.h"
 #include "engine/pool.h"
 
@@ -100,6 +101,17 @@ void pack_weight_as(const ConvShape& s, ConvPass pass, const ConvWeight& w, T* p
     });
 }
 
+}  // namespace
+
+SN_PART(conv__pack, f32, (const ConvShape& s, ConvPass pass, const ConvWeight& w, void* packed)) {
+    pack_weight_as<float>(s, pass, w, static_cast<float*>(packed));
+}
+SN_PART(conv__pack, f64, (const ConvShape& s, ConvPass pass, const ConvWeight& w, void* packed)) {
+    pack_weight_as<double>(s, pass, w, static_cast<double*>(packed));
+}
+
+namespace {
+
 size_t packed_weight_bytes(const ConvShape& s, ConvPass pass) {
     const int64_t strides[5] = {};
     const Packing p = packing_of(s, pass, strides);
@@ -110,9 +122,9 @@ size_t packed_weight_bytes(const ConvShape& s, ConvPass pass) {
 
 void pack_weight(const ConvShape& s, ConvPass pass, const ConvWeight& w, void* packed) {
     if (s.dtype == DType::kF64) {
-        pack_weight_as<double>(s, pass, w, static_cast<double*>(packed));
+        SN_PART_NAME(conv__pack, f64)(s, pass, w, packed);
     } else if (s.dtype == DType::kF32) {
-        pack_weight_as<float>(s, pass, w, static_cast<float*>(packed));
+        SN_PART_NAME(conv__pack, f32)(s, pass, w, packed);
     } else {
         // Any dense permutation of the dimensions spans exactly as many elements as it has.
         const int64_t size[5] = {s.out_channels, s.in_channels / s.groups, s.kernel[0], s.kernel[1],
@@ -123,7 +135,7 @@ void pack_weight(const ConvShape& s, ConvPass pass, const ConvWeight& w, void* p
         ConvWeight wide = w;
         wide.data = widened.data();
         convert_tensor_to_f32(s.dtype, w.data, static_cast<float*>(widened.data()), span);
-        pack_weight_as<float>(s, pass, wide, static_cast<float*>(packed));
+        SN_PART_NAME(conv__pack, f32)(s, pass, wide, packed);
     }
 }
 
@@ -155,11 +167,36 @@ bool fetches_ahead(const ConvShape& s, int64_t source_size, int64_t channels) {
     return one_tap && (channels / s.groups * size >= kLongRow || source_size * size >= kCacheBytes);
 }
 
+// Tiles of depthwise convolutions; `tile` is a GatherTile.
+template <class T>
+void pick_lanewise(int vectors, bool tail, int rows, void* tile) {
+    *static_cast<GatherTile<T>*>(tile) = vectors == 2 ? tail ? pick_gather<T, 2, true, true>(rows)
+                                                             : pick_gather<T, 2, true, false>(rows)
+                                         : tail       ? pick_gather<T, 1, true, true>(rows)
+                                                      : pick_gather<T, 1, true, false>(rows);
+}
+
+}  // namespace
+
+SN_PART(conv_lanewise, f32, (int vectors, bool tail, int rows, void* tile)) {
+    pick_lanewise<float>(vectors, tail, rows, tile);
+}
+SN_PART(conv_lanewise, f64, (int vectors, bool tail, int rows, void* tile)) {
+    pick_lanewise<double>(vectors, tail, rows, tile);
+}
+
+namespace {
+
 template <class T, int kVectors>
 GatherTile<T> pick(bool lanewise, bool tail, int rows) {
-    if (lanewise)
-        return tail ? pick_gather<T, kVectors, true, true>(rows)
-                    : pick_gather<T, kVectors, true, false>(rows);
+    if (lanewise) {
+        GatherTile<T> tile;
+        if constexpr (sizeof(T) == sizeof(double))
+            SN_PART_NAME(conv_lanewise, f64)(kVectors, tail, rows, &tile);
+        else
+            SN_PART_NAME(conv_lanewise, f32)(kVectors, tail, rows, &tile);
+        return tile;
+    }
     return tail ? pick_gather<T, kVectors, false, true>(rows)
                 : pick_gather<T, kVectors, false, false>(rows);
 }
@@ -306,6 +343,18 @@ void run_gather(const ConvPlan& plan, const Gather<T>& g) {
     });
 }
 
+}  // namespace
+
+// `gather`: a Gather of the dtype.
+SN_PART(conv, f32, (const ConvPlan& plan, const void* gather)) {
+    run_gather<float>(plan, *static_cast<const Gather<float>*>(gather));
+}
+SN_PART(conv, f64, (const ConvPlan& plan, const void* gather)) {
+    run_gather<double>(plan, *static_cast<const Gather<double>*>(gather));
+}
+
+namespace {
+
 void run_pass(const ConvShape& s, ConvPass pass, const char* op, const void* source,
               const ConvWeight& w, void* result, const Epilogue* epilogue) {
     check_conv(s, op);
@@ -332,16 +381,26 @@ void run_pass(const ConvShape& s, ConvPass pass, const char* op, const void* sou
     const bool lanewise = conv_is_depthwise(s);
     const int64_t groups = lanewise ? 1 : s.groups;
     const bool fetches = fetches_ahead(s, source_size, source_channels);
-    if (s.dtype == DType::kF64)
-        run_gather<double>(owner.plan, {s.dtype, static_cast<const double*>(source),
-                                        static_cast<const double*>(packed), result, groups,
-                                        source_channels / groups, result_channels / groups,
-                                        result_channels, lanewise, fetches, epilogue});
-    else
-        run_gather<float>(owner.plan, {s.dtype, static_cast<const float*>(source),
-                                       static_cast<const float*>(packed), result, groups,
-                                       source_channels / groups, result_channels / groups,
-                                       result_channels, lanewise, fetches, epilogue});
+    const auto gather = [&]<class T>(const T* from) {
+        return Gather<T>{s.dtype,
+                         from,
+                         static_cast<const T*>(packed),
+                         result,
+                         groups,
+                         source_channels / groups,
+                         result_channels / groups,
+                         result_channels,
+                         lanewise,
+                         fetches,
+                         epilogue};
+    };
+    if (s.dtype == DType::kF64) {
+        const auto wide = gather(static_cast<const double*>(source));
+        SN_PART_NAME(conv, f64)(owner.plan, &wide);
+    } else {
+        const auto single = gather(static_cast<const float*>(source));
+        SN_PART_NAME(conv, f32)(owner.plan, &single);
+    }
 }
 
 void forward(const ConvShape& s, const void* x, const ConvWeight& w, void* y,

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "backend/cpu/kernels/conv_tile.h"
+#include "backend/cpu/part.h"
 #include "base/error.h"
 #include "engine/pool.h"
 
@@ -233,6 +234,28 @@ void max_forward_to(const PoolShape& s, const void* x, void* y, int64_t* index) 
         max_forward_as<S, A, false>(s, static_cast<const S*>(x), static_cast<S*>(y), index);
 }
 
+}  // namespace
+
+#define SN_MAX_POOL(dtype, S, A)                                                             \
+    SN_PART(max_pool, dtype, (const PoolShape& s, const void* x, void* y, int64_t* index)) { \
+        max_forward_to<S, A>(s, x, y, index);                                                \
+    }
+SN_MAX_POOL(i8, int8_t, int8_t)
+SN_MAX_POOL(i16, int16_t, int16_t)
+SN_MAX_POOL(i32, int32_t, int32_t)
+SN_MAX_POOL(i64, int64_t, int64_t)
+SN_MAX_POOL(u8, uint8_t, uint8_t)
+SN_MAX_POOL(u16, uint16_t, uint16_t)
+SN_MAX_POOL(u32, uint32_t, uint32_t)
+SN_MAX_POOL(u64, uint64_t, uint64_t)
+SN_MAX_POOL(f16, uint16_t, float)
+SN_MAX_POOL(bf16, uint16_t, float)
+SN_MAX_POOL(f32, float, float)
+SN_MAX_POOL(f64, double, double)
+#undef SN_MAX_POOL
+
+namespace {
+
 void max_forward(const PoolShape& s, const void* x, void* y, int64_t* index) {
     if (s.in[0] * s.in[1] * s.in[2] > INT32_MAX)
         fail(ErrorKind::kShape, "max_pool",
@@ -241,18 +264,18 @@ void max_forward(const PoolShape& s, const void* x, void* y, int64_t* index) {
              static_cast<long long>(s.in[0]), static_cast<long long>(s.in[1]),
              static_cast<long long>(s.in[2]));
     switch (s.dtype) {
-        case DType::kI8: return max_forward_to<int8_t, int8_t>(s, x, y, index);
-        case DType::kI16: return max_forward_to<int16_t, int16_t>(s, x, y, index);
-        case DType::kI32: return max_forward_to<int32_t, int32_t>(s, x, y, index);
-        case DType::kI64: return max_forward_to<int64_t, int64_t>(s, x, y, index);
-        case DType::kU8: return max_forward_to<uint8_t, uint8_t>(s, x, y, index);
-        case DType::kU16: return max_forward_to<uint16_t, uint16_t>(s, x, y, index);
-        case DType::kU32: return max_forward_to<uint32_t, uint32_t>(s, x, y, index);
-        case DType::kU64: return max_forward_to<uint64_t, uint64_t>(s, x, y, index);
-        case DType::kF16:
-        case DType::kBF16: return max_forward_to<uint16_t, float>(s, x, y, index);
-        case DType::kF32: return max_forward_to<float, float>(s, x, y, index);
-        case DType::kF64: return max_forward_to<double, double>(s, x, y, index);
+        case DType::kI8: return SN_PART_NAME(max_pool, i8)(s, x, y, index);
+        case DType::kI16: return SN_PART_NAME(max_pool, i16)(s, x, y, index);
+        case DType::kI32: return SN_PART_NAME(max_pool, i32)(s, x, y, index);
+        case DType::kI64: return SN_PART_NAME(max_pool, i64)(s, x, y, index);
+        case DType::kU8: return SN_PART_NAME(max_pool, u8)(s, x, y, index);
+        case DType::kU16: return SN_PART_NAME(max_pool, u16)(s, x, y, index);
+        case DType::kU32: return SN_PART_NAME(max_pool, u32)(s, x, y, index);
+        case DType::kU64: return SN_PART_NAME(max_pool, u64)(s, x, y, index);
+        case DType::kF16: return SN_PART_NAME(max_pool, f16)(s, x, y, index);
+        case DType::kBF16: return SN_PART_NAME(max_pool, bf16)(s, x, y, index);
+        case DType::kF32: return SN_PART_NAME(max_pool, f32)(s, x, y, index);
+        case DType::kF64: return SN_PART_NAME(max_pool, f64)(s, x, y, index);
         default: break;
     }
     fail(ErrorKind::kDType, "max_pool", "the dtype is %s; a number is required; cast first",
@@ -391,19 +414,6 @@ void average_backward_as(const PoolShape& s, const S* dy, S* dx) {
     });
 }
 
-// Runs f for the dtype's storage and compute types.
-#define SN_FLOATS(op, f, ...)                                                 \
-    switch (s.dtype) {                                                        \
-        case DType::kF16:                                                     \
-        case DType::kBF16: return f<uint16_t, float> __VA_ARGS__;             \
-        case DType::kF32: return f<float, float> __VA_ARGS__;                 \
-        case DType::kF64: return f<double, double> __VA_ARGS__;               \
-        default:                                                              \
-            fail(ErrorKind::kDType, op,                                       \
-                 "the dtype is %s; a floating dtype is required; cast first", \
-                 dtype_name(s.dtype));                                        \
-    }
-
 template <class S, class A>
 void max_backward_to(const PoolShape& s, const void* dy, const int64_t* index, void* dx) {
     max_backward_as<S, A>(s, static_cast<const S*>(dy), index, static_cast<S*>(dx));
@@ -417,14 +427,46 @@ void average_backward_to(const PoolShape& s, const void* dy, void* dx) {
     average_backward_as<S, A>(s, static_cast<const S*>(dy), static_cast<S*>(dx));
 }
 
+}  // namespace
+
+#define SN_POOL_PARTS(dtype, ...)                                                   \
+    SN_PART(max_pool_grad, dtype,                                                   \
+            (const PoolShape& s, const void* dy, const int64_t* index, void* dx)) { \
+        max_backward_to<__VA_ARGS__>(s, dy, index, dx);                             \
+    }                                                                               \
+    SN_PART(avg_pool, dtype, (const PoolShape& s, const void* x, void* y)) {        \
+        average_forward_to<__VA_ARGS__>(s, x, y);                                   \
+    }                                                                               \
+    SN_PART(avg_pool_grad, dtype, (const PoolShape& s, const void* dy, void* dx)) { \
+        average_backward_to<__VA_ARGS__>(s, dy, dx);                                \
+    }
+SN_POOL_PARTS(f16, uint16_t, float)
+SN_POOL_PARTS(bf16, uint16_t, float)
+SN_POOL_PARTS(f32, float, float)
+SN_POOL_PARTS(f64, double, double)
+#undef SN_POOL_PARTS
+
+namespace {
+
+// Runs a part for the dtype.
+#define SN_FLOATS(part, ...)                                                  \
+    switch (s.dtype) {                                                        \
+        case DType::kF16: return SN_PART_NAME(part, f16) __VA_ARGS__;         \
+        case DType::kBF16: return SN_PART_NAME(part, bf16) __VA_ARGS__;       \
+        case DType::kF32: return SN_PART_NAME(part, f32) __VA_ARGS__;         \
+        case DType::kF64: return SN_PART_NAME(part, f64) __VA_ARGS__;         \
+        default:                                                              \
+            fail(ErrorKind::kDType, #part,                                    \
+                 "the dtype is %s; a floating dtype is required; cast first", \
+                 dtype_name(s.dtype));                                        \
+    }
+
 void max_backward(const PoolShape& s, const void* dy, const int64_t* index, void* dx) {
-    SN_FLOATS("max_pool_grad", max_backward_to, (s, dy, index, dx))
+    SN_FLOATS(max_pool_grad, (s, dy, index, dx))
 }
-void average_forward(const PoolShape& s, const void* x, void* y) {
-    SN_FLOATS("avg_pool", average_forward_to, (s, x, y))
-}
+void average_forward(const PoolShape& s, const void* x, void* y) { SN_FLOATS(avg_pool, (s, x, y)) }
 void average_backward(const PoolShape& s, const void* dy, void* dx) {
-    SN_FLOATS("avg_pool_grad", average_backward_to, (s, dy, dx))
+    SN_FLOATS(avg_pool_grad, (s, dy, dx))
 }
 #undef SN_FLOATS
 
