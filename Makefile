@@ -8,6 +8,7 @@
 #   make lint        formatting, style and types       make format   apply the formatting
 #   make sanitize    the C++ tests under the address, undefined-behaviour and thread sanitizers
 #   make cross       the C++ runtime for 64-bit ARM, tested under emulation
+#   make windows     the C++ runtime for 64-bit Windows, tested under wine
 #   make bench       the benchmarks                    make clean    remove what was built
 #
 # PYTHON=... and CXX=... choose the interpreter and the compiler.
@@ -32,7 +33,7 @@ PYTEST ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-cpp test-py test-full test-oracle wheel lint format sanitize cross bench clean
+.PHONY: help setup build demo test test-cpp test-py test-full test-oracle wheel lint format sanitize cross windows bench clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/  \1/p' Makefile
@@ -145,8 +146,12 @@ sanitize: $(VENV)/.installed
 	done
 
 cross: build
-	@tools/cross.sh $(CMAKE) $(BIN)/ninja $(JOBS)
-	@$(BIN)/python -m pytest -q tests/runtime/test_cross.py
+	@tools/cross.sh aarch64 $(CMAKE) $(BIN)/ninja $(JOBS)
+	@$(BIN)/python -m pytest -q tests/runtime/test_cross.py -k aarch64
+
+windows: build
+	@tools/cross.sh windows $(CMAKE) $(BIN)/ninja $(JOBS)
+	@$(BIN)/python -m pytest -q tests/runtime/test_cross.py -k windows
 
 bench: build
 	@$(BIN)/python -m benchmarks run $(BENCH)

@@ -8,6 +8,7 @@
 #include "op/random.h"
 #include "record/recorder.h"
 #include "record/trace.h"
+#include "runtime/freeze.h"
 #include "runtime/graph_file.h"
 #include "runtime/model.h"
 #include "runtime/open_sizes.h"
@@ -394,6 +395,22 @@ nb::dict plan_dict(const Model& m) {
     return d;
 }
 
+// For sennit/_bundle.py: the plans' bytes, the tensors' bytes, and what kernels they need.
+nb::tuple freeze_model(const Model& m, const std::vector<std::vector<int64_t>>& sizes,
+                       nb::handle stand, const std::vector<std::string>& results) {
+    const std::vector<Tensor> tensors = tensors_of(stand, "bundle");
+    const Frozen made = guarded([&] {
+        std::vector<Model> variants;
+        for (const std::vector<int64_t>& at : sizes)
+            variants.push_back(m.sizes.empty() ? m : at_sizes(m, at));
+        return freeze(m, variants, sizes, tensors, results);
+    });
+    nb::list needs;
+    for (const std::string& line : made.needs) needs.append(line);
+    return nb::make_tuple(nb::bytes(made.plans.data(), made.plans.size()),
+                          nb::bytes(made.data.data(), made.data.size()), needs);
+}
+
 }  // namespace
 
 void init_graphs(nb::module_& m) {
@@ -474,6 +491,7 @@ void init_graphs(nb::module_& m) {
                                      from.conditions.end());
              })
         .def("updates", [](const Model& p) { return p.updates; })
+        .def("draws", [](const Model& p) { return p.draws; })
         .def("sizes",
              [](const Model& p) {  // by open size: (name, least, most, multiple, example)
                  nb::list list;
@@ -510,6 +528,7 @@ void init_graphs(nb::module_& m) {
                 return guarded([&] { return write_graph(p); });
             },
             nb::arg("signature") = "null", nb::arg("trained") = std::vector<std::string>())
+        .def("freeze", &freeze_model)
         .def("signature", [](const Model& p) { return p.signature; })
         .def("apply",
              [](const Model& p, const std::string& pass, nb::handle constants) {

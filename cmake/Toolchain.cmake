@@ -69,7 +69,12 @@ endif()
 # inside, so that another library of the process with its own copy never meets them. libgcc_s stays
 # shared: every system has it, and the static one asks for a newer glibc. Distributions that ship no
 # static libstdc++ simply link to the shared one.
-if(NOT SENNIT_SANITIZE)
+if(WIN32)
+    # No DLL of the compiler's is needed. GCC aligns the stack to 16 bytes there and takes its vectors
+    # of 32 for aligned all the same (GCC's bug 54412); the assembler makes their moves unaligned ones.
+    target_link_options(sn_common INTERFACE -static)
+    target_compile_options(sn_common INTERFACE -Wa,-muse-unaligned-vector-move)
+elseif(NOT SENNIT_SANITIZE)
     set(_static -static-libstdc++ -Wl,--exclude-libs,ALL)
     include(CheckCXXSourceCompiles)
     set(CMAKE_REQUIRED_LINK_OPTIONS ${_static})

@@ -16,10 +16,12 @@
 #include "plan/execute.h"
 #include "record/read.h"
 #include "record/trace.h"
+#include "runtime/compiled.h"
 #include "runtime/control.h"
 #include "runtime/load.h"
 #include "runtime/safetensors.h"
 #include "sennit/sennit.h"
+#include "status.h"
 
 struct sn_model {
     std::shared_ptr<const struct ModelState> state;
@@ -35,9 +37,18 @@ struct ModelState {
     std::deque<std::string> texts;      // of sizes that follow from open ones
 };
 
+// A call with arguments of these shapes, recorded and planned once: calls after it record nothing.
+struct PreparedCall {
+    std::vector<sn::Dims> shapes;  // of the arguments
+    std::unique_ptr<sn::CompiledGraph> graph;
+    std::vector<sn::Tensor> captured;  // what the graph's further inputs stand for
+    std::vector<uint32_t> replaced;    // by input: nothing is
+};
+
 struct sn_session {
     std::shared_ptr<const ModelState> model;
-    std::mutex lock;  // before the core's
+    std::vector<PreparedCall> prepared;  // the latest first
+    std::mutex lock;                     // before the core's
     sn::RandomState random;
     std::vector<sn::Tensor> stand;    // parameters and constants; calls give some a new value
     std::vector<sn::Tensor> results;  // those that the caller left here
@@ -86,23 +97,6 @@ struct CoreLock {
     CoreLock& operator=(const CoreLock&) = delete;
 };
 
-sn_status code_of(ErrorKind kind) {
-    switch (kind) {
-        case ErrorKind::kShape: return SN_ERROR_SHAPE;
-        case ErrorKind::kDType: return SN_ERROR_DTYPE;
-        case ErrorKind::kIndex: return SN_ERROR_INDEX;
-        case ErrorKind::kValue: return SN_ERROR_VALUE;
-        case ErrorKind::kDevice: return SN_ERROR_DEVICE;
-        case ErrorKind::kGrad: return SN_ERROR_GRAD;
-        case ErrorKind::kMemory: return SN_ERROR_MEMORY;
-        case ErrorKind::kType: return SN_ERROR_TYPE;
-        case ErrorKind::kFile: return SN_ERROR_FILE;
-        case ErrorKind::kNumeric: return SN_ERROR_NUMERIC;
-        case ErrorKind::kInternal: return SN_ERROR_INTERNAL;
-    }
-    return SN_ERROR_INTERNAL;
-}
-
 sn_status remember(sn_status status, const char* text) noexcept {
     try {
         last_error = text;
@@ -112,22 +106,11 @@ sn_status remember(sn_status status, const char* text) noexcept {
     return status;
 }
 
-// Nothing is thrown through the interface.
 template <class Body>
 sn_status guarded(Body&& body) noexcept {
-    try {
-        body();
-        return SN_OK;
-    } catch (Error& e) {
+    return status_of(&last_error, body, [](Error& e) {
         if (e.where().empty() && e.site()) e.set_where(site_text(e.site()));
-        return remember(code_of(e.kind()), e.what());
-    } catch (const std::bad_alloc&) {
-        return remember(SN_ERROR_MEMORY, "[sennit] there is no memory left (SN107)");
-    } catch (const std::exception& e) {
-        return remember(SN_ERROR_INTERNAL, e.what());
-    } catch (...) {
-        return remember(SN_ERROR_INTERNAL, "[sennit] an unknown failure (SN199)");
-    }
+    });
 }
 
 void require(const void* pointer, const char* op, const char* what) {
@@ -334,6 +317,15 @@ void put_meta(sn_tensor& to, const Meta& meta) {
     to.bytes = bytes_of(meta);
 }
 
+// The session's generator is the core's for a call.
+struct OwnGenerator {
+    explicit OwnGenerator(RandomState mine) : before(random_state()) { set_random_state(mine); }
+    ~OwnGenerator() { set_random_state(before); }
+    OwnGenerator(const OwnGenerator&) = delete;
+    OwnGenerator& operator=(const OwnGenerator&) = delete;
+    RandomState before;
+};
+
 std::vector<Tensor> results_of(sn_session& s, std::vector<Tensor> given) {
     const ModelState& m = *s.model;
     given.insert(given.end(), s.stand.begin(), s.stand.end());
@@ -341,6 +333,85 @@ std::vector<Tensor> results_of(sn_session& s, std::vector<Tensor> given) {
     RandomState random = s.random;  // a call that fails has drawn nothing
     std::vector<Tensor> results = call(m.saved.model, given, random);
     s.random = random;
+    return results;
+}
+
+// Whether arguments are those that a call was prepared for. (Their dtypes are the model's.)
+bool fits(const PreparedCall& call, std::span<const Tensor> given, const ModelState& m) {
+    for (size_t i = 0; i < given.size(); ++i) {
+        const Meta& meta = given[i].value()->meta;
+        const Graph& g = graph_of(m).graph;
+        if (meta.dtype != g.meta(g.inputs[i]).dtype || !(meta.shape == call.shapes[i]))
+            return false;
+    }
+    return true;
+}
+
+// Records a call on placeholders.
+PreparedCall prepare_call(sn_session& s, std::span<const Tensor> given) {
+    PreparedCall made;
+    Trace trace;
+    const RecordInto scope(trace);
+    std::vector<Tensor> placeholders;
+    for (const Tensor& t : given) {
+        made.shapes.push_back(t.shape());
+        placeholders.push_back(trace.placeholder(t.value()->meta));
+    }
+    const RandomState before = s.random;
+    const std::vector<Tensor> results = results_of(s, std::move(placeholders));
+    const OwnGenerator generator(s.random);  // what the recording has drawn is counted
+    s.random = before;
+    std::vector<ValueId> ids;
+    {
+        const NoGrad no_grad;
+        for (const Tensor& t : results) ids.push_back(trace.bind(t, t.dtype()));
+    }
+    for (size_t i = given.size(); i < trace.graph.inputs.size(); ++i)
+        made.captured.push_back(trace.without_relays(trace.captured(i)).detach());
+    RecordWatch watch;
+    watch.taped.assign(trace.graph.nodes.size(), 0);
+    made.replaced.assign(trace.graph.inputs.size(), 0);
+    made.graph = std::make_unique<CompiledGraph>(trace, watch, std::move(ids), before);
+    return made;
+}
+
+// A call of a model whose parameters stay as they are, without control flow.
+std::vector<Tensor> run_prepared(sn_session& s, std::span<const Tensor> given) {
+    constexpr size_t kMaxPrepared = 8;
+    const auto found =
+        std::find_if(s.prepared.begin(), s.prepared.end(),
+                     [&](const PreparedCall& c) { return fits(c, given, *s.model); });
+    if (found != s.prepared.end()) {
+        std::rotate(s.prepared.begin(), found, found + 1);
+    } else {
+        PreparedCall made = prepare_call(s, given);
+        if (s.prepared.size() == kMaxPrepared) s.prepared.pop_back();
+        s.prepared.insert(s.prepared.begin(), std::move(made));
+    }
+    PreparedCall& c = s.prepared.front();
+    std::vector<Ref<Value>> inputs;
+    for (const auto& list : {given, std::span<const Tensor>(c.captured)})
+        for (const Tensor& t : list) {
+            if (t.value()->kind != ValueState::kBuffer) materialize(t);
+            inputs.push_back(t.value());
+        }
+    Recorder& window = Recorder::window();
+    window.lane().wait_for_room();
+    settle_failures(window);
+    window.settle_for_launch();
+    c.graph->choose(inputs, c.replaced);
+    const Graph& g = c.graph->model().graph;
+    std::vector<Tensor> results;
+    std::vector<Value*> values;
+    for (ValueId v : g.outputs) {
+        Ref<Value> made(new Value);
+        made->meta = g.meta(v);
+        values.push_back(made.get());
+        results.emplace_back(std::move(made));
+    }
+    const OwnGenerator generator(s.random);
+    c.graph->run(window, inputs, values);
+    s.random = random_state();
     return results;
 }
 
@@ -379,7 +450,10 @@ void run(sn_session& s, const sn_tensor* inputs, size_t n_inputs, sn_tensor* out
     std::vector<Tensor> given;
     for (size_t i = 0; i < n_inputs; ++i)
         given.push_back(tensor_of(inputs[i], graph_of(m).inputs[i].name));
-    std::vector<Tensor> results = results_of(s, std::move(given)), plain(n_outputs);
+    std::vector<Tensor> plain(n_outputs);
+    std::vector<Tensor> results = graph_of(m).updates.empty() && graph_of(m).blocks.empty()
+                                      ? run_prepared(s, given)
+                                      : results_of(s, std::move(given));
     assign_updates(s, std::span(results).subspan(n_outputs));
     results.resize(n_outputs);
     for (size_t k = 0; k < n_outputs; ++k) read_values(results[k], &plain[k]);

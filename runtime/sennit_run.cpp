@@ -1,6 +1,4 @@
 // sennit-run: runs a saved model on .npy files, and says what it takes.
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -9,6 +7,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/system.h"
 #include "npy.h"
 #include "sennit/sennit.hpp"
 
@@ -58,13 +57,13 @@ Int number(const std::string& option, const std::string& text, Int least) {
     return n;
 }
 
-std::optional<Options> parse(int argc, char** argv) {
+std::optional<Options> parse(const std::vector<std::string>& words) {
     Options o;
-    for (int i = 1; i < argc; ++i) {
-        const std::string word = argv[i];
+    for (size_t i = 1; i < words.size(); ++i) {
+        const std::string& word = words[i];
         const auto value = [&]() -> std::string {
-            if (i + 1 >= argc) wrong(word + " needs a value");
-            return argv[++i];
+            if (i + 1 >= words.size()) wrong(word + " needs a value");
+            return words[++i];
         };
         const auto file = [&] {
             const std::string text = value();
@@ -215,9 +214,8 @@ void run(const Options& o) {
     memory.struct_size = sizeof memory;
     check(sn_memory(&memory));
     std::printf("memory: %.3f MB of tensors at most", static_cast<double>(memory.peak) / 1e6);
-    struct rusage usage{};
-    if (getrusage(RUSAGE_SELF, &usage) == 0)
-        std::printf(", %.1f MB of the process", static_cast<double>(usage.ru_maxrss) * 1024 / 1e6);
+    if (const int64_t peak = system::peak_resident_memory(); peak >= 0)
+        std::printf(", %.1f MB of the process", static_cast<double>(peak) / 1e6);
     std::printf("\n");
 }
 
@@ -225,7 +223,8 @@ void run(const Options& o) {
 
 int main(int argc, char** argv) {
     try {
-        if (const std::optional<Options> options = parse(argc, argv)) run(*options);
+        if (const std::optional<Options> options = parse(system::arguments(argc, argv)))
+            run(*options);
         return 0;
     } catch (const std::exception& e) {
         std::fprintf(stderr, "%s\n", e.what());

@@ -48,6 +48,8 @@ _LAZY_NAMES = {
     "profile": "_profile",
     "Profile": "_profile",
     "ProfileEvent": "_profile",
+    "Bundle": "_bundle",
+    "bundle": "_bundle",
     "get_include": "_native",
     "get_library_dir": "_native",
     "set_num_threads": "_tools",

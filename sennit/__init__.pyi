@@ -480,6 +480,8 @@ from ._api import where as where
 from ._api import xlogy as xlogy
 from ._api import zeros as zeros
 from ._api import zeros_like as zeros_like
+from ._bundle import Bundle as Bundle
+from ._bundle import bundle as bundle
 from ._checkpoint import checkpoint as checkpoint
 from ._checkpoint import checkpoint_sequential as checkpoint_sequential
 from ._compile import CompiledFunction as CompiledFunction
@@ -619,6 +621,7 @@ cfloat: dtype
 cdouble: dtype
 
 __all__ = [
+    "Bundle",
     "CompiledFunction",
     "DTypeError",
     "DeviceError",
@@ -732,6 +735,7 @@ __all__ = [
     "broadcast_tensors",
     "broadcast_to",
     "bucketize",
+    "bundle",
     "can_cast",
     "cartesian_prod",
     "cat",

@@ -318,7 +318,8 @@ def _truth(op: str, x: Any) -> Tensor:
             f"the condition has shape {x.shape}; it must have one element; reduce it with .all() "
             "or .any()",
         )
-    return _ops["reshape"](x if x.dtype == _core.bool else _ops["not_equal"](x, 0), ())
+    found: Tensor = _ops["reshape"](x if x.dtype == _core.bool else _ops["not_equal"](x, 0), ())
+    return found
 
 
 def _decided(x: Any) -> bool:

@@ -1,32 +1,45 @@
 #!/bin/sh
-# Builds the C++ runtime for 64-bit ARM in build/aarch64, for tests/runtime/test_cross.py. Debian's
-# packages are installed where that is possible.
+# Builds the C++ runtime for another machine, for tests/runtime/test_cross.py: in build/aarch64 for
+# 64-bit ARM, in build/windows for 64-bit Windows. Debian's packages are installed where that is
+# possible.
 #
-#   tools/cross.sh CMAKE NINJA [JOBS]
+#   tools/cross.sh aarch64|windows CMAKE NINJA [JOBS]
 set -eu
-cmake=$1 ninja=$2 jobs=${3:-2}
+machine=$1 cmake=$2 ninja=$3 jobs=${4:-2}
 
 have() { command -v "$1" > /dev/null 2>&1; }
 
-if ! have aarch64-linux-gnu-g++ || ! have qemu-aarch64; then
+case $machine in
+aarch64)
+    compiler=aarch64-linux-gnu-g++ emulator=qemu-aarch64 toolchain=aarch64-linux
+    packages="g++-aarch64-linux-gnu qemu-user"
+    ;;
+windows)
+    compiler=x86_64-w64-mingw32-g++-posix emulator=wine toolchain=x86_64-windows
+    packages="g++-mingw-w64-x86-64-posix wine wine64"
+    ;;
+*)
+    echo "cross: '$machine' is neither aarch64 nor windows"
+    exit 2
+    ;;
+esac
+
+if ! have "$compiler" || ! have "$emulator"; then
     if have apt-get && [ "$(id -u)" = 0 ]; then
-        echo "== installing the cross compiler and qemu"
+        echo "== installing $packages"
+        # shellcheck disable=SC2086
         { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
-            --no-install-recommends g++-aarch64-linux-gnu qemu-user; } > /dev/null 2>&1 || true
+            --no-install-recommends $packages; } > /dev/null 2>&1 || true
     fi
 fi
-
-build() { # build FOLDER TOOLCHAIN
-    mkdir -p "build/$1"
-    "$cmake" -S . -B "build/$1" -G Ninja -DCMAKE_MAKE_PROGRAM="$ninja" \
-        -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/$2.cmake" -DSENNIT_PYTHON=OFF \
-        > "build/$1/configure.log" 2>&1 || { cat "build/$1/configure.log"; exit 1; }
-    "$cmake" --build "build/$1" --parallel "$jobs" --target sennit-run
-}
-
-if have aarch64-linux-gnu-g++; then
-    echo "== the runtime for aarch64"
-    build aarch64 aarch64-linux
-else
-    echo "cross: skipped, aarch64-linux-gnu-g++ is missing (Debian: g++-aarch64-linux-gnu qemu-user)"
+if ! have "$compiler"; then
+    echo "cross: $machine is skipped, $compiler is missing (Debian: $packages)"
+    exit 0
 fi
+
+echo "== the runtime for $machine"
+mkdir -p "build/$machine"
+"$cmake" -S . -B "build/$machine" -G Ninja -DCMAKE_MAKE_PROGRAM="$ninja" \
+    -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/$toolchain.cmake" -DSENNIT_PYTHON=OFF \
+    > "build/$machine/configure.log" 2>&1 || { cat "build/$machine/configure.log"; exit 1; }
+"$cmake" --build "build/$machine" --parallel "$jobs" --target sennit-run

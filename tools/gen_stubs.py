@@ -360,6 +360,9 @@ CLASSES = {
         "nodes": "(self) -> "
         "list[tuple[_str, list[_int], dict[_str, Any], list[_int], _str, _bool]]",
         "plan": "(self) -> dict[_str, Any]",
+        "draws": "(self) -> _int",
+        "freeze": "(self, sizes: Sequence[Sequence[_int]], stand: Sequence[Tensor], "
+        "results: Sequence[_str], /) -> tuple[bytes, bytes, list[_str]]",
         "write": "(self, signature: _str = ..., trained: Sequence[_str] = ...) -> _str",
         "signature": "(self) -> _str",
         "apply": "(self, name: _str, constants: Sequence[Tensor], /) "

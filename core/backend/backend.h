@@ -49,6 +49,8 @@ public:
     virtual std::string describe() const = 0;
     virtual double cost() const = 0;    // estimated nanoseconds
     virtual int64_t bytes() const = 0;  // memory traffic
+    // What it was made of, where that was kept: for a bundle, which makes it anew.
+    virtual const ProgramSpec* spec() const { return nullptr; }
 };
 
 // A kind of device. Nothing outside backend/ knows more of a device than this.

@@ -1,7 +1,5 @@
 #include "base/cgroup.h"
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -147,17 +145,6 @@ int64_t cgroup_memory_limit() {
         return bytes < 9e18 ? bytes : -1;  // v1 says "no limit" with a page-rounded 2^63
     });
     return least < 0 ? -1 : static_cast<int64_t>(least);
-}
-
-int64_t physical_memory() {
-    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages < 0 || size < 0 ? -1 : static_cast<int64_t>(pages) * size;
-}
-
-int64_t resident_memory() {
-    double count = 0;
-    if (!to_number(first_words("/proc/self/statm"), 1, &count)) return -1;
-    return static_cast<int64_t>(count) * sysconf(_SC_PAGESIZE);
 }
 
 }  // namespace sn

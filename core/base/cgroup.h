@@ -9,7 +9,4 @@ namespace sn {
 double cgroup_cpu_quota();      // in CPUs, e.g. 1.5
 int64_t cgroup_memory_limit();  // in bytes
 
-int64_t physical_memory();  // in bytes; -1 when unknown
-int64_t resident_memory();  // bytes of this process in RAM now; -1 when unknown
-
 }  // namespace sn

@@ -1,16 +1,12 @@
 #include "base/file.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <new>
 
 #include "base/error.h"
+#include "base/system.h"
 
 namespace sn {
 
@@ -26,7 +22,7 @@ constexpr size_t kAlign = 64;
 }  // namespace
 
 FileBytes::~FileBytes() {
-    if (mapped_) munmap(const_cast<std::byte*>(data_), bytes_);
+    if (mapped_) system::unmap_file(data_, bytes_);
 }
 
 std::shared_ptr<const FileBytes> FileBytes::copy_of(const void* data, size_t bytes) {
@@ -47,54 +43,45 @@ std::shared_ptr<const FileBytes> FileBytes::open(const std::string& path, bool m
     const auto fail_open = [&](const char* what) {
         bad(op, path, std::string("cannot be read (") + what + ")", "check the path");
     };
-    struct Descriptor {
-        int fd;
-        ~Descriptor() {
-            if (fd >= 0) close(fd);
-        }
-    } const file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-    if (file.fd < 0) fail_open(std::strerror(errno));
-    struct stat status{};
-    if (fstat(file.fd, &status) != 0) fail_open(std::strerror(errno));
-    if (!S_ISREG(status.st_mode)) fail_open("it is no regular file");
-    const auto size = static_cast<size_t>(status.st_size);
-    if (map && size > 0) {
-        void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
-        if (data != MAP_FAILED) {
+    uint64_t size = 0;
+    std::string why;
+    if (!system::regular_file_size(path, &size, &why)) fail_open(why.c_str());
+    const auto bytes = static_cast<size_t>(size);
+    if (map && bytes > 0) {
+        if (const void* data = system::map_file(path, bytes)) {
             std::shared_ptr<FileBytes> made(new FileBytes);
             made->data_ = static_cast<const std::byte*>(data);
-            made->bytes_ = size;
+            made->bytes_ = bytes;
             made->mapped_ = true;
             return made;
         }
     }
-    std::shared_ptr<const FileBytes> made = copy_of(nullptr, size);
-    for (size_t at = 0; at < size;) {
-        const ssize_t got = read(file.fd, const_cast<std::byte*>(made->data_) + at, size - at);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) fail_open(std::strerror(errno));
-        if (got == 0)
-            bad(op, path, "it became shorter while it was read", "fetch or save the file again");
-        at += static_cast<size_t>(got);
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
+        system::open_file(path, "rb"), [](std::FILE* f) { return f ? std::fclose(f) : 0; });
+    if (!file) fail_open(std::strerror(errno));
+    std::shared_ptr<const FileBytes> made = copy_of(nullptr, bytes);
+    if (std::fread(const_cast<std::byte*>(made->data_), 1, bytes, file.get()) != bytes) {
+        if (std::ferror(file.get())) fail_open(std::strerror(errno));
+        bad(op, path, "it became shorter while it was read", "fetch or save the file again");
     }
     return made;
 }
 
 void write_file(const std::string& path, std::span<const std::byte> data, const char* op) {
-    const std::string beside = path + "." + std::to_string(getpid()) + ".tmp";
+    const std::string beside = path + "." + std::to_string(system::process_id()) + ".tmp";
     const auto fail_write = [&](int code) {
-        std::remove(beside.c_str());
+        system::remove_file(beside);
         bad(op, path, std::string("cannot be written (") + std::strerror(code) + ")",
             "check the folder");
     };
-    std::FILE* file = std::fopen(beside.c_str(), "wb");
+    std::FILE* file = system::open_file(beside, "wb");
     if (!file) fail_write(errno);
     bool ok = std::fwrite(data.data(), 1, data.size(), file) == data.size();
     ok = std::fflush(file) == 0 && ok;
-    ok = ok && fsync(fileno(file)) == 0;
+    ok = ok && system::sync_file(file);
     const int code = errno;
     if (std::fclose(file) != 0 || !ok) fail_write(code ? code : EIO);
-    if (std::rename(beside.c_str(), path.c_str()) != 0) fail_write(errno);
+    if (!system::replace_file(beside, path)) fail_write(errno);
 }
 
 }  // namespace sn

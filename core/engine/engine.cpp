@@ -1,7 +1,5 @@
 #include "engine/engine.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -13,6 +11,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/system.h"
 #include "engine/pool.h"
 #include "engine/pool_job.h"
 #include "engine/trace.h"
@@ -164,8 +163,8 @@ Engine::Engine() {
                  "SENNIT_ENGINE is '%s'; 'threaded' or 'serial' is required", value);
     }
     pool_threads();  // its fork handlers have to be registered before ours
-    pthread_atfork([] { engine().prepare_fork(); }, [] { engine().after_fork(false); },
-                   [] { engine().after_fork(true); });
+    system::at_fork([] { engine().prepare_fork(); }, [] { engine().after_fork(false); },
+                    [] { engine().after_fork(true); });
     std::atexit(shutdown_engine);
     pool_publish_engine(*this);
 }
@@ -359,7 +358,7 @@ void Engine::announce(Lock& lock) {
     const int compute = std::exchange(unannounced_, 0);
     if (ready_count_[1] > 0 && !drains_here(Lane::kBlocking)) {
         blocking_work_.notify_all();
-        SignalsBlocked no_signals;
+        system::SignalsBlocked no_signals;
         for (int idle = blocking_idle_; idle < ready_count_[1]; ++idle) {
             if (blocking_started_ >= blocking_limit_) break;
             try {
@@ -411,9 +410,7 @@ void Engine::help() {
 
 void Engine::blocking_main() {
     on_blocking_thread = true;
-#if defined(__linux__)
-    pthread_setname_np(pthread_self(), "sennit-io");
-#endif
+    system::set_thread_name("sennit-io");
     Lock lock(mutex);
     while (blocking_started_ <= blocking_limit_) {
         if (Cell* cell = take(Lane::kBlocking)) {

@@ -1,10 +1,5 @@
 #include "engine/pool.h"
 
-#include <pthread.h>
-#include <sched.h>
-#include <sys/mman.h>
-#include <time.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -21,6 +16,7 @@
 #include "base/cgroup.h"
 #include "base/error.h"
 #include "base/spin_lock.h"
+#include "base/system.h"
 #include "engine/engine.h"
 #include "engine/pool_job.h"
 #include "engine/trace.h"
@@ -61,13 +57,23 @@ struct Pool {
 
 void forget_threads_in_child();
 
-// Never destroyed: workers may still look at it while the process exits.
+// Never destroyed: workers may still look at it while the process exits. The compiler makes it, but
+// for a mutex of MinGW's, which wants a call when the library is loaded.
+#if defined(_WIN32)
+#define SN_CONSTINIT
+#define SN_CONSTEXPR
+#else
+#define SN_CONSTINIT constinit
+#define SN_CONSTEXPR constexpr
+#endif
 union Undying {
-    constexpr Undying() : pool() {}
+    SN_CONSTEXPR Undying() : pool() {}
     ~Undying() {}
     Pool pool;
 };
-constinit Undying undying;
+SN_CONSTINIT Undying undying;
+#undef SN_CONSTINIT
+#undef SN_CONSTEXPR
 inline Pool& pool() { return undying.pool; }
 
 struct ScratchLevel {
@@ -95,7 +101,7 @@ thread_local constinit ThreadState state{};
 void free_scratch() {
     for (int i = 0; i < state.scratch_levels; ++i) {
         pool().scratch_total.fetch_sub(static_cast<int64_t>(state.scratch[i].bytes));
-        std::free(state.scratch[i].data);
+        system::free_aligned(state.scratch[i].data);
     }
     delete[] state.scratch;
     state.scratch = nullptr;
@@ -109,25 +115,11 @@ thread_local ScratchOwner scratch_owner;
 
 // ---- size ----
 
-int usable_cpus() {
-#if defined(__linux__)
-    for (int capacity = 1024; capacity <= 1 << 20; capacity *= 4) {
-        cpu_set_t* set = CPU_ALLOC(static_cast<size_t>(capacity));
-        const size_t bytes = CPU_ALLOC_SIZE(static_cast<size_t>(capacity));
-        const bool ok = set && sched_getaffinity(0, bytes, set) == 0;
-        const int count = ok ? CPU_COUNT_S(bytes, set) : 0;
-        CPU_FREE(set);
-        if (ok && count > 0) return count;
-    }
-#endif
-    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
-
 // Spinning pays only when every thread of the pool has a core to itself; under a quota that is not
 // a whole number of cores, spinning eats time that work needs.
 void set_size(Pool& p, int count, std::string reason) {
     const double quota = cgroup_cpu_quota();
-    p.may_spin = count <= usable_cpus() && (quota <= 0 || count <= quota);
+    p.may_spin = count <= system::usable_cpus() && (quota <= 0 || count <= quota);
     p.reason = std::move(reason);
     p.threads.store(count, std::memory_order_release);
 }
@@ -135,8 +127,10 @@ void set_size(Pool& p, int count, std::string reason) {
 int choose_size(Pool& p) {
     std::lock_guard lock(p.mutex);
     if (p.threads > 0) return p.threads;
-    [[maybe_unused]] static const int registered =
-        pthread_atfork(nullptr, nullptr, forget_threads_in_child);
+    [[maybe_unused]] static const bool registered = [] {
+        system::at_fork(nullptr, nullptr, forget_threads_in_child);
+        return true;
+    }();
     char text[200];
     if (const char* value = std::getenv("SENNIT_NUM_THREADS"); value && *value) {
         char* end = nullptr;
@@ -150,7 +144,7 @@ int choose_size(Pool& p) {
         set_size(p, static_cast<int>(count), text);
         return p.threads;
     }
-    const int cpus = std::min(usable_cpus(), kMaxThreads);
+    const int cpus = std::min(system::usable_cpus(), kMaxThreads);
     const double quota = cgroup_cpu_quota();
     const int count = quota > 0 ? std::min(cpus, static_cast<int>(std::ceil(quota))) : cpus;
     if (count < cpus)
@@ -223,9 +217,7 @@ void worker_main(int index) {
     state.slot_hint = index % (kSlots - 1);
     char name[16];
     std::snprintf(name, sizeof name, "sennit-%d", index);
-#if defined(__linux__)
-    pthread_setname_np(pthread_self(), name);
-#endif
+    system::set_thread_name(name);
     FloatScope float_scope;
     int64_t idle_since = 0;
     for (int64_t spins = 0;;) {
@@ -263,7 +255,7 @@ void worker_main(int index) {
 void start_workers(Pool& p) {
     std::lock_guard lock(p.mutex);
     if (p.started) return;
-    SignalsBlocked no_signals;
+    system::SignalsBlocked no_signals;
     try {
         for (int i = 1; i < p.threads; ++i) p.workers.emplace_back(worker_main, i);
     } catch (const std::exception&) {
@@ -382,19 +374,6 @@ private:
 }  // namespace
 
 // ---- jobs ----
-
-int64_t now_nanos() {
-    timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
-}
-
-SignalsBlocked::SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-}
-SignalsBlocked::~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
 bool pool_may_spin() { return pool().may_spin.load(std::memory_order_relaxed); }
 int pool_depth() { return state.depth; }
@@ -597,23 +576,20 @@ void* thread_scratch(size_t bytes) {
         state.scratch_levels = levels;
     }
     ScratchLevel& level = state.scratch[state.depth];
-    constexpr size_t kHuge = size_t{2} << 20;
+    constexpr size_t kHuge = system::kHugePage;
     // Growing by halves keeps the number of times small when sizes creep up.
     const size_t target = std::max(bytes, level.bytes + level.bytes / 2);
     const size_t unit = target >= kHuge ? kHuge : size_t{4096};
     const size_t rounded = (target + unit - 1) / unit * unit;
-    std::free(level.data);
+    system::free_aligned(level.data);
     p.scratch_total.fetch_sub(static_cast<int64_t>(level.bytes));
     level = {};
-    void* data = std::aligned_alloc(unit, rounded);
+    void* data = system::allocate_aligned(unit, rounded);
     if (!data)
         fail(ErrorKind::kMemory, "scratch",
              "a kernel needs %zu bytes of scratch, which the system does not give; smaller inputs "
              "or fewer threads need less",
              rounded);
-#if defined(__linux__)
-    if (unit == kHuge) madvise(data, rounded, MADV_HUGEPAGE);
-#endif
     level = {data, rounded};
     p.scratch_total.fetch_add(static_cast<int64_t>(rounded));
     return data;

@@ -1,10 +1,9 @@
 #pragma once
-#include <signal.h>
-
 #include <atomic>
 #include <cstdint>
 
 #include "base/function_ref.h"
+#include "base/system.h"
 
 namespace sn {
 
@@ -61,6 +60,8 @@ bool pool_may_spin();  // false where spinning would take a core from somebody w
 int pool_depth();      // pieces open on this thread, one in another
 constexpr int64_t kSpinNanos = 100'000;
 
+inline int64_t now_nanos() { return system::steady_nanoseconds(); }
+
 inline void spin_pause() {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
@@ -68,20 +69,5 @@ inline void spin_pause() {
     asm volatile("yield");
 #endif
 }
-
-int64_t now_nanos();
-
-// Threads started under it get no signals: these belong to the program's own threads (Python's
-// main thread waits for Ctrl-C).
-class SignalsBlocked {
-public:
-    SignalsBlocked();
-    ~SignalsBlocked();
-    SignalsBlocked(const SignalsBlocked&) = delete;
-    SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
-private:
-    sigset_t before_;
-};
 
 }  // namespace sn

@@ -1,10 +1,10 @@
 #include "engine/trace.h"
 
-#include <pthread.h>
-
 #include <chrono>
 #include <mutex>
 #include <utility>
+
+#include "base/system.h"
 
 namespace sn {
 
@@ -33,12 +33,8 @@ int64_t now_ns() {
 uint32_t thread_number(Collected& c) {
     thread_local uint32_t number = UINT32_MAX;
     if (number == UINT32_MAX) {
-        char name[16] = "";
-#if defined(__linux__) || defined(__APPLE__)
-        pthread_getname_np(pthread_self(), name, sizeof name);
-#endif
         number = static_cast<uint32_t>(c.threads.size());
-        c.threads.emplace_back(name);
+        c.threads.push_back(system::thread_name());
     }
     return number;
 }

@@ -1,8 +1,5 @@
 #include "memory/recycling.h"
 
-#include <pthread.h>
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstdio>
@@ -11,6 +8,7 @@
 
 #include "base/cgroup.h"
 #include "base/error.h"
+#include "base/system.h"
 #include "engine/pool.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -28,7 +26,7 @@ namespace {
 constexpr size_t kAlign = 64;
 constexpr size_t kSmallMax = 4096;
 constexpr size_t kRunBytes = 64 << 10;
-constexpr size_t kHuge = size_t{2} << 20;
+constexpr size_t kHuge = system::kHugePage;
 constexpr int kRuns = static_cast<int>(kHuge / kRunBytes);
 // Large blocks are multiples of this, so that what splits and merges leave is not dust.
 constexpr size_t kLargeUnit = 1024;
@@ -94,7 +92,10 @@ void unlock_all() {
     for_each_device([](RecyclingAllocator& device) { device.unlock_after_fork(); });
     devices_lock.unlock();
 }
-[[maybe_unused]] const int registered = pthread_atfork(lock_all, unlock_all, unlock_all);
+[[maybe_unused]] const bool registered = [] {
+    system::at_fork(lock_all, unlock_all, unlock_all);
+    return true;
+}();
 
 }  // namespace
 
@@ -340,7 +341,7 @@ RecyclingAllocator::Block* RecyclingAllocator::new_segment(size_t bytes) {
 
 void RecyclingAllocator::drop_segment(Block* block) {
     SN_UNPOISON(block->data, block->bytes);
-    munmap(block->data, block->bytes);
+    system::unmap_memory(block->data, block->bytes);
     reserved_.fetch_sub(static_cast<int64_t>(block->bytes));
     reserved_by_all.fetch_sub(static_cast<int64_t>(block->bytes));
     delete block;
@@ -381,7 +382,7 @@ int64_t RecyclingAllocator::release_cached() {
         std::erase_if(small_segments_, [&](SmallSegment* segment) {
             if (segment->idle_runs < kRuns) return false;
             SN_UNPOISON(segment, kHuge);
-            munmap(segment, kHuge);
+            system::unmap_memory(segment, kHuge);
             released += static_cast<int64_t>(kHuge);
             return true;
         });
@@ -395,19 +396,8 @@ int64_t RecyclingAllocator::release_cached() {
 // Memory from the system, 2 MiB aligned and in huge pages; null when there is no more of it.
 void* RecyclingAllocator::system_allocate(size_t bytes) {
     if (bytes + static_cast<size_t>(reserved_by_all.load()) > memory_limit()) return nullptr;
-    void* mapped =
-        mmap(nullptr, bytes + kHuge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapped == MAP_FAILED) return nullptr;
-    // Map more than needed and cut off what is around the aligned part.
-    const auto address = reinterpret_cast<uintptr_t>(mapped);
-    const uintptr_t begin = round_up(address, kHuge);
-    if (begin > address) munmap(mapped, begin - address);
-    if (begin < address + kHuge)
-        munmap(reinterpret_cast<void*>(begin + bytes), address + kHuge - begin);
-    void* data = reinterpret_cast<void*>(begin);
-#if defined(MADV_HUGEPAGE)
-    madvise(data, bytes, MADV_HUGEPAGE);
-#endif
+    void* data = system::map_memory(bytes);
+    if (!data) return nullptr;
     n_system_alloc_.fetch_add(1, std::memory_order_relaxed);
     reserved_.fetch_add(static_cast<int64_t>(bytes));
     reserved_by_all.fetch_add(static_cast<int64_t>(bytes));
@@ -464,7 +454,7 @@ RecyclingAllocator& cpu_allocator(int index) {
 size_t memory_limit() {
     static const size_t system_limit = [] {
         size_t limit = size_t{1} << 62;
-        for (int64_t bytes : {cgroup_memory_limit(), physical_memory()})
+        for (int64_t bytes : {cgroup_memory_limit(), system::physical_memory()})
             if (bytes > 0) limit = std::min(limit, static_cast<size_t>(bytes));
         return limit;
     }();
@@ -480,7 +470,7 @@ bool would_exceed(size_t bytes) {
     if (bytes > limit || ours > limit - bytes) return true;
     if (ours + bytes < limit / 2) return false;
     // Near the limit, what the rest of the process holds counts too (reading it takes 10 us).
-    const int64_t others = resident_memory() - reserved_by_all - scratch_bytes();
+    const int64_t others = system::resident_memory() - reserved_by_all - scratch_bytes();
     return static_cast<size_t>(std::max<int64_t>(0, others)) > limit - bytes - ours;
 }
 

@@ -172,6 +172,8 @@ struct OpDef {
     bool draws = false;    // random, where the last operand is a scalar: the number of the draw
     bool barrier = false;  // a view that waits for its other operands
     int inplace_in = -1;   // this input's buffer may become the first output's
+    // Mask of results that the kernel leaves out where nobody reads them: their data is null.
+    uint32_t optional_out = 0;
     // Derived at registration.
     OpId id = 0;
     std::vector<AttrType> attr_types = {};

@@ -588,7 +588,8 @@ void register_pool_ops() {
                  .batch = batch_pool,
                  .check = check_window,
                  .layout = Layout::kChannelsLast,
-                 .channels_last_in = 0b1});
+                 .channels_last_in = 0b1,
+                 .optional_out = 0b10});
     register_op({.name = "max_pool_grad",
                  .n_in = 2,
                  .schema = SN_POOL_SCHEMA " spatial:ints",

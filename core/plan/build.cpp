@@ -89,6 +89,7 @@ void Builder::find_uses() {
         }
         if (!groups_[step].fused) {
             for (uint32_t k = 0; k < n.n_out; ++k) {
+                if (op_def(n.op).optional_out >> k & 1) continue;
                 stored_[n.first_out + k] = 1;
                 last_use_[n.first_out + k] = std::max(last_use_[n.first_out + k], step);
             }

@@ -14,24 +14,6 @@ struct Computed {
     std::exception_ptr error;
 };
 
-void copy_elements(char* to, DimSpan to_strides, const char* from, DimSpan from_strides,
-                   DimSpan shape, size_t size) {
-    Dims index(shape.size(), 0);
-    const int64_t count = numel(shape);
-    const int64_t width = static_cast<int64_t>(size);
-    for (int64_t i = 0; i < count; ++i) {
-        std::memcpy(to, from, size);
-        for (size_t d = shape.size(); d-- > 0;) {
-            to += to_strides[d] * width;
-            from += from_strides[d] * width;
-            if (++index[d] < shape[d]) break;
-            to -= to_strides[d] * shape[d] * width;
-            from -= from_strides[d] * shape[d] * width;
-            index[d] = 0;
-        }
-    }
-}
-
 // Runs one recorded node alone.
 void run_node(const Graph& g, const Node& n, const std::vector<Scalar>& numbers,
               std::vector<Computed>& values, RunState& state) {

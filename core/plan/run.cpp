@@ -41,6 +41,7 @@ void store_scalar(const Scalar& s, DType dtype, void* cell) {
 
 // Its first ops, as a person reads them.
 std::string step_name(const Plan& plan, const Step& step) {
+    if (plan.groups.empty()) return op_def(step.op).name;  // of a bundle
     const auto& nodes = plan.groups[static_cast<size_t>(&step - plan.steps.data())].nodes;
     std::string name;
     for (size_t i = 0; i < nodes.size() && i < 4; ++i)
@@ -52,6 +53,24 @@ std::string step_name(const Plan& plan, const Step& step) {
 
 void set_wait_hooks(WaitHooks h) { hooks = h; }
 const WaitHooks& wait_hooks() { return hooks; }
+
+void copy_elements(char* to, DimSpan to_strides, const char* from, DimSpan from_strides,
+                   DimSpan shape, size_t size) {
+    Dims index(shape.size(), 0);
+    const int64_t count = numel(shape);
+    const int64_t width = static_cast<int64_t>(size);
+    for (int64_t i = 0; i < count; ++i) {
+        std::memcpy(to, from, size);
+        for (size_t d = shape.size(); d-- > 0;) {
+            to += to_strides[d] * width;
+            from += from_strides[d] * width;
+            if (++index[d] < shape[d]) break;
+            to -= to_strides[d] * shape[d] * width;
+            from -= from_strides[d] * shape[d] * width;
+            index[d] = 0;
+        }
+    }
+}
 
 int64_t slot_offset(const Slot& slot, const std::vector<Scalar>& scalars) {
     int64_t offset = slot.offset;

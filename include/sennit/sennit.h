@@ -22,7 +22,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__GNUC__)
+#if defined(_WIN32)
+#if defined(SN_BUILDS_LIBRARY)
+#define SN_API __declspec(dllexport)
+#else
+#define SN_API __declspec(dllimport)
+#endif
+#elif defined(__GNUC__)
 #define SN_API __attribute__((visibility("default")))
 #else
 #define SN_API

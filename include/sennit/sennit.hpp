@@ -277,6 +277,7 @@ private:
 };
 
 inline void set_threads(int count) { check(sn_set_threads(count)); }
+inline void set_loop_limit(int64_t steps) { check(sn_set_loop_limit(steps)); }
 inline int threads() { return sn_threads(); }
 
 }  // namespace sennit

@@ -27,6 +27,21 @@ def _parser() -> argparse.ArgumentParser:
     view.add_argument("--opset", type=int, default=18, help="version of ONNX's operators (18)")
     view.add_argument("--port", type=int, default=None, help="where Netron serves the page")
     view.add_argument("--no-browser", action="store_true", help="serve the page, open no browser")
+    bundle = commands.add_parser(
+        "bundle",
+        help="make a static library of a model",
+        description="Writes lib<name>.a, which holds a saved graph with the kernels that it needs "
+        "and nothing else, and <name>.h, its C interface. A C++ compiler links it.",
+    )
+    bundle.add_argument("model", help="a file that Graph.save wrote (.sn)")
+    bundle.add_argument("-o", "--output", metavar="FOLDER", default=".", help="where it goes (.)")
+    bundle.add_argument("--name", help="what its functions' names begin with (the file's name)")
+    bundle.add_argument(
+        "--sizes", nargs="+", default=[], metavar="NAME=N,...",
+        help="the open sizes of the model, as in n=1,t=8; several choices may be given",
+    )  # fmt: skip
+    bundle.add_argument("--threads", type=int, default=0, help="threads (0: all processors)")
+    bundle.add_argument("--compiler", help="the C++ compiler that links it ($CXX, or c++)")
     commands.add_parser("doctor", help="what Sennit found on this machine")
     return parser
 
@@ -75,6 +90,29 @@ def _view(options: Any) -> int:
         return _serve(netron, model, options)
 
 
+def _bundle(options: Any) -> int:
+    import sennit as sn
+
+    choices = []
+    for text in options.sizes:
+        pairs = [pair.partition("=") for pair in text.split(",")]
+        if not all(name and number.isdecimal() for name, _, number in pairs):
+            print(f"--sizes is {text!r}; NAME=N,... is required, as in n=1,t=8", file=sys.stderr)
+            return 2
+        choices.append({name: int(number) for name, _, number in pairs})
+    made = sn.bundle(
+        options.model,
+        options.output,
+        name=options.name,
+        sizes=choices,
+        threads=options.threads,
+        compiler=options.compiler,
+    )
+    size = os.path.getsize(made.library)
+    print(f"{made.library}: {size:,} bytes, {made.data_bytes:,} of them tensors\n{made.header}")
+    return 0
+
+
 def _serve(netron: Any, path: str, options: Any) -> int:
     address = ("localhost", options.port) if options.port else None
     netron.start(path, address, browse=not options.no_browser)
@@ -104,6 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "doctor":
             print(sn.doctor())
             return 0
+        if options.command == "bundle":
+            return _bundle(options)
         return _view(options)
     except (sn.SennitError, ImportError, OSError) as cause:
         print(cause, file=sys.stderr)

@@ -417,6 +417,7 @@ void add_bias(void* context, const void* tile, int64_t ld, int64_t, int64_t row0
 // The scalar form of run_tile_steps, for one element.
 template <class A>
 A apply_steps(const TileSteps& list, A x, int64_t row, int64_t col) {
+    A kept = 0;
     for (int k = 0; k < list.count; ++k) {
         const TileStep& s = list.steps[k];
         const auto of = [&](int i) {
@@ -429,7 +430,11 @@ A apply_steps(const TileSteps& list, A x, int64_t row, int64_t col) {
                 x = x * of(1);
                 x = x + of(2);
                 break;
+            case TileStepKind::kBias:
             case TileStepKind::kAdd: x = x + of(0); break;
+            case TileStepKind::kDivide: x = x / of(0); break;
+            case TileStepKind::kKeep: kept = x; break;
+            case TileStepKind::kTimesKept: x = x * kept; break;
             case TileStepKind::kRelu: x = x < 0 ? A(0) : x; break;
             case TileStepKind::kClip:
                 if (x == x) {
@@ -477,7 +482,12 @@ void check_steps(const ConvShape& s, std::mt19937& rng) {
     };
     const TileStep norm{TileStepKind::kAffine, {column(0), column(1), column(2)}};
     const TileStep half{TileStepKind::kAffine, {cell(0), column(1), cell(2)}};
-    const TileStep bias{TileStepKind::kAdd, {column(2), {}, {}}};
+    const TileStep bias{TileStepKind::kBias, {column(2), {}, {}}};
+    const TileStep number{TileStepKind::kBias, {cell(3), {}, {}}};
+    const TileStep divide{TileStepKind::kDivide, {cell(3), {}, {}}};
+    const TileStep quotients{TileStepKind::kDivide, {column(1), {}, {}}};
+    const TileStep keep{TileStepKind::kKeep, {}};
+    const TileStep times_kept{TileStepKind::kTimesKept, {}};
     const TileStep relu{TileStepKind::kRelu, {}};
     const TileStep clip{TileStepKind::kClip, {cell(0), cell(3), {}}};
     TileStep residual{TileStepKind::kAdd, {{nullptr, cols * kSize, kSize}, {}, {}}};
@@ -489,6 +499,9 @@ void check_steps(const ConvShape& s, std::mt19937& rng) {
                                            {residual},
                                            {norm, clip},
                                            {norm, residual, relu},
+                                           {quotients},
+                                           {bias, keep, number, clip, times_kept, divide},
+                                           {keep, half, keep, relu, times_kept, residual},
                                            {bias, relu, residual, clip, half}};
     for (const ConvKernels* kernels : levels()) {
         set_pool_threads(1 + static_cast<int>(rng() % 2));

@@ -115,7 +115,7 @@ class Router(nn.Module):
             h = sn.cond((h * x).sum() > 0, grow, lambda h: sn.tanh(self.near(h) + x), h)
             return h, h.mean(-1)
 
-        return sn.scan(step, xs[0] + 0.1, xs, reverse=True)
+        return sn.scan(step, xs.mean(0) + 0.1, xs, reverse=True)
 
 
 def spec(*shape: int, dtype: Any = sn.float32) -> sn.TensorSpec:

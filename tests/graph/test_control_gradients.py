@@ -243,3 +243,12 @@ def test_gradients_that_cannot_be():
     )[0]
     with pytest.raises(sn._core.GradError, match="random"):
         sn.trace(sn.grad(noisy), spec)
+
+
+def test_random_numbers_under_vmap():
+    noisy = lambda x: sn.cond(x > 0, lambda: x + sn.random.normal(shape=()), lambda: x)  # noqa: E731
+    for randomness in ("same", "different"):
+        with pytest.raises(sn._core.InvalidValue, match="cond.*random"):
+            sn.vmap(noisy, randomness=randomness)(sn.ones(3))
+    with pytest.raises(sn._core.InvalidValue, match="random"):
+        sn.vmap(noisy)(sn.ones(3))

@@ -31,11 +31,19 @@ FORMS: dict[str, Callable[..., Any]] = {
     "minimum": lambda y, a, b, c, r, s: sn.minimum(y * b, 0.1),
     "nan limit": lambda y, a, b, c, r, s: sn.clip(y, float("nan"), 1.0),
     "relu residual clip": lambda y, a, b, c, r, s: sn.clip(F.relu(y + a) + r, 0.0, 1.0),
-    "eight": lambda y, a, b, c, r, s: F.relu(F.relu(F.relu(y + a) + r) + b + r) + r + r + r,
+    "hard swish": lambda y, a, b, c, r, s: (y + a) * sn.clip(y + a + 3.0, 0.0, 6.0) / 6.0,
+    "kept": lambda y, a, b, c, r, s: sn.minimum(sn.maximum((y + a) * b, 0.0), s) * y / b,
+    "kept late": lambda y, a, b, c, r, s: F.relu(y - a) * (F.relu(y - a) + 0.5) + r,
+    "quotients": lambda y, a, b, c, r, s: (y / b + a) / s,
+    "more than eight": lambda y, a, b, c, r, s: (
+        F.relu(F.relu(F.relu(y + a) + r) + b + r) + r + r + r + r + r
+    ),
     # No steps: these stay programs.
     "reversed": lambda y, a, b, c, r, s: a - y,
     "squared": lambda y, a, b, c, r, s: y * y + a,
-    "kept": lambda y, a, b, c, r, s: (y + a, y),
+    "two results": lambda y, a, b, c, r, s: (y + a, y),
+    "two kept": lambda y, a, b, c, r, s: y * F.relu(y + a) * (y + a),
+    "kept below": lambda y, a, b, c, r, s: (y + a) / y,
     "sigmoid": lambda y, a, b, c, r, s: sn.sigmoid(y + a),
 }
 

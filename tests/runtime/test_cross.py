@@ -24,6 +24,7 @@ pytestmark = pytest.mark.bits
 # Folder of the build, program, what runs it.
 MACHINES = {
     "aarch64": ("sennit-run", ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]),
+    "windows": ("sennit-run.exe", ["wine"]),
 }
 
 
@@ -32,7 +33,7 @@ def test_the_same_bits(machine: str, repository: Path, tmp_path: Path) -> None:
     name, emulator = MACHINES[machine]
     program = repository / "build" / machine / name
     if not program.is_file():
-        pytest.skip(f"build/{machine} holds no {name} (make cross)")
+        pytest.skip(f"build/{machine} holds no {name} (make cross, make windows)")
     if not shutil.which(emulator[0]):
         pytest.skip(f"needs {emulator[0]}")
     env = {k: v for k, v in os.environ.items() if not k.startswith("SENNIT_")}
@@ -63,3 +64,40 @@ def test_the_same_bits(machine: str, repository: Path, tmp_path: Path) -> None:
             capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         assert done.returncode == 1 and "[load] bad.sn" in done.stderr
+
+
+@pytest.mark.parametrize("machine", list(MACHINES))
+def test_a_step_of_training_and_a_path(machine: str, repository: Path, tmp_path: Path) -> None:
+    """Files are written there too, under any name."""
+    name, emulator = MACHINES[machine]
+    program = repository / "build" / machine / name
+    if not program.is_file() or not shutil.which(emulator[0]):
+        pytest.skip(f"needs build/{machine}/{name} and {emulator[0]}")
+    total = sn.zeros(3)
+
+    def add(x: sn.Tensor) -> sn.Tensor:
+        total.assign_(total + x)
+        return total * 2
+
+    graph = sn.trace(add, sn.TensorSpec((3,)), mutable={"total": total})
+    model, saved = "schritt-ä-日.sn", "danach-ü.sn"
+    graph.save(tmp_path / model)
+    np.save(tmp_path / "x.npy", np.float32([1, 2, 3]))
+    env = {k: v for k, v in os.environ.items() if not k.startswith("SENNIT_")} | {
+        "LC_ALL": "C.UTF-8"
+    }
+    words = [model, "--input", "x.npy", "--output", "y.npy", "--repeat", "3", "--save", saved]
+    for _ in range(2):  # the second time, over a file that is there
+        done = subprocess.run(
+            [*emulator, str(program), *words], cwd=tmp_path, env=env, check=False,
+            capture_output=True, text=True, timeout=600,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert np.load(tmp_path / "y.npy").tolist() == [6, 12, 18]
+        assert sn.load(tmp_path / saved).parameters["total"].tolist() == [3, 6, 9]
+    assert not list(tmp_path.glob("*.tmp"))
+    done = subprocess.run(
+        [*emulator, str(program), "fehlt-ß.sn"], cwd=tmp_path, env=env, check=False,
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 1 and "[load] fehlt-ß.sn: cannot be read" in done.stderr

@@ -139,6 +139,31 @@ def test_threads_may_run_their_own_sessions(tmp_path: Path) -> None:
     assert not failures, failures[0]
 
 
+def test_calls_that_come_back(tmp_path: Path) -> None:
+    """More shapes than a session keeps prepared, in and out of order, across other threads' counts;
+    each call draws its own numbers."""
+    dropout = sn.nn.Dropout(0.5)
+    graph = sn.trace(lambda x: (dropout(x) + sn.ones(3), x[:1]), sn.TensorSpec(("n", 3)))
+    graph.save(tmp_path / "m.sn")
+    session = Session(Model(tmp_path / "m.sn"), seed=3)
+    sn.random.seed(3)
+    sizes = [*range(1, 13), 12, 1, 5, 1, *range(12, 0, -1)]
+    before = lib.sn_threads()
+    try:
+        for i, n in enumerate(sizes):
+            if i % 7 == 3:
+                assert lib.sn_set_threads(1 + i % 2) == 0
+            x = np.random.default_rng(n).standard_normal((n, 3)).astype(np.float32)
+            wanted = [y.detach().numpy() for y in graph(sn.asarray(x))]
+            same(session.run(x), wanted)
+            with pytest.raises(Failure):
+                session.run(x[:, :2])
+            with pytest.raises(Failure):
+                session.run(x.astype(np.float64))
+    finally:
+        lib.sn_set_threads(before)
+
+
 def test_versions_agree() -> None:
     assert lib.sn_version().decode() == sn.__version__
     assert lib.sn_numerics_version() == sn.numerics_version

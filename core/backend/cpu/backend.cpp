@@ -23,9 +23,16 @@ namespace {
 class CpuProgram final : public CompiledProgram {
 public:
     explicit CpuProgram(const ProgramSpec& spec);
+#if defined(SN_RUNTIME)
+    std::string describe() const override { return {}; }  // which nobody asks for there
+#else
     std::string describe() const override { return cpu::print_program(*program_); }
+#endif
     double cost() const override { return cpu::program_cost(*program_); }
     int64_t bytes() const override { return cpu::program_bytes(*program_); }
+#if !defined(SN_RUNTIME)
+    const ProgramSpec* spec() const override { return &spec_; }
+#endif
 
     const cpu::Program& program() const { return *program_; }
     int product_binding() const { return product_binding_; }
@@ -45,10 +52,16 @@ private:
     cpu::StepList steps_;
     int product_binding_ = -1;
     bool product_in_output_ = false;
+#if !defined(SN_RUNTIME)
+    ProgramSpec spec_;
+#endif
 };
 
 CpuProgram::CpuProgram(const ProgramSpec& spec)
     : steps_(spec), product_in_output_(spec.product_in_output) {
+#if !defined(SN_RUNTIME)
+    spec_ = spec;
+#endif
     cpu::ProgramBuilder builder(spec.shape, spec.row_dims);
     std::vector<int> values;
     int bindings = 0;

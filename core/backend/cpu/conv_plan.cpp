@@ -319,10 +319,13 @@ ConvPlanOwner::Storage::Storage(const ConvShape& s, ConvPass pass, int tile_rows
             const int64_t pixels = count[c] - begin;
             // Even tiles: a remainder of one row would run at the latency of its additions.
             const int64_t tiles = (pixels + tile_rows - 1) / tile_rows;
+            // The larger ones come first, so that tiles of one height follow each other.
+            int64_t at = start + begin;
             for (int64_t t = 0; t < tiles; ++t) {
-                const int64_t a = pixels * t / tiles, b = pixels * (t + 1) / tiles;
-                st.tiles.push_back({static_cast<int32_t>(start + begin + a),
-                                    static_cast<int32_t>(b - a), static_cast<int32_t>(c)});
+                const int64_t rows = pixels / tiles + (t < pixels % tiles);
+                st.tiles.push_back({static_cast<int32_t>(at), static_cast<int32_t>(rows),
+                                    static_cast<int32_t>(c)});
+                at += rows;
             }
             begin = count[c];
         }

@@ -19,9 +19,13 @@ struct TileOperand {
 // One step of a short epilogue on the sums x, each operation rounded by itself.
 enum class TileStepKind : uint8_t {
     kAffine,  // (x - of[0]) * of[1] + of[2], all per column
-    kAdd,     // x + of[0]
+    kBias,    // x + of[0], per column
+    kAdd,     // x + of[0], a matrix
+    kDivide,  // x / of[0], per column
     kRelu,
-    kClip,  // minimum(maximum(x, of[0]), of[1]); if of[0] is NaN, so is of[1]
+    kClip,       // minimum(maximum(x, of[0]), of[1]); if of[0] is NaN, so is of[1]
+    kKeep,       // x is kept ...
+    kTimesKept,  // ... and x is multiplied by what was kept: x * clip(x + 3, 0, 6)
 };
 struct TileStep {
     TileStepKind kind;

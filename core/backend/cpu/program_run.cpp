@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <type_traits>
 
 #include "backend/cpu/program_impl.h"
 #include "base/error.h"
@@ -166,6 +167,25 @@ void Run::move_row(const Instr& in, const View& v, char* memory, char* tile, int
     }
 }
 
+// Rows of a few bytes, for which a call each would be most of the time; false: they are not such.
+bool move_short_rows(char* memory, int64_t stride, char* tile, int64_t bytes, int64_t rows,
+                     bool store) {
+    const auto all = [&](auto width) {
+        constexpr size_t kBytes = decltype(width)::value;
+        for (int64_t r = 0; r < rows; ++r, memory += stride, tile += kBytes)
+            store ? std::memcpy(memory, tile, kBytes) : std::memcpy(tile, memory, kBytes);
+        return true;
+    };
+    switch (bytes) {
+        case 2: return all(std::integral_constant<size_t, 2>());
+        case 4: return all(std::integral_constant<size_t, 4>());
+        case 8: return all(std::integral_constant<size_t, 8>());
+        case 12: return all(std::integral_constant<size_t, 12>());
+        case 16: return all(std::integral_constant<size_t, 16>());
+        default: return false;
+    }
+}
+
 void Run::move(const Instr& in, const Tile& t) {
     const View& v = low.views[static_cast<size_t>(in.view)];
     const TileKernels& k = *low.tables->tile;
@@ -221,6 +241,10 @@ void Run::move(const Instr& in, const Tile& t) {
             k.load[d](tile, memory, t.rows * t.cols);
         return;
     }
+    if (v.linear_rows && v.linear_cols && v.col_stride == 1 && compute_dtype(v.dtype) == v.dtype &&
+        move_short_rows(memory, v.row_stride * size, tile, bytes_per_row, t.rows,
+                        in.step == Step::kStore))
+        return;
     if (v.linear_rows || t.rows == 1) {
         for (int64_t r = 0; r < t.rows; ++r) {
             move_row(in, v, memory + r * v.row_stride * size, tile + r * bytes_per_row, t.cols);

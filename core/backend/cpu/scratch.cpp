@@ -1,20 +1,16 @@
 #include "backend/cpu/scratch.h"
 
 #include <cstdint>
-#include <cstdlib>
 #include <mutex>
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 #include "base/error.h"
 #include "base/spin_lock.h"
+#include "base/system.h"
 
 namespace sn::cpu {
 namespace {
 
-constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kHugePage = system::kHugePage;
 // Leases from this size on are not the thread's: whichever thread leads the next large kernel has
 // the memory of the last one.
 constexpr size_t kSharedBytes = size_t{1} << 20;
@@ -25,15 +21,12 @@ size_t round_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * 
 
 void* allocate(size_t bytes) {
     const bool large = bytes >= kHugePage;
-    void* data = std::aligned_alloc(large ? kHugePage : 64, bytes);
+    void* data = system::allocate_aligned(large ? kHugePage : 64, bytes);
     if (!data)
         fail(ErrorKind::kMemory, "scratch",
              "a kernel's scratch of %zu bytes cannot be allocated; "
              "less memory in use is required; try smaller batches",
              bytes);
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    if (large) madvise(data, bytes, MADV_HUGEPAGE);
-#endif
     return data;
 }
 
@@ -55,7 +48,7 @@ public:
             }
         }
         if (found.capacity < bytes) {
-            std::free(found.data);
+            system::free_aligned(found.data);
             found.capacity = round_up(bytes, kHugePage);
             found.data = allocate(found.capacity);
         }
@@ -71,7 +64,7 @@ public:
                 return;
             }
         }
-        std::free(data);
+        system::free_aligned(data);
     }
 
 private:
@@ -97,7 +90,7 @@ struct Arena {
     size_t capacity = 0, used = 0;
     size_t wanted = 0;  // the most that was ever leased at one time, overflow included
     size_t overflow = 0;
-    ~Arena() { std::free(base); }
+    ~Arena() { system::free_aligned(base); }
 };
 
 thread_local Arena arena;
@@ -117,7 +110,7 @@ Scratch::Scratch(size_t bytes) : bytes_(round_up(bytes ? bytes : 1, 64)) {
         if (need > a.wanted) a.wanted = need;
         if (a.used == 0 && a.overflow == 0) {
             const size_t capacity = round_up(a.wanted, a.wanted >= kHugePage ? kHugePage : 65536);
-            std::free(a.base);
+            system::free_aligned(a.base);
             a.base = nullptr;
             a.capacity = 0;
             a.base = static_cast<char*>(allocate(capacity));
@@ -142,7 +135,7 @@ Scratch::~Scratch() {
         case From::kArena: a.used -= bytes_; break;
         case From::kHeap:
             a.overflow -= bytes_;
-            std::free(data_);
+            system::free_aligned(data_);
             break;
     }
 }

@@ -17,8 +17,10 @@ bool StepList::match(const ProgramSpec& spec) {
     if (spec.product < 0 || spec.outputs.size() != 1 || spec.instructions.empty()) return false;
     dtype_ = spec.inputs[static_cast<size_t>(spec.product)].dtype;
     if (dtype_ != DType::kF32 && dtype_ != DType::kF64) return false;
+    if (!find_kept(spec)) return false;
     int product = spec.product;  // the value that the steps so far give
     for (size_t i = 0; i < spec.instructions.size(); ++i) {
+        if (product == kept_) steps_.push_back({TileStepKind::kKeep, {}});
         if (!instruct(spec, product, spec.instructions[i])) return false;
         product = static_cast<int>(spec.inputs.size() + i);
     }
@@ -27,6 +29,22 @@ bool StepList::match(const ProgramSpec& spec) {
     if (out.strides[1] != 1 && spec.shape[1] != 1) return false;
     result_binding_ = out.binding;
     result_row_bytes_ = out.strides[0] * static_cast<int64_t>(dtype_size(dtype_));
+    return true;
+}
+
+// A value of the line that a product takes beside the one before it; false: there are several.
+bool StepList::find_kept(const ProgramSpec& spec) {
+    int before = spec.product;
+    for (size_t i = 0; i < spec.instructions.size(); ++i) {
+        for (const int32_t value : spec.instructions[i].args) {
+            const bool in_line =
+                value == spec.product || value >= static_cast<int>(spec.inputs.size());
+            if (!in_line || value == before || value == kept_) continue;
+            if (kept_ >= 0) return false;
+            kept_ = value;
+        }
+        before = static_cast<int>(spec.inputs.size() + i);
+    }
     return true;
 }
 
@@ -68,6 +86,12 @@ void StepList::affine(size_t which, const Operand& of) {
 bool StepList::instruct(const ProgramSpec& spec, int product, const ProgramSpec::Instruction& in) {
     if (in.kind != ProgramSpec::Kind::kElementwise || in.dtype != dtype_) return false;
     const int op = op_def(in.op).tile_op;
+    if (op == kTile_multiply && kept_ >= 0 && kept_ != product &&
+        ((in.args[0] == product && in.args[1] == kept_) ||
+         (in.args[1] == product && in.args[0] == kept_))) {
+        steps_.push_back({TileStepKind::kTimesKept, {}});
+        return steps_.size() <= kMaxTileSteps;
+    }
     // Sums and products commute, except for which of two NaNs they keep.
     const bool swapped = (op == kTile_add || op == kTile_multiply) && in.args[0] != product;
     const int32_t first = in.args[swapped ? 1 : 0];
@@ -89,7 +113,12 @@ bool StepList::instruct(const ProgramSpec& spec, int product, const ProgramSpec:
             if (!matrix && open(2))
                 steps_[steps_.size() - 1].of[2] = of[0];
             else
-                steps_.push_back({TileStepKind::kAdd, {of[0], {}, {}}});
+                steps_.push_back(
+                    {matrix ? TileStepKind::kAdd : TileStepKind::kBias, {of[0], {}, {}}});
+            break;
+        case kTile_divide:
+            if (matrix) return false;
+            steps_.push_back({TileStepKind::kDivide, {of[0], {}, {}}});
             break;
         case kTile_relu: steps_.push_back({TileStepKind::kRelu, {}}); break;
         case kTile_clip:
@@ -101,6 +130,13 @@ bool StepList::instruct(const ProgramSpec& spec, int product, const ProgramSpec:
                                                        : of[1];
             for (const Operand& limit : {low, high})
                 if (limit.from == From::kColumns || limit.from == From::kMatrix) return false;
+            if (op == kTile_minimum && !steps_.empty()) {
+                Step& before = steps_[steps_.size() - 1];
+                if (before.kind == TileStepKind::kClip && before.of[1].from == From::kHigh) {
+                    before.of[1] = high;
+                    break;
+                }
+            }
             steps_.push_back({TileStepKind::kClip, {low, high, {}}});
             break;
         }
@@ -145,7 +181,9 @@ const TileSteps* BoundSteps::bind(const StepList& list, void* const* buffers,
         const StepList::Step& from = list.steps_[s];
         TileStep& to = steps_[s];
         to.kind = from.kind;
-        if (from.kind == TileStepKind::kRelu) continue;
+        if (from.kind == TileStepKind::kRelu || from.kind == TileStepKind::kKeep ||
+            from.kind == TileStepKind::kTimesKept)
+            continue;
         if (from.kind == TileStepKind::kClip) {
             const double low = number(from.of[0], 0), high = number(from.of[1], 1);
             to.of[0] = cell(list.dtype_, low);

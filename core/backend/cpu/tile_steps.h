@@ -6,11 +6,12 @@
 
 namespace sn::cpu {
 
-inline constexpr int kMaxTileSteps = 6;
+inline constexpr int kMaxTileSteps = 8;
 
 // The steps of a program, or none when it is none: a line of additions, subtractions, products,
-// relu and clip from the product to the only result, in f32 or f64, with operands per column, of
-// the product's shape (only added), or single numbers.
+// quotients, relu and clip from the product to the only result, in f32 or f64, with operands per
+// column, of the product's shape (only added), or single numbers. One value of the line may be kept
+// and multiplied in later: x * clip(x + 3, 0, 6) / 6.
 class StepList {
 public:
     explicit StepList(const ProgramSpec& spec);
@@ -38,12 +39,14 @@ private:
     };
     bool match(const ProgramSpec& spec);
     bool operand(const ProgramSpec& spec, int value, Operand* out) const;
+    bool find_kept(const ProgramSpec& spec);
     bool instruct(const ProgramSpec& spec, int product, const ProgramSpec::Instruction& in);
     bool open(size_t first) const;
     void affine(size_t which, const Operand& of);
 
     DType dtype_ = DType::kF32;
     SmallVec<Step, 4> steps_;
+    int kept_ = -1;  // the value of the program that is kept
     int result_binding_ = 0;
     int64_t result_row_bytes_ = 0;
 };

@@ -26,6 +26,10 @@ private:
 void register_cpu_wrappers(KernelTable& table);
 void register_matmul_wrapper(KernelTable& table);
 void register_conv_wrappers(KernelTable& table);
+void register_pool_wrappers(KernelTable& table);
 void register_reduce_wrappers(KernelTable& table);
+
+// Which of the interfaces above an op's kernel calls: "gemm", "conv", "pool", "reduce", or "".
+const char* kernel_family(uint16_t op);
 
 }  // namespace sn::cpu

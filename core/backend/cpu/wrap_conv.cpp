@@ -168,6 +168,9 @@ void register_conv_wrappers(KernelTable& table) {
     table.add("conv", kernel_conv);
     table.add("conv_data_grad", kernel_conv_data_grad);
     table.add("conv_weight_grad", kernel_conv_weight_grad);
+}
+
+void register_pool_wrappers(KernelTable& table) {
     table.add("max_pool", kernel_max_pool);
     table.add("max_pool_grad", kernel_max_pool_grad);
     table.add("avg_pool", kernel_avg_pool);

@@ -88,7 +88,7 @@ void max_pool(const KernelCall& c) {
             index.push_back(at);
         }
         write(c.out[0], y);
-        if (c.n_out > 1) write(c.out[1], index);
+        if (c.n_out > 1 && c.out[1].data) write(c.out[1], index);
     });
 }
 

@@ -3,6 +3,7 @@
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/kernels/conv_tile.h"
 #include "backend/cpu/kernels/conv_transpose.h"
+#include "backend/cpu/part.h"
 #include "backend/cpu/scratch.h"
 #include "engine/pool.h"
 
@@ -100,6 +101,17 @@ void pack_weight_as(const ConvShape& s, ConvPass pass, const ConvWeight& w, T* p
     });
 }
 
+}  // namespace
+
+SN_PART(conv__pack, f32, (const ConvShape& s, ConvPass pass, const ConvWeight& w, void* packed)) {
+    pack_weight_as<float>(s, pass, w, static_cast<float*>(packed));
+}
+SN_PART(conv__pack, f64, (const ConvShape& s, ConvPass pass, const ConvWeight& w, void* packed)) {
+    pack_weight_as<double>(s, pass, w, static_cast<double*>(packed));
+}
+
+namespace {
+
 size_t packed_weight_bytes(const ConvShape& s, ConvPass pass) {
     const int64_t strides[5] = {};
     const Packing p = packing_of(s, pass, strides);
@@ -110,9 +122,9 @@ size_t packed_weight_bytes(const ConvShape& s, ConvPass pass) {
 
 void pack_weight(const ConvShape& s, ConvPass pass, const ConvWeight& w, void* packed) {
     if (s.dtype == DType::kF64) {
-        pack_weight_as<double>(s, pass, w, static_cast<double*>(packed));
+        SN_PART_NAME(conv__pack, f64)(s, pass, w, packed);
     } else if (s.dtype == DType::kF32) {
-        pack_weight_as<float>(s, pass, w, static_cast<float*>(packed));
+        SN_PART_NAME(conv__pack, f32)(s, pass, w, packed);
     } else {
         // Any dense permutation of the dimensions spans exactly as many elements as it has.
         const int64_t size[5] = {s.out_channels, s.in_channels / s.groups, s.kernel[0], s.kernel[1],
@@ -123,7 +135,7 @@ void pack_weight(const ConvShape& s, ConvPass pass, const ConvWeight& w, void* p
         ConvWeight wide = w;
         wide.data = widened.data();
         convert_tensor_to_f32(s.dtype, w.data, static_cast<float*>(widened.data()), span);
-        pack_weight_as<float>(s, pass, wide, static_cast<float*>(packed));
+        SN_PART_NAME(conv__pack, f32)(s, pass, wide, packed);
     }
 }
 
@@ -152,14 +164,39 @@ bool fetches_ahead(const ConvShape& s, int64_t source_size, int64_t channels) {
         one_step = one_step && s.stride[d] == 1;
     }
     if (conv_is_depthwise(s)) return one_step && source_size * size >= kCacheBytes;
-    return one_tap && channels / s.groups * size >= kLongRow;
+    return one_tap && (channels / s.groups * size >= kLongRow || source_size * size >= kCacheBytes);
 }
+
+// Tiles of depthwise convolutions; `tile` is a GatherTile.
+template <class T>
+void pick_lanewise(int vectors, bool tail, int rows, void* tile) {
+    *static_cast<GatherTile<T>*>(tile) = vectors == 2 ? tail ? pick_gather<T, 2, true, true>(rows)
+                                                             : pick_gather<T, 2, true, false>(rows)
+                                         : tail       ? pick_gather<T, 1, true, true>(rows)
+                                                      : pick_gather<T, 1, true, false>(rows);
+}
+
+}  // namespace
+
+SN_PART(conv_lanewise, f32, (int vectors, bool tail, int rows, void* tile)) {
+    pick_lanewise<float>(vectors, tail, rows, tile);
+}
+SN_PART(conv_lanewise, f64, (int vectors, bool tail, int rows, void* tile)) {
+    pick_lanewise<double>(vectors, tail, rows, tile);
+}
+
+namespace {
 
 template <class T, int kVectors>
 GatherTile<T> pick(bool lanewise, bool tail, int rows) {
-    if (lanewise)
-        return tail ? pick_gather<T, kVectors, true, true>(rows)
-                    : pick_gather<T, kVectors, true, false>(rows);
+    if (lanewise) {
+        GatherTile<T> tile;
+        if constexpr (sizeof(T) == sizeof(double))
+            SN_PART_NAME(conv_lanewise, f64)(kVectors, tail, rows, &tile);
+        else
+            SN_PART_NAME(conv_lanewise, f32)(kVectors, tail, rows, &tile);
+        return tile;
+    }
     return tail ? pick_gather<T, kVectors, false, true>(rows)
                 : pick_gather<T, kVectors, false, false>(rows);
 }
@@ -212,30 +249,39 @@ void gather_blocks(const ConvPlan& plan, const Gather<T>& g, int64_t task, int64
     args.first_row = first_row;
     args.weight_step = plan.k * kCols;
     const T* const ahead = matrix_of<T>(steps, result_ld, first_row, first_col);
+    // With whole blocks of columns and others, the pixels that one call has read should still be
+    // near for the next.
+    constexpr int64_t kNearBytes = 8 << 10;
+    const bool one_call = cols % kCols == 0 || cols < kCols;
+    const ConvTile* const tiles_end = plan.tiles + t.chunk->tile_end;
+    args.pixel_end = plan.pixel_base + tiles_end[-1].first + tiles_end[-1].rows;
     for (int64_t segment = 0; segment < plan.segments; ++segment)
-        for (int32_t i = t.chunk->tile_begin; i < t.chunk->tile_end; ++i) {
-            const ConvTile& tile = plan.tiles[i];
-            const int32_t* begin = plan.run_begin + tile.pixel_class * (plan.segments + 1);
+        for (const ConvTile *tile = plan.tiles + t.chunk->tile_begin, *next; tile != tiles_end;
+             tile = next) {
+            next = tile + 1;
+            const int32_t* begin = plan.run_begin + tile->pixel_class * (plan.segments + 1);
             // A segment without valid taps adds nothing; pixels without any still become zero.
             const bool nothing_at_all = begin[0] == begin[plan.segments];
             if (begin[segment] == begin[segment + 1] && !(nothing_at_all && segment == 0)) continue;
+            const int64_t tile_bytes = tile->rows * plan.k * static_cast<int64_t>(sizeof(T));
+            const int64_t most = one_call ? INT32_MAX : 1 + kNearBytes / (tile_bytes + 1);
+            while (next != tiles_end && next->pixel_class == tile->pixel_class &&
+                   next->rows == tile->rows && next - tile < most)
+                ++next;
             const bool last = begin[segment + 1] == begin[plan.segments];
+            args.tiles = next - tile;
             args.add = begin[segment] != begin[0];
             args.steps = last ? steps : nullptr;
             args.result_ld = last && steps ? result_ld : sums_ld;
             args.runs = plan.runs + begin[segment];
             args.runs_end = plan.runs + begin[segment + 1];
-            args.pixel_base = plan.pixel_base + tile.first;
-            args.pixel_row = plan.pixel_row + tile.first;
-            if (g.fetches && i + 1 < t.chunk->tile_end && args.runs != args.runs_end) {
-                const ConvTile& next = plan.tiles[i + 1];
+            args.pixel_base = plan.pixel_base + tile->first;
+            args.pixel_row = plan.pixel_row + tile->first;
+            args.fetch_length = 0;
+            if (g.fetches && args.runs != args.runs_end) {
                 const ConvRun& run = args.runs_end[-1];
-                const int64_t length = g.lanewise ? cols : run.length;
-                for (int r = 0; r < next.rows; ++r) {
-                    const T* p = source + plan.pixel_base[next.first + r] + run.offset;
-                    for (int64_t c = 0; c < length; c += 64 / sizeof(T))
-                        __builtin_prefetch(p + c, 0, 2);
-                }
+                args.fetch_from = run.offset;
+                args.fetch_length = g.lanewise ? cols : run.length;
             }
             // All whole blocks, then what is left.
             for (int64_t b = 0; b < count; b += args.blocks) {
@@ -252,9 +298,10 @@ void gather_blocks(const ConvPlan& plan, const Gather<T>& g, int64_t task, int64
                 args.sums = sums + b * kCols;
                 args.first_col = first_col + b * kCols;
                 args.ahead = last && ahead ? ahead + b * kCols : nullptr;
-                const GatherTile<T> run = vectors == 2 ? pick<T, 2>(g.lanewise, tail, tile.rows)
-                                                       : pick<T, 1>(g.lanewise, tail, tile.rows);
+                const GatherTile<T> run = vectors == 2 ? pick<T, 2>(g.lanewise, tail, tile->rows)
+                                                       : pick<T, 1>(g.lanewise, tail, tile->rows);
                 run(args);
+                args.fetch_length = 0;
             }
         }
 
@@ -296,6 +343,18 @@ void run_gather(const ConvPlan& plan, const Gather<T>& g) {
     });
 }
 
+}  // namespace
+
+// `gather`: a Gather of the dtype.
+SN_PART(conv, f32, (const ConvPlan& plan, const void* gather)) {
+    run_gather<float>(plan, *static_cast<const Gather<float>*>(gather));
+}
+SN_PART(conv, f64, (const ConvPlan& plan, const void* gather)) {
+    run_gather<double>(plan, *static_cast<const Gather<double>*>(gather));
+}
+
+namespace {
+
 void run_pass(const ConvShape& s, ConvPass pass, const char* op, const void* source,
               const ConvWeight& w, void* result, const Epilogue* epilogue) {
     check_conv(s, op);
@@ -322,16 +381,26 @@ void run_pass(const ConvShape& s, ConvPass pass, const char* op, const void* sou
     const bool lanewise = conv_is_depthwise(s);
     const int64_t groups = lanewise ? 1 : s.groups;
     const bool fetches = fetches_ahead(s, source_size, source_channels);
-    if (s.dtype == DType::kF64)
-        run_gather<double>(owner.plan, {s.dtype, static_cast<const double*>(source),
-                                        static_cast<const double*>(packed), result, groups,
-                                        source_channels / groups, result_channels / groups,
-                                        result_channels, lanewise, fetches, epilogue});
-    else
-        run_gather<float>(owner.plan, {s.dtype, static_cast<const float*>(source),
-                                       static_cast<const float*>(packed), result, groups,
-                                       source_channels / groups, result_channels / groups,
-                                       result_channels, lanewise, fetches, epilogue});
+    const auto gather = [&]<class T>(const T* from) {
+        return Gather<T>{s.dtype,
+                         from,
+                         static_cast<const T*>(packed),
+                         result,
+                         groups,
+                         source_channels / groups,
+                         result_channels / groups,
+                         result_channels,
+                         lanewise,
+                         fetches,
+                         epilogue};
+    };
+    if (s.dtype == DType::kF64) {
+        const auto wide = gather(static_cast<const double*>(source));
+        SN_PART_NAME(conv, f64)(owner.plan, &wide);
+    } else {
+        const auto single = gather(static_cast<const float*>(source));
+        SN_PART_NAME(conv, f32)(owner.plan, &single);
+    }
 }
 
 void forward(const ConvShape& s, const void* x, const ConvWeight& w, void* y,

@@ -67,13 +67,18 @@ SN_INLINE Vec<T> load_lanes(const T* p, int j, int tail) {
 // would keep the accumulators in memory.
 #define SN_UNROLL _Pragma("GCC unroll 16")
 
-// A row of register tiles of a forward or data-gradient pass over one segment of k: the same
-// pixels, `blocks` blocks of columns side by side.
+// Register tiles of a forward or data-gradient pass over one segment of k: `tiles` of them, of one
+// class and height, one behind the other, each over `blocks` blocks of columns side by side.
 template <class T>
 struct GatherArgs {
     const T* source;  // of the group of images, at the first channel
     const int64_t* pixel_base;
     const int32_t* pixel_row;
+    int64_t tiles;
+    // A tile asks for this many source elements of each pixel of the next one, from `fetch_from`
+    // on; 0: it does not.
+    int64_t fetch_length, fetch_from;
+    const int64_t* pixel_end;  // behind the chunk's last pixel_base
     const ConvRun* runs;
     const ConvRun* runs_end;
     int64_t blocks;
@@ -95,89 +100,102 @@ struct GatherArgs {
 // Lanes are result channels. A plain convolution broadcasts a source channel to them, a depthwise
 // one (kLanewise) multiplies channel by channel.
 template <class T, int kRows, int kVectors, bool kLanewise, bool kTail>
-void gather_tile(const GatherArgs<T>& args) {
+void gather_tiles(const GatherArgs<T>& args) {
     using V = Vec<T>;
     constexpr int kL = kLanes<T>;
     constexpr int kLine = 64 / static_cast<int>(sizeof(T));
-    const T* p[kRows];
-    SN_UNROLL
-    for (int i = 0; i < kRows; ++i) p[i] = args.source + args.pixel_base[i];
-    int64_t at[kRows];  // of the rows in the result
-    SN_UNROLL
-    for (int i = 0; i < kRows; ++i) at[i] = args.pixel_row[i] * args.result_ld;
-    const T* weight = args.weight;
+    const int64_t* base = args.pixel_base;
+    const int32_t* row = args.pixel_row;
     T* const result_end = args.result + args.blocks * kTileCols<T>;
-    // The result's lines arrive while the sums are made; otherwise the stores would wait for them.
-    const auto ask = [&](const T* y) __attribute__((always_inline)) {
+    for (int64_t tile = args.tiles; tile > 0; --tile, base += kRows, row += kRows) {
+        const T* p[kRows];
         SN_UNROLL
-        for (int i = 0; i < kRows; ++i) {
-            SN_UNROLL
-            for (int j = 0; j < kVectors * kL; j += kLine) __builtin_prefetch(y + at[i] + j, 1);
-        }
-    };
-    if constexpr (!kLanewise) ask(args.result);
-    for (T* y = args.result; y != result_end; y += kTileCols<T>, weight += args.weight_step) {
-        const int64_t moved = y - args.result;
-        if (args.ahead) {
+        for (int i = 0; i < kRows; ++i) p[i] = args.source + base[i];
+        int64_t at[kRows];  // of the rows in the result
+        SN_UNROLL
+        for (int i = 0; i < kRows; ++i) at[i] = row[i] * args.result_ld;
+        const T* weight = args.weight;
+        // The result's lines arrive while the sums are made; otherwise the stores would wait for
+        // them.
+        const auto ask = [&](const T* y) __attribute__((always_inline)) {
             SN_UNROLL
             for (int i = 0; i < kRows; ++i) {
                 SN_UNROLL
-                for (int j = 0; j < kVectors * kL; j += kLine)
-                    __builtin_prefetch(args.ahead + moved + at[i] + j);
+                for (int j = 0; j < kVectors * kL; j += kLine) __builtin_prefetch(y + at[i] + j, 1);
+            }
+        };
+        if (args.fetch_length) {
+            const int64_t* const end =
+                base + 2 * kRows < args.pixel_end ? base + 2 * kRows : args.pixel_end;
+            for (const int64_t* next = base + kRows; next < end; ++next) {
+                const T* from = args.source + *next + args.fetch_from;
+                for (int64_t c = 0; c < args.fetch_length; c += kLine)
+                    __builtin_prefetch(from + c, 0, 2);
             }
         }
-        if constexpr (!kLanewise) ask(y + kTileCols<T>);
-        V acc[kRows][kVectors] = {};
-        for (const ConvRun* run = args.runs; run != args.runs_end; ++run) {
-            const T* w = weight + static_cast<int64_t>(run->k) * kTileCols<T>;
-            int64_t c = run->offset;
-            if constexpr (kLanewise) c += moved;
-            // The runs of a depthwise convolution are single taps.
-            const int64_t end = c + (kLanewise ? 1 : run->length);
-            for (; c < end; ++c, w += kTileCols<T>) {
-                V b[kVectors];
-                for (int j = 0; j < kVectors; ++j) b[j] = load<V>(w + j * kL);
+        if constexpr (!kLanewise) ask(args.result);
+        for (T* y = args.result; y != result_end; y += kTileCols<T>, weight += args.weight_step) {
+            const int64_t moved = y - args.result;
+            if (args.ahead) {
                 SN_UNROLL
                 for (int i = 0; i < kRows; ++i) {
-                    if constexpr (kLanewise) {
-                        for (int j = 0; j < kVectors; ++j) {
-                            const V a = load_lanes<T, kTail, kVectors>(p[i] + c, j, args.tail);
-                            acc[i][j] = fma(a, b[j], acc[i][j]);
+                    SN_UNROLL
+                    for (int j = 0; j < kVectors * kL; j += kLine)
+                        __builtin_prefetch(args.ahead + moved + at[i] + j);
+                }
+            }
+            if constexpr (!kLanewise) ask(y + kTileCols<T>);
+            V acc[kRows][kVectors] = {};
+            for (const ConvRun* run = args.runs; run != args.runs_end; ++run) {
+                const T* w = weight + static_cast<int64_t>(run->k) * kTileCols<T>;
+                int64_t c = run->offset;
+                if constexpr (kLanewise) c += moved;
+                // The runs of a depthwise convolution are single taps.
+                const int64_t end = c + (kLanewise ? 1 : run->length);
+                for (; c < end; ++c, w += kTileCols<T>) {
+                    V b[kVectors];
+                    for (int j = 0; j < kVectors; ++j) b[j] = load<V>(w + j * kL);
+                    SN_UNROLL
+                    for (int i = 0; i < kRows; ++i) {
+                        if constexpr (kLanewise) {
+                            for (int j = 0; j < kVectors; ++j) {
+                                const V a = load_lanes<T, kTail, kVectors>(p[i] + c, j, args.tail);
+                                acc[i][j] = fma(a, b[j], acc[i][j]);
+                            }
+                        } else {
+                            const V a = splat<T>(p[i][c]);
+                            for (int j = 0; j < kVectors; ++j) acc[i][j] = fma(a, b[j], acc[i][j]);
                         }
-                    } else {
-                        const V a = splat<T>(p[i][c]);
-                        for (int j = 0; j < kVectors; ++j) acc[i][j] = fma(a, b[j], acc[i][j]);
                     }
                 }
             }
-        }
-        if (args.add) {
+            if (args.add) {
+                SN_UNROLL
+                for (int i = 0; i < kRows; ++i) {
+                    const T* from = args.sums + moved + row[i] * args.sums_ld;
+                    SN_UNROLL
+                    for (int j = 0; j < kVectors; ++j)
+                        acc[i][j] = load_lanes<T, kTail, kVectors>(from, j, args.tail) + acc[i][j];
+                }
+            }
+            if (args.steps) {
+                run_tile_steps<T>(
+                    *args.steps, args.first_col + moved, acc,
+                    [&](const T* of, int j) __attribute__((always_inline)) {
+                        if (kTail && j == kVectors - 1) return load_head<T>(of, args.tail);
+                        return load<V>(of);
+                    },
+                    [&](int i) __attribute__((always_inline)) { return args.first_row + row[i]; });
+            }
             SN_UNROLL
             for (int i = 0; i < kRows; ++i) {
-                const T* from = args.sums + moved + args.pixel_row[i] * args.sums_ld;
                 SN_UNROLL
                 for (int j = 0; j < kVectors; ++j)
-                    acc[i][j] = load_lanes<T, kTail, kVectors>(from, j, args.tail) + acc[i][j];
+                    if (kTail && j == kVectors - 1)
+                        store_head<T>(y + at[i] + j * kL, acc[i][j], args.tail);
+                    else
+                        store(y + at[i] + j * kL, acc[i][j]);
             }
-        }
-        if (args.steps) {
-            run_tile_steps<T>(
-                *args.steps, args.first_col + moved, acc,
-                [&](const T* of, int j) __attribute__((always_inline)) {
-                    if (kTail && j == kVectors - 1) return load_head<T>(of, args.tail);
-                    return load<V>(of);
-                },
-                [&](int i)
-                    __attribute__((always_inline)) { return args.first_row + args.pixel_row[i]; });
-        }
-        SN_UNROLL
-        for (int i = 0; i < kRows; ++i) {
-            SN_UNROLL
-            for (int j = 0; j < kVectors; ++j)
-                if (kTail && j == kVectors - 1)
-                    store_head<T>(y + at[i] + j * kL, acc[i][j], args.tail);
-                else
-                    store(y + at[i] + j * kL, acc[i][j]);
         }
     }
 }
@@ -293,7 +311,7 @@ using OuterTile = void (*)(const OuterArgs<T>&);
 
 template <class T, int kVectors, bool kLanewise, bool kTail>
 GatherTile<T> pick_gather(int rows) {
-#define SN_ROWS(n) &gather_tile<T, n, kVectors, kLanewise, kTail>
+#define SN_ROWS(n) &gather_tiles<T, n, kVectors, kLanewise, kTail>
 #if defined(__AVX512F__) || defined(__aarch64__)
     static constexpr GatherTile<T> table[] = {SN_ROWS(1), SN_ROWS(2),  SN_ROWS(3),  SN_ROWS(4),
                                               SN_ROWS(5), SN_ROWS(6),  SN_ROWS(7),  SN_ROWS(8),

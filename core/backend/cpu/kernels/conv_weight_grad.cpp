@@ -1,5 +1,6 @@
 #include "backend/cpu/kernels/conv_tile.h"
 #include "backend/cpu/kernels/conv_transpose.h"
+#include "backend/cpu/part.h"
 #include "backend/cpu/scratch.h"
 #include "engine/pool.h"
 
@@ -327,17 +328,26 @@ void weight_grad_as(const ConvShape& s, const T* x, const T* dy, T* dw, const in
 
 }  // namespace
 
+SN_PART(conv_weight_grad, f32,
+        (const ConvShape& s, const void* x, const void* dy, void* dw, const int64_t* strides)) {
+    weight_grad_as(s, static_cast<const float*>(x), static_cast<const float*>(dy),
+                   static_cast<float*>(dw), strides);
+}
+SN_PART(conv_weight_grad, f64,
+        (const ConvShape& s, const void* x, const void* dy, void* dw, const int64_t* strides)) {
+    weight_grad_as(s, static_cast<const double*>(x), static_cast<const double*>(dy),
+                   static_cast<double*>(dw), strides);
+}
+
 void conv_weight_grad(const ConvShape& s, const void* x, const void* dy, void* dw,
                       const int64_t dw_strides[5]) {
     check_conv(s, "conv_weight_grad");
     if (s.dtype == DType::kF64) {
-        weight_grad_as(s, static_cast<const double*>(x), static_cast<const double*>(dy),
-                       static_cast<double*>(dw), dw_strides);
+        SN_PART_NAME(conv_weight_grad, f64)(s, x, dy, dw, dw_strides);
         return;
     }
     if (s.dtype == DType::kF32) {
-        weight_grad_as(s, static_cast<const float*>(x), static_cast<const float*>(dy),
-                       static_cast<float*>(dw), dw_strides);
+        SN_PART_NAME(conv_weight_grad, f32)(s, x, dy, dw, dw_strides);
         return;
     }
     // 16-bit floats: f32 copies of both sides, and a dense f32 result that is rounded once.
@@ -353,7 +363,7 @@ void conv_weight_grad(const ConvShape& s, const void* x, const void* dy, void* d
     float* const dw32 = dy32 + dy_size;
     convert_tensor_to_f32(s.dtype, x, x32, x_size);
     convert_tensor_to_f32(s.dtype, dy, dy32, dy_size);
-    weight_grad_as(s, x32, dy32, dw32, dense);
+    SN_PART_NAME(conv_weight_grad, f32)(s, x32, dy32, dw32, dense);
     uint16_t* const out = static_cast<uint16_t*>(dw);
     for (int64_t row = 0; row < dw_size / size[4]; ++row) {
         int64_t at = 0, rest = row;

@@ -1,8 +1,10 @@
 #include "backend/cpu/pooling.h"
 
 #include <limits>
+#include <type_traits>
 
 #include "backend/cpu/kernels/conv_tile.h"
+#include "backend/cpu/part.h"
 #include "base/error.h"
 #include "engine/pool.h"
 
@@ -129,6 +131,84 @@ SN_INLINE void max_block(const PoolShape& s, const S* image, const int64_t* star
         for (int i = 0; i < n; ++i) index[i] = at[i];
 }
 
+// What a comparison of vectors gives, which also holds places.
+template <class A>
+using Places = decltype(Vec<A>{} < Vec<A>{});
+
+// f32 and f64: the winners of one window over kVectors vectors of channels, in registers. With
+// kTail there is one vector, of `tail` lanes.
+template <class A, int kVectors, bool kTail, bool kIndex>
+SN_INLINE void max_vectors(const PoolShape& s, const A* image, const int64_t* start, const Range* r,
+                           int tail, A* y, int64_t* index) {
+    using V = Vec<A>;
+    using P = Places<A>;
+    constexpr int kL = kLanes<A>;
+    V best[kVectors];
+    P at[kVectors];
+    for (int j = 0; j < kVectors; ++j) best[j] = V{} + lowest<A>(), at[j] = P{} - 1;
+    P first = P{} - 1;  // the first pixel always wins
+    for (int64_t kd = r[0].begin; kd < r[0].end; ++kd)
+        for (int64_t kh = r[1].begin; kh < r[1].end; ++kh) {
+            int64_t pixel =
+                ((start[0] + kd * s.dilation[0]) * s.in[1] + start[1] + kh * s.dilation[1]) *
+                    s.in[2] +
+                start[2] + r[2].begin * s.dilation[2];
+            for (int64_t kw = r[2].begin; kw < r[2].end; ++kw, pixel += s.dilation[2]) {
+                const A* from = image + pixel * s.channels;
+                [[maybe_unused]] const P here =
+                    P{} + static_cast<std::decay_t<decltype(first[0])>>(pixel);
+                for (int j = 0; j < kVectors; ++j) {
+                    const V v = kTail ? load_head<A>(from, tail) : load<V>(from + j * kL);
+                    if constexpr (kIndex) {
+                        // Greater, or a NaN after a number.
+                        const P wins = first | (v > best[j]) | ((v != v) & (best[j] == best[j]));
+                        best[j] = wins ? v : best[j];
+                        at[j] = wins ? here : at[j];
+                    } else {
+                        const V greater = v > best[j] ? v : best[j];
+                        best[j] = v == v ? greater : v;
+                    }
+                }
+                first = P{};
+            }
+        }
+    for (int j = 0; j < kVectors; ++j) {
+        if constexpr (kTail)
+            store_head<A>(y, best[j], tail);
+        else
+            store(y + j * kL, best[j]);
+        if constexpr (kIndex)
+            for (int i = 0; i < (kTail ? tail : kL); ++i) index[j * kL + i] = at[j][i];
+    }
+}
+
+// All channels of one window.
+template <class S, class A, bool kIndex>
+SN_INLINE void max_pixel(const PoolShape& s, const S* image, const int64_t* start, const Range* r,
+                         S* y, int64_t* index) {
+    int64_t c = 0;
+    if constexpr (std::is_floating_point_v<S>) {
+        constexpr int kL = kLanes<A>;
+        const auto places = [&] { return kIndex ? index + c : nullptr; };
+        for (; c + 4 * kL <= s.channels; c += 4 * kL)
+            max_vectors<A, 4, false, kIndex>(s, image + c, start, r, 0, y + c, places());
+        for (; c + kL <= s.channels; c += kL)
+            max_vectors<A, 1, false, kIndex>(s, image + c, start, r, 0, y + c, places());
+        if (c < s.channels)
+            max_vectors<A, 1, true, kIndex>(s, image + c, start, r,
+                                            static_cast<int>(s.channels - c), y + c, places());
+    } else {
+        for (; c < s.channels; c += kBlock) {
+            const int count = static_cast<int>(s.channels - c < kBlock ? s.channels - c : kBlock);
+            int64_t* places = kIndex ? index + c : nullptr;
+            if (count == kBlock)
+                max_block<S, A, kIndex, kBlock>(s, image + c, start, r, count, y + c, places);
+            else
+                max_block<S, A, kIndex, 0>(s, image + c, start, r, count, y + c, places);
+        }
+    }
+}
+
 template <class S, class A, bool kIndex>
 void max_forward_as(const PoolShape& s, const S* x, S* y, int64_t* index) {
     for_rows(s, s.out, [&](int64_t n, int64_t d, int64_t h) {
@@ -140,16 +220,8 @@ void max_forward_as(const PoolShape& s, const S* x, S* y, int64_t* index) {
         for (int64_t w = 0; w < s.out[2]; ++w) {
             start[2] = w * s.stride[2] - s.pad_lo[2];
             r[2] = clip(start[2], s.dilation[2], s.kernel[2], s.in[2]);
-            for (int64_t c = 0; c < s.channels; c += kBlock) {
-                const int count =
-                    static_cast<int>(s.channels - c < kBlock ? s.channels - c : kBlock);
-                const int64_t to = (row + w) * s.channels + c;
-                int64_t* places = kIndex ? index + to : nullptr;
-                if (count == kBlock)
-                    max_block<S, A, kIndex, kBlock>(s, image + c, start, r, count, y + to, places);
-                else
-                    max_block<S, A, kIndex, 0>(s, image + c, start, r, count, y + to, places);
-            }
+            const int64_t to = (row + w) * s.channels;
+            max_pixel<S, A, kIndex>(s, image, start, r, y + to, kIndex ? index + to : nullptr);
         }
     });
 }
@@ -162,6 +234,28 @@ void max_forward_to(const PoolShape& s, const void* x, void* y, int64_t* index) 
         max_forward_as<S, A, false>(s, static_cast<const S*>(x), static_cast<S*>(y), index);
 }
 
+}  // namespace
+
+#define SN_MAX_POOL(dtype, S, A)                                                             \
+    SN_PART(max_pool, dtype, (const PoolShape& s, const void* x, void* y, int64_t* index)) { \
+        max_forward_to<S, A>(s, x, y, index);                                                \
+    }
+SN_MAX_POOL(i8, int8_t, int8_t)
+SN_MAX_POOL(i16, int16_t, int16_t)
+SN_MAX_POOL(i32, int32_t, int32_t)
+SN_MAX_POOL(i64, int64_t, int64_t)
+SN_MAX_POOL(u8, uint8_t, uint8_t)
+SN_MAX_POOL(u16, uint16_t, uint16_t)
+SN_MAX_POOL(u32, uint32_t, uint32_t)
+SN_MAX_POOL(u64, uint64_t, uint64_t)
+SN_MAX_POOL(f16, uint16_t, float)
+SN_MAX_POOL(bf16, uint16_t, float)
+SN_MAX_POOL(f32, float, float)
+SN_MAX_POOL(f64, double, double)
+#undef SN_MAX_POOL
+
+namespace {
+
 void max_forward(const PoolShape& s, const void* x, void* y, int64_t* index) {
     if (s.in[0] * s.in[1] * s.in[2] > INT32_MAX)
         fail(ErrorKind::kShape, "max_pool",
@@ -170,18 +264,18 @@ void max_forward(const PoolShape& s, const void* x, void* y, int64_t* index) {
              static_cast<long long>(s.in[0]), static_cast<long long>(s.in[1]),
              static_cast<long long>(s.in[2]));
     switch (s.dtype) {
-        case DType::kI8: return max_forward_to<int8_t, int8_t>(s, x, y, index);
-        case DType::kI16: return max_forward_to<int16_t, int16_t>(s, x, y, index);
-        case DType::kI32: return max_forward_to<int32_t, int32_t>(s, x, y, index);
-        case DType::kI64: return max_forward_to<int64_t, int64_t>(s, x, y, index);
-        case DType::kU8: return max_forward_to<uint8_t, uint8_t>(s, x, y, index);
-        case DType::kU16: return max_forward_to<uint16_t, uint16_t>(s, x, y, index);
-        case DType::kU32: return max_forward_to<uint32_t, uint32_t>(s, x, y, index);
-        case DType::kU64: return max_forward_to<uint64_t, uint64_t>(s, x, y, index);
-        case DType::kF16:
-        case DType::kBF16: return max_forward_to<uint16_t, float>(s, x, y, index);
-        case DType::kF32: return max_forward_to<float, float>(s, x, y, index);
-        case DType::kF64: return max_forward_to<double, double>(s, x, y, index);
+        case DType::kI8: return SN_PART_NAME(max_pool, i8)(s, x, y, index);
+        case DType::kI16: return SN_PART_NAME(max_pool, i16)(s, x, y, index);
+        case DType::kI32: return SN_PART_NAME(max_pool, i32)(s, x, y, index);
+        case DType::kI64: return SN_PART_NAME(max_pool, i64)(s, x, y, index);
+        case DType::kU8: return SN_PART_NAME(max_pool, u8)(s, x, y, index);
+        case DType::kU16: return SN_PART_NAME(max_pool, u16)(s, x, y, index);
+        case DType::kU32: return SN_PART_NAME(max_pool, u32)(s, x, y, index);
+        case DType::kU64: return SN_PART_NAME(max_pool, u64)(s, x, y, index);
+        case DType::kF16: return SN_PART_NAME(max_pool, f16)(s, x, y, index);
+        case DType::kBF16: return SN_PART_NAME(max_pool, bf16)(s, x, y, index);
+        case DType::kF32: return SN_PART_NAME(max_pool, f32)(s, x, y, index);
+        case DType::kF64: return SN_PART_NAME(max_pool, f64)(s, x, y, index);
         default: break;
     }
     fail(ErrorKind::kDType, "max_pool", "the dtype is %s; a number is required; cast first",
@@ -320,19 +414,6 @@ void average_backward_as(const PoolShape& s, const S* dy, S* dx) {
     });
 }
 
-// Runs f for the dtype's storage and compute types.
-#define SN_FLOATS(op, f, ...)                                                 \
-    switch (s.dtype) {                                                        \
-        case DType::kF16:                                                     \
-        case DType::kBF16: return f<uint16_t, float> __VA_ARGS__;             \
-        case DType::kF32: return f<float, float> __VA_ARGS__;                 \
-        case DType::kF64: return f<double, double> __VA_ARGS__;               \
-        default:                                                              \
-            fail(ErrorKind::kDType, op,                                       \
-                 "the dtype is %s; a floating dtype is required; cast first", \
-                 dtype_name(s.dtype));                                        \
-    }
-
 template <class S, class A>
 void max_backward_to(const PoolShape& s, const void* dy, const int64_t* index, void* dx) {
     max_backward_as<S, A>(s, static_cast<const S*>(dy), index, static_cast<S*>(dx));
@@ -346,14 +427,46 @@ void average_backward_to(const PoolShape& s, const void* dy, void* dx) {
     average_backward_as<S, A>(s, static_cast<const S*>(dy), static_cast<S*>(dx));
 }
 
+}  // namespace
+
+#define SN_POOL_PARTS(dtype, ...)                                                   \
+    SN_PART(max_pool_grad, dtype,                                                   \
+            (const PoolShape& s, const void* dy, const int64_t* index, void* dx)) { \
+        max_backward_to<__VA_ARGS__>(s, dy, index, dx);                             \
+    }                                                                               \
+    SN_PART(avg_pool, dtype, (const PoolShape& s, const void* x, void* y)) {        \
+        average_forward_to<__VA_ARGS__>(s, x, y);                                   \
+    }                                                                               \
+    SN_PART(avg_pool_grad, dtype, (const PoolShape& s, const void* dy, void* dx)) { \
+        average_backward_to<__VA_ARGS__>(s, dy, dx);                                \
+    }
+SN_POOL_PARTS(f16, uint16_t, float)
+SN_POOL_PARTS(bf16, uint16_t, float)
+SN_POOL_PARTS(f32, float, float)
+SN_POOL_PARTS(f64, double, double)
+#undef SN_POOL_PARTS
+
+namespace {
+
+// Runs a part for the dtype.
+#define SN_FLOATS(part, ...)                                                  \
+    switch (s.dtype) {                                                        \
+        case DType::kF16: return SN_PART_NAME(part, f16) __VA_ARGS__;         \
+        case DType::kBF16: return SN_PART_NAME(part, bf16) __VA_ARGS__;       \
+        case DType::kF32: return SN_PART_NAME(part, f32) __VA_ARGS__;         \
+        case DType::kF64: return SN_PART_NAME(part, f64) __VA_ARGS__;         \
+        default:                                                              \
+            fail(ErrorKind::kDType, #part,                                    \
+                 "the dtype is %s; a floating dtype is required; cast first", \
+                 dtype_name(s.dtype));                                        \
+    }
+
 void max_backward(const PoolShape& s, const void* dy, const int64_t* index, void* dx) {
-    SN_FLOATS("max_pool_grad", max_backward_to, (s, dy, index, dx))
+    SN_FLOATS(max_pool_grad, (s, dy, index, dx))
 }
-void average_forward(const PoolShape& s, const void* x, void* y) {
-    SN_FLOATS("avg_pool", average_forward_to, (s, x, y))
-}
+void average_forward(const PoolShape& s, const void* x, void* y) { SN_FLOATS(avg_pool, (s, x, y)) }
 void average_backward(const PoolShape& s, const void* dy, void* dx) {
-    SN_FLOATS("avg_pool_grad", average_backward_to, (s, dy, dx))
+    SN_FLOATS(avg_pool_grad, (s, dy, dx))
 }
 #undef SN_FLOATS
 

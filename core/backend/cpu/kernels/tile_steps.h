@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "backend/cpu/epilogue.h"
+#include "op/math.h"
 
 namespace sn::cpu::SN_ISA {
 
@@ -17,6 +18,8 @@ template <class T, int kRows, int kVectors, class V, class Load, class Row>
                                                   V (&acc)[kRows][kVectors], Load load, Row row) {
     constexpr int64_t kBytes = static_cast<int64_t>(sizeof(V));
     constexpr int64_t kElement = static_cast<int64_t>(sizeof(T));
+    constexpr int kLanesOf = static_cast<int>(sizeof(V) / sizeof(T));
+    alignas(sizeof(V)) T kept[kRows * kVectors * kLanesOf];
     const auto at = [&](const TileOperand& of) { return of.data + col * of.col_bytes; };
     const auto value = [&](const TileOperand& of, const char* p, int j) {
         return load(reinterpret_cast<const T*>(p + j * (kBytes / kElement) * of.col_bytes), j);
@@ -39,6 +42,48 @@ template <class T, int kRows, int kVectors, class V, class Load, class Row>
                 }
                 break;
             }
+            case TileStepKind::kBias:
+            case TileStepKind::kDivide: {
+                const char* a = at(s->of[0]);
+                const bool adds = s->kind == TileStepKind::kBias;
+                SN_TILE_UNROLL
+                for (int j = 0; j < kVectors; ++j) {
+                    const V va = value(s->of[0], a, j);
+                    if (adds) {
+                        SN_TILE_UNROLL
+                        for (int i = 0; i < kRows; ++i) acc[i][j] = acc[i][j] + va;
+                    } else {
+                        SN_TILE_UNROLL
+                        for (int i = 0; i < kRows; ++i) acc[i][j] = acc[i][j] / va;
+                    }
+                }
+                break;
+            }
+            case TileStepKind::kKeep: {
+                T* to = kept;
+                asm("" : "+r"(to) : : "memory");  // memory, not registers: there are none left
+                SN_TILE_UNROLL
+                for (int i = 0; i < kRows; ++i) {
+                    SN_TILE_UNROLL
+                    for (int j = 0; j < kVectors; ++j)
+                        std::memcpy(to + (i * kVectors + j) * kLanesOf, &acc[i][j], sizeof(V));
+                }
+                break;
+            }
+            case TileStepKind::kTimesKept: {
+                const T* from = kept;
+                asm("" : "+r"(from) : : "memory");
+                SN_TILE_UNROLL
+                for (int i = 0; i < kRows; ++i) {
+                    SN_TILE_UNROLL
+                    for (int j = 0; j < kVectors; ++j) {
+                        V k;
+                        std::memcpy(&k, from + (i * kVectors + j) * kLanesOf, sizeof(V));
+                        acc[i][j] = acc[i][j] * k;
+                    }
+                }
+                break;
+            }
             case TileStepKind::kAdd: {
                 const char* a = at(s->of[0]);
                 SN_TILE_UNROLL
@@ -55,7 +100,7 @@ template <class T, int kRows, int kVectors, class V, class Load, class Row>
                 for (int i = 0; i < kRows; ++i) {
                     SN_TILE_UNROLL
                     for (int j = 0; j < kVectors; ++j)
-                        acc[i][j] = acc[i][j] < V{} ? V{} : acc[i][j];
+                        acc[i][j] = math::at_least<V>(acc[i][j], T{0});
                 }
                 break;
             case TileStepKind::kClip: {

@@ -16,12 +16,9 @@ void copy_row(char* dst, const char* src, int64_t n, int64_t ds, int64_t ss) {
     } else if (ds == kSize && ss == 0) {
         T value;
         std::memcpy(&value, src, kSize);
-        T* out = reinterpret_cast<T*>(dst);
-        for (int64_t i = 0; i < n; ++i) out[i] = value;
+        for (int64_t i = 0; i < n; ++i) std::memcpy(dst + i * kSize, &value, kSize);
     } else if (ds == kSize && ss == -kSize) {
-        T* out = reinterpret_cast<T*>(dst);
-        const T* in = reinterpret_cast<const T*>(src);
-        for (int64_t i = 0; i < n; ++i) out[i] = in[-i];
+        for (int64_t i = 0; i < n; ++i) std::memcpy(dst + i * kSize, src - i * kSize, kSize);
     } else {
         for (int64_t i = 0; i < n; ++i) std::memcpy(dst + i * ds, src + i * ss, kSize);
     }
