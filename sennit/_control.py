@@ -328,6 +328,8 @@ def _decided(x: Any) -> bool:
 
 def _as_tensors(op: str, what: str, tree: Any) -> Any:
     """The tree with tensors for numbers."""
+    if isinstance(tree, Tensor):
+        return tree
 
     def convert(x: Any) -> Tensor:
         if isinstance(x, Tensor):
@@ -346,6 +348,8 @@ def _as_tensors(op: str, what: str, tree: Any) -> Any:
 
 def _aligned(op: str, tree: Any, like: Any, what: str) -> list[Tensor]:
     """The leaves of a tree in the order of another one of the same structure."""
+    if isinstance(tree, Tensor) and isinstance(like, Tensor):
+        return [tree]
 
     def fail() -> Exception:
         return error(
@@ -405,13 +409,15 @@ def _step(op: str, made: Any, carry: Any) -> Any:
             "it; a loop hands on the same shapes and dtypes; convert what the body returns "
             "(x.astype, x.reshape), or begin with the larger type",
         )
-    return unflatten(carry, iter(leaves))
+    return leaves[0] if isinstance(carry, Tensor) else unflatten(carry, iter(leaves))
 
 
 def _handed_on(carry: Any) -> Any:
     """What the next step reads: gradients of its uses are summed there, as in a graph."""
     if not grad_enabled():
         return carry
+    if isinstance(carry, Tensor):
+        return _core.alias(carry) if carry.requires_grad else carry
     return tree_map(lambda x: _core.alias(x) if x.requires_grad else x, carry)
 
 

@@ -248,7 +248,7 @@ def test_gradients_that_cannot_be():
 def test_random_numbers_under_vmap():
     noisy = lambda x: sn.cond(x > 0, lambda: x + sn.random.normal(shape=()), lambda: x)  # noqa: E731
     for randomness in ("same", "different"):
-        with pytest.raises(sn._core.InvalidValue, match="cond.*random"):
+        with pytest.raises(sn._core.InvalidValue, match=r"cond.*random"):
             sn.vmap(noisy, randomness=randomness)(sn.ones(3))
     with pytest.raises(sn._core.InvalidValue, match="random"):
         sn.vmap(noisy)(sn.ones(3))
