@@ -18,22 +18,22 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A reader should get through the first six in a weekend: 10,500 lines together at most.
 LINES = {
-    "core/base": 1750,
+    "core/base": 2200,
     "core/ir": 900,
-    "core/record": 2300,
+    "core/record": 2400,
     "core/pass": 1500,
-    "core/plan": 2350,
+    "core/plan": 2900,
     "core/engine": 2250,
     "core/op": 19500,
     "core/memory": 600,
-    "core/backend/cpu": 15000,
+    "core/backend/cpu": 16000,
     "core/backend/reference": 2750,
-    "core/runtime": 3700,
-    "runtime": 1300,
-    "bindings": 7000,
-    "sennit": 50000,
+    "core/runtime": 5500,
+    "runtime": 2000,
+    "bindings": 7200,
+    "sennit": 51500,
 }
-TOTAL_LINES = 108_000
+TOTAL_LINES = 114_000
 # Counted apart from the total: large, and not needed to understand the rest.
 LINES_APART = {"core/backend/cuda": 6000, "sennit/distributed": 2500}
 SUFFIXES = {".py", ".h", ".cpp", ".inc", ".cu"}  # generated .pyi stubs are not read by people
