@@ -115,7 +115,7 @@ def bundle(
     >>> graph = sn.trace(sn.nn.Linear(4, 2), sn.TensorSpec(("n", 4), name="x"))
     >>> made = sn.bundle(graph, tempfile.mkdtemp(), name="line", sizes={"n": 1})
     >>> os.path.basename(made.library), os.path.basename(made.header), made.data_bytes
-    ('libline.a', 'line.h', 72)
+    ('libline.a', 'line.h', 40)
     """
     parts = _Parts()
     graph, name = _opened(model, name)

@@ -225,7 +225,7 @@ void archive_step(A& a, std::deque<Dims>& room, Step& s, Find find_kernel, Compi
         const size_t count = a.count(*views);
         for (size_t i = 0; i < count; ++i) archive_view(a, room, (*views)[i]);
     }
-    archive_all(a, s.in_slots, s.out_slots, s.bindings, s.writes, s.attrs, s.workspace,
+    archive_all(a, s.in_slots, s.out_slots, s.bindings, s.scalars, s.writes, s.attrs, s.workspace,
                 s.checks_values, s.ops, s.cost);
 }
 

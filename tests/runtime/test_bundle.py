@@ -123,7 +123,7 @@ def build(graph: sn.Graph, args: Any, folder: Path, **options: Any) -> tuple[Pro
 
 # kB of a stripped program apart from its tensors, with libstdc++ and libc shared. What a change
 # adds to every bundle, or what a kernel brings along that its model does not need, shows here.
-BUDGETS = {"mlp": 300, "cnn": 470, "lstm": 360, "gpt": 390, "lenet": 400}
+BUDGETS = {"mlp": 300, "cnn": 480, "lstm": 360, "gpt": 390, "lenet": 400}
 
 
 @pytest.mark.parametrize("name", list(BUDGETS))
