@@ -3,6 +3,11 @@
 #include <bit>
 #include <cstring>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
+
 namespace sn {
 
 namespace {
@@ -21,7 +26,59 @@ uint32_t big_endian(const unsigned char* p) {
     return uint32_t{p[0]} << 24 | uint32_t{p[1]} << 16 | uint32_t{p[2]} << 8 | p[3];
 }
 
+#if defined(__x86_64__)
+bool has_instructions() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 29 & 1);
+}
+
+// The processor's instructions do two rounds, and parts of four words of the schedule. They keep
+// the state as (a, b, e, f) and (c, d, g, h), highest lane first.
+[[gnu::target("sha,sse4.1")]] void run_instructions(uint32_t* state, const unsigned char* p,
+                                                    size_t blocks) {
+    const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+    auto* const out = reinterpret_cast<__m128i*>(state);
+    const __m128i cdab = _mm_shuffle_epi32(_mm_loadu_si128(out), 0xb1);
+    const __m128i hgfe = _mm_shuffle_epi32(_mm_loadu_si128(out + 1), 0x1b);
+    __m128i abef = _mm_alignr_epi8(cdab, hgfe, 8), cdgh = _mm_blend_epi16(hgfe, cdab, 0xf0);
+    for (; blocks; --blocks, p += 64) {
+        const __m128i abef_before = abef, cdgh_before = cdgh;
+        __m128i w[4];
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; ++i) {
+            __m128i& next = w[i % 4];
+            if (i < 4) {
+                next = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p) + i),
+                                        swap);
+            } else {
+                const __m128i one = w[(i + 3) % 4], two = w[(i + 2) % 4];
+                const __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(next, w[(i + 1) % 4]),
+                                                  _mm_alignr_epi8(one, two, 4));
+                next = _mm_sha256msg2_epu32(sum, one);
+            }
+            const __m128i add =
+                _mm_add_epi32(next, _mm_loadu_si128(reinterpret_cast<const __m128i*>(kRound) + i));
+            cdgh = _mm_sha256rnds2_epu32(cdgh, abef, add);
+            abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(add, 0x0e));
+        }
+        abef = _mm_add_epi32(abef, abef_before);
+        cdgh = _mm_add_epi32(cdgh, cdgh_before);
+    }
+    const __m128i feba = _mm_shuffle_epi32(abef, 0x1b), dchg = _mm_shuffle_epi32(cdgh, 0xb1);
+    _mm_storeu_si128(out, _mm_blend_epi16(feba, dchg, 0xf0));
+    _mm_storeu_si128(out + 1, _mm_alignr_epi8(dchg, feba, 8));
+}
+#endif
+
 }  // namespace
+
+void Sha256::run(const unsigned char* p, size_t blocks) {
+#if defined(__x86_64__)
+    static const bool quick = has_instructions();
+    if (quick && !portable_) return run_instructions(state_, p, blocks);
+#endif
+    for (; blocks; --blocks, p += 64) block(p);
+}
 
 void Sha256::block(const unsigned char* p) {
     uint32_t w[64];
@@ -66,10 +123,12 @@ void Sha256::update(const void* data, size_t bytes) {
         p += take;
         bytes -= take;
         if (filled_ < 64) return;
-        block(rest_);
+        run(rest_, 1);
         filled_ = 0;
     }
-    for (; bytes >= 64; p += 64, bytes -= 64) block(p);
+    run(p, bytes / 64);
+    p += bytes / 64 * 64;
+    bytes %= 64;
     if (bytes) std::memcpy(rest_, p, bytes);
     filled_ = bytes;
 }

@@ -228,22 +228,25 @@ std::vector<std::string> golden() {
 }  // namespace
 
 TEST(sha256) {
-    const auto of = [](const std::string& text, size_t piece) {
-        Sha256 sum;
+    bool portable = false;
+    const auto of = [&](const std::string& text, size_t piece) {
+        Sha256 sum(portable);
         for (size_t i = 0; i < text.size(); i += piece)
             sum.update(text.data() + i, std::min(piece, text.size() - i));
         return sum.hex();
     };
-    // FIPS 180-4 examples.
-    CHECK_EQ(of("", 1), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    CHECK_EQ(of("abc", 1), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    const std::string two = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
-    const std::string million(1'000'000, 'a');
-    for (const size_t piece : {size_t{1}, size_t{7}, size_t{64}, size_t{1000}}) {
-        CHECK_EQ(of(two, piece),
-                 "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
-        CHECK_EQ(of(million, piece),
-                 "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+    for (int i = 0; i < 2; ++i, portable = true) {
+        // FIPS 180-4 examples.
+        CHECK_EQ(of("", 1), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        CHECK_EQ(of("abc", 1), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        const std::string two = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
+        const std::string million(1'000'000, 'a');
+        for (const size_t piece : {size_t{1}, size_t{7}, size_t{64}, size_t{1000}}) {
+            CHECK_EQ(of(two, piece),
+                     "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+            CHECK_EQ(of(million, piece),
+                     "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+        }
     }
 }
 
