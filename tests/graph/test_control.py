@@ -466,15 +466,21 @@ def test_replace_and_insert():
 
 def test_an_interrupt_ends_a_loop():
     import _thread
+    import signal
     import threading
 
     graph = sn.trace(
         lambda x: sn.while_loop(lambda c: c >= 0, lambda c: (c + 1) % 1000, x),
         sn.TensorSpec((), sn.int64),
     )
+    # Where SIGINT is ignored, as in shells' background jobs, Python installs no handler for it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.3, _thread.interrupt_main)
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        graph(sn.tensor(0))
-    timer.join()
+    try:
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            graph(sn.tensor(0))
+        timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (sn.ones(2) + 1).tolist() == [2.0, 2.0]
