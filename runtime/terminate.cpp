@@ -1,5 +1,5 @@
-// What libstdc++ does when an exception has no handler: say its type, for which it brings a demangler
-// of 50 kB along. No exception leaves the interface, so here that is an abort.
+// What libstdc++ does when an exception has no handler: say its type, for which it brings a
+// demangler of 50 kB along. No exception leaves the interface, so here that is an abort.
 #include <cstdlib>
 
 namespace __gnu_cxx {
