@@ -109,6 +109,7 @@ ELSEWHERE = {
     "complex": "test_same_bits_layers.py",
     "ctc_loss": "test_same_bits_layers.py",
     "ctc_loss_grad": "test_same_bits_layers.py",
+    "cond": "test_same_bits_layers.py",
     "dropout_mask": "test_same_bits_layers.py",
     "imag": "test_same_bits_layers.py",
     "linspace": "test_same_bits_layers.py",
@@ -116,6 +117,8 @@ ELSEWHERE = {
     "random_normal": "test_same_bits_layers.py",
     "random_uniform": "test_same_bits_layers.py",
     "real": "test_same_bits_layers.py",
+    "scan": "test_same_bits_layers.py",
+    "while_loop": "test_same_bits_layers.py",
     "sum_wide": "",
     "var_mean": "",
 }

@@ -1,5 +1,5 @@
-"""Alignment losses, graph layers, experts, projected LSTMs, metrics, random draws and complex
-numbers: the same bits in every way of running."""
+"""Alignment losses, graph layers, experts, projected LSTMs, metrics, random draws, complex numbers
+and control flow: the same bits in every way of running."""
 
 from __future__ import annotations
 
@@ -91,6 +91,23 @@ def measures() -> list[sn.Tensor]:
     return found
 
 
+def control_flow() -> list[sn.Tensor]:
+    def loss(x: Any, w: Any) -> Any:
+        def step(c: Any, row: Any) -> Any:
+            c = sn.tanh(c @ w + row)
+            return sn.cond(c.sum() > 0, lambda c: c * 0.9, lambda c: c - 0.1, c), c.mean(axis=1)
+
+        c, rows = sn.scan(step, sn.zeros((70, 33)), x)
+        c = sn.while_loop(lambda c: (c * c).sum() > 1, lambda c: c * 0.7, c, max_steps=40)
+        return (c * sn.exp(c)).sum() + (rows * rows).sum()
+
+    x, w = floats(9, 70, 33), floats(33, 33)
+    graph = sn.trace(loss, x, w)  # gradients of what ran
+    inside = sn.trace(sn.grad(loss, argnums=(0, 1)), x, w)  # gradients that are blocks of a graph
+    graph(x, w).backward()
+    return [graph(x, w), x.grad, w.grad, *inside(x, w)]  # type: ignore[list-item]
+
+
 EDGES = np.random.default_rng(0).integers(0, 50, (2, 400))
 
 PROGRAMS: dict[str, Callable[[], list[sn.Tensor]]] = {
@@ -116,6 +133,7 @@ PROGRAMS: dict[str, Callable[[], list[sn.Tensor]]] = {
         lambda w: nn.functional.embedding_bag(ids(30, 200), w, sn.arange(0, 200, 7)), floats(30, 8)
     ),
     "measures": measures,
+    "control flow": control_flow,
 }
 
 
