@@ -104,6 +104,8 @@ def control_flow() -> list[sn.Tensor]:
     x, w = floats(9, 70, 33), floats(33, 33)
     graph = sn.trace(loss, x, w)  # gradients of what ran
     inside = sn.trace(sn.grad(loss, argnums=(0, 1)), x, w)  # gradients that are blocks of a graph
+    assert {"scan", "while_loop"} <= {node.op for node in graph.nodes}
+    assert graph(x, w).item() == loss(x, w).item()
     graph(x, w).backward()
     return [graph(x, w), x.grad, w.grad, *inside(x, w)]  # type: ignore[list-item]
 
