@@ -14,7 +14,7 @@ else()
 endif()
 
 set(_runtime_sources ${core_sources})
-list(FILTER _runtime_sources EXCLUDE REGEX "/core/backend/reference/")
+list(FILTER _runtime_sources EXCLUDE REGEX "/core/backend/(reference|cuda)/")
 add_library(sennit_runtime SHARED ${_runtime_sources} runtime/capi.cpp runtime/terminate.cpp)
 set_target_properties(sennit_runtime PROPERTIES OUTPUT_NAME sennit)
 target_link_libraries(sennit_runtime PRIVATE sn_common)
