@@ -2,11 +2,12 @@
 
     python tools/runtime_speed.py FILE.json [--models DIR] [--only NAME ...] [--rounds 3]
 
-The nets are this package's own (ResNet-50, MobileNetV2, and BERT of MiniLM's size: 6 layers of 384,
-128 tokens), exported to ONNX for the other side; `--models` adds the ONNX files of a folder, each with
-the inputs recorded beside it (NAME.golden.npz, in0, in1 ...). Both sides get tensors that were bound
-before, run in a process of their own (threads that wait for work would disturb the other side), and
-take turns; figures are medians. Batch norms are folded on both sides. Prints a Markdown table.
+The nets are this package's own (ResNet-50, MobileNetV2, and BERT of MiniLM's size: 6 layers of
+384, 128 tokens), exported to ONNX for the other side; `--models` adds the ONNX files of a folder,
+each with the inputs recorded beside it (NAME.golden.npz, in0, in1 ...). Both sides get tensors that
+were bound before, run in a process of their own (threads that wait for work would disturb the other
+side), and take turns; figures are medians. Batch norms are folded on both sides. Prints a Markdown
+table.
 """
 
 from __future__ import annotations
