@@ -1,4 +1,4 @@
-"""python -m benchmarks run | report | growth | list: see docs/benchmarks.md."""
+"""python -m benchmarks run | report | growth | gpu | list: see docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import driver, machine, report, startup
+from benchmarks import driver, gpu, machine, report, startup
 from benchmarks.driver import Settings
 from benchmarks.libraries import LIBRARIES, PEERS
 from benchmarks.workload import MODULES, Workload, collect
@@ -49,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     grown.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))))
     grown.add_argument("--rounds", type=int, default=5)
     grown.add_argument("--out", type=Path, help="default docs/growth.md")
+
+    gpu.add_options(commands.add_parser("gpu", help="all that needs a GPU, in one short run"))
 
     listed = commands.add_parser("list", help="the workloads and which libraries have them")
     listed.add_argument("--modules", default=",".join(MODULES), help=argparse.SUPPRESS)
@@ -162,6 +164,8 @@ def main(arguments: list[str] | None = None) -> int:
         from benchmarks import growth
 
         return growth.command(options, sides(options.peers), pythons(options.python))
+    if options.command == "gpu":
+        return gpu.command(options, sides(options.peers))
     for workload in collect(options.modules.split(",")).values():
         names = [n for n, entry in LIBRARIES.items() if entry.key in workload.sides]
         print(f"{workload.group:14}{workload.name:36}{', '.join(names)}")

@@ -40,13 +40,15 @@ class Settings:
     patience: float = 300  # seconds until a silent worker is given up
     pythons: Mapping[str, str] = field(default_factory=dict)  # by library; this one otherwise
     modules: Sequence[str] = MODULES
+    device: str = "cpu"
 
 
-def environment(threads: int) -> dict[str, str]:
+def environment(threads: int, device: str = "cpu") -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH", "")])])
     return inherited | {f"{name}_NUM_THREADS": str(threads) for name in COUNTS} | {
         "PYTHONPATH": path, "TF_NUM_INTRAOP_THREADS": str(threads), "PYTHONWARNINGS": "ignore",
+        "BENCHMARKS_DEVICE": device,
     }  # fmt: skip
 
 
@@ -62,8 +64,9 @@ class Worker:
         threads = (LIBRARIES[library].threads if library in LIBRARIES else 0) or settings.threads
         command = [python, "-m", "benchmarks.worker", library, workload, str(threads)]
         self.process = subprocess.Popen(
-            [*command, ",".join(settings.modules)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=self.errors, cwd=ROOT, env=environment(threads),
+            [*command, ",".join(settings.modules), settings.device],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=self.errors, cwd=ROOT, env=environment(threads, settings.device),
         )  # fmt: skip
         self.ready = False
 
@@ -173,7 +176,7 @@ def row(
     sides: dict[str, dict[str, Any]],
     disagree: dict[str, str],
     floors: list[dict[str, float]],
-    cache: int | None = None,
+    cache: float | None = None,
 ) -> dict[str, Any]:
     """What is written of a workload, from what its workers answered."""
     result: dict[str, Any] = {
@@ -187,7 +190,7 @@ def row(
             if name != "sennit" and "seconds" in side:
                 result["ratios"][name] = statistics.ratio(ours, side["seconds"])
     if floors:
-        result["floor"] = floor(workload, floors, cache)
+        result["floor"] = floor(workload, floors, cache or floors[0].get("cache"))
         if result["floor"]:
             for side in sides.values():
                 if "median" in side:
@@ -196,7 +199,7 @@ def row(
 
 
 def floor(
-    workload: Workload, floors: list[dict[str, float]], cache: int | None = None
+    workload: Workload, floors: list[dict[str, float]], cache: float | None = None
 ) -> dict[str, Any] | None:
     """The least time that the machine allows: its multiply-adds at their peak or, when the data
     do not fit the last-level cache, its bytes at the bandwidth of memory, whichever is longer."""
@@ -205,7 +208,7 @@ def floor(
     peak = statistics.median([f["peak"] for f in floors])
     bandwidth = statistics.median([f["bandwidth"] for f in floors])
     cache = last_level_cache() if cache is None else cache
-    arithmetic = workload.flops / peak / workload.work
+    arithmetic = workload.flops / peak / workload.work if peak else 0.0  # 0: not known
     memory = workload.bytes / bandwidth / workload.work if workload.bytes > cache else 0.0
     if max(arithmetic, memory) == 0:
         return None

@@ -54,7 +54,12 @@ class Missing(Exception):
     """The library has no such layer or function."""
 
 
-def load(name: str, threads: int) -> Any:
+def load(name: str, threads: int, device: str = "cpu") -> Any:
     entry = LIBRARIES[name]
     module = importlib.import_module(f"benchmarks.sides.{entry.module}")
-    return getattr(module, entry.cls)(threads)
+    library = getattr(module, entry.cls)(threads)
+    if device != "cpu":
+        if not hasattr(library, "use"):
+            raise Missing(f"its side of the benchmarks is written for the CPU, not for {device}")
+        library.use(device)
+    return library

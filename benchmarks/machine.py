@@ -85,3 +85,57 @@ class Probe:
         for thread in threads:
             thread.join()
         return time.perf_counter() - begin
+
+
+class DeviceProbe:
+    """The floor of a GPU: its memory bandwidth, by copies of a large array within it. PyTorch makes
+    them where it can use the device, so that the floor is not of our own making."""
+
+    BYTES = 1 << 30
+    ROUNDS = 10
+    cache = 64 << 20  # data below this may stay in a GPU's last-level cache
+
+    def __init__(self, device: str) -> None:
+        count = int(os.environ.get("BENCHMARKS_COPY_BYTES", self.BYTES)) // 4
+        self.bytes = 4 * count
+        import sennit
+
+        self.isa = sennit.cuda.get_device_name(device)
+        self.copy, self.wait = self._torch(count, device) or self._sennit(count, device)
+        self.bandwidth()
+
+    @staticmethod
+    def _torch(count: int, device: str) -> tuple[Callable[[], Any], Callable[[], Any]] | None:
+        try:
+            import torch
+
+            source, target = torch.ones(count, device=device), torch.empty(count, device=device)
+        except Exception:
+            return None
+        return (lambda: target.copy_(source)), torch.cuda.synchronize
+
+    @staticmethod
+    def _sennit(count: int, device: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
+        import sennit
+
+        source = sennit.ones((count,), device=device)
+
+        def copy() -> None:
+            held = -source  # until it is computed: nothing may be left out
+            sennit.synchronize()
+            del held
+
+        return copy, sennit.synchronize
+
+    def peak(self) -> float:
+        """Not known: what the arithmetic of a GPU allows depends on the number format."""
+        return 0.0
+
+    def bandwidth(self) -> float:
+        """Bytes read and written per second."""
+        self.wait()
+        begin = time.perf_counter()
+        for _ in range(self.ROUNDS):
+            self.copy()
+        self.wait()
+        return 2 * self.bytes * self.ROUNDS / (time.perf_counter() - begin)

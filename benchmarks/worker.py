@@ -1,6 +1,6 @@
 """One workload in one library, in a process that lives through all rounds.
 
-    python -m benchmarks.worker LIBRARY WORKLOAD THREADS [MODULES]
+    python -m benchmarks.worker LIBRARY WORKLOAD THREADS [MODULES [DEVICE]]
 
 It reads one JSON request a line and answers each with one line; what the library prints goes to
 standard error. Needs NumPy and the library, nothing else.
@@ -48,9 +48,10 @@ def reset_peak() -> None:
 
 
 class Worker:
-    def __init__(self, library: str, workload: Workload, threads: int) -> None:
+    def __init__(self, library: str, workload: Workload, threads: int, device: str) -> None:
         begin = time.perf_counter()
-        self.library = load(library, threads)
+        self.library = load(library, threads, device)
+        self.device = device
         self.import_seconds = time.perf_counter() - begin
         self.after_import = memory("VmRSS")
         self.workload = workload
@@ -97,6 +98,8 @@ class Worker:
     def finish(self) -> dict[str, Any]:
         """Peak memory above what the import needed, and what the library says of itself."""
         answer: dict[str, Any] = {"peak_bytes": max(0, memory("VmHWM") - self.after_import)}
+        if self.device != "cpu" and hasattr(self.library, "device_peak"):
+            answer["device_peak_bytes"] = self.library.device_peak()
         if hasattr(self.library, "statistics"):
             answer["statistics"] = self.library.statistics()
             answer["explain"] = self.library.explain(self.program.run)
@@ -112,17 +115,18 @@ class Worker:
 class ProbeWorker:
     """`machine` in place of a library: the floor."""
 
-    def __init__(self, threads: int) -> None:
-        from benchmarks.machine import Probe
+    def __init__(self, threads: int, device: str) -> None:
+        from benchmarks.machine import DeviceProbe, Probe
 
-        self.probe = Probe(threads)
+        self.probe: Any = Probe(threads) if device == "cpu" else DeviceProbe(device)
 
     def build(self) -> dict[str, Any]:
         return {"version": self.probe.isa}
 
     def round(self) -> dict[str, Any]:
         time.sleep(PAUSE)
-        return {"peak": self.probe.peak(), "bandwidth": self.probe.bandwidth()}
+        found = {"peak": self.probe.peak(), "bandwidth": self.probe.bandwidth()}
+        return found | ({"cache": self.probe.cache} if hasattr(self.probe, "cache") else {})
 
 
 def failure(error: BaseException) -> dict[str, str]:
@@ -154,6 +158,7 @@ def serve(worker: Any, requests: Any, answer: Callable[[dict[str, Any]], None]) 
 def main(arguments: list[str]) -> int:
     library, name, threads = arguments[:3]
     modules = arguments[3].split(",") if len(arguments) > 3 else MODULES
+    device = arguments[4] if len(arguments) > 4 else "cpu"
     # The protocol keeps the real standard output for itself.
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -166,9 +171,9 @@ def main(arguments: list[str]) -> int:
 
     try:
         worker: Any = (
-            ProbeWorker(int(threads))
+            ProbeWorker(int(threads), device)
             if library == "machine"
-            else Worker(library, collect(modules)[name], int(threads))
+            else Worker(library, collect(modules)[name], int(threads), device)
         )
     except Exception as error:
         import traceback

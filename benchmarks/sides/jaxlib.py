@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.libraries import Missing
 from benchmarks.optimizers import Rule
 from benchmarks.workload import Function, Program
 
@@ -17,7 +18,7 @@ class Jax:
     name = "jax"
 
     def __init__(self, threads: int) -> None:
-        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+        os.environ.setdefault("JAX_PLATFORMS", os.environ.get("BENCHMARKS_DEVICE", "cpu"))
         import jax
         import jax.numpy as jnp
 
@@ -30,6 +31,12 @@ class Jax:
     @property
     def version(self) -> str:
         return str(self.lib.__version__)
+
+    def use(self, device: str) -> None:
+        """Everything is on the default device already."""
+        found = self.lib.default_backend()
+        if found not in (device, "gpu"):
+            raise Missing(f"its default device is {found}, not {device}")
 
     def kernel(self, task: Function) -> Program:
         inputs = {name: self.np.asarray(array) for name, array in task.stored().items()}

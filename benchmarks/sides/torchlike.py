@@ -24,6 +24,14 @@ class TorchLike:
     F: ModuleType
     optim: ModuleType
     name: str
+    device = "cpu"
+
+    def use(self, device: str) -> None:
+        """Makes tensors and models on this device from now on."""
+        self.device = device
+
+    def placed(self, thing: Any) -> Any:
+        return thing if self.device == "cpu" else thing.to(self.device)
 
     @property
     def version(self) -> str:
@@ -37,7 +45,7 @@ class TorchLike:
         raise NotImplementedError
 
     def numpy(self, tensor: Any) -> np.ndarray:
-        return np.asarray(tensor.detach().numpy())
+        return np.asarray(tensor.detach().to("cpu").numpy())
 
     def wait(self) -> None:
         """Returns when all work is done."""
@@ -56,7 +64,7 @@ class TorchLike:
             if not name.endswith("num_batches_tracked")
         }
         model.load_state_dict(state, strict=False)
-        return model
+        return self.placed(model)
 
     def images(self, model: Any, arrays: Sequence[np.ndarray]) -> tuple[Any, list[Any]]:
         """A convolutional model and its inputs in the library's fastest memory format."""
@@ -156,17 +164,23 @@ class Sennit(TorchLike):
         sennit.memory.reset_peak()
 
     def tensor(self, array: np.ndarray) -> Any:
-        return self.lib.asarray(array)
+        return self.placed(self.lib.asarray(array))
 
     def channels_last(self, array: np.ndarray) -> Any:
         stored = np.ascontiguousarray(np.moveaxis(array, 1, -1))
-        return self.lib.asarray(stored).permute_dims((0, 3, 1, 2))
+        return self.tensor(stored).permute_dims((0, 3, 1, 2))
 
     def wait(self) -> None:
         self.lib.synchronize()
 
-    def statistics(self) -> dict[str, float]:
-        return dict(self.lib.memory.stats())
+    def statistics(self) -> dict[str, Any]:
+        found = dict(self.lib.memory.stats(self.device))
+        if self.device != "cpu":
+            found["fallbacks"] = dict(self.lib.cuda.fallbacks())
+        return found
+
+    def device_peak(self) -> int:
+        return int(self.lib.cuda.max_memory_allocated())
 
     def explain(self, run: Callable[[int], None]) -> dict[str, int]:
         """Operations recorded and kernels run in one unit of work."""
@@ -266,10 +280,17 @@ class Torch(TorchLike):
         torch.set_num_threads(threads)
 
     def tensor(self, array: np.ndarray) -> Any:
-        return self.lib.tensor(array)
+        return self.placed(self.lib.tensor(array))
 
     def channels_last(self, array: np.ndarray) -> Any:
-        return self.lib.tensor(array).to(memory_format=self.lib.channels_last)
+        return self.tensor(array).to(memory_format=self.lib.channels_last)
+
+    def wait(self) -> None:
+        if self.device != "cpu":
+            self.lib.cuda.synchronize()
+
+    def device_peak(self) -> int:
+        return int(self.lib.cuda.max_memory_allocated())
 
     def optimizer(self, name: str, model: Any, **options: Any) -> Any:
         return super().optimizer(name, model, fused=True, **options)

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("benchmarks", reason="needs the source checkout")
 
+import sennit as sn
 from benchmarks import command, driver
 from benchmarks.driver import Settings
 from benchmarks.workload import collect
@@ -107,3 +108,32 @@ def test_a_run_with_a_disagreement_says_so_in_its_status(tmp_path: Path) -> None
         "--seconds", "0.001", "--modules", *MODULES, "--out", str(tmp_path / "run.json"),
     ])  # fmt: skip
     assert code == 1
+
+
+def test_the_command_for_gpus_on_a_cpu(tmp_path: Path) -> None:
+    path = tmp_path / "gpu.json"
+    code = command.main([
+        "gpu", "--device", "cpu", "--no-tests", "--only", "good,slow", "--peers", "numpy",
+        "--rounds", "2", "--seconds", "0.002", "--modules", *MODULES, "--out", str(path),
+    ])  # fmt: skip
+    assert code == 0
+    record = json.loads(path.read_text())
+    assert [r["name"] for r in record["rows"]] == ["good", "slow"] and not record["not_run"]
+    assert record["machine"]["device"] == "cpu" and "CUDA" in record["machine"]["doctor"]
+
+
+def test_the_command_for_gpus_keeps_to_its_time(tmp_path: Path) -> None:
+    path = tmp_path / "gpu.json"
+    code = command.main([
+        "gpu", "--device", "cpu", "--no-tests", "--only", "good,slow", "--peers", "numpy",
+        "--minutes", "0", "--modules", *MODULES, "--out", str(path),
+    ])  # fmt: skip
+    assert code == 0
+    assert json.loads(path.read_text())["not_run"] == ["good", "slow"]
+
+
+def test_without_a_gpu_nothing_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    if sn.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert command.main(["gpu"]) == 1
+    assert "nothing was measured: " in capsys.readouterr().out
