@@ -27,7 +27,8 @@ WORKLOADS = (
     "chain-16777216", "softmax", "layer-norm", "product-4096x4096x4096-NN", "train-mlp",
     "train-tiny", "train-gpt", "train-resnet20", "train-cnn", "train-lstm", "sum-4096x2-0",
     "sum-4096x2-all", "product-1024x1024x1024-NN", "layer-norm-gradient", "embedding", "sort",
-    "random-normal", "attention-causal-1024", "3x3-64x56", "3x3-64x56-gradients", "resnet50-16", "op-overhead",
+    "random-normal", "attention-causal-1024", "3x3-64x56", "3x3-64x56-gradients", "resnet50-16",
+    "op-overhead",
 )  # fmt: skip
 TEST_SHARE = 0.5  # of the time, at most
 
