@@ -127,6 +127,8 @@ void Run::scalar_cell(const Instr& in) const {
             break;
         case DType::kF32: *static_cast<float*>(cell) = static_cast<float>(s.as_double()); break;
         case DType::kF64: *static_cast<double*>(cell) = s.as_double(); break;
+        case DType::kC64:
+        case DType::kC128: SN_CHECK(false);  // programs compute with their parts
     }
 }
 
