@@ -271,3 +271,38 @@ def test_folded_batch_norm(op, bias):
     norms = [sum(s.op == "BatchNormalization" for s in m._block.steps) for m in (plain, folded)]
     assert norms == [2, 1]
     assert "w.folded" in folded.state_dict() and "w" not in folded.state_dict()
+
+
+def resizing(sizes=None, scales=None, **attributes):
+    """Resize of pictures of open sizes: by scales, or to sizes."""
+    nodes, tensors = [], []
+    if scales is not None:
+        inputs = ["x", "", "scales"]
+        tensors.append(helper.make_tensor("scales", TensorProto.FLOAT, [4], scales))
+    else:
+        inputs = ["x", "", "", "sizes"]
+        nodes.append(helper.make_node("Shape", ["x"], ["front"], start=0, end=2))
+        nodes.append(helper.make_node("Concat", ["front", "back"], ["sizes"], axis=0))
+        tensors.append(helper.make_tensor("back", TensorProto.INT64, [2], sizes))
+    nodes.append(helper.make_node("Resize", inputs, ["y"], **attributes))
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, "h", "w"])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "g", [x], [y], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"scales": [1, 1, 2, 2]}, {"scales": [1, 1, 0.5, 1.5]}, {"sizes": [12, 20]}],
+    ids=["twice", "halves", "sizes"],
+)
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("at", ["half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"])
+def test_pictures_of_open_sizes_are_resized(how, mode, at):
+    model = resizing(mode=mode, coordinate_transformation_mode=at, **how)
+    graph, function = sn.onnx.load(model), sn.onnx.to_function(model)
+    assert list(graph.sizes) == ["n", "h", "w"]
+    rng = np.random.default_rng(0)
+    for shape in ((1, 3, 16, 20), (2, 3, 9, 13), (1, 3, 37, 8)):
+        x = rng.standard_normal(shape).astype(np.float32)
+        assert np.array_equal(graph(x)["y"].numpy(), function(x)["y"].numpy()), shape
