@@ -306,3 +306,9 @@ def test_pictures_of_open_sizes_are_resized(how, mode, at):
     for shape in ((1, 3, 16, 20), (2, 3, 9, 13), (1, 3, 37, 8)):
         x = rng.standard_normal(shape).astype(np.float32)
         assert np.array_equal(graph(x)["y"].numpy(), function(x)["y"].numpy()), shape
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+def test_pictures_are_resized_to_nothing(mode):
+    function = sn.onnx.to_function(resizing(mode=mode, sizes=[0, 4]))
+    assert function(np.ones((1, 3, 5, 6), np.float32))["y"].shape == (1, 3, 0, 4)

@@ -124,7 +124,7 @@ def _apply(x: Any, k: int, where: Any, weights: Any) -> Any:
     import numpy as np
 
     count, taps = where.shape
-    used = [t for t in range(taps) if np.any(weights[:, t])]
+    used = [t for t in range(taps) if np.any(weights[:, t])] or [0]  # of no outputs, too
     if len(used) <= _MATRIX_TAPS:
         shape = [1] * x.ndim
         shape[k] = count
