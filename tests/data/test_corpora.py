@@ -86,7 +86,7 @@ def test_a_graph_file_that_unpacks_to_much(tmp_path: Path) -> None:
     np.savez(path, **graph_arrays())
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("more.npy", bytes((64 << 20) + 1))
-    with pytest.raises(sn.FileError, match="no such graph .it unpacks to 67"):
+    with pytest.raises(sn.FileError, match="it unpacks to 67"):
         sn.data.cora(tmp_path)
     np.savez(path, **{k: v for k, v in graph_arrays().items() if k != "feat_data"})
     header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,), }"
