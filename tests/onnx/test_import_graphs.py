@@ -312,3 +312,11 @@ def test_pictures_of_open_sizes_are_resized(how, mode, at):
 def test_pictures_are_resized_to_nothing(mode):
     function = sn.onnx.to_function(resizing(mode=mode, sizes=[0, 4]))
     assert function(np.ones((1, 3, 5, 6), np.float32))["y"].shape == (1, 3, 0, 4)
+
+
+def test_pictures_of_open_sizes_shrink_without_aliasing():
+    """Many elements for each output: a product with a matrix."""
+    model = resizing(mode="linear", antialias=1, scales=[1, 1, 0.25, 0.5])
+    graph, function = sn.onnx.load(model), sn.onnx.to_function(model)
+    x = np.random.default_rng(0).standard_normal((2, 3, 37, 22)).astype(np.float32)
+    assert np.array_equal(graph(x)["y"].numpy(), function(x)["y"].numpy())

@@ -115,7 +115,10 @@ def _taps(
     if exclude:
         weights = xp.where(outside, 0.0, weights)
     if exclude or stretch < 1:
-        weights = weights / xp.sum(weights, axis=1, keepdims=True)
+        total = weights[:, :1]  # one after the other: tables of tensors have the same bits
+        for t in range(1, weights.shape[1]):
+            total = total + weights[:, t : t + 1]
+        weights = weights / total
     return xp.clip(places, 0, axis.size - 1).astype(xp.int64), weights
 
 
@@ -124,37 +127,47 @@ def _apply(x: Any, k: int, where: Any, weights: Any) -> Any:
     import numpy as np
 
     count, taps = where.shape
-    used = [t for t in range(taps) if np.any(weights[:, t])] or [0]  # of no outputs, too
-    if len(used) <= _MATRIX_TAPS:
+    if taps <= _MATRIX_TAPS:
+        used = [t for t in range(taps) if np.any(weights[:, t])] or [0]  # of no outputs, too
         shape = [1] * x.ndim
         shape[k] = count
         total = None
         for t in used:
             part = sn.take(x, to_tensor(np.ascontiguousarray(where[:, t])), axis=k)
             if not np.all(weights[:, t] == 1):
-                factor = weights[:, t].astype(x.dtype.name if x.dtype in (sn.float32, sn.float64)
-                                              else "float32")  # fmt: skip
+                factor = weights[:, t].astype(_weight_dtype(x).name)
                 part = part * to_tensor(factor.reshape(shape)).astype(x.dtype)
             total = part if total is None else total + part
         return total
     matrix = np.zeros((count, x.shape[k]), np.float64)
     np.add.at(matrix, (np.arange(count)[:, None], where), weights)
-    dense = to_tensor(matrix.astype(np.float32)).astype(x.dtype)
-    moved = sn.moveaxis(x, k, -1)
-    return sn.moveaxis(sn.matmul(moved, sn.matrix_transpose(dense)), -1, k)
+    return _times(x, k, to_tensor(matrix.astype(np.float32)))
 
 
-def _sampled(x: Any, k: int, where: Any, weights: Any) -> Any:
-    """`_apply` for tables that are tensors, since a size is open."""
+def _apply_traced(x: Any, k: int, where: Any, weights: Any) -> Any:
+    """The same where a size is open, so that the tables are tensors."""
+    count, taps = where.shape
+    if taps > _MATRIX_TAPS:
+        matrix = sn.zeros((count, x.shape[k]), dtype=sn.float64)
+        return _times(x, k, sn.scatter_add(matrix, 1, where, weights).astype(sn.float32))
     shape = [1] * x.ndim
     shape[k] = -1
-    kind = x.dtype if x.dtype in (sn.float32, sn.float64) else sn.float32
     total = None
-    for t in range(where.shape[1]):
-        factor = weights[:, t].astype(kind).reshape(shape).astype(x.dtype)
+    for t in range(taps):
+        factor = weights[:, t].astype(_weight_dtype(x)).reshape(shape).astype(x.dtype)
         part = sn.take(x, where[:, t], axis=k) * factor
         total = part if total is None else total + part
     return total
+
+
+def _weight_dtype(x: Any) -> Any:
+    return x.dtype if x.dtype in (sn.float32, sn.float64) else sn.float32
+
+
+def _times(x: Any, k: int, matrix: Any) -> Any:
+    moved = sn.moveaxis(x, k, -1)
+    dense = sn.matrix_transpose(matrix.astype(x.dtype))
+    return sn.moveaxis(sn.matmul(moved, dense), -1, k)
 
 
 @op("Resize", numbers=(1, 2, 3))
@@ -264,7 +277,7 @@ def _along(
     if mode == "nearest":
         index = sn.clip(_nearest(c, sn, at, nearest_mode), 0, axis.size - 1)
         return at, sn.take(y, index, axis=k)
-    return at, _sampled(y, k, *_taps(sn, at, axis, mode, a, antialias, exclude))
+    return at, _apply_traced(y, k, *_taps(sn, at, axis, mode, a, antialias, exclude))
 
 
 @op("Upsample", numbers=(1,))
