@@ -145,7 +145,7 @@ double evaluate(const Formula& f, std::span<const double> sources) {
     SmallVec<double, 8> stack;
     const auto pop = [&] {
         const double v = stack.back();
-        stack.resize(stack.size() - 1);
+        stack.pop_back();
         return v;
     };
     for (const Term& t : f) {

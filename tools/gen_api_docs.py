@@ -179,9 +179,13 @@ def _is_tool(value: Any) -> bool:
 
 
 def members(kind: type) -> list[tuple[str, Any]]:
-    """Public methods and attributes that a class itself defines."""
+    """Public methods and attributes that a class itself defines, or a private base for it."""
+    own: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        if base is kind or base.__name__[0] == "_":
+            own |= vars(base)
     found = []
-    for name, value in sorted(vars(kind).items()):
+    for name, value in sorted(own.items()):
         if name[0] == "_" or isinstance(value, type) or not hasattr(value, "__doc__"):
             continue
         if (

@@ -50,9 +50,17 @@ private:
 
 const char* error_code(ErrorKind kind);
 
+// What formats are checked as: with MinGW, those of its own printf (%zu, %lld), which is in use
+// wherever libstdc++ is, and not those of Windows.
+#if defined(__MINGW32__) && !defined(__clang__)
+#define SN_PRINTF gnu_printf
+#else
+#define SN_PRINTF printf
+#endif
+
 // printf-style; "[op] " is put in front.
 [[noreturn]] void fail(ErrorKind kind, std::string_view op, const char* format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((format(SN_PRINTF, 3, 4)));
 
 // An invariant of Sennit's own code, checked in release builds too where it is cheap.
 #define SN_CHECK(condition)                                         \

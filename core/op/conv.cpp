@@ -186,13 +186,13 @@ Tensor joined_channels(const Tensor& x) {
     std::swap(order[0], order[1]);
     const Tensor turned = permute(x, order);
     Dims shape = turned.shape();
-    shape[1] *= shape[2];
     shape.erase(2);
+    shape[1] = turned.size(1) * turned.size(2);
     return reshape(turned, shape);
 }
 Tensor split_channels(const Tensor& x, int64_t examples) {
     Dims shape = x.shape();
-    shape[1] /= examples;
+    shape[1] = x.size(1) / examples;
     shape.insert(1, examples);
     Dims order = all_axes(static_cast<int>(shape.size()));
     std::swap(order[0], order[1]);
@@ -273,13 +273,13 @@ Attrs attrs_of(const ConvGeometry& g) {
 
 Tensor joined_images(const Tensor& x) {
     Dims shape = x.shape();
-    shape[0] *= shape[1];
     shape.erase(1);
+    shape[0] = x.size(0) * x.size(1);
     return reshape(x, shape);
 }
 Tensor split_images(const Tensor& x, int64_t examples) {
     Dims shape = x.shape();
-    shape[0] /= examples;
+    shape[0] = x.size(0) / examples;
     shape.insert(0, examples);
     return reshape(x, shape);
 }

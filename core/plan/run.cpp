@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <complex>
 #include <cstring>
 
 #include "engine/trace.h"
@@ -36,6 +37,8 @@ void store_scalar(const Scalar& s, DType dtype, void* cell) {
         case DType::kBF16: put(f32_to_bf16(static_cast<float>(s.as_double()))); break;
         case DType::kF32: put(static_cast<float>(s.as_double())); break;
         case DType::kF64: put(s.as_double()); break;
+        case DType::kC64: put(std::complex<float>(static_cast<float>(s.as_double()))); break;
+        case DType::kC128: put(std::complex<double>(s.as_double())); break;
     }
 }
 

@@ -108,7 +108,8 @@ void CompiledGraph::run(Recorder& recorder, std::span<const Ref<Value>> inputs,
         const RandomState state = random_state();
         for (const ModelNumber& n : model_.numbers) {
             switch (n.role) {
-                case NumberRole::kConstant: numbers_.push_back(n.value); break;
+                case NumberRole::kConstant:
+                case NumberRole::kSize: numbers_.push_back(n.value); break;  // at these sizes
                 case NumberRole::kSeed:
                     numbers_.push_back(Scalar::of_int(static_cast<int64_t>(state.seed)));
                     break;

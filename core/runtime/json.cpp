@@ -192,23 +192,18 @@ std::string_view JsonReader::number_text() {
     return text_.substr(start, at_ - start);
 }
 
-int64_t JsonReader::integer() {
+template <class T>
+T JsonReader::number_as(const char* what) {
     const std::string_view text = number_text();
-    int64_t value = 0;
+    T value{};
     const auto done = std::from_chars(text.data(), text.data() + text.size(), value);
     if (done.ec != std::errc() || done.ptr != text.data() + text.size())
-        fail_here("'" + std::string(text.substr(0, 40)) + "' is no 64-bit integer");
+        fail_here("'" + std::string(text.substr(0, 40)) + "' is " + what);
     return value;
 }
 
-double JsonReader::number() {
-    const std::string_view text = number_text();
-    double value = 0;
-    const auto done = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (done.ec != std::errc() || done.ptr != text.data() + text.size())
-        fail_here("'" + std::string(text.substr(0, 40)) + "' is out of the range of a float64");
-    return value;
-}
+int64_t JsonReader::integer() { return number_as<int64_t>("no 64-bit integer"); }
+double JsonReader::number() { return number_as<double>("out of the range of a float64"); }
 
 bool JsonReader::boolean() {
     skip_space();

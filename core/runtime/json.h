@@ -40,6 +40,8 @@ private:
     void take(char wanted);
     bool next(char closing);
     std::string_view number_text();
+    template <class T>
+    T number_as(const char* what);
     void skip_value();
     uint32_t hex4();
 

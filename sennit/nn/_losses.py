@@ -232,7 +232,8 @@ def gaussian_nll_loss(
         Expected and true values, of one shape.
     var : Tensor or float
         Variances: of the same shape, with a last dimension of 1, or without the last dimension.
-        They are read, since a negative one is an error; gradients see no limit by `eps`.
+        They are read, since a negative one is an error; gradients see no limit by `eps`. In a graph
+        (`sn.trace`), where nothing can be read, a negative one makes the loss NaN.
     full : bool
         Whether to add ``log(2 pi) / 2``.
     eps : float
@@ -263,7 +264,8 @@ def gaussian_nll_loss(
             )
     if not eps > 0:
         raise error(_core.InvalidValue, op, f"eps is {eps}; it must be positive")
-    if bool((var.detach() < 0).any()):
+    traced = _core.is_traced(var)
+    if not traced and bool((var.detach() < 0).any()):
         raise error(
             _core.InvalidValue,
             op,
@@ -275,6 +277,8 @@ def gaussian_nll_loss(
     (v,) = in_compute(dtype.to_real, var)
     known = v.detach()
     v = v + (_maximum(known, eps) - known)
+    if traced:
+        v = _f["where"](known < 0, float("nan"), v)
     loss = 0.5 * (_log(v) + (x - t) ** 2 / v)
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)

@@ -158,7 +158,9 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     """Softmax over many classes, rare ones in clusters that are computed only when they occur
     (Grave et al., "Efficient softmax approximation for GPUs", 2017).
 
-    Which rows belong to a cluster is read from the targets, so this layer waits for them.
+    Which rows belong to a cluster is read from the targets, so this layer waits for them. In a
+    graph (`sn.trace`), where nothing can be read, every cluster is computed for all rows, which
+    gives the same bits; a target outside the classes makes its row NaN there.
 
     Parameters
     ----------
@@ -264,6 +266,9 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             )
         single = input.ndim == 1
         x, labels = (input[None], target[None]) if single else (input, target)
+        if _core.is_traced(labels):
+            output = self._of_all_rows(x, labels)
+            return AdaptiveLogSoftmaxResult(output[0] if single else output, -output.mean())
         if bool(((labels < 0) | (labels >= self.n_classes)).any()):
             raise error(
                 _core.IndexOutOfRange,
@@ -289,6 +294,23 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         chosen = _f["gather"](head, 1, own[:, None])[:, 0]
         output = chosen if output is None else chosen + output
         return AdaptiveLogSoftmaxResult(output[0] if single else output, -output.mean())
+
+    def _of_all_rows(self, x: Any, labels: Any) -> Any:
+        """What `forward` gives, without a look at the targets."""
+        where = _f["where"]
+        head = F.log_softmax(self.head(x), 1)
+        own, tail = labels, None
+        for i in range(self.n_clusters):
+            low, high = self.cutoffs[i], self.cutoffs[i + 1]
+            inside = (labels >= low) & (labels < high)
+            own = where(inside, self.shortlist_size + i, own)
+            logp = F.log_softmax(self.tail[i](x), 1)
+            place = where(inside, labels - low, 0)
+            part = where(inside, _f["gather"](logp, 1, place[:, None])[:, 0], 0.0)
+            tail = part if tail is None else tail + part
+        known = (labels >= 0) & (labels < self.n_classes)
+        chosen = _f["gather"](head, 1, where(known, own, 0)[:, None])[:, 0]
+        return where(known, chosen + tail, float("nan"))
 
     def log_prob(self, input: Any) -> Any:
         """Log-probabilities of all classes, (N, n_classes).

@@ -7,7 +7,7 @@ the operator, the node and what to do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._errors import error
@@ -65,6 +65,15 @@ def _copy(message: Any) -> Any:
     made = type(message)()
     made.CopyFrom(message)
     return made
+
+
+def reads_of(step: Step) -> set[str]:
+    """The names that a step reads, with those of its blocks."""
+    used = {name for name in step.inputs if name}
+    for value in step.attributes.values():
+        if isinstance(value, Block):
+            used |= value.captured
+    return used
 
 
 class Compiler:
@@ -190,10 +199,9 @@ class Compiler:
             made.update(o for o in node.output if o)
             if step is None:
                 continue
-            used = {n for n in node.input if n}
-            for value in step.attributes.values():
-                if isinstance(value, Block):
-                    used |= value.captured
+            if step.record is not None and "block" in step.record.attributes:  # Gradient
+                step.attributes["block"] = self.derived(block, step)
+            used = reads_of(step)
             block.captured |= used - made
             reads.append(used)
             block.steps.append(step)
@@ -210,6 +218,30 @@ class Compiler:
             mine = (used | {o for o in step.outputs if o}) - kept - block.captured
             step.dead = [n for n in mine if n not in block.constants]
             kept |= mine
+
+    def derived(self, block: Block, step: Step) -> Block:
+        """For a `Gradient`: the steps so far that make its y from its xs and zs, as a block whose
+        inputs these are. What else they read is seen from the graph around."""
+        inputs = [*step.attributes["xs"], *step.attributes.get("zs", ())]
+        y = step.attributes["y"]
+        names = len(set(inputs)) if step.attributes["xs"] else 0
+        if not names == len(inputs) == len(step.inputs):
+            raise bad(
+                f"{step.label} has {len(step.inputs)} inputs for the values {inputs}; required "
+                "is one for each name in xs and zs, which differ; xs has one at least"
+            )
+        wanted, chosen = {y}, []
+        for earlier in reversed(block.steps):
+            made = set(earlier.outputs) - {"", *inputs}
+            if not made & wanted:
+                continue
+            wanted = wanted - made | reads_of(earlier) - set(inputs)
+            outputs = ["" if name in inputs else name for name in earlier.outputs]
+            chosen.append(replace(earlier, outputs=outputs, dead=[]))
+        if not chosen:
+            raise bad(f"{step.label} differentiates {y!r}, which no node before it makes")
+        steps = chosen[::-1]
+        return Block(inputs=inputs, outputs=[y], steps=steps, captured=wanted)
 
     # ------------------------------------------------------------ nodes
 

@@ -43,6 +43,7 @@ def _rules() -> Any:
         export_builder,
         export_control,
         export_conv,
+        export_ctc,
         export_elementwise,
         export_indexing,
         export_movement,

@@ -263,12 +263,12 @@ class Builder:
         inputs: Sequence[tuple[str, tuple[Any, ...]]],
         dtype: str,
         state: Sequence[Any],
-        body: Callable[[Callable[..., str], list[str], list[str]], str],
-    ) -> str:
-        """A Scan with one state, all of whose values along `axis` are the result.
+        body: Callable[[Callable[..., str], list[str], list[str]], tuple[str, str]],
+    ) -> tuple[str, str]:
+        """A Scan with one state: its last value, and the results of all steps along `axis`.
 
         `inputs` are names with the shapes of one step; `body` gets a function that writes nodes,
-        the state and the elements of a step, and gives the next state.
+        the state and the elements of a step, and gives the next state and the result.
         """
         kind = ONNX_DTYPES[dtype]
         nodes: list[Any] = []
@@ -286,14 +286,13 @@ class Builder:
             )
             for _, shape in inputs
         ]
-        after = body(write, [before.name], [x.name for x in steps])
-        results = [
-            helper.make_tensor_value_info(name, kind, open_shape)
-            for name in (after, write("Identity", after))
-        ]
+        after, made = body(write, [before.name], [x.name for x in steps])
+        if after == made:
+            made = write("Identity", made)
+        results = [helper.make_tensor_value_info(x, kind, open_shape) for x in (after, made)]
         graph = helper.make_graph(nodes, "step", [before, *steps], results)
         n = len(inputs)
-        _, result = self.op(
+        last, each = self.op(
             "Scan",
             *starts,
             *(name for name, _ in inputs),
@@ -305,7 +304,7 @@ class Builder:
             scan_input_directions=[int(reverse)] * n,
             scan_output_directions=[int(reverse)],
         )
-        return str(result)
+        return str(last), str(each)
 
 
 class Call:

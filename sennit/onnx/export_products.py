@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._graph_parts import GraphNode, GraphValue
-from .export_builder import Call, product, rule, without
+from .export_builder import Call, product, rule
 from .export_movement import expanded, integers
 from .export_plan import Fused, Plan, same_shape
 from .export_reduce import centred
@@ -278,11 +278,6 @@ def _cross_entropy(c: Call) -> str:
     spread = c.op("Where", counted, spread, none)
     return str(c.op("Add", c.op("Mul", loss, c.const(1 - smoothing, dtype)), spread))
 
-
-without(
-    "ONNX has no CTC loss; export the network without its loss, and compute the loss outside",
-    "ctc_loss", "ctc_loss_grad",
-)  # fmt: skip
 
 # ---------------------------------------------------------------- attention
 

@@ -143,11 +143,16 @@ def running(c: Call, x: str, start: float, step: str) -> str:
     first = (
         c.op("Expand", c.const(start, dtype), c.b.sizes(slab)) if slab else c.const(start, dtype)
     )
-    made = c.b.scan(
+    _, made = c.b.scan(
         axis, False, [first], [(x, tuple(slab))], dtype, slab,
-        lambda write, state, new: write(step, state[0], new[0]),
+        lambda write, state, new: _both(write(step, state[0], new[0])),
     )  # fmt: skip
     return made if dtype == c.dtype() else c.cast(made, c.dtype())
+
+
+def _both(x: str) -> tuple[str, str]:
+    """The state is the result of a step."""
+    return x, x
 
 
 def _wide(c: Call, x: str) -> tuple[str, str]:
@@ -191,13 +196,14 @@ def _logcumsumexp(c: Call) -> str:
     first = c.op("Expand", low, c.b.sizes(slab)) if slab else low
     none = numpy_helper.from_array(np.zeros((), numpy_dtype(dtype)))
 
-    def step(write: Callable[..., str], state: list[str], new: list[str]) -> str:
+    def step(write: Callable[..., str], state: list[str], new: list[str]) -> tuple[str, str]:
         s, t = state[0], new[0]
         zero = write("Constant", value=none)
         apart = write("Where", write("Equal", s, t), zero, write("Abs", write("Sub", s, t)))
-        return write("Add", write("Max", s, t), write("Softplus", write("Neg", apart)))
+        more = write("Softplus", write("Neg", apart))
+        return _both(write("Add", write("Max", s, t), more))
 
-    made = c.b.scan(axis, False, [first], [(x, tuple(slab))], dtype, slab, step)
+    _, made = c.b.scan(axis, False, [first], [(x, tuple(slab))], dtype, slab, step)
     return made if dtype == c.dtype() else c.cast(made, c.dtype())
 
 
@@ -211,8 +217,8 @@ def _linear_scan(c: Call) -> str:
     inputs = [(c.x(0), tuple(slab)), (c.x(1), tuple(slab))]
     return c.b.scan(
         axis, False, [first], inputs, dtype, slab,
-        lambda write, state, new: write("Add", write("Mul", new[0], state[0]), new[1]),
-    )  # fmt: skip
+        lambda write, state, new: _both(write("Add", write("Mul", new[0], state[0]), new[1])),
+    )[1]  # fmt: skip
 
 
 # ---------------------------------------------------------------- sorting

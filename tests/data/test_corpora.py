@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,46 @@ def test_a_graph_file_that_is_damaged_or_pickled(tmp_path: Path) -> None:
     np.savez(tmp_path / "cora.npz", **objects)
     with pytest.raises(sn.FileError, match="no such graph"):
         sn.data.cora(tmp_path)
+
+
+def test_a_graph_file_that_unpacks_to_much(tmp_path: Path) -> None:
+    """Zip bombs: in the archive, in an array's header, and in the shape of the matrix."""
+    path = tmp_path / "cora.npz"
+    np.savez(path, **graph_arrays())
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("more.npy", bytes((64 << 20) + 1))
+    with pytest.raises(sn.FileError, match="it unpacks to 67"):
+        sn.data.cora(tmp_path)
+    np.savez(path, **{k: v for k, v in graph_arrays().items() if k != "feat_data"})
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,), }"
+    with zipfile.ZipFile(path, "a") as archive:
+        text = header.ljust(117).encode() + b"\n"
+        archive.writestr("feat_data.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + text)
+    with pytest.raises(sn.FileError, match="no such graph"):
+        sn.data.cora(tmp_path)
+    for shape in ((3, 1 << 40), (3, -4), (1 << 40, 4), (3,)):
+        np.savez(path, **graph_arrays() | {"feat_shape": np.array(shape)})
+        with pytest.raises(sn.FileError, match="no such graph"):
+            sn.data.cora(tmp_path)
+
+
+def test_noise_in_a_graph_file_never_does_more_than_raise(tmp_path: Path) -> None:
+    path = tmp_path / "cora.npz"
+    np.savez_compressed(path, **graph_arrays())
+    good = path.read_bytes()
+    rng = np.random.default_rng(0)
+    read = 0
+    for _ in range(300):
+        data = bytearray(good)
+        for _ in range(int(rng.integers(1, 4))):
+            data[rng.integers(len(data))] = rng.integers(256)
+        path.write_bytes(data[: len(data) - int(rng.integers(3)) * int(rng.integers(40))])
+        try:
+            sn.data.cora(tmp_path)
+            read += 1
+        except sn.FileError:
+            continue
+    assert read < 300
 
 
 def test_the_real_ones(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

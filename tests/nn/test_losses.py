@@ -224,3 +224,20 @@ def test_losses_without_overflow() -> None:
             assert np.isfinite(focal.detach().numpy()).all()
             focal.sum().backward()
             assert np.isfinite(x.grad.numpy()).all()
+
+
+def test_losses_that_read_values_do_without_in_a_graph():
+    layer = nn.AdaptiveLogSoftmaxWithLoss(16, 20, [5, 10, 14], div_value=1.5).requires_grad_(False)
+    x, labels = sn.random.normal(shape=(9, 16)), sn.tensor([0, 6, 19, 3, 13, 14, 11, 5, 2])
+    graph = sn.trace(layer, sn.TensorSpec(("n", 16)), sn.TensorSpec(("n",), sn.int64))
+    for got, want in zip(graph(x, labels), layer(x, labels), strict=True):
+        assert np.array_equal(got.numpy(), want.numpy())
+    rows = graph(x[:3], sn.tensor([-1, 2, 20]))[0].numpy()
+    assert np.isnan(rows).tolist() == [True, False, True]
+
+    loss = nn.GaussianNLLLoss(reduction="none")
+    spec = sn.TensorSpec(("n", 16))
+    graph = sn.trace(loss, spec, spec, spec)
+    var = sn.random.uniform(shape=(9, 16))
+    assert np.array_equal(graph(x, x * 2, var).numpy(), loss(x, x * 2, var).numpy())
+    assert np.isnan(graph(x, x, -var - 1).numpy()).all()

@@ -319,15 +319,42 @@ LAYERS["TripletMarginLoss"] = [
     Recipe(nn.TripletMarginLoss, three),
     Recipe(lambda: nn.TripletMarginLoss(swap=True, p=1.0), three),
 ]
+
+
+def sequences_and_targets(n: int) -> list[Any]:
+    steps = sn.asarray(np.array([7, 5, 0, 6, 7][:n]))
+    lengths = sn.asarray(np.array([3, 1, 0, 2, 0][:n]))
+    return [sn.log_softmax(x(7, n, 5), -1), whole(5, n, 3, low=1), steps, lengths]
+
+
+LAYERS["CTCLoss"] = [
+    Recipe(lambda o=o: nn.CTCLoss(**o), sequences_and_targets)
+    for o in ({}, {"reduction": "sum"}, {"reduction": "none"})
+]
+LAYERS["CTCLoss"] += [
+    Recipe(lambda: nn.CTCLoss(blank=4, zero_infinity=True), lambda n: [
+        sn.log_softmax(x(4, n, 5), -1), whole(4, n, 4), whole(4, n, low=1), whole(5, n)]),
+    Recipe(nn.CTCLoss, lambda n: [
+        sn.log_softmax(x(7, 5), -1), whole(5, 3, low=1), whole(8, low=7), whole(4, low=3)
+    ], open_batch=False),
+]  # fmt: skip
+LAYERS["AdaptiveLogSoftmaxWithLoss"] = [
+    Recipe(
+        lambda o=o: lambda a, b, m=nn.AdaptiveLogSoftmaxWithLoss(8, 9, [3, 5], **o): tuple(m(a, b)),
+        lambda n: [x(n, 8), whole(9, n)],
+    )
+    for o in ({"div_value": 1.5}, {"div_value": 2.0, "head_bias": True})
+]
+for _reduction in ("mean", "sum", "none"):
+    LAYERS.setdefault("GaussianNLLLoss", []).append(
+        Recipe(
+            lambda r=_reduction: nn.GaussianNLLLoss(full=True, reduction=r),
+            lambda n: [x(n, 5), x(n, 5, seed=1), positive(n, 1)],
+        )
+    )
 LAYERS["TripletMarginWithDistanceLoss"] = [Recipe(nn.TripletMarginWithDistanceLoss, three)]
 
-# What is in sn.nn and is no function from tensors to tensors, or has no expression in ONNX. The
-# reasons stand in docs/export.md.
-NO_EXPORT: dict[str, str] = {
-    "CTCLoss": "ONNX has no CTC loss",
-    "AdaptiveLogSoftmaxWithLoss": "how many targets fall into each cluster depends on values",
-    "GaussianNLLLoss": "it looks whether a variance is negative",
-}
+# What is in sn.nn and is no function from tensors to tensors.
 NO_FORWARD = (
     "Buffer", "Module", "Parameter", "UninitializedBuffer", "UninitializedParameter", "functional",
     "graph", "init", "utils", "KVCache", "LazyModuleMixin", "RNNBase", "RNNCellBase", "Routing",

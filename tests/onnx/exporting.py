@@ -36,13 +36,17 @@ def results(graph: sn.Graph, args: Sequence[sn.Tensor]) -> list[np.ndarray]:
     return [x.detach().numpy() for x in graph._program.call([*args, *graph._stand])]
 
 
-def close(got: np.ndarray, want: np.ndarray, tolerance: float, note: str) -> None:
+def close(
+    got: np.ndarray, want: np.ndarray, tolerance: float, note: str, scaled: bool = False
+) -> None:
+    """Equal to a tolerance, of each number or 1; `scaled`: or of the largest number, if less."""
     assert got.dtype == want.dtype, f"{note}: {got.dtype}, not {want.dtype}"
     assert got.shape == want.shape, f"{note}: shape {got.shape}, not {want.shape}"
     if want.dtype.kind == "f":
-        np.testing.assert_allclose(
-            got.astype(np.float64), want.astype(np.float64), tolerance, tolerance, err_msg=note
-        )
+        got, want = got.astype(np.float64), want.astype(np.float64)
+        largest = np.abs(want[np.isfinite(want)]).max(initial=0.0) if scaled else 1.0
+        least = tolerance * min(1.0, largest)
+        np.testing.assert_allclose(got, want, tolerance, least, err_msg=note)
     else:
         np.testing.assert_array_equal(got, want, err_msg=note)
 
@@ -61,7 +65,7 @@ def compare(
     assert {n.domain for n in model.graph.node} <= {""}
     got, want = run(path, graph, args), results(graph, args)
     for value, a, b in zip(model.graph.output, got, want, strict=True):
-        close(a, b, tolerance, value.name)
+        close(a, b, tolerance, value.name, scaled=True)
     return model
 
 

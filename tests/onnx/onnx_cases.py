@@ -21,7 +21,6 @@ ORDINARY = frozenset(range(1, 16))
 _DRAWS = "draws random numbers with NumPy's generator; Sennit's are those of Philox (counter-based)"
 _PICTURE = "pictures are decoded before a model is called, by pillow or sn.data"
 _NOISE = "wants the rounding errors of one FFT where the exact result is 0; ours is nearer to 0"
-_TRAINING = "an operator of the training domain; sn.grad differentiates the graph instead"
 # What does not pass, and why. A case that passes unexpectedly fails the test, too.
 EXPECTED_FAILURES = {
     **dict.fromkeys(("test_bernoulli", "test_bernoulli_double", "test_bernoulli_seed"), _DRAWS),
@@ -40,7 +39,6 @@ EXPECTED_FAILURES = {
         )
     },
     **dict.fromkeys(("test_dft_inverse", "test_dft_inverse_opset19"), _NOISE),
-    **dict.fromkeys(("test_gradient_of_add", "test_gradient_of_add_and_mul"), _TRAINING),
 }  # fmt: skip
 
 # Ordinary node cases that onnxruntime 1.32 passes, by group of opsets (onnx 1.23.2).

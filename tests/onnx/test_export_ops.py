@@ -138,7 +138,7 @@ def test_gradients_of_convolutions(function, shapes, tmp_path):
     assert {"conv_weight_grad"} <= {n.op for n in graph.nodes}
     graph.to_onnx(tmp_path / "g.onnx")
     for a, b in zip(run(tmp_path / "g.onnx", graph, args), results(graph, args), strict=True):
-        close(a, b, 1e-4, str(shapes))
+        close(a, b, TOLERANCE, str(shapes))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,9 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the package 'onnx' is not installed")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from onnx_cases import cases  # noqa: E402
 
 import sennit as sn  # noqa: E402
 
@@ -52,27 +57,79 @@ def test_truncated_at_every_byte():
             continue
 
 
-def test_bit_flips_give_models_or_errors():
-    weight = numpy_helper.from_array(np.ones((2, 2), np.float32), "w")
-    nodes = [
-        helper.make_node("MatMul", ["x", "w"], ["a"]),
-        helper.make_node("Softmax", ["a"], ["b"], axis=-1),
-        helper.make_node("Concat", ["a", "b"], ["y"], axis=0),
-    ]
-    data = model(nodes, initialisers=[weight]).SerializeToString()
-    rng = np.random.default_rng(0)
-    ran = 0
-    for _ in range(400):
-        damaged = bytearray(data)
-        for _ in range(int(rng.integers(1, 4))):
-            damaged[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
+def changed(data, pool, rng):
+    """A model with some bits, bytes or pieces of it changed."""
+    made = bytearray(data)
+    for _ in range(int(rng.integers(1, 4))):
+        if not made:
+            break
+        at, length = int(rng.integers(len(made))), int(rng.integers(1, 40))
+        match int(rng.integers(6)):
+            case 0:
+                made[at] ^= 1 << int(rng.integers(8))
+            case 1:
+                made[at] = int(rng.integers(256))
+            case 2:
+                made[at : at + length // 2] = b""
+            case 3:
+                made[at:at] = made[at : at + length]
+            case 4:  # a piece of another model
+                other = pool[rng.integers(len(pool))]
+                begin = int(rng.integers(len(other)))
+                made[at:at] = other[begin : begin + length]
+            case _ if rng.integers(4) == 0:
+                del made[at:]
+    return bytes(made)
+
+
+def arguments_of(data, rng):
+    """Arrays of the declared types; None where these are too large, or no types at all."""
+    try:
+        graph = onnx.load_from_string(data).graph
+        given = []
+        for x in graph.input:
+            if any(x.name == w.name for w in graph.initializer):
+                continue
+            kind = x.type.tensor_type
+            shape = [d.dim_value if 0 < d.dim_value < 64 else 2 for d in kind.shape.dim]
+            if len(shape) > 6 or np.prod(shape) > 1e5:
+                return None
+            dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
+            given.append((rng.standard_normal(shape) * 3).astype(dtype))
+    except Exception:
+        return None
+    return given
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_models_are_models_or_errors():
+    """SENNIT_FUZZ=200000 makes a long run of it, SENNIT_FUZZ_SEED another one."""
+    blocks = (b"Loop", b"Scan", b"If", b"Sequence")
+    kinds = ("simple", "pytorch-operator", *(("node",) if "SENNIT_FUZZ" in os.environ else ()))
+    whole = [c.model.SerializeToString() for kind in kinds for c in cases(kind)]
+    small = [data for data in whole if len(data) < 4000]
+    pool = [d for i, d in enumerate(small) if i % 7 < 2 or any(word in d for word in blocks)]
+    rng = np.random.default_rng(int(os.environ.get("SENNIT_FUZZ_SEED", "0")))
+    loaded = ran = 0
+    for _ in range(int(os.environ.get("SENNIT_FUZZ", "3000"))):
+        data = changed(pool[rng.integers(len(pool))], pool, rng)
         try:
-            found = sn.onnx.to_function(bytes(damaged))
-            found(*[np.ones(2, np.float32) for _ in found.input_names])
+            function = sn.onnx.to_function(data)
+        except sn.SennitError:
+            continue
+        loaded += 1
+        if len(pool) < 3000:
+            pool.append(data)  # what was accepted is changed further
+        given = arguments_of(data, rng)
+        if given is None:
+            continue
+        try:
+            function(*given)
+            sn.synchronize()
             ran += 1
         except sn.SennitError:
             continue
-    assert ran > 0
+    assert loaded > 100 and ran > 50
 
 
 def test_cycles_and_missing_values():

@@ -271,3 +271,101 @@ def test_folded_batch_norm(op, bias):
     norms = [sum(s.op == "BatchNormalization" for s in m._block.steps) for m in (plain, folded)]
     assert norms == [2, 1]
     assert "w.folded" in folded.state_dict() and "w" not in folded.state_dict()
+
+
+def resizing(sizes=None, scales=None, **attributes):
+    """Resize of pictures of open sizes: by scales, or to sizes."""
+    nodes, tensors = [], []
+    if scales is not None:
+        inputs = ["x", "", "scales"]
+        tensors.append(helper.make_tensor("scales", TensorProto.FLOAT, [4], scales))
+    else:
+        inputs = ["x", "", "", "sizes"]
+        nodes.append(helper.make_node("Shape", ["x"], ["front"], start=0, end=2))
+        nodes.append(helper.make_node("Concat", ["front", "back"], ["sizes"], axis=0))
+        tensors.append(helper.make_tensor("back", TensorProto.INT64, [2], sizes))
+    nodes.append(helper.make_node("Resize", inputs, ["y"], **attributes))
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, "h", "w"])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "g", [x], [y], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"scales": [1, 1, 2, 2]}, {"scales": [1, 1, 0.5, 1.5]}, {"sizes": [12, 20]}],
+    ids=["twice", "halves", "sizes"],
+)
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("at", ["half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"])
+def test_pictures_of_open_sizes_are_resized(how, mode, at):
+    model = resizing(mode=mode, coordinate_transformation_mode=at, **how)
+    graph, function = sn.onnx.load(model), sn.onnx.to_function(model)
+    assert list(graph.sizes) == ["n", "h", "w"]
+    rng = np.random.default_rng(0)
+    for shape in ((1, 3, 16, 20), (2, 3, 9, 13), (1, 3, 37, 8)):
+        x = rng.standard_normal(shape).astype(np.float32)
+        assert np.array_equal(graph(x)["y"].numpy(), function(x)["y"].numpy()), shape
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+def test_pictures_are_resized_to_nothing(mode):
+    function = sn.onnx.to_function(resizing(mode=mode, sizes=[0, 4]))
+    assert function(np.ones((1, 3, 5, 6), np.float32))["y"].shape == (1, 3, 0, 4)
+
+
+def test_pictures_of_open_sizes_shrink_without_aliasing():
+    """Many elements for each output: a product with a matrix."""
+    model = resizing(mode="linear", antialias=1, scales=[1, 1, 0.25, 0.5])
+    graph, function = sn.onnx.load(model), sn.onnx.to_function(model)
+    x = np.random.default_rng(0).standard_normal((2, 3, 37, 22)).astype(np.float32)
+    assert np.array_equal(graph(x)["y"].numpy(), function(x)["y"].numpy())
+
+
+def derived(xs, zs=(), y="d", inputs=None):
+    """d = sigmoid(x w) * s, and its derivative at values of its own."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("Sigmoid", ["a"], ["b"]),
+        helper.make_node("Mul", ["b", "s"], ["d"]),
+        helper.make_node(
+            "Gradient", inputs or [*xs, *zs], [f"of_{x}" for x in xs], xs=list(xs), y=y,
+            domain="ai.onnx.preview.training", **({"zs": list(zs)} if zs else {}),
+        ),
+    ]  # fmt: skip
+    kind = TensorProto.FLOAT
+    given = [("x", ["n", 3]), ("s", [2]), ("v", ["n", 3])]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info(n, kind, shape) for n, shape in given],
+        [helper.make_tensor_value_info(f"of_{x}", kind, None) for x in xs],
+        [numpy_helper.from_array(np.arange(6, dtype=np.float32).reshape(3, 2) / 5, "w")],
+    )  # fmt: skip
+    domains = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.preview.training", 1)]
+    return helper.make_model(graph, opset_imports=domains)
+
+
+def test_gradients_of_values_of_the_graph():
+    rng = np.random.default_rng(0)
+    x, s, v = (rng.standard_normal(shape).astype(np.float32) for shape in ((4, 3), (2,), (4, 3)))
+
+    def function(x, w, s):
+        return (sn.sigmoid(x @ w) * s).sum()
+
+    w = np.arange(6, dtype=np.float32).reshape(3, 2) / 5
+    wanted = sn.grad(function, argnums=(0, 1))(*map(sn.asarray, (x, w, s)))
+    for model in (derived(["x", "w"]), derived(["x", "w"], ["s"])):
+        for run in (sn.onnx.to_function(model), sn.onnx.load(model)):
+            for got, want in zip(run(x, s, v).values(), wanted, strict=True):
+                assert np.array_equal(got.numpy(), want.numpy())
+    elsewhere = sn.onnx.load(derived(["x"], inputs=["v"]))(x, s, v)["of_x"]
+    want = sn.grad(function)(*map(sn.asarray, (v, w, s)))
+    assert np.array_equal(elsewhere.numpy(), want.numpy())
+    between = sn.onnx.to_function(derived(["b"]))(x, s, v)["of_b"]  # as if b had no inputs
+    assert np.array_equal(between.numpy(), np.broadcast_to(s, (4, 2)))
+    for bad in (
+        derived(["x"], y="x"),
+        derived(["x"], y="nothing"),
+        derived(["x"], inputs=["x"] * 2),
+    ):
+        with pytest.raises(sn.FileError, match="Gradient node"):
+            sn.onnx.to_function(bad)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import sennit as sn
-from sennit import nn
+from sennit import _bundle, nn
 from sennit._tree import flatten
 from sennit.cli import main
 
@@ -301,6 +301,12 @@ def test_a_step_of_training(tmp_path: Path) -> None:
                     tmp_path / "main.o"], check=True)  # fmt: skip
     subprocess.run(["c++", tmp_path / "main.o", made.library, "-pthread", "-o", program.path],
                    check=True)  # fmt: skip
+    # The loop of the whole update comes along (kTileChains in core/backend/cpu/tile_kernels.h).
+    parts = _bundle._Parts()
+    _, _, needs = graph._program.freeze([[]], graph._stand, _bundle._result_labels(graph))
+    members = subprocess.run(["ar", "t", parts.archive], check=True, capture_output=True, text=True)
+    chain = next(m for m in members.stdout.split() if m.endswith("_tile_chain.cpp.o"))
+    assert f"sn_{chain.partition('_')[0]}_" in parts.source(needs, str(tmp_path))
     for threads in (1, 2):
         assert program.run(threads)[0] == [losses[4].tobytes()]
         assert (tmp_path / "w.bin").read_bytes() == weight.detach().numpy().tobytes()

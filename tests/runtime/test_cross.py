@@ -66,6 +66,15 @@ def test_the_same_bits(machine: str, repository: Path, tmp_path: Path) -> None:
         assert done.returncode == 1 and "[load] bad.sn" in done.stderr
 
 
+@pytest.mark.parametrize("machine", ["aarch64"])
+def test_the_library_is_small(machine: str, repository: Path) -> None:
+    """Three megabytes, as on x86-64 (docs/runtime.md); it is linked without symbols."""
+    library = repository / "build" / machine / "libsennit.so"
+    if not library.is_file():
+        pytest.skip(f"build/{machine} holds no libsennit.so (make cross)")
+    assert library.stat().st_size <= 3_000_000
+
+
 @pytest.mark.parametrize("machine", list(MACHINES))
 def test_a_step_of_training_and_a_path(machine: str, repository: Path, tmp_path: Path) -> None:
     """Files are written there too, under any name."""

@@ -2,10 +2,12 @@
 
 #if !defined(SN_RUNTIME)
 
+#include <algorithm>
 #include <cstddef>
 
 #include "backend/cpu/cpu_tables.h"
 #include "backend/cpu/program.h"
+#include "backend/cpu/reduce.h"
 #include "backend/cpu/wrap.h"
 #include "op/op.h"
 
@@ -63,37 +65,26 @@ void Needs::add_reduction(int kind, DType dtype) {
     const ReduceKernels& r = *cpu_tables().reduce;
     const auto word = [&](const auto& entry) { lines_.insert(line("reduce", r, entry)); };
     const int d = static_cast<int>(dtype);
-    const auto accumulate = [&](Accumulate what) {
-        word(r.rows[static_cast<int>(what)][d]);
-        word(r.cols[static_cast<int>(what)][d]);
-        word(r.merge[static_cast<int>(what)][d]);
+    const auto add = [&](ReduceParts parts) {
+        const int what = static_cast<int>(parts.what);
+        word(r.rows[what][d]);
+        word(r.cols[what][d]);
+        word(r.merge[what][d]);
+        if (parts.find) {
+            word(r.find[d]);
+            word(r.find_cols[d]);
+        }
+        if (parts.divide) word(r.divide[d]);
     };
-    const auto find = [&](Accumulate what) {
-        accumulate(what);
-        word(r.find[d]);
-        word(r.find_cols[d]);
-    };
-    word(r.divide[d]);
     if (kind < 0) {
-        find(Accumulate::kMax);
-        find(Accumulate::kMin);
-        accumulate(Accumulate::kMoments);
+        for (const ReduceKind each : {ReduceKind::kArgMax, ReduceKind::kArgMin, ReduceKind::kVar})
+            add(reduce_parts(each));
         return;
     }
-    switch (static_cast<ReduceKind>(kind)) {
-        case ReduceKind::kSum:
-            word(r.wide_rows[d]);
-            word(r.wide_cols[d]);
-            return accumulate(Accumulate::kSum);
-        case ReduceKind::kMean: return accumulate(Accumulate::kSum);
-        case ReduceKind::kProd: return accumulate(Accumulate::kProd);
-        case ReduceKind::kMax: return accumulate(Accumulate::kMax);
-        case ReduceKind::kMin: return accumulate(Accumulate::kMin);
-        case ReduceKind::kAny: return accumulate(Accumulate::kAny);
-        case ReduceKind::kAll: return accumulate(Accumulate::kAll);
-        case ReduceKind::kVar: return accumulate(Accumulate::kMoments);
-        case ReduceKind::kArgMax: return find(Accumulate::kMax);
-        case ReduceKind::kArgMin: return find(Accumulate::kMin);
+    add(reduce_parts(static_cast<ReduceKind>(kind)));
+    if (static_cast<ReduceKind>(kind) == ReduceKind::kSum) {
+        word(r.wide_rows[d]);
+        word(r.wide_cols[d]);
     }
 }
 
@@ -133,6 +124,13 @@ void Needs::add_program(const ProgramSpec& spec) {
                 for (const TileFn2& f : t.fused_tail[i][d]) word(f);
                 if (dtype == DType::kF32) word(t.exp_sum);
             }
+    }
+    for (int c = 0; c < kNumTileChains; ++c) {
+        const TileChain& chain = kTileChains[c];
+        if (std::all_of(chain.steps, chain.steps + chain.num_steps, [&](const TileChain::Step& s) {
+                return used.contains({s.op, DType::kF32});
+            }))
+            word(t.chains[c]);
     }
     for (const ProgramSpec::Instruction& in : spec.instructions)
         if (in.kind == ProgramSpec::Kind::kReduce)

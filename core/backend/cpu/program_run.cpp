@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "backend/cpu/program_impl.h"
+#include "backend/cpu/reduce.h"
 #include "base/error.h"
 #include "engine/pool.h"
 
@@ -126,6 +127,8 @@ void Run::scalar_cell(const Instr& in) const {
             break;
         case DType::kF32: *static_cast<float*>(cell) = static_cast<float>(s.as_double()); break;
         case DType::kF64: *static_cast<double*>(cell) = s.as_double(); break;
+        case DType::kC64:
+        case DType::kC128: SN_CHECK(false);  // programs compute with their parts
     }
 }
 
@@ -259,14 +262,9 @@ void Run::move(const Instr& in, const Tile& t) {
     }
 }
 
-constexpr Accumulate kAccumulates[] = {Accumulate::kSum, Accumulate::kProd,   Accumulate::kMax,
-                                       Accumulate::kMin, Accumulate::kAny,    Accumulate::kAll,
-                                       Accumulate::kSum, Accumulate::kMoments};
-
 void Run::reduce_rows(const Instr& in, const Tile& t) const {
     const int d = static_cast<int>(compute_dtype(in.arg_dtype));
-    const auto rows =
-        low.tables->reduce->rows[static_cast<int>(kAccumulates[static_cast<int>(in.reduce)])][d];
+    const auto rows = low.tables->reduce->rows[static_cast<int>(reduce_parts(in.reduce).what)][d];
     char* out = static_cast<char*>(places[in.dst]);
     const char* x = static_cast<const char*>(places[in.args[0]]);
     const int64_t size = in.sizes[0];
@@ -302,16 +300,14 @@ void Run::finish_reduction(const Instr& in, const Tile& t) const {
 // is the tree over blocks.
 void Run::reduce_piece(const Instr& in, int64_t piece, int64_t cols) const {
     const int d = static_cast<int>(compute_dtype(in.arg_dtype));
-    const auto rows =
-        low.tables->reduce->rows[static_cast<int>(kAccumulates[static_cast<int>(in.reduce)])][d];
+    const auto rows = low.tables->reduce->rows[static_cast<int>(reduce_parts(in.reduce).what)][d];
     char* part = scratch + in.partials + piece * in.sizes[0];
     rows(places[in.args[0]], cols, 1, cols, part, part + kMaxPieces * in.sizes[0]);
 }
 
 void Run::merge_pieces(const Instr& in, const Tile& t) const {
     const int d = static_cast<int>(compute_dtype(in.arg_dtype));
-    const auto merge =
-        low.tables->reduce->merge[static_cast<int>(kAccumulates[static_cast<int>(in.reduce)])][d];
+    const auto merge = low.tables->reduce->merge[static_cast<int>(reduce_parts(in.reduce).what)][d];
     const int64_t size = in.sizes[0], n = t.cols, pieces = (n + low.piece - 1) / low.piece;
     char* part = scratch + in.partials;
     char* m2 = part + kMaxPieces * size;

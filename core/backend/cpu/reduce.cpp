@@ -76,33 +76,11 @@ private:
 };
 
 Reduction::Reduction(const ReduceCall& call) : call_(call) {
-    staged_ = call.out_dtype;
-    switch (call.kind) {
-        case ReduceKind::kSum:
-        case ReduceKind::kMean: what_ = Accumulate::kSum; break;
-        case ReduceKind::kProd: what_ = Accumulate::kProd; break;
-        case ReduceKind::kMax: what_ = Accumulate::kMax; break;
-        case ReduceKind::kMin: what_ = Accumulate::kMin; break;
-        case ReduceKind::kAny:
-            what_ = Accumulate::kAny;
-            staged_ = DType::kBool;
-            break;
-        case ReduceKind::kAll:
-            what_ = Accumulate::kAll;
-            staged_ = DType::kBool;
-            break;
-        case ReduceKind::kVar: what_ = Accumulate::kMoments; break;
-        case ReduceKind::kArgMax:
-            what_ = Accumulate::kMax;
-            arg_ = true;
-            staged_ = call.dtype;
-            break;
-        case ReduceKind::kArgMin:
-            what_ = Accumulate::kMin;
-            arg_ = true;
-            staged_ = call.dtype;
-            break;
-    }
+    const ReduceParts parts = reduce_parts(call.kind);
+    what_ = parts.what;
+    arg_ = parts.find;
+    staged_ = arg_ ? call.dtype : call.out_dtype;
+    if (what_ == Accumulate::kAny || what_ == Accumulate::kAll) staged_ = DType::kBool;
     SN_CHECK(call.kind < ReduceKind::kMean || call.kind > ReduceKind::kVar || is_float(staged_));
     acc_ = compute_dtype(staged_);
     size_ = static_cast<int64_t>(dtype_size(acc_));

@@ -2,9 +2,33 @@
 #include <cstdint>
 
 #include "backend/cpu/program.h"
+#include "backend/cpu/reduce_kernels.h"
 #include "base/dtype.h"
 
 namespace sn::cpu {
+
+// What each kind of reduction asks of the kernels: by whole operands, in tile programs, and for
+// what a bundle takes along.
+struct ReduceParts {
+    Accumulate what;
+    bool find = false;    // then where the value is
+    bool divide = false;  // then by the number of elements
+};
+constexpr ReduceParts reduce_parts(ReduceKind kind) {
+    switch (kind) {
+        case ReduceKind::kSum: break;
+        case ReduceKind::kMean: return {.what = Accumulate::kSum, .divide = true};
+        case ReduceKind::kProd: return {Accumulate::kProd};
+        case ReduceKind::kMax: return {Accumulate::kMax};
+        case ReduceKind::kMin: return {Accumulate::kMin};
+        case ReduceKind::kAny: return {Accumulate::kAny};
+        case ReduceKind::kAll: return {Accumulate::kAll};
+        case ReduceKind::kVar: return {.what = Accumulate::kMoments, .divide = true};
+        case ReduceKind::kArgMax: return {.what = Accumulate::kMax, .find = true};
+        case ReduceKind::kArgMin: return {.what = Accumulate::kMin, .find = true};
+    }
+    return {Accumulate::kSum};
+}
 
 // A reduction of a strided operand over any of its axes. The bits are those of the same reduction
 // in a tile program, over the reduced axes flattened in logical order, whatever the layout.

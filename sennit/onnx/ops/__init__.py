@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 _FAMILIES = (
-    "attention", "control", "conv", "elementwise", "image", "indexing", "linear", "norm", "pool",
-    "quantise", "random", "recurrent", "reduce", "sequence", "shape", "signal", "text",
+    "attention", "control", "conv", "elementwise", "gradient", "image", "indexing", "linear",
+    "norm", "pool", "quantise", "random", "recurrent", "reduce", "sequence", "shape", "signal", "text",
 )  # fmt: skip
 
 

@@ -9,28 +9,51 @@ from typing import Any
 import sennit as sn
 from sennit.nn import functional as F
 
+from ..._sizes import tracing_sizes
 from .._interpret import Call
 from .._registry import op
 from .._values import Known, to_tensor
 from ._common import FLOATS, axes_of, exact, ints
 
 _MATRIX_TAPS = 4  # more taps than that are a product with a matrix
+_FRACTIONS = 64  # scales with such a denominator are exact on sizes
 
 
 class _Axis:
     """One axis of a resize: sizes, scale, and the region of `tf_crop_and_resize`."""
 
-    def __init__(self, size: int, scale: float, wanted: int, start: float, end: float) -> None:
+    def __init__(
+        self,
+        size: int,
+        scale: float,
+        wanted: int,
+        start: float = 0.0,
+        end: float = 1.0,
+        by_size: bool = False,
+    ) -> None:
         self.size, self.scale, self.wanted = size, scale, wanted
         self.start, self.end = start, end
+        self.by_size = by_size  # the scale is the ratio of the sizes
 
     def coordinates(self, c: Call, mode: str) -> Any:
         """Where each output element lies in the input."""
         import numpy as np
 
-        n, m, s = int(self.size), int(self.wanted), self.scale
-        x = np.arange(m, dtype=np.float64)
-        if mode == "half_pixel" or (mode == "pytorch_half_pixel" and m > 1):
+        n, m = int(self.size), int(self.wanted)
+        return self._at(c, mode, np.arange(m, dtype=np.float64), n, m, self.scale)
+
+    def traced_coordinates(self, c: Call, mode: str) -> Any:
+        """The same by operations on tensors, for sizes that may be open."""
+
+        def number(size: int) -> Any:
+            return sn.full((), size, dtype=sn.float64)
+
+        n, m = number(self.size), number(self.wanted)
+        x = sn.arange(self.wanted, dtype=sn.float64)
+        return self._at(c, mode, x, n, m, m / n if self.by_size else self.scale)
+
+    def _at(self, c: Call, mode: str, x: Any, n: Any, m: Any, s: Any) -> Any:
+        if mode == "half_pixel" or (mode == "pytorch_half_pixel" and self.wanted > 1):
             return (x + 0.5) / s - 0.5
         if mode == "pytorch_half_pixel":
             return x * 0.0
@@ -39,67 +62,64 @@ class _Axis:
             return n / 2 * (1 - adjustment) + (x + 0.5) / s - 0.5
         if mode == "align_corners":
             exact = n * s  # what the scale asks for, before it is rounded down
-            return x * (n - 1) / (exact - 1) if exact > 1 else x * 0.0
+            return x * (n - 1) / (exact - 1) if self.wanted > 1 else x * 0.0
         if mode == "asymmetric":
             return x / s
         if mode == "tf_half_pixel_for_nn":
             return (x + 0.5) / s
         if mode == "tf_crop_and_resize":
-            if m > 1:
+            if self.wanted > 1:
                 return self.start * (n - 1) + x * (self.end - self.start) * (n - 1) / (m - 1)
             return x * 0.0 + 0.5 * (self.start + self.end) * (n - 1)
         raise c.invalid(f"coordinate_transformation_mode is {mode!r}, which does not exist")
 
 
-def _nearest(c: Call, at: Any, mode: str) -> Any:
-    import numpy as np
-
+def _nearest(c: Call, xp: Any, at: Any, mode: str) -> Any:
     functions: dict[str, Callable[[Any], Any]] = {
-        "round_prefer_floor": lambda v: np.ceil(v - 0.5),
-        "round_prefer_ceil": lambda v: np.floor(v + 0.5),
-        "floor": np.floor,
-        "ceil": np.ceil,
+        "round_prefer_floor": lambda v: xp.ceil(v - 0.5),
+        "round_prefer_ceil": lambda v: xp.floor(v + 0.5),
+        "floor": xp.floor,
+        "ceil": xp.ceil,
     }
     if mode not in functions:
         raise c.invalid(f"nearest_mode is {mode!r}; {', '.join(functions)} exist")
-    return functions[mode](at).astype(np.int64)
+    return functions[mode](at).astype(xp.int64)
 
 
-def _kernel(mode: str, a: float) -> tuple[Any, int]:
+def _kernel(xp: Any, mode: str, a: float) -> tuple[Any, int]:
     """The interpolation's kernel and half of its width."""
-    import numpy as np
-
     if mode == "linear":
-        return lambda t: np.clip(1 - np.abs(t), 0, 1), 1
+        return lambda t: xp.clip(1 - xp.abs(t), 0, 1), 1
 
     def cubic(t: Any) -> Any:  # Keys 1981
-        t = np.abs(t)
+        t = xp.abs(t)
         inner = ((a + 2) * t - (a + 3)) * t * t + 1
         outer = ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
-        return np.where(t <= 1, inner, np.where(t < 2, outer, 0))
+        return xp.where(t <= 1, inner, xp.where(t < 2, outer, 0.0))
 
     return cubic, 2
 
 
 def _taps(
-    at: Any, axis: _Axis, mode: str, a: float, antialias: bool, exclude: bool
+    xp: Any, at: Any, axis: _Axis, mode: str, a: float, antialias: bool, exclude: bool
 ) -> tuple[Any, Any]:
     """Indices and weights of the inputs of every output: (outputs, taps) each."""
-    import numpy as np
-
-    function, half = _kernel(mode, a)
+    function, half = _kernel(xp, mode, a)
     stretch = min(axis.scale, 1.0) if antialias else 1.0
     first = math.floor(-half / stretch) + 1
-    offsets = np.arange(first, 2 - first)
-    base = np.floor(at)
+    offsets = xp.arange(first, 2 - first)
+    base = xp.floor(at)
     places = base[:, None] + offsets[None, :]
     weights = function((places - at[:, None]) * stretch)
     outside = (places < 0) | (places >= axis.size)
     if exclude:
-        weights = np.where(outside, 0, weights)
+        weights = xp.where(outside, 0.0, weights)
     if exclude or stretch < 1:
-        weights = weights / weights.sum(axis=1, keepdims=True)
-    return places.clip(0, axis.size - 1).astype(np.int64), weights
+        total = weights[:, :1]  # one after the other: tables of tensors have the same bits
+        for t in range(1, weights.shape[1]):
+            total = total + weights[:, t : t + 1]
+        weights = weights / total
+    return xp.clip(places, 0, axis.size - 1).astype(xp.int64), weights
 
 
 def _apply(x: Any, k: int, where: Any, weights: Any) -> Any:
@@ -107,24 +127,47 @@ def _apply(x: Any, k: int, where: Any, weights: Any) -> Any:
     import numpy as np
 
     count, taps = where.shape
-    used = [t for t in range(taps) if np.any(weights[:, t])]
-    if len(used) <= _MATRIX_TAPS:
+    if taps <= _MATRIX_TAPS:
+        used = [t for t in range(taps) if np.any(weights[:, t])] or [0]  # of no outputs, too
         shape = [1] * x.ndim
         shape[k] = count
         total = None
         for t in used:
             part = sn.take(x, to_tensor(np.ascontiguousarray(where[:, t])), axis=k)
             if not np.all(weights[:, t] == 1):
-                factor = weights[:, t].astype(x.dtype.name if x.dtype in (sn.float32, sn.float64)
-                                              else "float32")  # fmt: skip
+                factor = weights[:, t].astype(_weight_dtype(x).name)
                 part = part * to_tensor(factor.reshape(shape)).astype(x.dtype)
             total = part if total is None else total + part
         return total
     matrix = np.zeros((count, x.shape[k]), np.float64)
     np.add.at(matrix, (np.arange(count)[:, None], where), weights)
-    dense = to_tensor(matrix.astype(np.float32)).astype(x.dtype)
+    return _times(x, k, to_tensor(matrix.astype(np.float32)))
+
+
+def _apply_traced(x: Any, k: int, where: Any, weights: Any) -> Any:
+    """The same where a size is open, so that the tables are tensors."""
+    count, taps = where.shape
+    if taps > _MATRIX_TAPS:
+        matrix = sn.zeros((count, x.shape[k]), dtype=sn.float64)
+        return _times(x, k, sn.scatter_add(matrix, 1, where, weights).astype(sn.float32))
+    shape = [1] * x.ndim
+    shape[k] = -1
+    total = None
+    for t in range(taps):
+        factor = weights[:, t].astype(_weight_dtype(x)).reshape(shape).astype(x.dtype)
+        part = sn.take(x, where[:, t], axis=k) * factor
+        total = part if total is None else total + part
+    return total
+
+
+def _weight_dtype(x: Any) -> Any:
+    return x.dtype if x.dtype in (sn.float32, sn.float64) else sn.float32
+
+
+def _times(x: Any, k: int, matrix: Any) -> Any:
     moved = sn.moveaxis(x, k, -1)
-    return sn.moveaxis(sn.matmul(moved, sn.matrix_transpose(dense)), -1, k)
+    dense = sn.matrix_transpose(matrix.astype(x.dtype))
+    return sn.moveaxis(sn.matmul(moved, dense), -1, k)
 
 
 @op("Resize", numbers=(1, 2, 3))
@@ -151,6 +194,7 @@ def _resize(
     where = axes_of(c, axes, x.ndim) if axes is not None else list(range(x.ndim))
     factors = [] if scales is None else [float(v) for v in scales.reshape(-1)]
     wanted = [] if sizes is None else ints(sizes)
+    by_size = bool(wanted) and keep_aspect_ratio_policy == "stretch"
     if len(wanted or factors) != len(where):
         raise c.invalid(
             f"{len(factors)} scales and {len(wanted)} sizes are given for {len(where)} axes"
@@ -173,17 +217,20 @@ def _resize(
     outside = None
     for i, k in enumerate(where):
         start, end = (region[i], region[len(where) + i]) if crop else (0.0, 1.0)
-        axis = _Axis(x.shape[k], factors[i], wanted[i], start, end)
+        axis = _Axis(x.shape[k], factors[i], wanted[i], start, end, by_size)
         if not crop and axis.scale == 1 and axis.size == axis.wanted:
             continue
-        at = axis.coordinates(c, coordinate_transformation_mode)
-        y = _along(c, y, k, axis, at, mode, nearest_mode, cubic_coeff_a, bool(antialias),
-                   bool(exclude_outside))  # fmt: skip
+        at, y = _along(
+            c, y, k, axis, coordinate_transformation_mode, mode, nearest_mode, cubic_coeff_a,
+            bool(antialias), bool(exclude_outside),
+        )  # fmt: skip
         if crop:
             bad = (at < 0) | (at > axis.size - 1)
             shape = [1] * x.ndim
             shape[k] = axis.wanted
-            flag = to_tensor(bad.reshape(shape))
+            flag = (
+                bad.reshape(shape) if isinstance(bad, sn.Tensor) else to_tensor(bad.reshape(shape))
+            )
             outside = flag if outside is None else outside | flag
     if outside is not None:
         y = sn.where(outside, extrapolation_value, y)
@@ -191,8 +238,9 @@ def _resize(
 
 
 def _scaled(size: int, factor: float) -> int:
-    """A size times a scale, rounded down; with a whole scale an open size stays one."""
-    return size * int(factor) if float(factor).is_integer() else math.floor(size * factor)
+    """A size times a scale, rounded down; with a plain fraction an open size stays one."""
+    over, under = float(factor).as_integer_ratio()
+    return size * over // under if under <= _FRACTIONS else math.floor(size * factor)
 
 
 def _along(
@@ -200,26 +248,36 @@ def _along(
     y: Any,
     k: int,
     axis: _Axis,
-    at: Any,
+    coordinates: str,
     mode: str,
     nearest_mode: str,
     a: float,
     antialias: bool,
     exclude: bool,
-) -> Any:
+) -> tuple[Any, Any]:
+    """Where the elements lie, and y with axis `k` resized."""
     import numpy as np
 
+    if mode not in ("nearest", "linear", "cubic"):
+        raise c.invalid(f"the mode is {mode!r}; nearest, linear and cubic exist")
+    at = axis.coordinates(c, coordinates)
+    index = None
     if mode == "nearest":
         size, wanted = int(axis.size), int(axis.wanted)
-        index = _nearest(c, at, nearest_mode).clip(0, max(size - 1, 0))
+        index = _nearest(c, np, at, nearest_mode).clip(0, max(size - 1, 0))
         times, rest = divmod(wanted, size) if size else (0, 1)
         if times >= 1 and rest == 0 and np.array_equal(index, np.arange(wanted) // times):
-            return sn.repeat(y, times, axis=k)
-        return sn.take(y, to_tensor(index), axis=k)
-    if mode not in ("linear", "cubic"):
-        raise c.invalid(f"the mode is {mode!r}; nearest, linear and cubic exist")
-    indices, weights = _taps(at, axis, mode, a, antialias, exclude)
-    return _apply(y, k, indices, weights)
+            return at, sn.repeat(y, times, axis=k)
+    if not tracing_sizes():
+        if index is not None:
+            return at, sn.take(y, to_tensor(index), axis=k)
+        return at, _apply(y, k, *_taps(np, at, axis, mode, a, antialias, exclude))
+    # The size may be open: the tables are made by operations.
+    at = axis.traced_coordinates(c, coordinates)
+    if mode == "nearest":
+        index = sn.clip(_nearest(c, sn, at, nearest_mode), 0, axis.size - 1)
+        return at, sn.take(y, index, axis=k)
+    return at, _apply_traced(y, k, *_taps(sn, at, axis, mode, a, antialias, exclude))
 
 
 @op("Upsample", numbers=(1,))
@@ -233,10 +291,9 @@ def _upsample(
     for k, factor in enumerate(factors):
         if factor == 1:
             continue
-        axis = _Axis(x.shape[k], factor, _scaled(x.shape[k], factor), 0.0, 1.0)
-        at = axis.coordinates(c, "asymmetric")
-        y = _along(c, y, k, axis, at, "linear" if mode in ("linear", "bilinear") else mode, "floor",
-                   -0.75, False, False)  # fmt: skip
+        axis = _Axis(x.shape[k], factor, _scaled(x.shape[k], factor))
+        kind = "linear" if mode == "bilinear" else mode
+        _, y = _along(c, y, k, axis, "asymmetric", kind, "floor", -0.75, False, False)
     return y
 
 

@@ -363,7 +363,8 @@ void run_pass(const ConvShape& s, ConvPass pass, const char* op, const void* sou
     const int64_t source_channels = forward ? s.in_channels : s.out_channels;
     const int64_t result_channels = forward ? s.out_channels : s.in_channels;
     const int64_t source_size = s.batch * in[0] * in[1] * in[2] * source_channels;
-    const ConvPlanOwner owner(s, pass, kTileRows);
+    const int rows = s.dtype == DType::kF64 ? kTileRows<double> : kTileRows<float>;
+    const ConvPlanOwner owner(s, pass, rows);
     if (owner.plan.task_count == 0 || result_channels == 0) return;
 
     const Scratch weights(w.packed ? 0 : packed_weight_bytes(s, pass));
@@ -454,8 +455,8 @@ void convert_tensor_to_f32(DType from, const void* source, float* result, int64_
 
 const ConvKernels& conv_kernels() {
     static constexpr ConvKernels table = {
-        &forward,     &data_grad, &conv_weight_grad, &packed_weight_bytes,
-        &pack_weight, kTileRows,  kTileCols<float>};
+        &forward,     &data_grad,       &conv_weight_grad, &packed_weight_bytes,
+        &pack_weight, kTileRows<float>, kTileCols<float>};
     return table;
 }
 

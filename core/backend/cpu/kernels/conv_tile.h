@@ -6,10 +6,18 @@
 namespace sn::cpu::SN_ISA {
 
 // The register tile: kTileRows pixels (or rows of dw) by two vectors of channels. Twelve rows leave
-// room for two vectors of weights and a broadcast in 32 registers, six in 16.
+// room for two vectors of weights and a broadcast in 32 registers, six in 16. Code for ARM is
+// large, and libsennit is to have three megabytes at most: there, tiles of f64 are half as high,
+// which is still more chains than the multipliers can start. No bit depends on the height.
 #if defined(__AVX512F__) || defined(__aarch64__)
+template <class T>
 inline constexpr int kTileRows = 12;
+#if defined(__aarch64__) && defined(SN_RUNTIME)
+template <>
+inline constexpr int kTileRows<double> = 6;
+#endif
 #else
+template <class T>
 inline constexpr int kTileRows = 6;
 #endif
 inline constexpr int kTileVectors = 2;
@@ -309,35 +317,37 @@ using GatherTile = void (*)(const GatherArgs<T>&);
 template <class T>
 using OuterTile = void (*)(const OuterArgs<T>&);
 
+#define SN_SIX_ROWS SN_ROWS(1), SN_ROWS(2), SN_ROWS(3), SN_ROWS(4), SN_ROWS(5), SN_ROWS(6)
+#define SN_TWELVE_ROWS \
+    SN_SIX_ROWS, SN_ROWS(7), SN_ROWS(8), SN_ROWS(9), SN_ROWS(10), SN_ROWS(11), SN_ROWS(12)
+
 template <class T, int kVectors, bool kLanewise, bool kTail>
 GatherTile<T> pick_gather(int rows) {
 #define SN_ROWS(n) &gather_tiles<T, n, kVectors, kLanewise, kTail>
-#if defined(__AVX512F__) || defined(__aarch64__)
-    static constexpr GatherTile<T> table[] = {SN_ROWS(1), SN_ROWS(2),  SN_ROWS(3),  SN_ROWS(4),
-                                              SN_ROWS(5), SN_ROWS(6),  SN_ROWS(7),  SN_ROWS(8),
-                                              SN_ROWS(9), SN_ROWS(10), SN_ROWS(11), SN_ROWS(12)};
-#else
-    static constexpr GatherTile<T> table[] = {SN_ROWS(1), SN_ROWS(2), SN_ROWS(3),
-                                              SN_ROWS(4), SN_ROWS(5), SN_ROWS(6)};
-#endif
+    if constexpr (kTileRows<T> == 12) {
+        static constexpr GatherTile<T> table[] = {SN_TWELVE_ROWS};
+        return table[rows - 1];
+    } else {
+        static constexpr GatherTile<T> table[] = {SN_SIX_ROWS};
+        return table[rows - 1];
+    }
 #undef SN_ROWS
-    return table[rows - 1];
 }
 
 template <class T, int kVectors, OuterKind kKind, bool kTail>
 OuterTile<T> pick_outer(int rows) {
 #define SN_ROWS(n) &outer_tile<T, n, kVectors, kKind, kTail>
-#if defined(__AVX512F__) || defined(__aarch64__)
-    static constexpr OuterTile<T> table[] = {SN_ROWS(1), SN_ROWS(2),  SN_ROWS(3),  SN_ROWS(4),
-                                             SN_ROWS(5), SN_ROWS(6),  SN_ROWS(7),  SN_ROWS(8),
-                                             SN_ROWS(9), SN_ROWS(10), SN_ROWS(11), SN_ROWS(12)};
-#else
-    static constexpr OuterTile<T> table[] = {SN_ROWS(1), SN_ROWS(2), SN_ROWS(3),
-                                             SN_ROWS(4), SN_ROWS(5), SN_ROWS(6)};
-#endif
+    if constexpr (kTileRows<T> == 12) {
+        static constexpr OuterTile<T> table[] = {SN_TWELVE_ROWS};
+        return table[rows - 1];
+    } else {
+        static constexpr OuterTile<T> table[] = {SN_SIX_ROWS};
+        return table[rows - 1];
+    }
 #undef SN_ROWS
-    return table[rows - 1];
 }
+#undef SN_TWELVE_ROWS
+#undef SN_SIX_ROWS
 
 // n elements of a 16-bit float as f32, and back with one rounding.
 void convert_to_f32(DType from, const void* source, float* result, int64_t n);

@@ -84,7 +84,7 @@ void run_tile(const WeightGrad<T>& g, Segment<T>& s, int64_t tile) {
 // rows, costs as much as it saves: measured with 64 to 512 channels.)
 template <class T>
 void run_channels(const WeightGrad<T>& g, Segment<T>& s, ConvPiece* memory) {
-    constexpr int64_t kTiles = 128 / kTileRows;
+    constexpr int64_t kTiles = 128 / kTileRows<T>;
     const int64_t taps = g.pieces->taps;
     const int64_t tiles = g.tiles / taps;
     for (int64_t t0 = 0; t0 < tiles; t0 += kTiles) {
@@ -298,7 +298,7 @@ void weight_grad_as(const ConvShape& s, const T* x, const T* dy, T* dw, const in
 
     // Rows of dw in tiles of even height, within a tap where a tap has channels enough.
     const int64_t span = g.kind == OuterKind::kChannels ? g.channels : g.rows;
-    const int64_t per_span = (span + kTileRows - 1) / kTileRows;
+    const int64_t per_span = (span + kTileRows<T> - 1) / kTileRows<T>;
     g.tiles = g.rows / span * per_span;
     const int64_t masks = g.kind == OuterKind::kChannels ? 0 : g.tiles * pieces.classes;
     const Scratch memory(static_cast<size_t>(g.rows) * sizeof(int64_t) +
