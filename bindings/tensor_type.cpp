@@ -528,25 +528,36 @@ PyObject* dlpack(PyObject* self, PyObject* args, PyObject* keywords) {
                                      &version, &device, &copy))
         return nullptr;
     SN_PY_TRY
-    if (stream != Py_None) {
+    const auto [type, ordinal] = dlpack_place(get(self).device());
+    const bool on_cpu = type == dlpack_place(Device{}).first;
+    if (stream != Py_None && on_cpu) {
         fail(ErrorKind::kValue, "__dlpack__", "stream is %s; a tensor on the CPU has none",
              type_name(stream).c_str());
     }
     if (device != Py_None) {
         int kind = 0, index = 0;
         if (!PyArg_ParseTuple(device, "ii", &kind, &index)) return nullptr;
-        if (kind != 1 || index != 0) {
+        if (!on_cpu && kind == 1 && index == 0) {
+            PyObject* moved = wrap(copy_to_device(get(self).detach(), Device{}));
+            PyObject* capsule = to_dlpack(moved, version, copy);
+            Py_DECREF(moved);
+            return capsule;
+        }
+        if (kind != type || index != ordinal) {
             PyErr_Format(PyExc_BufferError,
                          "[__dlpack__] dl_device is (%d, %d); a tensor is exported to (1, 0), the "
-                         "CPU",
-                         kind, index);
+                         "CPU%s",
+                         kind, index, on_cpu ? "" : ", or to its own device");
             return nullptr;
         }
     }
     return to_dlpack(self, version, copy);
     SN_PY_CATCH(nullptr)
 }
-PyObject* dlpack_device(PyObject*, PyObject*) { return Py_BuildValue("(ii)", 1, 0); }
+PyObject* dlpack_device(PyObject* self, PyObject*) {
+    const auto [type, index] = dlpack_place(get(self).device());
+    return Py_BuildValue("(ii)", type, index);
+}
 
 PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     static const char* names[] = {"data", "dtype", "device", "requires_grad", nullptr};
