@@ -3,66 +3,96 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 
 #include "base/error.h"
 
 namespace sn::cuda {
 
-void register_wrappers(KernelTable& table) { register_movement_wrappers(table); }
+void register_wrappers(KernelTable& table) {
+    register_movement_wrappers(table);
+    register_reduce_wrappers(table);
+    register_matmul_wrapper(table);
+    register_indexing_wrappers(table);
+    register_sort_wrappers(table);
+    register_random_wrappers(table);
+}
 
 // ---- sources ------------------------------------------------------------------------------------
 
-std::vector<const KernelSource*>& declared_kernels() {
-    static auto* list = new std::vector<const KernelSource*>;
-    return *list;
+std::vector<const KernelSource*> declared_kernels() {
+    std::vector<const KernelSource*> all;
+    for (const KernelSource* k = KernelSource::first_; k; k = k->next_) all.push_back(k);
+    return all;
 }
 
-KernelSource::KernelSource(const char* file, const char* entry, std::vector<Axis> axes)
-    : file_(file), entry_(entry), axes_(std::move(axes)) {
-    for (const Axis& axis : axes_) count_ *= axis.size();
-    known_ = new std::atomic<const Function*>[count_ * kMaxDevices]();
-    declared_kernels().push_back(this);
-}
+struct KernelSource::Known {
+    Axes axes;
+    size_t variants = 1;
+    std::atomic<std::atomic<const Function*>*> functions[kMaxDevices] = {};  // [variant]
 
-std::vector<std::string> KernelSource::definitions(size_t variant) const {
-    std::vector<std::string> found;
-    for (size_t a = axes_.size(); a-- > 0; variant /= axes_[a].size()) {
-        const std::vector<std::string>& mine = axes_[a][variant % axes_[a].size()].definitions;
-        found.insert(found.begin(), mine.begin(), mine.end());
+    explicit Known(Axes made) : axes(std::move(made)) {
+        for (const Axis& axis : axes) variants *= axis.size();
     }
-    return found;
+    std::vector<std::string> definitions(size_t variant) const {
+        std::vector<std::string> found;
+        for (size_t a = axes.size(); a-- > 0; variant /= axes[a].size()) {
+            const std::vector<std::string>& mine = axes[a][variant % axes[a].size()].definitions;
+            found.insert(found.begin(), mine.begin(), mine.end());
+        }
+        return found;
+    }
+};
+
+// Whoever comes first makes something, and it stays; what a second thread made is dropped.
+KernelSource::Known& KernelSource::known() const {
+    Known* known = known_.load(std::memory_order_acquire);
+    if (known) return *known;
+    auto made = std::make_unique<Known>(make_axes_());
+    if (known_.compare_exchange_strong(known, made.get(), std::memory_order_acq_rel))
+        return *made.release();
+    return *known;
 }
 
 std::vector<std::vector<std::string>> KernelSource::variants() const {
     std::vector<std::vector<std::string>> all;
-    for (size_t v = 0; v < count_; ++v) all.push_back(definitions(v));
+    for (size_t v = 0; v < known().variants; ++v) all.push_back(known().definitions(v));
     return all;
 }
 
 const Function& KernelSource::get(Device device, std::initializer_list<int> codes) const {
-    SN_CHECK(codes.size() == axes_.size() && device.index < kMaxDevices);
+    Known& k = known();
+    SN_CHECK(codes.size() == k.axes.size() && device.index < kMaxDevices);
     size_t variant = 0;
     const int* code = codes.begin();
-    for (const Axis& axis : axes_) {
+    for (const Axis& axis : k.axes) {
         size_t at = 0;
         while (at < axis.size() && axis[at].code != *code) ++at;
         SN_CHECK(at < axis.size());
         variant = variant * axis.size() + at;
         ++code;
     }
-    std::atomic<const Function*>& known = known_[device.index * count_ + variant];
-    const Function* found = known.load(std::memory_order_acquire);
+    std::atomic<const Function*>* functions =
+        k.functions[device.index].load(std::memory_order_acquire);
+    if (!functions) {
+        std::unique_ptr<std::atomic<const Function*>[]> made(
+            new std::atomic<const Function*>[k.variants]());
+        if (k.functions[device.index].compare_exchange_strong(functions, made.get(),
+                                                              std::memory_order_acq_rel))
+            functions = made.release();
+    }
+    const Function* found = functions[variant].load(std::memory_order_acquire);
     if (!found) {
-        found = &function(device.index, file_, entry_, definitions(variant));
-        known.store(found, std::memory_order_release);
+        found = &function(device.index, file_, entry_, k.definitions(variant));
+        functions[variant].store(found, std::memory_order_release);
     }
     return *found;
 }
 
 KernelSource::Axis dtype_axis(const char* name, std::initializer_list<DType> dtypes) {
-    constexpr const char* types[] = {"bool",     "int8_t",   "int16_t",  "int32_t", "int64_t",
-                                     "uint8_t",  "uint16_t", "uint32_t", "uint64_t", "f16",
-                                     "bf16",     "float",    "double"};
+    constexpr const char* types[] = {"bool",    "int8_t",   "int16_t",  "int32_t",  "int64_t",
+                                     "uint8_t", "uint16_t", "uint32_t", "uint64_t", "f16",
+                                     "bf16",    "float",    "double"};
     KernelSource::Axis axis;
     for (DType dtype : dtypes) {
         const int code = static_cast<int>(dtype);

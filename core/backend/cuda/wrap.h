@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/cuda/device.h"
 #include "backend/cuda/kernels/movement_args.h"
 #include "backend/cuda/launch.h"
 #include "backend/kernel.h"
@@ -16,6 +17,11 @@ namespace sn::cuda {
 
 void register_wrappers(KernelTable& table);
 void register_movement_wrappers(KernelTable& table);
+void register_reduce_wrappers(KernelTable& table);
+void register_matmul_wrapper(KernelTable& table);
+void register_indexing_wrappers(KernelTable& table);
+void register_sort_wrappers(KernelTable& table);
+void register_random_wrappers(KernelTable& table);
 
 // A kernel and every set of definitions that it is ever compiled with: one choice of each axis. A
 // choice that was not declared cannot be had, so the tests, which compile what is declared, know
@@ -27,10 +33,16 @@ public:
         std::vector<std::string> definitions;  // any number
     };
     using Axis = std::vector<Choice>;
-    static constexpr int kMaxDevices = 64;
+    using Axes = std::vector<Axis>;
 
-    // Of static storage: it is known to declared_kernels() from then on.
-    KernelSource(const char* file, const char* entry, std::vector<Axis> axes);
+    // Of static storage, and known to declared_kernels() from then on. The axes are made when they
+    // are first asked for, so that a program without a GPU pays nothing for them.
+    KernelSource(const char* file, const char* entry, Axes (*axes)())
+        : file_(file), entry_(entry), make_axes_(axes), next_(first_) {
+        first_ = this;
+    }
+    KernelSource(const KernelSource&) = delete;
+    KernelSource& operator=(const KernelSource&) = delete;
     const Function& get(Device device, std::initializer_list<int> codes) const;
 
     const char* file() const { return file_; }
@@ -38,14 +50,18 @@ public:
     std::vector<std::vector<std::string>> variants() const;
 
 private:
-    std::vector<std::string> definitions(size_t variant) const;
+    struct Known;
+    Known& known() const;
     const char* file_;
     const char* entry_;
-    std::vector<Axis> axes_;
-    size_t count_ = 1;
-    std::atomic<const Function*>* known_;  // [device][variant]
+    Axes (*make_axes_)();
+    mutable std::atomic<Known*> known_{nullptr};
+    const KernelSource* next_;
+    static inline const KernelSource* first_ = nullptr;
+    friend std::vector<const KernelSource*> declared_kernels();
 };
-std::vector<const KernelSource*>& declared_kernels();
+using Axes = KernelSource::Axes;
+std::vector<const KernelSource*> declared_kernels();
 
 // ---- axes that many kernels have
 
@@ -54,8 +70,8 @@ KernelSource::Axis dtype_axis(const char* name, std::initializer_list<DType> dty
 KernelSource::Axis word_axis();  // SN_W: of 1, 2, 4, 8, 16 bytes
 // `name` defined as each number.
 KernelSource::Axis number_axis(const char* name, std::initializer_list<int> numbers);
-inline constexpr std::initializer_list<DType> kFloats = {
-    DType::kF16, DType::kBF16, DType::kF32, DType::kF64};
+inline constexpr std::initializer_list<DType> kFloats = {DType::kF16, DType::kBF16, DType::kF32,
+                                                         DType::kF64};
 inline constexpr std::initializer_list<DType> kInts = {DType::kI8,  DType::kI16, DType::kI32,
                                                        DType::kI64, DType::kU8,  DType::kU16,
                                                        DType::kU32, DType::kU64};

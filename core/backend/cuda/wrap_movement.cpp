@@ -10,12 +10,13 @@ namespace sn::cuda {
 
 namespace {
 
-const KernelSource kCopy("movement.cu", "copy", {word_axis()});
-const KernelSource kTranspose("movement.cu", "transpose", {word_axis()});
-const KernelSource kFill("movement.cu", "fill", {word_axis()});
-const KernelSource kPad("movement.cu", "pad", {word_axis()});
-const KernelSource kArange("movement.cu", "arange", {dtype_axis("SN_T", kReal)});
-const KernelSource kLinspace("movement.cu", "linspace", {dtype_axis("SN_T", kReal)});
+const KernelSource kCopy("movement.cu", "copy", [] { return Axes{word_axis()}; });
+const KernelSource kTranspose("movement.cu", "transpose", [] { return Axes{word_axis()}; });
+const KernelSource kFill("movement.cu", "fill", [] { return Axes{word_axis()}; });
+const KernelSource kPad("movement.cu", "pad", [] { return Axes{word_axis()}; });
+const KernelSource kArange("movement.cu", "arange", [] { return Axes{dtype_axis("SN_T", kReal)}; });
+const KernelSource kLinspace("movement.cu", "linspace",
+                             [] { return Axes{dtype_axis("SN_T", kReal)}; });
 
 std::span<const int64_t> shape_of(const TensorView& view) {
     return {view.shape, static_cast<size_t>(view.rank)};

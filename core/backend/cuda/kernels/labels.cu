@@ -1,5 +1,5 @@
-// Labels of a classification: checked, and as what a loss computes with. SN_N: numbers of classes in
-// the result; SN_W: weights.
+// Labels of a classification: checked, and as what a loss computes with. SN_N: numbers of classes
+// in the result; SN_W: weights.
 #include "device.cuh"
 #include "reduce_args.h"
 

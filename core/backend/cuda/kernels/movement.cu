@@ -48,7 +48,8 @@ SN_KERNEL(transpose, TransposeArgs) {
 SN_KERNEL(fill, FillArgs) {
     SN_W* to = static_cast<SN_W*>(args.to);
     const SN_W value = word_of(args.value);
-    for (int64_t i = grid_index(); i < args.count; i += grid_stride()) to[args.loop.offset(i)] = value;
+    for (int64_t i = grid_index(); i < args.count; i += grid_stride())
+        to[args.loop.offset(i)] = value;
 }
 
 SN_KERNEL(pad, PadArgs) {
@@ -59,9 +60,10 @@ SN_KERNEL(pad, PadArgs) {
         int64_t target = 0, source = 0, rest = i;
         bool inside = true;
         for (int d = args.rank; d-- > 0;) {
-            const int64_t next = args.wide ? rest / args.shape[d]
-                                           : static_cast<int64_t>(static_cast<uint32_t>(rest) /
-                                                                  static_cast<uint32_t>(args.shape[d]));
+            const int64_t next = args.wide
+                                     ? rest / args.shape[d]
+                                     : static_cast<int64_t>(static_cast<uint32_t>(rest) /
+                                                            static_cast<uint32_t>(args.shape[d]));
             const int64_t at = rest - next * args.shape[d], own = at - args.low[d];
             target += at * args.to_strides[d];
             source += own * args.from_strides[d];

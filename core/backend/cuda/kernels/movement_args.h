@@ -40,7 +40,7 @@ struct PadArgs {
     Number value;
     int64_t count;
     int32_t rank, wide;
-    int64_t shape[kMaxRank];               // of the result
+    int64_t shape[kMaxRank];                // of the result
     int64_t low[kMaxRank], size[kMaxRank];  // where the operand begins in it, and its shape
     int64_t to_strides[kMaxRank], from_strides[kMaxRank];
 };

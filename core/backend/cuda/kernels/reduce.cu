@@ -51,8 +51,9 @@ SN_DEVICE T wrapped(T a, T b) {  // integers are summed and multiplied modulo 2^
     if constexpr (is_floating<T>)
         return SN_KIND == kProd ? a * b : a + b;
     else
-        return static_cast<T>(SN_KIND == kProd ? static_cast<uint64_t>(a) * static_cast<uint64_t>(b)
-                                               : static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+        return static_cast<T>(SN_KIND == kProd
+                                  ? static_cast<uint64_t>(a) * static_cast<uint64_t>(b)
+                                  : static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
 }
 SN_DEVICE A combine(A a, A x) {
     if constexpr (SN_KIND == kMax)
@@ -181,7 +182,8 @@ SN_KERNEL(reduce_blocks, ReduceArgs) {
                 finish(args, result, p);
             } else {
                 static_cast<A*>(args.value)[item] = p.value;
-                if constexpr (kIndex || SN_KIND == kVar) static_cast<More*>(args.more)[item] = p.more;
+                if constexpr (kIndex || SN_KIND == kVar)
+                    static_cast<More*>(args.more)[item] = p.more;
             }
         }
         __syncthreads();  // the lanes' memory is used again

@@ -10,14 +10,14 @@ inline constexpr int kReduceSlots = 32;  // blocks of the tree that a thread blo
 struct ReduceArgs {
     const void* in;
     void* out;
-    void* out_mean;     // of a variance, or null
-    void* value;        // partial results, where a row has several blocks
-    void* more;         // squares about the mean, or positions
-    int64_t results, n;  // n: elements of a row
-    int64_t blocks;      // of a row
-    int32_t columns;     // neighbouring slots are neighbouring results, not blocks of one
+    void* out_mean;         // of a variance, or null
+    void* value;            // partial results, where a row has several blocks
+    void* more;             // squares about the mean, or positions
+    int64_t results, n;     // n: elements of a row
+    int64_t blocks;         // of a row
+    int32_t columns;        // neighbouring slots are neighbouring results, not blocks of one
     int32_t merge_threads;  // that merge the blocks of one result; a power of two
-    Strided<2> kept;  // strides in the operand, in the result
+    Strided<2> kept;        // strides in the operand, in the result
     Strided<1> row;
 };
 
