@@ -38,12 +38,12 @@ nb::dict library_dict(const cuda::Library& library) {
 nb::dict cuda_report() {
     const cuda::Libraries& all = cuda::libraries();
     nb::dict driver = library_dict(all.driver), compiler = library_dict(all.compiler),
-             blas = library_dict(all.blas), d;
+             blas = library_dict(cuda::blas()), d;
     driver["version"] = all.driver.version_found;
     driver["devices"] = all.driver.devices;
     compiler["version"] = nb::make_tuple(all.compiler.major, all.compiler.minor);
     compiler["architectures"] = all.compiler.known;
-    blas["version"] = all.blas.version_found;
+    blas["version"] = cuda::blas().version_found;
     d["driver"] = driver;
     d["compiler"] = compiler;
     d["blas"] = blas;

@@ -414,6 +414,22 @@ PyObject* cpu(PyObject* self, PyObject*) {
     SN_PY_CATCH(nullptr)
 }
 
+PyObject* cuda(PyObject* self, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"device", nullptr};
+    PyObject* device = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O", const_cast<char**>(names), &device))
+        return nullptr;
+    SN_PY_TRY
+    const Device where =
+        device == Py_None ? parse_device("cuda")
+        : PyLong_Check(device)
+            ? parse_device("cuda:" + std::to_string(to_int("cuda", "device", device)))
+            : to_device("cuda", device);
+    if (get(self).device() == where) return Py_NewRef(self);
+    return wrap(copy_to_device(get(self), where));
+    SN_PY_CATCH(nullptr)
+}
+
 PyObject* is_contiguous_method(PyObject* self, PyObject*) {
     SN_PY_TRY
     const Tensor t = readable(get(self));
@@ -612,6 +628,8 @@ PyMethodDef methods[] = {
     {"to", SN_KEYWORDS(to), METH_VARARGS | METH_KEYWORDS,
      "Converts to a dtype, a device, or both."},
     {"cpu", cpu, METH_NOARGS, "The tensor on the CPU; itself when it is there."},
+    {"cuda", SN_KEYWORDS(cuda), METH_VARARGS | METH_KEYWORDS,
+     "The tensor on a GPU (the first, or that of a number or name); itself when it is there."},
     {"dim", dim, METH_NOARGS, "Number of dimensions: the attribute `ndim`."},
     {"ndimension", dim, METH_NOARGS, "Number of dimensions: the attribute `ndim`."},
     {"numel", numel, METH_NOARGS, "Number of elements: the attribute `size`."},

@@ -78,6 +78,11 @@ class Diagnosis(str):
         ``available``, ``problem``, ``libraries``, ``devices``, ``cache``, ``cache_writable``.
     packages : dict of str to str
         Versions of optional packages; empty where one is not installed.
+
+    Examples
+    --------
+    >>> sn.doctor().cpu_devices >= 1
+    True
     """
 
     version: str

@@ -19,7 +19,7 @@ __all__ = [
 
 
 def synchronize() -> None:
-    """Waits for everything that has been recorded or is running, on all devices; raises what failed.
+    """Waits for all that has been recorded or is running, on all devices; raises what failed.
 
     Examples
     --------

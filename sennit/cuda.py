@@ -237,7 +237,14 @@ def set_per_process_memory_fraction(fraction: float, device: Device = None) -> N
 
 
 class FallbackReport(dict[str, int]):
-    """How often each op ran on the CPU, as `fallbacks` returns it; prints as a table."""
+    """How often each op ran on the CPU, as `fallbacks` returns it; prints as a table.
+
+    Examples
+    --------
+    >>> print(sn.cuda.FallbackReport(sort=2))
+    ran on the CPU, through copies:
+      sort  2
+    """
 
     def __str__(self) -> str:
         if not self:

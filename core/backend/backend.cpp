@@ -119,8 +119,8 @@ Device parse_device(const std::string& name) {
                  name.c_str(), reason.c_str());
         }
         if (at < 0) {
-            fail(ErrorKind::kDevice, "device",
-                 "'%s' is not a kind of device; 'cpu' and 'cuda' are", name.c_str());
+            fail(ErrorKind::kDevice, "device", "'%s' is not a kind of device; 'cpu' and 'cuda' are",
+                 name.c_str());
         }
     }
     const int index = parse_index(name, kind);

@@ -75,7 +75,9 @@ const void* read_values(const Tensor& x, Tensor* keep) {
         const size_t bytes = static_cast<size_t>(numel(v.meta.shape)) * size;
         BufferRef copy = Buffer::allocate(device_allocator({}), bytes);
         if (bytes > 0) {
-            const char* from = static_cast<const char*>(v.buffer->data()) + v.offset * static_cast<int64_t>(size);
+            const WaitScope scope;
+            const char* from =
+                static_cast<const char*>(v.buffer->data()) + v.offset * static_cast<int64_t>(size);
             backend(device).copy_to_host(device.index, copy->data(), from, bytes);
         }
         *keep = from_buffer(std::move(copy), 0, v.meta.shape, v.strides, v.meta.dtype, {});
@@ -92,7 +94,8 @@ const void* read_values(const Tensor& x, Tensor* keep) {
 void require_host_memory(const char* op, const Tensor& x) {
     if (host_visible(x.device())) return;
     fail(ErrorKind::kDevice, op,
-         "a tensor of shape %s is on '%s', whose memory Python and NumPy cannot read; copy it to the "
+         "a tensor of shape %s is on '%s', whose memory Python and NumPy cannot read; copy it to "
+         "the "
          "host first: x.to(\"cpu\")",
          format_shape(x.shape()).c_str(), device_name(x.device()).c_str());
 }
@@ -132,7 +135,8 @@ Tensor from_memory(const void* data, DimSpan shape, DimSpan strides, DType dtype
         from = staged.data();
     }
     if (count > 0)
-        backend(device).copy_from_host(device.index, buffer->data(), from, static_cast<size_t>(count) * size);
+        backend(device).copy_from_host(device.index, buffer->data(), from,
+                                       static_cast<size_t>(count) * size);
     return from_buffer(std::move(buffer), 0, shape, contiguous_strides(shape), dtype, device);
 }
 
@@ -140,9 +144,10 @@ Tensor copy_to_device(const Tensor& x, Device device) {
     if (x.device() == device) return x;
     Tensor keep;
     const void* data = read_values(x, &keep);
-    Tensor copy = !host_visible(x.device()) && device == Device{}
-                      ? keep
-                      : from_memory(data, x.shape(), contiguous_strides(x.shape()), x.dtype(), device);
+    Tensor copy =
+        !host_visible(x.device()) && device == Device{}
+            ? keep
+            : from_memory(data, x.shape(), contiguous_strides(x.shape()), x.dtype(), device);
     if (!grad_enabled() || !x.requires_grad()) return copy;
     Ref<GradNode> node(GradNode::make(1, 1));
     node->inputs[0] = {x.node(), x.output(), nullptr, x.value()->meta};

@@ -19,7 +19,8 @@ COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++
 NAMES = {"libcuda": "libcuda.so.1", "libnvrtc": "libnvrtc.so.13"}
 
 needs_fakes = pytest.mark.skipif(
-    COMPILER is None or sys.platform != "linux", reason="the fakes are built for Linux by a C++ compiler"
+    COMPILER is None or sys.platform != "linux",
+    reason="the fakes are built for Linux by a C++ compiler",
 )
 
 
@@ -54,14 +55,14 @@ def environment(path: str | None = None, **settings: str) -> dict[str, str]:
     kept["SENNIT_CUDA_PATH"] = f"{folder()}:none" if path is None else path
     kept["SENNIT_FAKE_SHIM"] = str(ROOT / "tests/cuda/shim")
     kept["SENNIT_FAKE_CXX"] = str(COMPILER)
-    kept.setdefault("SENNIT_CACHE", str(Path(tempfile.gettempdir()) / f"sennit-fake-cache-{os.getuid()}"))
+    kept.setdefault(
+        "SENNIT_CACHE", str(Path(tempfile.gettempdir()) / f"sennit-fake-cache-{os.getuid()}")
+    )
     kept["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return kept | settings
 
 
-def start(
-    code: str, path: str | None = None, **settings: str
-) -> subprocess.CompletedProcess[str]:
+def start(code: str, path: str | None = None, **settings: str) -> subprocess.CompletedProcess[str]:
     """Runs a program with `sn` and `np` imported."""
     program = "import numpy as np\nimport sennit as sn\n" + code
     return subprocess.run(

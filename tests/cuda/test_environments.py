@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import faked
@@ -35,12 +37,12 @@ def place(tmp_path: Path, **libraries: str | Path) -> str:
 
 class Machine(NamedTuple):
     words: tuple[str, ...]  # of the error and of the report
-    settings: dict[str, str] = {}
-    libraries: dict[str, str] = {}
+    settings: Mapping[str, str] = MappingProxyType({})
+    libraries: Mapping[str, str] = MappingProxyType({})
 
 
 WITHOUT = {
-    "no driver": Machine(("driver was not found", "libcuda.so.1", "--gpus all"), {}, {"libcuda": ""}),
+    "no driver": Machine(("was not found", "libcuda.so.1", "--gpus all"), {}, {"libcuda": ""}),
     "old driver": Machine(("for CUDA 11.4", "update the driver"), {"SENNIT_FAKE_VERSION": "11040"}),
     "no GPU": Machine(("sees no GPU", "CUDA_VISIBLE_DEVICES"), {"SENNIT_FAKE_DEVICES": "0"}),
     "driver and module differ": Machine(
@@ -54,7 +56,7 @@ WITHOUT = {
         ("cannot be started", "does not know"), {"SENNIT_FAKE_INIT": "12345"}
     ),
     "no NVRTC": Machine(
-        ("NVRTC", "was not found", "libnvrtc.so.13 or libnvrtc.so.12", "pip install 'sennit[cuda]'"),
+        ("was not found", "libnvrtc.so.13 or libnvrtc.so.12", "pip install 'sennit[cuda]'"),
         {},
         {"libnvrtc": ""},
     ),
@@ -131,7 +133,8 @@ def test_nothing_is_looked_for_before_it_is_asked_for() -> None:
     text = faked.run(
         "print(sn.ones(3).sum().item(), 'libcuda' in open('/proc/self/maps').read())\n"
         "sn.synchronize(); sn.ones(3, device='cpu')\n"
-        "print('libcuda' in open('/proc/self/maps').read(), 'sennit.cuda' in __import__('sys').modules)\n"
+        "import sys\n"
+        "print('libcuda' in open('/proc/self/maps').read(), 'sennit.cuda' in sys.modules)\n"
         "sn.cuda.is_available()\n"
         "print('libcuda' in open('/proc/self/maps').read())"
     )
@@ -153,12 +156,13 @@ def test_functions_of_the_module() -> None:
         "print(sn.cuda.is_available(), sn.cuda.device_count(), sn.cuda.get_device_name('cuda:1'))\n"
         "print(sn.cuda.get_device_capability(), sn.cuda.current_device())\n"
         "x = sn.ones(1000).to('cuda:1')\n"
-        "print(sn.cuda.memory_allocated(1), sn.cuda.memory_allocated(0), sn.cuda.memory_reserved(1))\n"
+        "print(*map(sn.cuda.memory_allocated, (1, 0)), sn.cuda.memory_reserved(1))\n"
         "free, total = sn.cuda.mem_get_info(1); print(total - free, total)\n"
         "sn.cuda.synchronize('cuda:1')\n"
         "del x\n"
         "print(sn.cuda.memory_allocated('cuda:1'), sn.cuda.max_memory_allocated(1))\n"
-        "print(sn.cuda.empty_cache(1), sn.cuda.memory_reserved(1), sn.memory.stats('cuda:1')['peak'])\n"
+        "peak = sn.memory.stats('cuda:1')['peak']\n"
+        "print(sn.cuda.empty_cache(1), sn.cuda.memory_reserved(1), peak)\n"
         "sn.cuda.reset_peak_memory_stats(1); print(sn.cuda.max_memory_allocated(1))\n",
         SENNIT_FAKE_DEVICES="2",
     )
@@ -230,7 +234,9 @@ def test_memory_can_be_capped() -> None:
 
 
 def test_page_locked_memory_that_cannot_be_had() -> None:
-    code = "x = sn.arange(3000000).to('cuda'); print((x.to('cpu') == sn.arange(3000000)).all().item())"
+    code = (
+        "x = sn.arange(3000000).to('cuda'); print((x.to('cpu') == sn.arange(3000000)).all().item())"
+    )
     assert faked.run(code, SENNIT_FAKE_NO_PINNED="1") == "True\n"
 
 

@@ -44,8 +44,8 @@ public:
         product.dtype = compute_dtype(product.dtype);
         BufferRef scratch;
         if (!product_in_output(program)) {
-            scratch = Buffer::allocate(allocator(index), static_cast<size_t>(product.numel()) *
-                                                             dtype_size(product.dtype));
+            scratch = Buffer::allocate(
+                allocator(index), static_cast<size_t>(product.numel()) * dtype_size(product.dtype));
             product.data = scratch->data();
         }
         KernelCall inner = call;

@@ -56,8 +56,8 @@ void collect_headers(std::string_view text, Unit& unit, std::set<std::string>& k
     }
 }
 
-// Contraction is off, and division, square root and small numbers are those of IEEE 754: elementwise
-// functions have the bits of the CPU.
+// Contraction is off, and division, square root and small numbers are those of IEEE 754:
+// elementwise functions have the bits of the CPU.
 void set_options(Unit& unit, int capability, std::span<const std::string> definitions) {
     const std::vector<int>& known = libraries().compiler.known;
     unit.binary = std::find(known.begin(), known.end(), capability) != known.end();
@@ -177,10 +177,11 @@ std::string compile(const Unit& unit) {
             compiler.log(program, log.data());
             log.resize(std::strlen(log.c_str()));
         }
-        fail(ErrorKind::kInternal, "cuda",
-             "NVRTC %d.%d does not compile %s (error %d); this is a bug in Sennit: please report it "
-             "with this log:\n%s",
-             compiler.major, compiler.minor, unit.name.c_str(), result, log.c_str());
+        fail(
+            ErrorKind::kInternal, "cuda",
+            "NVRTC %d.%d does not compile %s (error %d); this is a bug in Sennit: please report it "
+            "with this log:\n%s",
+            compiler.major, compiler.minor, unit.name.c_str(), result, log.c_str());
     }
     size_t bytes = 0;
     std::string image;
@@ -272,8 +273,7 @@ const Function& function(int device, std::string_view file, std::string_view ent
         unit.name = file;
         unit.source = source_text(file);
         if (unit.source.empty()) {
-            fail(ErrorKind::kInternal, "cuda", "there is no kernel source '%s'",
-                 unit.name.c_str());
+            fail(ErrorKind::kInternal, "cuda", "there is no kernel source '%s'", unit.name.c_str());
         }
         std::set<std::string> known;
         collect_headers(unit.source, unit, known);
@@ -314,9 +314,8 @@ void launch(const Function& function, Grid blocks, uint32_t threads, uint32_t sh
     // The kernel's one parameter as a buffer: CU_LAUNCH_PARAM_BUFFER_POINTER and ..._SIZE.
     void* extra[] = {reinterpret_cast<void*>(1), const_cast<void*>(args),
                      reinterpret_cast<void*>(2), &bytes, nullptr};
-    const Result result =
-        driver.launch_kernel(f.kernel, blocks.x, blocks.y, blocks.z, threads, 1, 1, shared_bytes,
-                             f.gpu->stream, nullptr, extra);
+    const Result result = driver.launch_kernel(f.kernel, blocks.x, blocks.y, blocks.z, threads, 1,
+                                               1, shared_bytes, f.gpu->stream, nullptr, extra);
     if (result != 0) check(result, ("launching " + f.name).c_str());
 }
 

@@ -46,11 +46,12 @@ Gpu::Gpu(int at) : index(at), memory(*this), staging(*this) {
     const Compiler& compiler = libraries().compiler;
     const std::string where = "cuda:" + std::to_string(at) + " (" + properties.name + ")";
     if (properties.capability < compiler.known.front()) {
-        fail(ErrorKind::kDevice, "device",
-             "%s has compute capability %d.%d, and NVRTC %d.%d compiles for %d.%d and later; use an "
-             "older NVRTC (pip install 'sennit[cuda12]'), or another GPU",
-             where.c_str(), properties.capability / 10, properties.capability % 10, compiler.major,
-             compiler.minor, compiler.known.front() / 10, compiler.known.front() % 10);
+        fail(
+            ErrorKind::kDevice, "device",
+            "%s has compute capability %d.%d, and NVRTC %d.%d compiles for %d.%d and later; use an "
+            "older NVRTC (pip install 'sennit[cuda12]'), or another GPU",
+            where.c_str(), properties.capability / 10, properties.capability % 10, compiler.major,
+            compiler.minor, compiler.known.front() / 10, compiler.known.front() % 10);
     }
     // The primary context is the one that other libraries of the process use too.
     check(driver.retain_context(&context, device), "starting the device");

@@ -38,8 +38,8 @@ public:
     void synchronize();
 };
 
-Gpu& gpu(int index);           // starts it
-Gpu* started_gpu(int index);   // null: nobody has worked on it
+Gpu& gpu(int index);               // starts it
+Gpu* started_gpu(int index);       // null: nobody has worked on it
 Properties properties(int index);  // without starting it
 
 // A word in device memory for kernels that check values. take_error waits for the device; true when

@@ -15,13 +15,11 @@ namespace {
 #if defined(_WIN32)
 constexpr char kListSeparator = ';';
 constexpr const char* kDriverName = "nvcuda.dll";
-std::string compiler_name(int major) {
-    return "nvrtc64_" + std::to_string(major) + "0_0.dll";
-}
+std::string compiler_name(int major) { return "nvrtc64_" + std::to_string(major) + "0_0.dll"; }
 std::string blas_name(int major) { return "cublasLt64_" + std::to_string(major) + ".dll"; }
 constexpr const char* kSystemFolders[] = {""};
-constexpr const char* kPackageParts[] = {
-    "nvidia/cu13/bin/x86_64", "nvidia/cuda_nvrtc/bin", "nvidia/cublas/bin"};
+constexpr const char* kPackageParts[] = {"nvidia/cu13/bin/x86_64", "nvidia/cuda_nvrtc/bin",
+                                         "nvidia/cublas/bin"};
 #else
 constexpr char kListSeparator = ':';
 constexpr const char* kDriverName = "libcuda.so.1";
@@ -29,8 +27,8 @@ std::string compiler_name(int major) { return "libnvrtc.so." + std::to_string(ma
 std::string blas_name(int major) { return "libcublasLt.so." + std::to_string(major); }
 // "": as the system looks for libraries.
 constexpr const char* kSystemFolders[] = {"", "/usr/local/cuda/lib64", "/usr/lib/wsl/lib"};
-constexpr const char* kPackageParts[] = {
-    "nvidia/cu13/lib", "nvidia/cuda_nvrtc/lib", "nvidia/cublas/lib"};
+constexpr const char* kPackageParts[] = {"nvidia/cu13/lib", "nvidia/cuda_nvrtc/lib",
+                                         "nvidia/cublas/lib"};
 #endif
 
 constexpr int kNewestMajor = 13, kOldestMajor = 12;
@@ -158,15 +156,16 @@ void open_driver(Driver& driver, const Places& places) {
             "the NVIDIA driver's library and its kernel module do not fit each other (" +
             std::string(name_of(driver, result)) + "); reboot after an update of the driver";
     } else if (result != 0) {
-        driver.problem = "the NVIDIA driver cannot be started: " +
-                         std::string(name_of(driver, result)) +
-                         "; does nvidia-smi work? look at its message";
+        driver.problem =
+            "the NVIDIA driver cannot be started: " + std::string(name_of(driver, result)) +
+            "; does nvidia-smi work? look at its message";
     }
 }
 
 void open_compiler(Compiler& compiler, const Places& places, int driver_version) {
     // Code of a newer major version than the driver's does not load.
-    const int newest = driver_version ? std::min(kNewestMajor, driver_version / 1000) : kNewestMajor;
+    const int newest =
+        driver_version ? std::min(kNewestMajor, driver_version / 1000) : kNewestMajor;
     std::vector<std::string> names;
     for (int major = newest; major >= kOldestMajor; --major) names.push_back(compiler_name(major));
     void* handle = open(compiler, places, names);
@@ -187,9 +186,11 @@ void open_compiler(Compiler& compiler, const Places& places, int driver_version)
     compiler.known.resize(static_cast<size_t>(std::max(count, 0)));
     if (result == 0 && count > 0) result = compiler.archs(compiler.known.data());
     if (result != 0 || count <= 0) {
-        compiler.problem = "NVRTC at " + compiler.found + " does not work (it does not tell its "
-                           "version and architectures: error " + std::to_string(result) + "); " +
-                           wheels_for(driver_version) + " installs one that does";
+        compiler.problem = "NVRTC at " + compiler.found +
+                           " does not work (it does not tell its "
+                           "version and architectures: error " +
+                           std::to_string(result) + "); " + wheels_for(driver_version) +
+                           " installs one that does";
         return;
     }
     std::sort(compiler.known.begin(), compiler.known.end());
@@ -222,13 +223,15 @@ void open_blas(Blas& blas, const Places& places, int major) {
     if (blas.problem.empty()) blas.version_found = version();
 }
 
+const Places* found_places = nullptr;  // once libraries() has returned
+
 Libraries* open_all(const std::vector<std::string>& folders) {
     auto* all = new Libraries;
-    const Places places = find_places(folders);
+    found_places = new Places(find_places(folders));
+    const Places& places = *found_places;
     open_driver(all->driver, places);
     const int version = all->driver.version_found;
     open_compiler(all->compiler, places, version);
-    open_blas(all->blas, places, all->compiler ? all->compiler.major : version / 1000);
     all->problem = !all->driver ? all->driver.problem : all->compiler.problem;
     return all;
 }
@@ -248,6 +251,17 @@ const Libraries& libraries() {
     if (!known.load(std::memory_order_relaxed))
         known.store(open_all(folders), std::memory_order_release);
     return *known.load(std::memory_order_relaxed);
+}
+
+const Blas& blas() {
+    static const Blas* opened = [] {
+        const Libraries& all = libraries();
+        auto* made = new Blas;
+        open_blas(*made, *found_places,
+                  all.compiler ? all.compiler.major : all.driver.version_found / 1000);
+        return made;
+    }();
+    return *opened;
 }
 
 std::string error_text(Result result) {
@@ -272,10 +286,11 @@ void check(Result result, const char* doing) {
         case 209:  // CUDA_ERROR_NO_BINARY_FOR_GPU
         case 218:  // CUDA_ERROR_INVALID_PTX
         case 222:  // CUDA_ERROR_UNSUPPORTED_PTX_VERSION
-            fail(ErrorKind::kDevice, "cuda",
-                 "the driver does not take the code that NVRTC made, in %s (%s); update the driver, "
-                 "or use an older NVRTC (nvidia-cuda-nvrtc)",
-                 doing, text.c_str());
+            fail(
+                ErrorKind::kDevice, "cuda",
+                "the driver does not take the code that NVRTC made, in %s (%s); update the driver, "
+                "or use an older NVRTC (nvidia-cuda-nvrtc)",
+                doing, text.c_str());
         case 4:    // CUDA_ERROR_DEINITIALIZED
         case 46:   // CUDA_ERROR_DEVICE_UNAVAILABLE
         case 214:  // CUDA_ERROR_ECC_UNCORRECTABLE
@@ -295,8 +310,7 @@ void check(Result result, const char* doing) {
                  "it can be used any more: start the process again from its last checkpoint, and "
                  "report a kernel of Sennit that does this",
                  text.c_str(), doing);
-        default:
-            fail(ErrorKind::kDevice, "cuda", "%s failed: %s", doing, text.c_str());
+        default: fail(ErrorKind::kDevice, "cuda", "%s failed: %s", doing, text.c_str());
     }
 }
 

@@ -28,10 +28,10 @@ using Event = struct CUevent_st*;
     F(device_get, "cuDeviceGet", (DeviceHandle * device, int ordinal))                          \
     F(device_name, "cuDeviceGetName", (char* name, int bytes, DeviceHandle device))             \
     F(device_attribute, "cuDeviceGetAttribute", (int* value, int which, DeviceHandle device))   \
-    F(device_memory, "cuDeviceTotalMem_v2", (size_t * bytes, DeviceHandle device))              \
+    F(device_memory, "cuDeviceTotalMem_v2", (size_t* bytes, DeviceHandle device))               \
     F(retain_context, "cuDevicePrimaryCtxRetain", (Context * context, DeviceHandle device))     \
     F(set_context, "cuCtxSetCurrent", (Context context))                                        \
-    F(memory_info, "cuMemGetInfo_v2", (size_t * free, size_t * total))                          \
+    F(memory_info, "cuMemGetInfo_v2", (size_t* free, size_t* total))                            \
     F(allocate, "cuMemAlloc_v2", (DevicePointer * memory, size_t bytes))                        \
     F(free, "cuMemFree_v2", (DevicePointer memory))                                             \
     F(allocate_pinned, "cuMemHostAlloc", (void** memory, size_t bytes, unsigned flags))         \
@@ -59,20 +59,20 @@ using Event = struct CUevent_st*;
 using CompilerResult = int;  // nvrtcResult; 0: success
 using CompilerProgram = struct _nvrtcProgram*;
 
-#define SN_COMPILER_FUNCTIONS(F)                                                                 \
-    F(version, "nvrtcVersion", (int* major, int* minor))                                         \
-    F(arch_count, "nvrtcGetNumSupportedArchs", (int* count))                                     \
-    F(archs, "nvrtcGetSupportedArchs", (int* all))                                               \
-    F(create, "nvrtcCreateProgram",                                                              \
-      (CompilerProgram * program, const char* source, const char* name, int headers,             \
-       const char* const* header_texts, const char* const* header_names))                        \
+#define SN_COMPILER_FUNCTIONS(F)                                                                  \
+    F(version, "nvrtcVersion", (int* major, int* minor))                                          \
+    F(arch_count, "nvrtcGetNumSupportedArchs", (int* count))                                      \
+    F(archs, "nvrtcGetSupportedArchs", (int* all))                                                \
+    F(create, "nvrtcCreateProgram",                                                               \
+      (CompilerProgram * program, const char* source, const char* name, int headers,              \
+       const char* const* header_texts, const char* const* header_names))                         \
     F(compile, "nvrtcCompileProgram", (CompilerProgram program, int count, const char* const* o)) \
-    F(log_size, "nvrtcGetProgramLogSize", (CompilerProgram program, size_t* bytes))              \
-    F(log, "nvrtcGetProgramLog", (CompilerProgram program, char* text))                          \
-    F(cubin_size, "nvrtcGetCUBINSize", (CompilerProgram program, size_t* bytes))                 \
-    F(cubin, "nvrtcGetCUBIN", (CompilerProgram program, char* data))                             \
-    F(ptx_size, "nvrtcGetPTXSize", (CompilerProgram program, size_t* bytes))                     \
-    F(ptx, "nvrtcGetPTX", (CompilerProgram program, char* data))                                 \
+    F(log_size, "nvrtcGetProgramLogSize", (CompilerProgram program, size_t* bytes))               \
+    F(log, "nvrtcGetProgramLog", (CompilerProgram program, char* text))                           \
+    F(cubin_size, "nvrtcGetCUBINSize", (CompilerProgram program, size_t* bytes))                  \
+    F(cubin, "nvrtcGetCUBIN", (CompilerProgram program, char* data))                              \
+    F(ptx_size, "nvrtcGetPTXSize", (CompilerProgram program, size_t* bytes))                      \
+    F(ptx, "nvrtcGetPTX", (CompilerProgram program, char* data))                                  \
     F(destroy, "nvrtcDestroyProgram", (CompilerProgram * program))
 
 using BlasResult = int;  // cublasStatus_t; 0: success
@@ -91,29 +91,29 @@ struct BlasHeuristic {
     int reserved[4];
 };
 
-#define SN_BLAS_FUNCTIONS(F)                                                                     \
-    F(create, "cublasLtCreate", (BlasHandle * handle))                                           \
-    F(create_matmul, "cublasLtMatmulDescCreate", (BlasMatmul * matmul, int compute, int scale))  \
-    F(set_matmul, "cublasLtMatmulDescSetAttribute",                                              \
-      (BlasMatmul matmul, int which, const void* value, size_t bytes))                           \
-    F(destroy_matmul, "cublasLtMatmulDescDestroy", (BlasMatmul matmul))                          \
-    F(create_layout, "cublasLtMatrixLayoutCreate",                                               \
-      (BlasLayout * layout, int dtype, uint64_t rows, uint64_t columns, int64_t ld))             \
-    F(set_layout, "cublasLtMatrixLayoutSetAttribute",                                            \
-      (BlasLayout layout, int which, const void* value, size_t bytes))                           \
-    F(destroy_layout, "cublasLtMatrixLayoutDestroy", (BlasLayout layout))                        \
-    F(create_preference, "cublasLtMatmulPreferenceCreate", (BlasPreference * preference))        \
-    F(set_preference, "cublasLtMatmulPreferenceSetAttribute",                                    \
-      (BlasPreference preference, int which, const void* value, size_t bytes))                   \
-    F(destroy_preference, "cublasLtMatmulPreferenceDestroy", (BlasPreference preference))        \
-    F(find_algorithm, "cublasLtMatmulAlgoGetHeuristic",                                          \
-      (BlasHandle handle, BlasMatmul matmul, BlasLayout a, BlasLayout b, BlasLayout c,           \
-       BlasLayout d, BlasPreference preference, int wanted, BlasHeuristic* found, int* count))   \
-    F(matmul, "cublasLtMatmul",                                                                  \
-      (BlasHandle handle, BlasMatmul matmul, const void* alpha, const void* a, BlasLayout a_is,  \
-       const void* b, BlasLayout b_is, const void* beta, const void* c, BlasLayout c_is,         \
-       void* d, BlasLayout d_is, const BlasAlgorithm* algorithm, void* workspace,                \
-       size_t workspace_bytes, Stream stream))
+#define SN_BLAS_FUNCTIONS(F)                                                                      \
+    F(create, "cublasLtCreate", (BlasHandle * handle))                                            \
+    F(create_matmul, "cublasLtMatmulDescCreate", (BlasMatmul * matmul, int compute, int scale))   \
+    F(set_matmul, "cublasLtMatmulDescSetAttribute",                                               \
+      (BlasMatmul matmul, int which, const void* value, size_t bytes))                            \
+    F(destroy_matmul, "cublasLtMatmulDescDestroy", (BlasMatmul matmul))                           \
+    F(create_layout, "cublasLtMatrixLayoutCreate",                                                \
+      (BlasLayout * layout, int dtype, uint64_t rows, uint64_t columns, int64_t ld))              \
+    F(set_layout, "cublasLtMatrixLayoutSetAttribute",                                             \
+      (BlasLayout layout, int which, const void* value, size_t bytes))                            \
+    F(destroy_layout, "cublasLtMatrixLayoutDestroy", (BlasLayout layout))                         \
+    F(create_preference, "cublasLtMatmulPreferenceCreate", (BlasPreference * preference))         \
+    F(set_preference, "cublasLtMatmulPreferenceSetAttribute",                                     \
+      (BlasPreference preference, int which, const void* value, size_t bytes))                    \
+    F(destroy_preference, "cublasLtMatmulPreferenceDestroy", (BlasPreference preference))         \
+    F(find_algorithm, "cublasLtMatmulAlgoGetHeuristic",                                           \
+      (BlasHandle handle, BlasMatmul matmul, BlasLayout a, BlasLayout b, BlasLayout c,            \
+       BlasLayout d, BlasPreference preference, int wanted, BlasHeuristic* found, int* count))    \
+    F(matmul, "cublasLtMatmul",                                                                   \
+      (BlasHandle handle, BlasMatmul matmul, const void* alpha, const void* a, BlasLayout a_is,   \
+       const void* b, BlasLayout b_is, const void* beta, const void* c, BlasLayout c_is, void* d, \
+       BlasLayout d_is, const BlasAlgorithm* algorithm, void* workspace, size_t workspace_bytes,  \
+       Stream stream))
 
 // One library: what was looked for and what was found, and its functions once it is open.
 struct Library {
@@ -144,10 +144,10 @@ struct Blas : Library {
 struct Libraries {
     Driver driver;
     Compiler compiler;
-    Blas blas;
     std::string problem;  // why no device can be used; empty: they can
 };
 const Libraries& libraries();
+const Blas& blas();  // a large library: opened by its first use
 
 // Where Python's packages lie, whose folders hold NVIDIA's libraries; called at most once, when
 // libraries are looked for, and not under any lock.

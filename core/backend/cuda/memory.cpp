@@ -133,7 +133,8 @@ void DeviceMemory::fail_to_allocate(size_t bytes) const {
     const std::string cap =
         limit_ > 0 ? " (of which this process may have " + text(limit_) + ")" : "";
     fail(ErrorKind::kMemory, "allocate",
-         "%s were asked for on cuda:%d, where %s are in use by tensors and %s are cached (the largest "
+         "%s were asked for on cuda:%d, where %s are in use by tensors and %s are cached (the "
+         "largest "
          "piece: %s); the device has %s, %s of them free%s; use smaller batches or narrower "
          "dtypes, checkpoint() parts of the model, or stop other processes (nvidia-smi lists them)",
          text(bytes).c_str(), gpu_.index, text(in_use_).c_str(), text(reserved_ - in_use_).c_str(),
@@ -222,9 +223,9 @@ void Staging::copy_to_host(void* to, const void* from, size_t bytes) {
     const auto issue = [&](size_t at) {
         Block& block = blocks_[at / kBytes % 2];
         check(driver.synchronize_event(block.event), "waiting for a copy");
-        check(driver.copy_to_host(block.data, source + at, std::min(kBytes, bytes - at),
-                                  gpu_.stream),
-              "copying to the host");
+        check(
+            driver.copy_to_host(block.data, source + at, std::min(kBytes, bytes - at), gpu_.stream),
+            "copying to the host");
         check(driver.record_event(block.event, gpu_.stream), "copying to the host");
     };
     if (bytes > 0) issue(0);

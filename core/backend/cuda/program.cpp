@@ -24,7 +24,8 @@ public:
         int count = 0;
         for (const ProgramSpec::Input& in : spec.inputs)
             if (!in.scalar) count = std::max(count, in.binding + 1);
-        for (const ProgramSpec::Output& out : spec.outputs) count = std::max(count, out.binding + 1);
+        for (const ProgramSpec::Output& out : spec.outputs)
+            count = std::max(count, out.binding + 1);
         for (int i = 0; i < count; ++i) bound.push_back(buffers[i]);
         if (product) {
             spec.inputs[static_cast<size_t>(spec.product)].binding = count;

@@ -247,8 +247,8 @@ API CUresult cuDevicePrimaryCtxRetain(CUctx_st** context, CUdevice device) {
         auto* c = new CUctx_st;
         c->device = device;
         cuDeviceTotalMem_v2(&c->bytes, device);
-        void* memory = mmap(nullptr, c->bytes, PROT_NONE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void* memory =
+            mmap(nullptr, c->bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED) return kOutOfMemory;
         c->memory = static_cast<char*>(memory);
         made = c;
@@ -406,7 +406,8 @@ API CUresult cuModuleLoadData(CUmod_st** module, const void* image) {
         done += static_cast<uint64_t>(part);
     }
     const std::string path = "/proc/self/fd/" + std::to_string(file);
-    void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);  // `file` stays open: one path each
+    void* library =
+        dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);  // `file` stays open: one path each
     if (!library) {
         std::fprintf(stderr, "fake driver: %s\n", dlerror());
         return kInvalidImage;
@@ -457,11 +458,9 @@ API CUresult cuLaunchKernel(CUfunc_st* function, unsigned grid_x, unsigned grid_
     if (!data || bytes > 4096) return kInvalidValue;
     const long limit = setting("SENNIT_FAKE_LOST_AFTER", -1);
     const bool fails = limit >= 0 && ++launches > limit;
-    const ShimLaunch shape{
-        {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes};
+    const ShimLaunch shape{{grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes};
     // Arguments are copied at the call, to where any struct may lie.
-    auto args = std::make_shared<std::vector<max_align_t>>(bytes / sizeof(max_align_t) +
-                                                                1);
+    auto args = std::make_shared<std::vector<max_align_t>>(bytes / sizeof(max_align_t) + 1);
     std::memcpy(args->data(), data, bytes);
     const auto run = function->run;
     return issue(stream, [=] {

@@ -24,7 +24,13 @@
 
 namespace {
 
-enum Result { kSuccess = 0, kInvalidInput = 3, kInvalidProgram = 4, kInvalidOption = 5, kFailed = 6 };
+enum Result {
+    kSuccess = 0,
+    kInvalidInput = 3,
+    kInvalidProgram = 4,
+    kInvalidOption = 5,
+    kFailed = 6
+};
 
 std::string setting(const char* name, const char* otherwise) {
     const char* text = std::getenv(name);
@@ -149,9 +155,9 @@ API int nvrtcCompileProgram(Program program, int count, const char* const* optio
     const std::string command =
         setting("SENNIT_FAKE_CXX", "g++") +
         " -O1 -std=c++20 -shared -fPIC -fvisibility=hidden -ffp-contract=off -fno-trapping-math -w"
-        " -DSN_SHIM" + machine + definitions + " -I '" + folder + "' -I '" +
-        setting("SENNIT_FAKE_SHIM", ".") + "' -o '" + folder + "/kernel.so' '" + folder +
-        "/kernel.cpp' 2> '" + folder + "/log'";
+        " -DSN_SHIM" +
+        machine + definitions + " -I '" + folder + "' -I '" + setting("SENNIT_FAKE_SHIM", ".") +
+        "' -o '" + folder + "/kernel.so' '" + folder + "/kernel.cpp' 2> '" + folder + "/log'";
     const int status = std::system(command.c_str());
     program->log = read(folder + "/log");
     if (status == 0) {

@@ -293,6 +293,7 @@ inline void run(const ShimLaunch& launch, void (*body)(const void*), const void*
 #define SN_SHARED static __attribute__((section("sn_shared")))
 #define SN_DYNAMIC_SHARED(T, name) T* const name = reinterpret_cast<T*>(shim::state.dynamic)
 #define SN_UNROLL(n)
+#define SN_KERNEL_THREADS(name, Args, threads) SN_KERNEL(name, Args)
 #define SN_KERNEL(name, Args)                                                                 \
     static void name##_body(const Args& args);                                                \
     extern "C" __attribute__((visibility("default"))) void name(const ShimLaunch* launch,     \

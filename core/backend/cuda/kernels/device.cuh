@@ -4,6 +4,7 @@
 // tests/cuda/shim (SN_SHIM), which runs it on a CPU. So it keeps to what all three know:
 //
 //   SN_KERNEL(name, Args) { ... }   a kernel that takes one plain struct, seen as `args`
+//   SN_KERNEL_THREADS(name, Args, n)   the same for blocks of at most n threads
 //   SN_SHARED T name[n];            memory of a block; SN_DYNAMIC_SHARED(T, name) sized at launch
 //   threadIdx, blockIdx, blockDim, gridDim, __syncthreads(), SN_DEVICE before functions
 //   warp_shuffle(), warp_shuffle_down(), warp_ballot(), __syncwarp()      by all threads of a warp
@@ -34,6 +35,10 @@ typedef unsigned long long uint64_t;
     extern __shared__ __align__(16) char sn_dynamic_shared[]; \
     T* const name = reinterpret_cast<T*>(sn_dynamic_shared)
 #define SN_KERNEL(name, Args) extern "C" __global__ void name(const __grid_constant__ Args args)
+// The same for blocks of at most so many threads, which leaves each the registers for it.
+#define SN_KERNEL_THREADS(name, Args, threads)            \
+    extern "C" __global__ void __launch_bounds__(threads) \
+        name(const __grid_constant__ Args args)
 #define SN_TEXT(x) #x
 #define SN_UNROLL(n) _Pragma(SN_TEXT(unroll n))  // before a loop
 
