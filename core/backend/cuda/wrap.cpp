@@ -16,6 +16,8 @@ void register_wrappers(KernelTable& table) {
     register_indexing_wrappers(table);
     register_sort_wrappers(table);
     register_random_wrappers(table);
+    register_conv_wrappers(table);
+    register_pool_wrappers(table);
 }
 
 // ---- sources ------------------------------------------------------------------------------------

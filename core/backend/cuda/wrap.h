@@ -22,6 +22,8 @@ void register_matmul_wrapper(KernelTable& table);
 void register_indexing_wrappers(KernelTable& table);
 void register_sort_wrappers(KernelTable& table);
 void register_random_wrappers(KernelTable& table);
+void register_conv_wrappers(KernelTable& table);
+void register_pool_wrappers(KernelTable& table);
 
 // A kernel and every set of definitions that it is ever compiled with: one choice of each axis. A
 // choice that was not declared cannot be had, so the tests, which compile what is declared, know

@@ -2,57 +2,15 @@
 // SN_M x SN_N of c, a thread SN_TM x SN_TN of it. SN_LONG: 1 where a block sums several segments.
 #include "chain.cuh"
 #include "matmul_args.h"
+#if defined(SN_M)
+#include "product.cuh"
+#endif
 
 using namespace sn::cuda;
 
-using A = Accumulator<SN_T>;
-
 #if defined(SN_M)
-inline constexpr int kM = SN_M, kN = SN_N, kK = 16, kTM = SN_TM, kTN = SN_TN;
-inline constexpr int kAcross = kN / kTN, kBlock = kM / kTM * kAcross;
-// Rows (columns) of a thread come in packs of 16 bytes; packs lie as far apart as the tile allows,
-// so that neighbouring threads read neighbouring packs.
-inline constexpr int kWide = 16 / sizeof(A);
-inline constexpr int kPM = kTM < kWide ? kTM : kWide, kPN = kTN < kWide ? kTN : kWide;
-inline constexpr int kPad = kWide;
-inline constexpr int kFetchA = kM * kK / kBlock, kFetchB = kN * kK / kBlock;
-
-SN_DEVICE int row_of(int thread, int i) {
-    return i / kPM * (kM / (kTM / kPM)) + thread / kAcross * kPM + i % kPM;
-}
-SN_DEVICE int column_of(int thread, int j) {
-    return j / kPN * (kN / (kTN / kPN)) + thread % kAcross * kPN + j % kPN;
-}
-
-struct Tile {
-    A a[kK][kM + kPad];
-    A b[kK][kN + kPad];
-};
-
-// Multiplies one slice of k into the sums.
-SN_DEVICE void multiply(const Tile& tile, int k, int thread, A (&sums)[kTM][kTN]) {
-    A a[kTM], b[kTN];
-    SN_UNROLL(kTM / kPM)
-    for (int p = 0; p < kTM / kPM; ++p) {
-        const auto& pack =
-            *reinterpret_cast<const Pack<A, kPM>*>(&tile.a[k][row_of(thread, p * kPM)]);
-        for (int i = 0; i < kPM; ++i) a[p * kPM + i] = pack.v[i];
-    }
-    SN_UNROLL(kTN / kPN)
-    for (int p = 0; p < kTN / kPN; ++p) {
-        const auto& pack =
-            *reinterpret_cast<const Pack<A, kPN>*>(&tile.b[k][column_of(thread, p * kPN)]);
-        for (int j = 0; j < kPN; ++j) b[p * kPN + j] = pack.v[j];
-    }
-    SN_UNROLL(kTM)
-    for (int i = 0; i < kTM; ++i) {
-        SN_UNROLL(kTN)
-        for (int j = 0; j < kTN; ++j) sums[i][j] = multiply_add(a[i], b[j], sums[i][j]);
-    }
-}
-
 SN_KERNEL(matmul, MatmulArgs) {
-    SN_SHARED alignas(16) Tile tiles[2];
+    SN_SHARED Tile tiles[2];
     const int t = static_cast<int>(threadIdx.x);
     const int64_t per_matrix = args.tiles_m * args.tiles_n, per_part = per_matrix * args.batch;
     const bool a_along_k = args.a_col == 1, b_along_k = args.b_row == 1;
@@ -154,6 +112,8 @@ SN_KERNEL(matmul, MatmulArgs) {
     }
 }
 #else
+
+using A = Accumulator<SN_T>;
 
 SN_KERNEL(add_parts, AddPartsArgs) {
     const A* parts = static_cast<const A*>(args.parts);

@@ -78,8 +78,13 @@ SN_DEVICE void take_extreme(Partial& a, A x, int64_t at) {
     }
 }
 
-SN_DEVICE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-SN_DEVICE double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
+template <class T>
+SN_DEVICE T fused(T a, T b, T c) {
+    if constexpr (sizeof(T) == 4)
+        return __builtin_fmaf(a, b, c);
+    else
+        return __builtin_fma(a, b, c);
+}
 
 // Folds the lanes of all slots in `memory`; afterwards lane 0 has the slot's value. `sum`: the
 // squares of a variance, which are added.
@@ -170,7 +175,7 @@ SN_KERNEL(reduce_blocks, ReduceArgs) {
                 A squares = 0;
                 for (int64_t i = begin + lane; i < end; i += kReduceLanes) {
                     const A d = element(i) - mean;
-                    squares = fused(d, d, squares);
+                    squares = fused<A>(d, d, squares);
                 }
                 mores[slot][lane] = squares;
                 fold_lanes(mores, slot, lane, true);
@@ -223,7 +228,7 @@ SN_KERNEL(reduce_merge, ReduceArgs) {
                         const A weight = static_cast<A>(na * nb / (na + nb));
                         const A delta = q.value / static_cast<A>(nq) -
                                         p.value / static_cast<A>(reach * kReduceBlock);
-                        p.more = fused(delta * delta, weight, p.more + q.more);
+                        p.more = fused<A>(delta * delta, weight, p.more + q.more);
                     }
                     p.value = combine(p.value, q.value);
                 }
