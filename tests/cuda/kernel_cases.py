@@ -93,7 +93,7 @@ def movement() -> str:
         check(lambda x: [x.permute(2, 0, 1).contiguous(), x[:, ::-2].contiguous()], x)
         check(lambda x: [x.permute(1, 2, 0).reshape((40, 165)), x[1:1].contiguous()], x)
         check(lambda x: sn.concat([x[:, :3], x[:, 30:], x[:, 1:1]], axis=1), x)
-        check(lambda x: sn.pad(x, ((1, 2), (0, 0), (3, 0))), x)
+        check(lambda x: sn.pad(x, (3, 0, 0, 0, 1, 2)), x)
 
         def write(x: Any) -> Any:
             y = x.clone()
@@ -111,7 +111,7 @@ def movement() -> str:
         check(lambda x, there=there: sn.full((3, 5), 7, device=x.device, **there), draw((1,)))
     for end in (True, False):
         check(lambda x, end=end: sn.linspace(-1, 2, 77, endpoint=end, device=x.device), draw((1,)))
-    check(lambda a, b: sn.complex(a, b), draw((3, 5)), draw((5,)))
+    check(sn.complex, draw((3, 5)), draw((5,)))
     return "contiguous reshape slice_update concat pad full complex arange linspace"
 
 
@@ -207,9 +207,9 @@ def random() -> str:
         sn.random.seed(5)
         there = {"device": x.device}
         return [
-            sn.random.uniform((1000,), **there), sn.random.normal((1000,), **there),
-            sn.random.normal((77,), dtype=sn.float64, **there),
-            sn.random.uniform((77,), dtype=sn.float16, **there),
+            sn.random.uniform(-1.5, 2.5, (1000,), **there), sn.random.normal(0.5, 2, (1000,), **there),
+            sn.random.normal(0, 1, (77,), dtype=sn.float64, **there),
+            sn.random.uniform(0, 1, (77,), dtype=sn.float16, **there),
             sn.random.integers(-3, 1000, (77,), **there), sn.dropout(sn.ones((500,), **there), 0.3),
         ]  # fmt: skip
 

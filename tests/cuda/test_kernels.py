@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +29,7 @@ def test_kernels(family: str) -> None:
     run(family)
 
 
-@pytest.mark.skipif(not os.environ.get("SENNIT_SLOW_TESTS"), reason="as slow as the test above")
+@pytest.mark.slow
 @pytest.mark.parametrize("family", kernel_cases.FAMILIES)
 def test_order_of_threads_is_no_matter(family: str) -> None:
     run(family, SENNIT_SHIM_REVERSE="1")

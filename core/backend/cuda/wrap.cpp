@@ -16,6 +16,7 @@ void register_wrappers(KernelTable& table) {
     register_indexing_wrappers(table);
     register_sort_wrappers(table);
     register_random_wrappers(table);
+    register_attention_wrappers(table);
     register_conv_wrappers(table);
     register_pool_wrappers(table);
 }
@@ -70,7 +71,11 @@ const Function& KernelSource::get(Device device, std::initializer_list<int> code
     for (const Axis& axis : k.axes) {
         size_t at = 0;
         while (at < axis.size() && axis[at].code != *code) ++at;
-        SN_CHECK(at < axis.size());
+        if (at == axis.size()) {
+            fail(ErrorKind::kInternal, "cuda",
+                 "%s of %s is not declared for code %d; this is a bug in Sennit: please report it",
+                 entry_, file_, *code);
+        }
         variant = variant * axis.size() + at;
         ++code;
     }

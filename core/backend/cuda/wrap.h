@@ -22,6 +22,7 @@ void register_matmul_wrapper(KernelTable& table);
 void register_indexing_wrappers(KernelTable& table);
 void register_sort_wrappers(KernelTable& table);
 void register_random_wrappers(KernelTable& table);
+void register_attention_wrappers(KernelTable& table);
 void register_conv_wrappers(KernelTable& table);
 void register_pool_wrappers(KernelTable& table);
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "backend/cuda/kernels/matmul_args.h"
+#include "backend/cuda/product.h"
 #include "backend/cuda/wrap.h"
 #include "base/error.h"
 
@@ -129,10 +130,15 @@ size_t workspace(const KernelCall& call) {
            dtype_size(compute_dtype(call.in[0].dtype));
 }
 
-void matmul(const KernelCall& call) {
+// one_chain: without segments.
+void run(const KernelCall& call, bool one_chain) {
     const TensorView &a = call.in[0], &b = call.in[1], &c = call.out[0];
     if (c.numel() == 0) return;
     Product p = plan(call);
+    if (one_chain) {
+        p.segments = 1;
+        p.split = false;
+    }
     MatmulArgs& g = p.args;
     SN_CHECK(p.stacks.shape.size() <= kMaxRank && b.dtype == a.dtype);
     g.a = a.data;
@@ -179,8 +185,17 @@ void matmul(const KernelCall& call) {
     AddPartsArgs add{call.workspace, c.data, c.numel(), g.parts, strided_of<1>(result)};
     launch(kAddParts.get(call.device, {result_code}), grid_of(add.count), kThreads, add);
 }
+void matmul(const KernelCall& call) { run(call, false); }
 
 }  // namespace
+
+void chain_product(Device device, const TensorView& a, const TensorView& b, const TensorView& c) {
+    if (c.numel() == 0) return;
+    const TensorView in[2] = {a, b};
+    KernelCall call{in, 2, &c, 1, nullptr, nullptr, nullptr};
+    call.device = device;
+    run(call, true);
+}
 
 void register_matmul_wrapper(KernelTable& table) { table.add("matmul", matmul, workspace); }
 
