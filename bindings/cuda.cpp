@@ -8,7 +8,6 @@
 #include "backend/cuda/code.h"
 #include "backend/cuda/device.h"
 #include "backend/cuda/host.h"
-#include "backend/cuda/wrap.h"
 #include "base/error.h"
 #include "nb.h"
 #include "py.h"
@@ -103,13 +102,6 @@ void init_cuda(nb::module_& m) {
         });
     });
     m.def("cuda_reset_host_runs", &cuda::reset_host_runs);
-    // Every kernel of the library's sources with every set of definitions: file, entry, sets.
-    m.def("cuda_kernels", [] {
-        nb::list all;
-        for (const cuda::KernelSource* kernel : cuda::declared_kernels())
-            all.append(nb::make_tuple(kernel->file(), kernel->entry(), kernel->variants()));
-        return all;
-    });
     m.def("cuda_code_stats", [] {
         const cuda::CodeStats s = cuda::code_stats();
         nb::dict d;

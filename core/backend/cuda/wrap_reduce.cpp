@@ -178,11 +178,11 @@ size_t workspace(const KernelCall& c) {
 // ---- labels -------------------------------------------------------------------------------------
 
 const KernelSource kLabels("labels.cu", "check_labels", [] {
-    return Axes{dtype_axis("SN_N", {DType::kI64, DType::kF64}),
+    return Axes{dtype_axis("SN_N", {DType::kI64, DType::kF32, DType::kF64}),
                 dtype_axis("SN_W", {DType::kF32, DType::kF64})};
 });
 const KernelSource kWeights("labels.cu", "sum_weights", [] {
-    return Axes{dtype_axis("SN_N", {DType::kI64, DType::kF64}),
+    return Axes{dtype_axis("SN_N", {DType::kI64, DType::kF32, DType::kF64}),
                 dtype_axis("SN_W", {DType::kF32, DType::kF64})};
 });
 
