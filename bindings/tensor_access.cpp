@@ -174,8 +174,8 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
              format_shape(get(self).shape()).c_str());
     }
     Tensor t = readable(get(self));
+    require_host_memory("buffer", t);
     wait_ready(t);
-    if (!backend(t.device()).host_visible()) t = copy_to_device(t, Device{});
     if ((flags & PyBUF_STRIDES) != PyBUF_STRIDES && !is_contiguous(t.shape(), t.value()->strides)) {
         Tensor keep;
         read_values(t, &keep);

@@ -162,6 +162,7 @@ METHODS = {
     "**kwargs: DTypeLike | DeviceLike | _bool | None) -> Tensor",
     "register_hook": "(self, hook: Callable[[Tensor], Tensor | None], /) -> HookHandle",
     "cpu": "(self) -> Tensor",
+    "cuda": "(self, device: _int | _str | None = None) -> Tensor",
     "dim": "(self) -> _int",
     "ndimension": "(self) -> _int",
     "numel": "(self) -> _int",

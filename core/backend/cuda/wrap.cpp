@@ -1,0 +1,7 @@
+#include "backend/kernel.h"
+
+namespace sn::cuda {
+
+void register_wrappers(KernelTable&) {}
+
+}  // namespace sn::cuda
