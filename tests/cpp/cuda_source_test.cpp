@@ -4,8 +4,9 @@
 //
 //   cuda_source_test            the tests
 //   cuda_source_test --update   writes the golden files
-//   cuda_source_test --write D  writes the golden sources and those of all operations to folder D,
-//                               for tests/cuda/test_nvrtc.py
+//   cuda_source_test --write D  writes the golden sources, those of all operations, and with which
+//                               definitions kernel sources are compiled to folder D, for
+//                               tests/cuda/test_nvrtc.py
 #include "backend/cuda/program_source.h"
 
 #include <dlfcn.h>
@@ -23,6 +24,9 @@
 #include <vector>
 
 #include "backend/cpu/program.h"
+#if __has_include("backend/cuda/wrap.h")
+#include "backend/cuda/wrap.h"
+#endif
 #include "check.h"
 #include "cuda_specs.h"
 #include "op/elementwise.h"
@@ -547,6 +551,23 @@ TEST(wide_accesses_need_aligned_pointers) {
     }
 }
 
+// A line for each set of definitions that a kernel source is ever compiled with.
+std::string kernel_variants() {
+    std::set<std::string> lines;
+#if __has_include("backend/cuda/wrap.h")
+    for (const cuda::KernelSource* kernel : cuda::declared_kernels()) {
+        for (const std::vector<std::string>& definitions : kernel->variants()) {
+            std::string line = kernel->file();
+            for (const std::string& d : definitions) line += " " + d;
+            lines.insert(line + "\n");
+        }
+    }
+#endif
+    std::string text;
+    for (const std::string& line : lines) text += line;
+    return text;
+}
+
 void write_file(const fs::path& path, const std::string& text) { std::ofstream(path) << text; }
 
 }  // namespace
@@ -568,6 +589,7 @@ int main(int argc, char** argv) {
         size_t number = 0;
         for (const ProgramSpec& spec : all_operations(24))
             write_file(to / ("operations_" + std::to_string(number++) + ".cu"), golden_text(spec));
+        write_file(to / "kernels.txt", kernel_variants());
         return 0;
     }
     const int failed = sn::test::run();
