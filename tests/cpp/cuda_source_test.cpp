@@ -461,7 +461,8 @@ TEST(sizes_and_strides_are_not_in_the_text) {
 TEST(representative_programs_have_the_bits_of_the_cpu) {
     std::vector<ProgramSpec> specs;
     for (const auto& [name, make] : golden())
-        if (std::string(name) != "softmax_long") specs.push_back(make());
+        if (std::string(name) != "softmax_long" && !std::string(name).starts_with("many_"))
+            specs.push_back(make());
     specs.push_back(layer_norm(DType::kF16, 1500));
     specs.push_back(layer_norm(DType::kF64, 3));
     specs.push_back(softmax(4097));
@@ -505,6 +506,34 @@ TEST(rows_of_any_length) {
     nothing.output(nothing.apply("exp", {nothing.input(DType::kF32)}));
     specs.push_back(nothing.spec);
     check_programs(specs, "long", true);
+}
+
+// The code of programs with many elements, run with the arguments of one with few.
+TEST(indices_of_64_bits) {
+    if (!have_compiler()) return;
+    const std::vector<std::pair<ProgramSpec, ProgramSpec>> pairs = {
+        {points_of(kMany), points_of(9)},
+        {rows_of(kMany, 40), rows_of(9, 40)},
+        {rows_of(kMany, 3000), rows_of(2, 3000)}};
+    std::vector<cuda::ProgramSource> sources;
+    for (const auto& [many, few] : pairs) {
+        sources.push_back(cuda::program_source(few));
+        const std::string narrow = sources.back().text;
+        sources.back().text = cuda::program_source(many).text;
+        CHECK(narrow.find("uint32_t Index") != std::string::npos);
+        CHECK(sources.back().text.find("int64_t Index") != std::string::npos);
+    }
+    const Library library(sources, folder(), "many");
+    CHECK_EQ(library.error, std::string());
+    for (size_t i = 0; i < pairs.size(); ++i) {
+        const ProgramSpec& spec = pairs[i].second;
+        const Buffers inputs = make_buffers(spec);
+        Buffers got = copy_of(inputs), wanted = copy_of(inputs);
+        Backend& reference = backend(parse_device("reference"));
+        reference.run_program(*reference.compile(spec), wanted.at.data(), kNumbers.data());
+        run_shim(library.kernel(i), sources[i], got, nullptr);
+        CHECK_EQ(difference(spec, got, wanted), std::string());
+    }
 }
 
 TEST(an_epilogue_reads_the_product_that_it_is_given) {

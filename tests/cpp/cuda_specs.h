@@ -193,6 +193,23 @@ inline ProgramSpec row_sums() {
     return m.spec;
 }
 
+// Of many elements their indices need 64 bits.
+inline ProgramSpec points_of(int64_t lines) {
+    Maker m({lines, 6, 20});
+    const int x = m.input(DType::kF32, {1000, 150, 1}), y = m.input(DType::kF32, {0, 20, 1});
+    m.output(m.apply("multiply", {x, y}), {121, 20, 1});
+    return m.spec;
+}
+inline ProgramSpec rows_of(int64_t rows, int64_t columns) {
+    Maker m({rows, 3, columns}, 1);
+    const int x = m.input(DType::kF32, {1 + 4 * columns, columns, 1});
+    const int sum = m.reduce(ReduceKind::kSum, x);
+    m.output(m.apply("subtract", {x, sum}));
+    m.output_row(sum);
+    return m.spec;
+}
+inline constexpr int64_t kMany = int64_t{1} << 31;
+
 inline const std::vector<Golden>& golden() {
     static const std::vector<Golden> list = {
         {"gelu_chain", gelu_chain},
@@ -208,6 +225,8 @@ inline const std::vector<Golden>& golden() {
         {"broadcast", broadcast},
         {"moments_of_channels", moments_of_channels},
         {"row_sums", row_sums},
+        {"many_points", [] { return points_of(kMany); }},
+        {"many_rows", [] { return rows_of(kMany, 40); }},
     };
     return list;
 }
