@@ -263,11 +263,11 @@ void check_programs(const std::vector<ProgramSpec>& specs, const std::string& na
             const Buffers inputs = make_buffers(spec);
             Buffers wanted = copy_of(inputs);
             Backend& reference = backend(parse_device("reference"));
-            reference.run_program(*reference.compile(spec), wanted.at.data(), kNumbers.data());
+            reference.run_program(0, *reference.compile(spec), wanted.at.data(), kNumbers.data());
             if (!long_rows) {
                 Buffers on_cpu = copy_of(inputs);
                 Backend& host = backend(Device{});
-                host.run_program(*host.compile(spec), on_cpu.at.data(), kNumbers.data());
+                host.run_program(0, *host.compile(spec), on_cpu.at.data(), kNumbers.data());
                 CHECK_EQ(difference(spec, on_cpu, wanted), std::string());
             }
             for (const char* reverse : {"0", "1"}) {
@@ -530,7 +530,7 @@ TEST(indices_of_64_bits) {
         const Buffers inputs = make_buffers(spec);
         Buffers got = copy_of(inputs), wanted = copy_of(inputs);
         Backend& reference = backend(parse_device("reference"));
-        reference.run_program(*reference.compile(spec), wanted.at.data(), kNumbers.data());
+        reference.run_program(0, *reference.compile(spec), wanted.at.data(), kNumbers.data());
         run_shim(library.kernel(i), sources[i], got, nullptr);
         CHECK_EQ(difference(spec, got, wanted), std::string());
     }
@@ -550,7 +550,7 @@ TEST(an_epilogue_reads_the_product_that_it_is_given) {
     ProgramSpec plain = m.spec;
     plain.product = -1;
     Backend& reference = backend(parse_device("reference"));
-    reference.run_program(*reference.compile(plain), wanted.at.data(), kNumbers.data());
+    reference.run_program(0, *reference.compile(plain), wanted.at.data(), kNumbers.data());
     void* const product = got.at[0];
     got.at[0] = nullptr;
     run_shim(library.kernel(0), source, got, product);
