@@ -49,6 +49,8 @@ private:
     }
     int32_t argument(int32_t v) const { return instruction(v).args[0]; }
     bool is_variance(int32_t v) const { return kind(v) == ReduceKind::kVar; }
+    // Rows of one block: a text of its own, without parts.
+    bool single() const { return blocks_ == 1; }
     const char* type(int32_t v) const { return compute_type(dtypes_[static_cast<size_t>(v)]); }
     std::string partial(int32_t v) const {
         return is_variance(v) ? std::string("Moments<") + type(v) + ">" : type(v);
@@ -215,11 +217,12 @@ bool RowWriter::choose_threads() {
                                static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(blocks_))));
     run_ = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(divide_up(blocks_, parts_))));
     stride_ = std::min(run_ * kBlock, divide_up(columns_, kLanes) * kLanes) + kLanes;
-    int64_t element = 0, result = 0;
+    int64_t element = 0, result = 0;  // bytes of kept values, and of results in a group
     if (keep_)
         for (const Place& p : places_) element += p.size;
     for (const auto& phase : reductions_)
-        for (int32_t v : phase) result += divide_up(partial_bytes(v), 16) * 16;
+        for (int32_t v : single() ? std::vector<int32_t>() : phase)
+            result += divide_up(partial_bytes(v), 16) * 16;
     int64_t threads = most;
     const auto bytes = [&] {
         const int64_t kept = threads / kLanes / parts_ * divide_up(blocks_, run_) * stride_;
@@ -242,9 +245,11 @@ void RowWriter::add_members() {
     const int rank = static_cast<int>(shape_.size());
     size_member("rows", rows_);
     size_member("columns", columns_);
-    size_member("blocks", blocks_);
-    size_member("parts", parts_);
-    size_member("run", run_);
+    if (!single()) {
+        size_member("blocks", blocks_);
+        size_member("parts", parts_);
+        size_member("run", run_);
+    }
     for (const Operand& o : operands_) {
         if (!o.output && !used_[static_cast<size_t>(o.number)]) continue;
         pointer_member(o);
@@ -259,6 +264,7 @@ void RowWriter::add_members() {
     int64_t at = 0;
     const int64_t groups = out_.threads / kLanes, kept = slots_ * divide_up(blocks_, run_);
     for (const auto& phase : reductions_) {
+        if (single()) break;
         for (int32_t v : phase) {
             size_member("part" + std::to_string(v), at);
             at += divide_up(groups * partial_bytes(v), 16) * 16;
@@ -318,7 +324,7 @@ void RowWriter::write_elements(int phase, bool again, const std::vector<int32_t>
     }
     line("SN_UNROLL(" + n + ")");
     open("for (int u = 0; u < " + n + "; ++u)");
-    line("if (u >= left) break;");
+    open("if (u < left)");
     const auto name = [&](int32_t v) {
         const bool array = std::find(loaded.begin(), loaded.end(), v) != loaded.end();
         return value(v) + (array ? "[u]" : "");
@@ -349,6 +355,7 @@ void RowWriter::write_elements(int phase, bool again, const std::vector<int32_t>
     consume();
     close();
     close();
+    close();
 }
 
 void RowWriter::write_phase(int phase) {
@@ -362,19 +369,28 @@ void RowWriter::write_phase(int phase) {
     };
     const auto reduction = [&](int32_t v) { return std::to_string(static_cast<int>(kind(v))); };
     for (int32_t v : reductions) {
-        line("Tree<" + reduction(v) + ", " + partial(v) + "> tree" + std::to_string(v) + ";");
+        const std::string n = std::to_string(v);
+        line(single() ? partial(v) + " all" + n + ";"
+                      : "Tree<" + reduction(v) + ", " + partial(v) + "> tree" + n + ";");
         add(argument(v));
         if (is_variance(v)) variances.push_back(v);
     }
     if (outputs)
         for (int32_t k : point_outputs_) add(spec_.outputs[static_cast<size_t>(k)].value);
-    open("for (Index step = 0; step < run; ++step)");
-    line("const Index block = part * run + step;");
-    line("const bool there = block < blocks;");
-    line("const Index base = block * kReduceBlock + static_cast<Index>(lane);");
-    line("const int count = there ? lane_count(columns, base) : 0;");
-    if (keep_ && !places_.empty())
-        line("const int own = static_cast<int>(step) * kReduceBlock + lane;");
+    if (single()) {
+        open();
+        line("const Index base = static_cast<Index>(lane);");
+        line("const int count = active ? lane_count(columns, base) : 0;");
+        if (keep_ && !places_.empty()) line("const int own = lane;");
+    } else {
+        open("for (Index step = 0; step < run; ++step)");
+        line("const Index block = part * run + step;");
+        line("const bool there = block < blocks;");
+        line("const Index base = block * kReduceBlock + static_cast<Index>(lane);");
+        line("const int count = there ? lane_count(columns, base) : 0;");
+        if (keep_ && !places_.empty())
+            line("const int own = static_cast<int>(step) * kReduceBlock + lane;");
+    }
     for (int32_t v : reductions)
         line(std::string(type(v)) + " sum" + std::to_string(v) + " = identity<" + reduction(v) +
              ", " + type(v) + ">();");
@@ -400,10 +416,14 @@ void RowWriter::write_phase(int phase) {
         line(sum + " = fold_lanes<" + reduction(v) + ">(" + sum + ");");
     }
     if (!variances.empty()) {
-        line("const Index past = columns - block * kReduceBlock;");
-        line(
-            "const int size = there && past < kReduceBlock ? static_cast<int>(past) : "
-            "kReduceBlock;");
+        if (single()) {
+            line("const int size = static_cast<int>(columns);");
+        } else {
+            line("const Index past = columns - block * kReduceBlock;");
+            line(
+                "const int size = there && past < kReduceBlock ? static_cast<int>(past) : "
+                "kReduceBlock;");
+        }
         std::vector<int32_t> values;
         for (int32_t v : variances) {
             const std::string n = std::to_string(v);
@@ -426,15 +446,19 @@ void RowWriter::write_phase(int phase) {
             line("squares" + n + " = fold_lanes<kSum>(squares" + n + ");");
         }
     }
-    if (!reductions.empty()) {
-        open("if (there)");
-        for (int32_t v : reductions) {
-            const std::string n = std::to_string(v);
+    if (!reductions.empty() && !single()) open("if (there)");
+    for (int32_t v : reductions) {
+        const std::string n = std::to_string(v), sum = "sum" + n, squares = "squares" + n;
+        if (single())
+            line("all" + n + " = " +
+                 (is_variance(v) ? "{first_lane(" + sum + "), first_lane(" + squares + "), size}"
+                                 : "first_lane(" + sum + ")") +
+                 ";");
+        else
             line("tree" + n + ".push(" +
-                 (is_variance(v) ? "{sum" + n + ", squares" + n + ", size}" : "sum" + n) + ");");
-        }
-        close();
+                 (is_variance(v) ? "{" + sum + ", " + squares + ", size}" : sum) + ");");
     }
+    if (!reductions.empty() && !single()) close();
     close();
     write_results(phase);
 }
@@ -446,20 +470,14 @@ void RowWriter::write_results(int phase) {
     const auto shared = [&](int32_t v) {
         return "reinterpret_cast<" + partial(v) + "*>(memory + args.part" + std::to_string(v) + ")";
     };
-    for (int32_t v : reductions) line(partial(v) + " all" + std::to_string(v) + ";");
-    open("if (args.parts == 1)");
-    for (int32_t v : reductions) {
-        const std::string n = std::to_string(v);
-        line("all" + n + " = first_lane(tree" + n + ".result());");
+    if (!single()) {
+        for (int32_t v : reductions)
+            line("give_part(tree" + std::to_string(v) + ", " + shared(v) + ", group, lane);");
+        line("__syncthreads();");
+        for (int32_t v : reductions)
+            line("const " + partial(v) + " all" + std::to_string(v) + " = take_parts<" +
+                 reduction(v) + ">(" + shared(v) + ", group - static_cast<int>(part), used);");
     }
-    otherwise();
-    for (int32_t v : reductions)
-        line("give_part(tree" + std::to_string(v) + ", " + shared(v) + ", group, lane);");
-    line("__syncthreads();");
-    for (int32_t v : reductions)
-        line("all" + std::to_string(v) + " = take_parts<" + reduction(v) + ">(" + shared(v) +
-             ", group - static_cast<int>(part), used);");
-    close();
     const auto result = [&](int32_t v, const std::string& text) {
         line(std::string("const ") + type(v) + " " + value(v) + " = round_to<" +
              element_type(dtypes_[static_cast<size_t>(v)]) + ">(" + text + ");");
@@ -501,7 +519,7 @@ void RowWriter::write_row_values(int phase) {
 
 void RowWriter::write_row_outputs() {
     if (point_outputs_.size() == spec_.outputs.size()) return;
-    open("if (active && part == 0 && lane == 0)");
+    open(single() ? "if (active && lane == 0)" : "if (active && part == 0 && lane == 0)");
     for (const Operand& o : operands_) {
         if (!o.output || std::find(point_outputs_.begin(), point_outputs_.end(), o.number) !=
                              point_outputs_.end())
@@ -529,18 +547,26 @@ ProgramSource RowWriter::write() {
     narrow_ = rows_ < (int64_t{1} << 31) - kMaxBlocks * 32 && columns_ < (int64_t{1} << 28);
     add_members();
 
-    line("SN_DYNAMIC_SHARED(char, memory);");
+    if (out_.shared_bytes > 0) line("SN_DYNAMIC_SHARED(char, memory);");
     line("const int lane = static_cast<int>(threadIdx.x) % kReduceLanes;");
     line("const int group = static_cast<int>(threadIdx.x) / kReduceLanes;");
-    line("const Index part = static_cast<Index>(group) & static_cast<Index>(args.parts - 1);");
-    line("const Index slots = static_cast<Index>(blockDim.x / kReduceLanes / args.parts);");
-    line("const Index slot = static_cast<Index>(group) / static_cast<Index>(args.parts);");
+    if (single()) {
+        line("const Index slots = static_cast<Index>(blockDim.x / kReduceLanes);");
+        line("const Index slot = static_cast<Index>(group);");
+    } else {
+        line("const Index part = static_cast<Index>(group) & static_cast<Index>(args.parts - 1);");
+        line("const Index slots = static_cast<Index>(blockDim.x / kReduceLanes / args.parts);");
+        line("const Index slot = static_cast<Index>(group) / static_cast<Index>(args.parts);");
+    }
     line("const Index rows = static_cast<Index>(args.rows);");
     line("const Index columns = static_cast<Index>(args.columns);");
-    line("const Index run = static_cast<Index>(args.run);");
-    line("const int used = static_cast<int>((args.blocks + args.run - 1) / args.run);");
+    if (!single()) {
+        line("const Index run = static_cast<Index>(args.run);");
+        line("const int used = static_cast<int>((args.blocks + args.run - 1) / args.run);");
+    }
     if (keep_ && !places_.empty())
-        line("const int64_t own_part = static_cast<int64_t>(slot) * used + part;");
+        line(std::string("const int64_t own_part = ") +
+             (single() ? "group;" : "static_cast<int64_t>(slot) * used + part;"));
     if (keep_)
         for (size_t p = 0; p < places_.size(); ++p)
             line("char* const place" + std::to_string(p) + " = memory + args.place" +
@@ -552,7 +578,7 @@ ProgramSource RowWriter::write() {
         "static_cast<Index>(gridDim.x) * slots)");
     line("const bool active = first + slot < rows;");
     line("const Index row = active ? first + slot : 0;");
-    line("const Index blocks = active ? static_cast<Index>(args.blocks) : 0;");
+    if (!single()) line("const Index blocks = active ? static_cast<Index>(args.blocks) : 0;");
     write_coordinates("row", "i", 0, lead());
     for (const Operand& o : operands_) {
         if (!o.output &&
@@ -567,7 +593,7 @@ ProgramSource RowWriter::write() {
         write_row_values(phase + 1);
     }
     write_row_outputs();
-    line("if (args.parts > 1) __syncthreads();");
+    if (!single()) line("__syncthreads();");  // before results of parts are written anew
     close();
     return finish();
 }

@@ -107,9 +107,10 @@ void PointWriter::write_stores() {
     }
     line("SN_UNROLL(" + n + ")");
     open("for (int u = 0; u < " + n + "; ++u)");
-    line("if (u >= count) break;");
+    open("if (u < count)");
     for (const Operand& o : operands_)
         if (o.output) line(at(o, "u") + " = w" + o.name + ".x[u];");
+    close();
     close();
     if (width_ > 1) close();
 }

@@ -38,8 +38,8 @@ protected:
 
     // ---- text
     void line(const std::string& text);
-    void open(const std::string& text) {
-        line(text + " {");
+    void open(const std::string& text = "") {
+        line(text.empty() ? "{" : text + " {");
         ++indent_;
     }
     void close() {

@@ -104,10 +104,11 @@ SN_KERNEL(program, Args) {
         } else {
             SN_UNROLL(4)
             for (int u = 0; u < 4; ++u) {
-                if (u >= count) break;
-                py0[u] = wy0.x[u];
-                py1[u] = wy1.x[u];
-                py2[u] = wy2.x[u];
+                if (u < count) {
+                    py0[u] = wy0.x[u];
+                    py1[u] = wy1.x[u];
+                    py2[u] = wy2.x[u];
+                }
             }
         }
     }

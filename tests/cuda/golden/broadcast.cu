@@ -70,8 +70,9 @@ SN_KERNEL(program, Args) {
         } else {
             SN_UNROLL(2)
             for (int u = 0; u < 2; ++u) {
-                if (u >= count) break;
-                py0[u] = wy0.x[u];
+                if (u < count) {
+                    py0[u] = wy0.x[u];
+                }
             }
         }
     }

@@ -69,9 +69,10 @@ SN_KERNEL(program, Args) {
         } else {
             SN_UNROLL(8)
             for (int u = 0; u < 8; ++u) {
-                if (u >= count) break;
-                py0[u] = wy0.x[u];
-                py1[u] = wy1.x[u];
+                if (u < count) {
+                    py0[u] = wy0.x[u];
+                    py1[u] = wy1.x[u];
+                }
             }
         }
     }

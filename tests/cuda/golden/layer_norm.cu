@@ -14,9 +14,6 @@ SN_DEVICE float add_bfloat16(float x, float y) { return round_to<bf16>(math::add
 struct Args {
     long long rows;
     long long columns;
-    long long blocks;
-    long long parts;
-    long long run;
     const bf16* x0;
     long long x0_0;
     const bf16* x1;
@@ -25,7 +22,6 @@ struct Args {
     long long y0_0;
     float* y1;
     float* y2;
-    long long part6;
     long long stride;
     long long place0;
     alignas(8) float n3;
@@ -35,20 +31,16 @@ SN_KERNEL_THREADS(program, Args, 256) {
     SN_DYNAMIC_SHARED(char, memory);
     const int lane = static_cast<int>(threadIdx.x) % kReduceLanes;
     const int group = static_cast<int>(threadIdx.x) / kReduceLanes;
-    const Index part = static_cast<Index>(group) & static_cast<Index>(args.parts - 1);
-    const Index slots = static_cast<Index>(blockDim.x / kReduceLanes / args.parts);
-    const Index slot = static_cast<Index>(group) / static_cast<Index>(args.parts);
+    const Index slots = static_cast<Index>(blockDim.x / kReduceLanes);
+    const Index slot = static_cast<Index>(group);
     const Index rows = static_cast<Index>(args.rows);
     const Index columns = static_cast<Index>(args.columns);
-    const Index run = static_cast<Index>(args.run);
-    const int used = static_cast<int>((args.blocks + args.run - 1) / args.run);
-    const int64_t own_part = static_cast<int64_t>(slot) * used + part;
+    const int64_t own_part = group;
     char* const place0 = memory + args.place0 + own_part * args.stride * 2;
     const float v3 = args.n3;
     for (Index first = static_cast<Index>(blockIdx.x) * slots; first < rows; first += static_cast<Index>(gridDim.x) * slots) {
         const bool active = first + slot < rows;
         const Index row = active ? first + slot : 0;
-        const Index blocks = active ? static_cast<Index>(args.blocks) : 0;
         const Index i0 = row;
         const bf16* px0 = args.x0 + static_cast<int64_t>(i0) * args.x0_0;
         const bf16* px1 = args.x1;
@@ -56,13 +48,11 @@ SN_KERNEL_THREADS(program, Args, 256) {
         bf16* py0 = args.y0 + static_cast<int64_t>(i0) * args.y0_0;
         float* py1 = args.y1 + i0;
         float* py2 = args.y2 + i0;
-        Tree<7, Moments<float>> tree6;
-        for (Index step = 0; step < run; ++step) {
-            const Index block = part * run + step;
-            const bool there = block < blocks;
-            const Index base = block * kReduceBlock + static_cast<Index>(lane);
-            const int count = there ? lane_count(columns, base) : 0;
-            const int own = static_cast<int>(step) * kReduceBlock + lane;
+        Moments<float> all6;
+        {
+            const Index base = static_cast<Index>(lane);
+            const int count = active ? lane_count(columns, base) : 0;
+            const int own = lane;
             float sum6 = identity<7, float>();
             for (int k = 0; k < count; k += 4) {
                 const int left = count - k;
@@ -76,17 +66,17 @@ SN_KERNEL_THREADS(program, Args, 256) {
                 }
                 SN_UNROLL(4)
                 for (int u = 0; u < 4; ++u) {
-                    if (u >= left) break;
-                    const float v4 = cast_to<float, bf16>(v0[u]);
-                    const int at = own + (k + u) * kReduceLanes;
-                    store(reinterpret_cast<bf16*>(place0), at, v0[u]);
-                    const float e4 = v4;
-                    sum6 = combine<7>(sum6, e4);
+                    if (u < left) {
+                        const float v4 = cast_to<float, bf16>(v0[u]);
+                        const int at = own + (k + u) * kReduceLanes;
+                        store(reinterpret_cast<bf16*>(place0), at, v0[u]);
+                        const float e4 = v4;
+                        sum6 = combine<7>(sum6, e4);
+                    }
                 }
             }
             sum6 = fold_lanes<7>(sum6);
-            const Index past = columns - block * kReduceBlock;
-            const int size = there && past < kReduceBlock ? static_cast<int>(past) : kReduceBlock;
+            const int size = static_cast<int>(columns);
             const float mean6 = first_lane(sum6) / static_cast<float>(size);
             float squares6 = 0;
             for (int k = 0; k < count; k += 4) {
@@ -100,36 +90,25 @@ SN_KERNEL_THREADS(program, Args, 256) {
                 }
                 SN_UNROLL(4)
                 for (int u = 0; u < 4; ++u) {
-                    if (u >= left) break;
-                    const float v4 = cast_to<float, bf16>(v0[u]);
-                    const float e4 = v4;
-                    const float d6 = e4 - mean6;
-                    squares6 = fused(d6, d6, squares6);
+                    if (u < left) {
+                        const float v4 = cast_to<float, bf16>(v0[u]);
+                        const float e4 = v4;
+                        const float d6 = e4 - mean6;
+                        squares6 = fused(d6, d6, squares6);
+                    }
                 }
             }
             squares6 = fold_lanes<kSum>(squares6);
-            if (there) {
-                tree6.push({sum6, squares6, size});
-            }
-        }
-        Moments<float> all6;
-        if (args.parts == 1) {
-            all6 = first_lane(tree6.result());
-        } else {
-            give_part(tree6, reinterpret_cast<Moments<float>*>(memory + args.part6), group, lane);
-            __syncthreads();
-            all6 = take_parts<7>(reinterpret_cast<Moments<float>*>(memory + args.part6), group - static_cast<int>(part), used);
+            all6 = {first_lane(sum6), first_lane(squares6), size};
         }
         const float v6 = round_to<float>(all6.squares / static_cast<float>(args.columns));
         const float v5 = round_to<float>(all6.sum / static_cast<float>(args.columns));
         const float v7 = add_float32(v6, v3);
         const float v8 = rsqrt_float32(v7);
-        for (Index step = 0; step < run; ++step) {
-            const Index block = part * run + step;
-            const bool there = block < blocks;
-            const Index base = block * kReduceBlock + static_cast<Index>(lane);
-            const int count = there ? lane_count(columns, base) : 0;
-            const int own = static_cast<int>(step) * kReduceBlock + lane;
+        {
+            const Index base = static_cast<Index>(lane);
+            const int count = active ? lane_count(columns, base) : 0;
+            const int own = lane;
             for (int k = 0; k < count; k += 4) {
                 const int left = count - k;
                 float v0[4];
@@ -147,24 +126,24 @@ SN_KERNEL_THREADS(program, Args, 256) {
                 }
                 SN_UNROLL(4)
                 for (int u = 0; u < 4; ++u) {
-                    if (u >= left) break;
-                    const float v4 = cast_to<float, bf16>(v0[u]);
-                    const float v9 = subtract_float32(v4, v5);
-                    const float v10 = multiply_float32(v9, v8);
-                    const float v11 = cast_to<bf16, float>(v10);
-                    const float v12 = multiply_bfloat16(v11, v1[u]);
-                    const float v13 = add_bfloat16(v12, v2[u]);
-                    const float e13 = v13;
-                    const Index i = base + static_cast<Index>((k + u) * kReduceLanes);
-                    const Index j1 = i;
-                    store(py0 + j1, 0, e13);
+                    if (u < left) {
+                        const float v4 = cast_to<float, bf16>(v0[u]);
+                        const float v9 = subtract_float32(v4, v5);
+                        const float v10 = multiply_float32(v9, v8);
+                        const float v11 = cast_to<bf16, float>(v10);
+                        const float v12 = multiply_bfloat16(v11, v1[u]);
+                        const float v13 = add_bfloat16(v12, v2[u]);
+                        const float e13 = v13;
+                        const Index i = base + static_cast<Index>((k + u) * kReduceLanes);
+                        const Index j1 = i;
+                        store(py0 + j1, 0, e13);
+                    }
                 }
             }
         }
-        if (active && part == 0 && lane == 0) {
+        if (active && lane == 0) {
             store(py1, 0, v5);
             store(py2, 0, v8);
         }
-        if (args.parts > 1) __syncthreads();
     }
 }

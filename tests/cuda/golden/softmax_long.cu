@@ -59,9 +59,10 @@ SN_KERNEL_THREADS(program, Args, 1024) {
                 }
                 SN_UNROLL(4)
                 for (int u = 0; u < 4; ++u) {
-                    if (u >= left) break;
-                    const float e0 = v0[u];
-                    sum1 = combine<2>(sum1, e0);
+                    if (u < left) {
+                        const float e0 = v0[u];
+                        sum1 = combine<2>(sum1, e0);
+                    }
                 }
             }
             sum1 = fold_lanes<2>(sum1);
@@ -69,14 +70,9 @@ SN_KERNEL_THREADS(program, Args, 1024) {
                 tree1.push(sum1);
             }
         }
-        float all1;
-        if (args.parts == 1) {
-            all1 = first_lane(tree1.result());
-        } else {
-            give_part(tree1, reinterpret_cast<float*>(memory + args.part1), group, lane);
-            __syncthreads();
-            all1 = take_parts<2>(reinterpret_cast<float*>(memory + args.part1), group - static_cast<int>(part), used);
-        }
+        give_part(tree1, reinterpret_cast<float*>(memory + args.part1), group, lane);
+        __syncthreads();
+        const float all1 = take_parts<2>(reinterpret_cast<float*>(memory + args.part1), group - static_cast<int>(part), used);
         const float v1 = round_to<float>(all1);
         Tree<0, float> tree4;
         for (Index step = 0; step < run; ++step) {
@@ -97,11 +93,12 @@ SN_KERNEL_THREADS(program, Args, 1024) {
                 }
                 SN_UNROLL(4)
                 for (int u = 0; u < 4; ++u) {
-                    if (u >= left) break;
-                    const float v2 = subtract_float32(v0[u], v1);
-                    const float v3 = exp_float32(v2);
-                    const float e3 = v3;
-                    sum4 = combine<0>(sum4, e3);
+                    if (u < left) {
+                        const float v2 = subtract_float32(v0[u], v1);
+                        const float v3 = exp_float32(v2);
+                        const float e3 = v3;
+                        sum4 = combine<0>(sum4, e3);
+                    }
                 }
             }
             sum4 = fold_lanes<0>(sum4);
@@ -109,14 +106,9 @@ SN_KERNEL_THREADS(program, Args, 1024) {
                 tree4.push(sum4);
             }
         }
-        float all4;
-        if (args.parts == 1) {
-            all4 = first_lane(tree4.result());
-        } else {
-            give_part(tree4, reinterpret_cast<float*>(memory + args.part4), group, lane);
-            __syncthreads();
-            all4 = take_parts<0>(reinterpret_cast<float*>(memory + args.part4), group - static_cast<int>(part), used);
-        }
+        give_part(tree4, reinterpret_cast<float*>(memory + args.part4), group, lane);
+        __syncthreads();
+        const float all4 = take_parts<0>(reinterpret_cast<float*>(memory + args.part4), group - static_cast<int>(part), used);
         const float v4 = round_to<float>(all4);
         for (Index step = 0; step < run; ++step) {
             const Index block = part * run + step;
@@ -135,17 +127,18 @@ SN_KERNEL_THREADS(program, Args, 1024) {
                 }
                 SN_UNROLL(4)
                 for (int u = 0; u < 4; ++u) {
-                    if (u >= left) break;
-                    const float v2 = subtract_float32(v0[u], v1);
-                    const float v3 = exp_float32(v2);
-                    const float v5 = divide_float32(v3, v4);
-                    const float e5 = v5;
-                    const Index i = base + static_cast<Index>((k + u) * kReduceLanes);
-                    const Index j1 = i;
-                    store(py0 + j1, 0, e5);
+                    if (u < left) {
+                        const float v2 = subtract_float32(v0[u], v1);
+                        const float v3 = exp_float32(v2);
+                        const float v5 = divide_float32(v3, v4);
+                        const float e5 = v5;
+                        const Index i = base + static_cast<Index>((k + u) * kReduceLanes);
+                        const Index j1 = i;
+                        store(py0 + j1, 0, e5);
+                    }
                 }
             }
         }
-        if (args.parts > 1) __syncthreads();
+        __syncthreads();
     }
 }
