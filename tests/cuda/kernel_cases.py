@@ -267,8 +267,35 @@ def windows() -> str:
     return "conv conv_data_grad conv_weight_grad max_pool max_pool_grad avg_pool avg_pool_grad"
 
 
+def attention() -> str:
+    f = sn.scaled_dot_product_attention
+
+    def passes(**options: Any) -> Callable[..., Any]:
+        def run(q: Any, k: Any, v: Any) -> Any:
+            inputs = [x.detach().clone() for x in (q, k, v)]
+            for x in inputs:
+                x.requires_grad = True
+            sn.random.seed(3)
+            y = f(*inputs, **options)
+            return [y.detach(), *sn.gradients([y * y], inputs)]
+
+        return run
+
+    for dtype in (HALF, SINGLE, DOUBLE):
+        q, k, v = (draw((2, 3, n, 16), dtype, seed) for seed, n in enumerate((40, 150, 150)))
+        check(passes(), q, k, v)
+        check(passes(is_causal=True), k, k * 2, v)
+        check(passes(dropout_p=0.3, scale=0.5), q, k, v)
+    q, k, v = draw((2, 4, 200, 8)), draw((2, 2, 260, 8)), draw((2, 2, 260, 5))
+    check(passes(enable_gqa=True), q, k, v)
+    mask, added = draw((200, 260), "bool"), draw((2, 1, 200, 260))
+    check(lambda q, k, v, m: f(q, k, v, attn_mask=m, enable_gqa=True), q, k, v, mask)
+    check(lambda q, k, v, m: f(q, k, v, attn_mask=m, enable_gqa=True), q, k, v, added)
+    return "attention attention_grad"
+
+
 FAMILIES = {
-    f.__name__: f for f in (movement, reductions, products, indexing, sorting, random, windows)
+    f.__name__: f for f in (movement, reductions, products, indexing, sorting, random, windows, attention)
 }
 
 if __name__ == "__main__":
