@@ -26,6 +26,8 @@ LIBRARIES = {
     "sennit": Entry("Sennit", "sennit", "torchlike", "Sennit", "torch"),
     # Not a peer: what the second thread brings.
     "sennit-1": Entry("Sennit, one thread", "sennit", "torchlike", "Sennit", "torch", threads=1),
+    # Not a peer either: what sn.compile brings to plain code.
+    "sennit-compile": Entry("sn.compile", "sennit", "torchlike", "SennitCompile", "torch"),
     "torch": Entry("PyTorch", "torch", "torchlike", "Torch", "torch"),
     "torch-compile": Entry("torch.compile", "torch", "torchlike", "TorchCompile", "torch"),
     "jax": Entry("JAX", "jax", "jaxlib", "Jax", "jax"),
@@ -44,7 +46,7 @@ PEERS = {
     "torch": ("torch",), "torch-compile": ("torch-compile",), "jax": ("jax",),
     "tensorflow": ("tensorflow", "tensorflow-xla"), "mxnet": ("mxnet",),
     "onnxruntime": ("onnxruntime",), "openvino": ("openvino",), "numpy": ("numpy",),
-    "one-thread": ("sennit-1",),
+    "one-thread": ("sennit-1",), "compile": ("sennit-compile",),
 }  # fmt: skip
 
 

@@ -193,6 +193,7 @@ def page(record: dict[str, Any]) -> str:
         rows = [cells(r) for r in record["rows"] if r["group"] == group]
         lines += ["", f"## {group.capitalize()}", "", *table(HEADER, rows)]
     lines += where_the_time_goes(record["rows"]) + second_thread(record["rows"])
+    lines += plain_code(record["rows"])
     if record["startup"]:
         lines += ["", "## Startup", "", *startup_table(record["startup"])]
     misses = [f"- {r['title']}: {m}" for r in record["rows"] for m in missed(r)]
@@ -226,17 +227,27 @@ def where_the_time_goes(rows: list[Row]) -> list[str]:
     return ["", "## Where the time goes", "", FAR_TEXT, "", *table(header, lines)]
 
 
-def second_thread(rows: list[Row]) -> list[str]:
+def beside_itself(rows: list[Row], other: str, title: str, names: tuple[str, str]) -> list[str]:
+    """Sennit beside Sennit in another setting."""
     lines = []
     for row in rows:
-        one, two = row["sides"].get("sennit-1", {}), row["sides"].get("sennit", {})
-        if "median" in one and "median" in two:
-            ratio = ratio_text(row["ratios"]["sennit-1"])
-            lines.append((row["title"], duration(one["median"]), duration(two["median"]), ratio))
+        side, main = row["sides"].get(other, {}), row["sides"].get("sennit", {})
+        if "median" in side and "median" in main:
+            ratio = ratio_text(row["ratios"][other])
+            lines.append((row["title"], duration(side["median"]), duration(main["median"]), ratio))
     if not lines:
         return []
-    header = ("", "one thread", "all threads", "speed-up")
-    return ["", "## What the second thread brings", "", *table(header, lines)]
+    return ["", f"## {title}", "", *table(("", *names, "speed-up"), lines)]
+
+
+def second_thread(rows: list[Row]) -> list[str]:
+    title, names = "What the second thread brings", ("one thread", "all threads")
+    return beside_itself(rows, "sennit-1", title, names)
+
+
+def plain_code(rows: list[Row]) -> list[str]:
+    title, names = "Plain code beside sn.compile", ("compiled", "plain")
+    return beside_itself(rows, "sennit-compile", title, names)
 
 
 def startup_table(found: dict[str, dict[str, Any]]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.arrays import weight
+from benchmarks.libraries import Missing
 from benchmarks.workload import Function, Program
 
 
@@ -197,6 +198,59 @@ class Sennit(TorchLike):
             "longest": [(name, spent / total) for name, spent in longest],
             "busy": sum(seen.busy().values()) / (seconds * self.lib.num_threads()),
         }
+
+
+class SennitCompile(Sennit):
+    """Whole training steps and models through sn.compile."""
+
+    name = "sennit-compile"
+
+    def kernel(self, task: Function) -> Program:
+        raise Missing("single operations are not compiled")
+
+    def training(
+        self, loss_of: Callable[..., Any], optimizer: Any, batches: Sequence[tuple[Any, ...]]
+    ) -> Program:
+        def whole(*batch: Any) -> Any:
+            optimizer.zero_grad()
+            loss = loss_of(*batch)
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        step = self.lib.compile(whole)
+        done = 0
+
+        def once() -> Any:
+            nonlocal done
+            done += 1
+            return step(*batches[(done - 1) % len(batches)])
+
+        def run(count: int) -> None:
+            loss: Any = None
+            for _ in range(count):
+                loss = once()
+            self.wait()
+            float(loss)
+
+        return Program(lambda: [float(once())], run)
+
+    def inference(self, model: Any, inputs: Sequence[Any]) -> Program:
+        model.eval()
+        return super().inference(_Callable(self.lib.compile(model)), inputs)
+
+
+class _Callable:
+    """A compiled model, which needs no eval()."""
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self.call = call
+
+    def eval(self) -> None:
+        pass
+
+    def __call__(self, *args: Any) -> Any:
+        return self.call(*args)
 
 
 class Torch(TorchLike):

@@ -270,7 +270,7 @@ class ModuleDict(Module):
         return iter(self.keys())
 
     def __contains__(self, key: object) -> bool:
-        return key in self.keys()
+        return isinstance(key, str) and self._roles.get(key) == "module"
 
     def keys(self) -> list[str]:
         """Names of the modules."""

@@ -143,6 +143,7 @@ def record() -> dict[str, Any]:
         driver.row(good, {
             "sennit": side(0.002, 0.002, 0.002, kernels=KERNELS),
             "sennit-1": side(0.003, 0.003, 0.003), "torch": side(0.004, 0.004, 0.004),
+            "sennit-compile": side(0.0018, 0.0018, 0.0018),
             "jax": side(0.001, 0.001, 0.001), "numpy": {"failed": "it broke"},
         }, {}, FLOORS, cache=1),
         driver.row(gap, {"sennit": {"missing": "no nn.LSTM"}, "torch": side(1.0)}, {}, []),
@@ -170,6 +171,7 @@ def test_page_says_everything(record: dict[str, Any]) -> None:
     assert "| Sennit | 20 ms | 33 | 5 MB |" in text
     assert "| a \\| b | 50 % | 50 % | `matmul + tanh` 90 % |" in text  # where the time goes
     assert "| a \\| b | 3 ms | 2 ms | 1.5 × [1.5, 1.5] |" in text  # the second thread
+    assert "| a \\| b | 1.8 ms | 2 ms | 0.9 × [0.9, 0.9] |" in text  # plain code beside compiled
     assert "Sennit, one thread" not in text  # it is no peer
 
 

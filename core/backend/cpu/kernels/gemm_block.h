@@ -206,9 +206,13 @@ enum class From : uint8_t {
 };
 
 // Terms of a streamed piece, and columns of a block that is streamed: the piece and the sums stay
-// in the second-level cache.
+// in the second-level cache, of which processors with AVX2 alone have as little as 512 KiB.
 inline constexpr int64_t kStreamTerms = 128;
+#if defined(__AVX2__) && !defined(__AVX512F__)
+inline constexpr int64_t kStreamCols = 256;
+#else
 inline constexpr int64_t kStreamCols = 1024;
+#endif
 
 // Elements from one packed panel of a to the next: the packer's overhang, whole cache lines.
 template <class T>
