@@ -151,8 +151,8 @@ import copy, pickle, sys, tempfile, os
 x = sn.asarray([[1.5, 2.0], [3.0, -4.0]]).to("cuda")
 print(x)
 print(repr(x[0, 0].item()), float(x[0, 1]), int(x[1, 0]), bool(x[1, 1] < 0), f"{x[1, 1]:.1f}")
-print([float(r.sum()) for r in x], 3.0 in x, len(x))
-print(x.nonzero().device, x[x > 2].tolist(), sn.unique(x).tolist())
+print([float(r.sum()) for r in x], 3.0 in x[1], len(x))
+print(x.nonzero()[0].device, x[x > 2].tolist(), sn.unique(x).tolist())
 path = os.path.join(tempfile.mkdtemp(), "x.safetensors")
 sn.save({"x": x}, path)
 y = sn.load(path)["x"]
@@ -161,7 +161,7 @@ for y in (pickle.loads(pickle.dumps(x)), copy.deepcopy(x)):
     print(y.device, y.tolist())
 print(sn.linalg.inv(x).device, sn.fft.fft(x).device)
 if x.sum() > 0: print("positive")
-print(sn.cond(x.sum() > 0, lambda v: v + 1, lambda v: v - 1, (x,)).tolist())
+print(sn.cond(x.sum() > 0, lambda v: v + 1, lambda v: v - 1, x).tolist())
 print(x.to("cuda") is x or x.to("cuda").device, x.cpu().device if hasattr(x, "cpu") else "cpu")
 """
     )
@@ -265,6 +265,29 @@ print(dict(sn.cuda.fallbacks()))
     lines = text.splitlines()
     assert lines[0] == "everything ran on the device"
     assert lines[1:] == ["1 ran on the CPU, through copies:", "{}"]
+
+
+def test_tensors_are_made_on_the_device() -> None:
+    text = faked.run(
+        """
+def made(device):
+    sn.random.seed(5)
+    yield sn.full((2, 3), 2.5, device=device)
+    yield sn.zeros(3, dtype=sn.int16, device=device)
+    yield sn.arange(3, 20, 4, device=device)
+    yield sn.linspace(0, 1, 7, device=device)
+    yield sn.eye(3, device=device)
+    yield sn.random.normal(shape=(100,), device=device)
+    yield sn.random.integers(0, 10, (50,), device=device)
+    yield sn.asarray([[1, 2], [3, 4]], device=device) + np.arange(2)
+    yield sn.empty((0, 3), device=device).sum(axis=0)
+    yield sn.zeros_like(sn.ones(4, device=device)).copy_(sn.ones(4)) * np.float32(3)
+for a, b in zip(list(made("cpu")), list(made("cuda"))):
+    assert b.device == "cuda:0" and a.dtype == b.dtype and a.tolist() == b.tolist(), (a, b)
+print("same")
+"""
+    )
+    assert text == "same\n"
 
 
 def test_several_devices_and_threads() -> None:
