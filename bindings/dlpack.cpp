@@ -78,7 +78,8 @@ void fill(DLTensor& t, const Value& v, Context& context) {
     context.strides = v.strides;
     t.data = static_cast<char*>(v.buffer->data()) +
              v.offset * static_cast<int64_t>(dtype_size(v.meta.dtype));
-    t.device = {1, 0};
+    const auto [type, index] = dlpack_place(v.meta.device);
+    t.device = {type, index};
     t.ndim = static_cast<int32_t>(v.meta.shape.size());
     t.dtype = dl_dtype(v.meta.dtype);
     t.shape = context.shape.data();
@@ -145,6 +146,12 @@ Tensor import_tensor(Managed* m, bool read_only, int copy) {
 
 }  // namespace
 
+std::pair<int, int> dlpack_place(Device device) {
+    constexpr int kCpu = 1, kCuda = 2;
+    if (host_visible(device)) return {kCpu, 0};
+    return {kCuda, device.index};
+}
+
 PyObject* to_dlpack(PyObject* o, PyObject* max_version, PyObject* copy) {
     const Tensor& source = get(o);
     if (source.requires_grad() && grad_enabled()) {
@@ -163,6 +170,8 @@ PyObject* to_dlpack(PyObject* o, PyObject* max_version, PyObject* copy) {
     if (copied) t = clone(t);
     t = readable(t);
     wait_ready(t);
+    // The other side's stream need not wait for ours: everything is finished.
+    backend(t.device()).synchronize(t.device().index);
     auto* context = new Context;
     if (major >= 1) {
         auto* m = new DLManagedTensorVersioned{{1, 0},

@@ -33,8 +33,14 @@ void service() {
 
 namespace {
 
-nb::dict memory_statistics(int device) {
-    const MemoryStats s = cpu_allocator(device).stats();
+// A device's name, or the number of a CPU device.
+Device memory_device(nb::handle device) {
+    if (!nb::isinstance<nb::int_>(device)) return to_device("memory", device.ptr());
+    return parse_device("cpu:" + std::to_string(nb::cast<int>(device)));
+}
+
+nb::dict memory_statistics(nb::handle device) {
+    const MemoryStats s = device_allocator(memory_device(device)).stats();
     nb::dict d;
     d["in_use"] = s.in_use;
     d["peak"] = s.peak;
@@ -167,6 +173,7 @@ NB_MODULE(_core, m) {
     init_autograd(m);
     init_graphs(m);
     init_control(m);
+    init_cuda(m);
     m.def("release_consumed", &release_consumed);
     m.def("flush", [] {
         guarded([] {
@@ -187,16 +194,22 @@ NB_MODULE(_core, m) {
         });
     });
 
-    m.def("memory_stats", &memory_statistics, nb::arg("device") = 0);
     m.def(
-        "reset_peak", [](int device) { cpu_allocator(device).reset_peak(); },
+        "memory_stats",
+        [](nb::handle device) { return guarded([&] { return memory_statistics(device); }); },
+        nb::arg("device") = 0);
+    m.def(
+        "reset_peak",
+        [](nb::handle device) {
+            guarded([&] { device_allocator(memory_device(device)).reset_peak(); });
+        },
         nb::arg("device") = 0);
     m.def(
         "release_cached",
-        [](int device) {
+        [](nb::handle device) {
             return guarded([&] {
                 Recorder::window().lane().release_arena();
-                return cpu_allocator(device).release_cached();
+                return device_allocator(memory_device(device)).release_cached();
             });
         },
         nb::arg("device") = 0);

@@ -28,5 +28,6 @@ inline nb::object steal(PyObject* o) { return nb::steal(o); }
 void init_autograd(nb::module_& m);  // bindings/autograd.cpp
 void init_graphs(nb::module_& m);    // bindings/graphs.cpp
 void init_control(nb::module_& m);   // bindings/control.cpp
+void init_cuda(nb::module_& m);      // bindings/cuda.cpp
 
 }  // namespace sn::py

@@ -95,6 +95,7 @@ Tensor lifted(Tensor made);
 PyObject* to_numpy(PyObject* tensor);
 Tensor from_dlpack(PyObject* o, int copy);
 PyObject* to_dlpack(PyObject* tensor, PyObject* max_version, PyObject* copy);
+std::pair<int, int> dlpack_place(Device device);  // DLPack's device type and ordinal
 
 // Turns the exception in flight into a Python one. Call inside catch (...).
 void set_python_error();

@@ -145,6 +145,8 @@ PyObject* binary(PyObject* a, PyObject* b) {
     SN_PY_TRY
     Tensor x, y;
     if (!operand(a, &x) || !operand(b, &y)) Py_RETURN_NOTIMPLEMENTED;
+    if (!is_tensor(a)) place_beside(y, &x);
+    if (!is_tensor(b)) place_beside(x, &y);
     return wrap(op(x, y));
     SN_PY_CATCH(nullptr)
 }
@@ -414,6 +416,22 @@ PyObject* cpu(PyObject* self, PyObject*) {
     SN_PY_CATCH(nullptr)
 }
 
+PyObject* cuda(PyObject* self, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"device", nullptr};
+    PyObject* device = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O", const_cast<char**>(names), &device))
+        return nullptr;
+    SN_PY_TRY
+    const Device where =
+        device == Py_None ? parse_device("cuda")
+        : PyLong_Check(device)
+            ? parse_device("cuda:" + std::to_string(to_int("cuda", "device", device)))
+            : to_device("cuda", device);
+    if (get(self).device() == where) return Py_NewRef(self);
+    return wrap(copy_to_device(get(self), where));
+    SN_PY_CATCH(nullptr)
+}
+
 PyObject* is_contiguous_method(PyObject* self, PyObject*) {
     SN_PY_TRY
     const Tensor t = readable(get(self));
@@ -528,25 +546,36 @@ PyObject* dlpack(PyObject* self, PyObject* args, PyObject* keywords) {
                                      &version, &device, &copy))
         return nullptr;
     SN_PY_TRY
-    if (stream != Py_None) {
+    const auto [type, ordinal] = dlpack_place(get(self).device());
+    const bool on_cpu = type == dlpack_place(Device{}).first;
+    if (stream != Py_None && on_cpu) {
         fail(ErrorKind::kValue, "__dlpack__", "stream is %s; a tensor on the CPU has none",
              type_name(stream).c_str());
     }
     if (device != Py_None) {
         int kind = 0, index = 0;
         if (!PyArg_ParseTuple(device, "ii", &kind, &index)) return nullptr;
-        if (kind != 1 || index != 0) {
+        if (!on_cpu && kind == 1 && index == 0) {
+            PyObject* moved = wrap(copy_to_device(get(self).detach(), Device{}));
+            PyObject* capsule = to_dlpack(moved, version, copy);
+            Py_DECREF(moved);
+            return capsule;
+        }
+        if (kind != type || index != ordinal) {
             PyErr_Format(PyExc_BufferError,
                          "[__dlpack__] dl_device is (%d, %d); a tensor is exported to (1, 0), the "
-                         "CPU",
-                         kind, index);
+                         "CPU%s",
+                         kind, index, on_cpu ? "" : ", or to its own device");
             return nullptr;
         }
     }
     return to_dlpack(self, version, copy);
     SN_PY_CATCH(nullptr)
 }
-PyObject* dlpack_device(PyObject*, PyObject*) { return Py_BuildValue("(ii)", 1, 0); }
+PyObject* dlpack_device(PyObject* self, PyObject*) {
+    const auto [type, index] = dlpack_place(get(self).device());
+    return Py_BuildValue("(ii)", type, index);
+}
 
 PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     static const char* names[] = {"data", "dtype", "device", "requires_grad", nullptr};
@@ -601,6 +630,8 @@ PyMethodDef methods[] = {
     {"to", SN_KEYWORDS(to), METH_VARARGS | METH_KEYWORDS,
      "Converts to a dtype, a device, or both."},
     {"cpu", cpu, METH_NOARGS, "The tensor on the CPU; itself when it is there."},
+    {"cuda", SN_KEYWORDS(cuda), METH_VARARGS | METH_KEYWORDS,
+     "The tensor on a GPU (the first, or that of a number or name); itself when it is there."},
     {"dim", dim, METH_NOARGS, "Number of dimensions: the attribute `ndim`."},
     {"ndimension", dim, METH_NOARGS, "Number of dimensions: the attribute `ndim`."},
     {"numel", numel, METH_NOARGS, "Number of elements: the attribute `size`."},

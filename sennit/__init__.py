@@ -14,7 +14,7 @@ _core.set_package_folder(_os.path.dirname(__file__) + _os.sep)
 from . import autograd  # noqa: E402 - the package's folder must be known first
 from ._api import *  # noqa: E402, F403 - the names of _api.__all__ are the tensor namespace
 from ._api import __all__ as _api_all  # noqa: E402
-from ._tools import config, device_count, doctor, explain, memory, synchronize  # noqa: E402
+from ._tools import config, device_count, explain, memory, synchronize  # noqa: E402
 from .autograd import (  # noqa: E402
     Function,
     enable_grad,
@@ -32,7 +32,7 @@ __array_api_version__ = "2024.12"
 
 # Loaded when first asked for: training needs them, importing does not.
 _LAZY = (
-    "data", "fft", "linalg", "masked", "metrics", "models", "nn", "onnx", "optim", "random",
+    "cuda", "data", "fft", "linalg", "masked", "metrics", "models", "nn", "onnx", "optim", "random",
     "signal", "special", "train", "viz",
 )  # fmt: skip
 _LAZY_NAMES = {
@@ -45,6 +45,8 @@ _LAZY_NAMES = {
     "save": "_files",
     "load": "_files",
     "summary": "_summary",
+    "doctor": "_doctor",
+    "Diagnosis": "_doctor",
     "profile": "_profile",
     "Profile": "_profile",
     "ProfileEvent": "_profile",
@@ -119,7 +121,6 @@ __all__ = [  # noqa: PLE0604
     "autograd",
     "config",
     "device_count",
-    "doctor",
     "enable_grad",
     "explain",
     "grad",

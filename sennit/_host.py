@@ -52,7 +52,7 @@ def values(name: str, *tensors: Tensor) -> list[Any]:
     cause = None
     if not (_core.tracing() and any(x.requires_grad for x in tensors)):
         try:
-            return [x.detach().numpy() for x in tensors]
+            return [x.detach().to("cpu").numpy() for x in tensors]
         except InvalidValue as found:
             cause = found
     shapes = ", ".join(str(x.shape) for x in tensors)

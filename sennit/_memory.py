@@ -96,8 +96,10 @@ class _Memory:
     True
     """
 
-    def stats(self, device: int = 0) -> dict[str, int]:
+    def stats(self, device: int | str = 0) -> dict[str, int]:
         """Bytes in use, at peak, cached and reserved, and numbers of allocations.
+
+        `device` is the number of a CPU device, or a name: "cpu:1", "cuda:0".
 
         "derived" are the bytes, of all devices, of forms that kernels keep with values that they
         see again (weights of convolutions, packed); they are part of "in_use".
@@ -109,7 +111,7 @@ class _Memory:
         """
         return _core.memory_stats(device)
 
-    def reset_peak(self, device: int = 0) -> None:
+    def reset_peak(self, device: int | str = 0) -> None:
         """Sets the peak to what is in use now.
 
         Examples
@@ -118,7 +120,7 @@ class _Memory:
         """
         _core.reset_peak(device)
 
-    def release_cached(self, device: int = 0) -> int:
+    def release_cached(self, device: int | str = 0) -> int:
         """Gives idle memory back to the system; returns how many bytes.
 
         Examples

@@ -44,7 +44,7 @@ def reduce_tensor(x: _core.Tensor) -> tuple[Any, ...]:
         raise TypeError(
             "a tensor with a history cannot be pickled or deep-copied; use x.detach() or x.clone()"
         )
-    plain = x.detach()
+    plain = x.detach().to("cpu")
     if plain.dtype.is_complex:  # memory views have no format for complex numbers
         plain = _core.functions["view_as_real"](plain)
     data = bytes(memoryview(_core.functions["contiguous"](plain)).cast("B")) if x.size else b""

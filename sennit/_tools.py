@@ -1,8 +1,7 @@
-"""Looking at and steering the machinery: explain, doctor, config, threads."""
+"""Looking at and steering the machinery: explain, config, threads."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from . import _core
@@ -11,7 +10,6 @@ from ._memory import memory
 __all__ = [
     "config",
     "device_count",
-    "doctor",
     "explain",
     "memory",
     "num_threads",
@@ -21,7 +19,7 @@ __all__ = [
 
 
 def synchronize() -> None:
-    """Waits for everything that has been recorded or is running; raises what failed.
+    """Waits for all that has been recorded or is running, on all devices; raises what failed.
 
     Examples
     --------
@@ -224,40 +222,3 @@ def explain() -> _Explain:
     (3, 1)
     """
     return _Explain()
-
-
-def doctor() -> str:
-    """What Sennit found on this machine: CPU features, threads and why, devices, versions.
-
-    Returns
-    -------
-    str
-        Text to read, or to paste into a report.
-
-    Examples
-    --------
-    >>> "threads" in sn.doctor()
-    True
-    """
-    import platform
-
-    from . import __version__, numerics_version
-
-    lines = [
-        f"sennit {__version__} (numerics {numerics_version}), Python {sys.version.split()[0]}, "
-        f"{platform.system()} {platform.machine()}",
-        f"instruction set: {_core.isa()} (SENNIT_ISA forces another)",
-        f"threads: {_core.num_threads()}: {_core.threads_reason()}",
-        f"memory limit: {_core.memory_limit() / 2**30:.1f} GiB",
-        f"cpu devices: {_core.device_count('cpu')}",
-    ]
-    reason = _core.unavailable_reason("cuda")
-    lines.append(f"cuda: {'not available: ' + reason if reason else 'available'}")
-    for package in ("numpy", "rich", "tensorboardX", "matplotlib", "ml_dtypes"):
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            lines.append(f"{package}: {version(package)}")
-        except PackageNotFoundError:
-            lines.append(f"{package}: not installed")
-    return "\n".join(lines)

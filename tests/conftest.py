@@ -49,6 +49,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             skip = pytest.mark.skip(reason="no fused multiply-add: outside the bit guarantee")
             for item in promised:
                 item.add_marker(skip)
+    on_gpu = [item for item in items if "gpu" in item.keywords]
+    if on_gpu:
+        import sennit as sn
+
+        if not sn.cuda.is_available():
+            skip = pytest.mark.skip(reason=f"needs a GPU: {sn.doctor().cuda.problem}")
+            for item in on_gpu:
+                item.add_marker(skip)
     if config.getoption("--full"):
         return
     skip = pytest.mark.skip(reason="slow: run with --full (make test-full)")

@@ -63,30 +63,40 @@ public:
     virtual const KernelTable& kernels() const = 0;
     virtual int64_t max_program_row(DType widest) const = 0;
     virtual std::shared_ptr<const CompiledProgram> compile(const ProgramSpec& spec) = 0;
-    virtual void run_program(const CompiledProgram& program, void* const* buffers,
+    // On the device of that index.
+    virtual void run_program(int index, const CompiledProgram& program, void* const* buffers,
                              const Scalar* scalars) = 0;
     // Runs a kernel with a program on its result while that is in cache.
     virtual void run_with_epilogue(KernelFn kernel, KernelCall& call,
                                    const CompiledProgram& program, void* const* buffers,
                                    const Scalar* scalars) = 0;
-    // Between this back-end's memory and the host's; waits until it is done.
-    virtual void copy_from_host(void* device, const void* host, size_t bytes) = 0;
-    virtual void copy_to_host(void* host, const void* device, size_t bytes) = 0;
+    // Between this back-end's memory and the host's, after all work that was issued before. The
+    // host's memory may be used at once after either.
+    virtual void copy_from_host(int index, void* device, const void* host, size_t bytes) = 0;
+    virtual void copy_to_host(int index, void* host, const void* device, size_t bytes) = 0;
     // True when the host may read device memory through its pointer.
-    virtual bool host_visible() const = 0;
+    virtual bool host_visible() const { return true; }
+    // True when a kernel is only issued by its call, and the device runs in order what was issued:
+    // issuing takes no time worth planning, and steps of a plan never run at the same time.
+    virtual bool in_order() const { return false; }
+    // Waits for what has been issued; raises what failed.
+    virtual void synchronize(int) {}
 };
 
+// Back-ends live as long as the process; one may be added while others are in use.
 void register_backend(std::unique_ptr<Backend> backend);
 int backend_count();
 Backend& backend(Device device);
+inline bool host_visible(Device device) { return backend(device).host_visible(); }
 inline Allocator& device_allocator(Device device) {
     return backend(device).allocator(device.index);
 }
 // "cpu", "cpu:1", "cuda:0". Fails with kDevice, saying what is missing on this machine.
 Device parse_device(const std::string& name);
-// Why a kind of device is not there ("cuda"): in words, with what to install. Set by the loader of
-// a back-end that could not start.
-void set_unavailable(const std::string& kind, const std::string& reason);
+// Waits for all devices; raises what failed.
+void synchronize_devices();
+// Why a kind of device is not there ("cuda"), with what to install; empty when it is. Looks for it
+// the first time.
 std::string unavailable_reason(const std::string& kind);
 
 }  // namespace sn

@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/device.h"
 #include "base/dtype.h"
 
 namespace sn {
@@ -19,6 +20,8 @@ struct TensorView {
     // An operand that no step of its window writes: the buffer that `data` lies in, with which
     // other forms of it may be kept (base/derived.h). Else null.
     Buffer* buffer = nullptr;
+    // A runtime number: `data` is memory of the host, whatever the device.
+    bool on_host = false;
 
     template <class T>
     T* as() const {
@@ -41,6 +44,8 @@ struct KernelCall {
     const int64_t* attrs;  // words, in the order of the op's schema (a list: its length, its items)
     const void* epilogue;  // the back-end's fused program to run on the result, or null
     void* workspace;       // as many bytes as the kernel's workspace function asked for
+    uint16_t op = 0;       // which op it is
+    Device device = {};    // where the tensors are
 };
 using KernelFn = void (*)(const KernelCall&);
 // Bytes of workspace for a call; only shapes, strides, dtypes and attrs may be read.

@@ -56,6 +56,13 @@ int process_id();
 // The words of the command line in UTF-8, given what main() got.
 std::vector<std::string> arguments(int count, char** words);
 
+// ---- libraries; paths are UTF-8
+
+// Null, with `*why`, when it cannot be loaded. A name without a folder is looked for as the system
+// does. Libraries stay loaded.
+void* open_library(const std::string& path, std::string* why);
+void* library_symbol(void* library, const char* name);  // null when it has none of that name
+
 // ---- files; paths are UTF-8
 
 std::FILE* open_file(const std::string& path, const char* mode);  // null, and errno
@@ -70,5 +77,6 @@ bool sync_file(std::FILE* file);  // what was written reaches the disk; false, a
 // Gives a file its place, over one that is there. False, and errno.
 bool replace_file(const std::string& from, const std::string& to);
 void remove_file(const std::string& path);
+bool make_folder(const std::string& path);  // with those above it; true when it is there
 
 }  // namespace sn::system

@@ -2,6 +2,7 @@
 
 #if !defined(_WIN32)
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -134,6 +135,16 @@ int process_id() { return static_cast<int>(getpid()); }
 
 std::vector<std::string> arguments(int count, char** words) { return {words, words + count}; }
 
+// ---- libraries
+
+void* open_library(const std::string& path, std::string* why) {
+    void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (!library) *why = dlerror();
+    return library;
+}
+
+void* library_symbol(void* library, const char* name) { return dlsym(library, name); }
+
 // ---- files
 
 std::FILE* open_file(const std::string& path, const char* mode) {
@@ -175,6 +186,15 @@ bool replace_file(const std::string& from, const std::string& to) {
 }
 
 void remove_file(const std::string& path) { std::remove(path.c_str()); }
+
+bool make_folder(const std::string& path) {
+    for (size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
+        if (mkdir(path.substr(0, end).c_str(), 0777) != 0 && errno != EEXIST) return false;
+        if (end == std::string::npos) break;
+    }
+    struct stat status{};
+    return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
 
 }  // namespace sn::system
 

@@ -162,6 +162,22 @@ std::vector<std::string> arguments(int, char**) {
     return made;
 }
 
+// ---- libraries
+
+void* open_library(const std::string& path, std::string* why) {
+    // A library that is given by its path finds those beside it.
+    const DWORD flags = path.find_first_of("/\\") == std::string::npos
+                            ? LOAD_LIBRARY_SEARCH_DEFAULT_DIRS
+                            : LOAD_WITH_ALTERED_SEARCH_PATH;
+    HMODULE library = LoadLibraryExW(wide(path).c_str(), nullptr, flags);
+    if (!library) *why = path + ": " + std::strerror(code_of_last_error());
+    return reinterpret_cast<void*>(library);
+}
+
+void* library_symbol(void* library, const char* name) {
+    return reinterpret_cast<void*>(GetProcAddress(static_cast<HMODULE>(library), name));
+}
+
 // ---- files
 
 std::FILE* open_file(const std::string& path, const char* mode) {
@@ -210,6 +226,15 @@ bool replace_file(const std::string& from, const std::string& to) {
 }
 
 void remove_file(const std::string& path) { DeleteFileW(wide(path).c_str()); }
+
+bool make_folder(const std::string& path) {
+    for (size_t end = path.find_first_of("/\\", 3);; end = path.find_first_of("/\\", end + 1)) {
+        CreateDirectoryW(wide(path.substr(0, end)).c_str(), nullptr);
+        if (end == std::string::npos) break;
+    }
+    const DWORD attributes = GetFileAttributesW(wide(path).c_str());
+    return attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY);
+}
 
 }  // namespace sn::system
 

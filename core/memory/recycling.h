@@ -14,12 +14,6 @@
 
 namespace sn {
 
-// All in bytes, blocks as rounded: reserved == in_use + cached.
-struct MemoryStats {
-    int64_t in_use = 0, peak = 0, cached = 0, reserved = 0;
-    int64_t n_alloc = 0, n_system_alloc = 0, n_cache_hit = 0;
-};
-
 // Keeps what is freed and hands it out again. Two parts:
 // small (up to 4 KiB): size classes in runs of 64 KiB, a free list per run;
 // large: segments from the system, best fit, split on allocation and merged again on free.
@@ -33,10 +27,10 @@ public:
     void* allocate(size_t bytes) override;
     void free(void* data, size_t bytes) noexcept override;
 
-    MemoryStats stats() const;
+    MemoryStats stats() const override;
     int64_t in_use() const { return in_use_.load(std::memory_order_relaxed); }
-    void reset_peak();
-    int64_t release_cached();  // bytes given back to the system
+    void reset_peak() override;
+    int64_t release_cached() override;
     void set_cache_limit(int64_t bytes);
     const std::string& name() const { return name_; }
 

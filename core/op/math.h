@@ -327,4 +327,7 @@ SN_FN V shift_right(V x, V y) {
 
 SN_MATH_END
 
+// Source that is compiled when it runs and needs none of them says so.
+#if !defined(SN_MATH_PLAIN)
 #include "op/math_special.h"
+#endif

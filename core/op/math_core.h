@@ -4,8 +4,10 @@
 // A function here is a template on V, a native vector (in kernels, where SN_ISA is defined and
 // everything lives in the level's namespace) or a scalar float or double. Both run the same
 // operations lane by lane, so they give the same bits.
+#if !defined(__CUDACC_RTC__)  // there device.cuh has the types
 #include <cstddef>
 #include <cstdint>
+#endif
 
 #if defined(SN_ISA)
 #include "backend/cpu/simd.h"
@@ -27,6 +29,9 @@
 SN_MATH_BEGIN
 
 // Elem: type of a lane. U, I: bits of V as unsigned and signed integers. kScalar: V is one number.
+template <class V>
+struct Traits;  // of scalars: below
+#if !defined(__CUDACC__)
 template <class V>
 struct Traits {
     template <class T>
@@ -50,6 +55,7 @@ struct Traits {
     using U = typename Word<sizeof(Elem)>::type;
     static constexpr bool kScalar = false;
 };
+#endif
 #define SN_SCALAR_TRAITS(T, Signed, Unsigned) \
     template <>                               \
     struct Traits<T> {                        \

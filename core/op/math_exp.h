@@ -238,7 +238,8 @@ SN_HEAVY V pow_f64(V x, V y) {
     r = ends ? (grows ? inf : V{}) : r;
     r = ((ax == 1.0) & (ay == inf)) ? all<V>(1.0) : r;
     const V half = y * 0.5;
-    const auto integer = trunc(y) == y, odd = integer & (trunc(half) != half);
+    const auto integer = trunc(y) == y;
+    const auto odd = integer & (trunc(half) != half);
     const auto below = (as<Bits<V>>(x) & Fmt<V>::kSign) != 0;
     r = (below & odd) ? -r : r;
     r = (below & !integer & (ax != 0.0) & (ax != inf)) ? nan<V>() : r;

@@ -148,7 +148,8 @@ size_t place_and_order(Plan& plan) {
         return arena;
     };
     const size_t steps = plan.steps.size();
-    if (pool_threads() == 1 || steps < 2 || steps > kMostSteps || plan.cost < kInlineNanos)
+    if (pool_threads() == 1 || steps < 2 || steps > kMostSteps || plan.cost < kInlineNanos ||
+        backend(plan.steps[0].device).in_order())
         return sequential();
     const Uses uses = find_uses(plan);
     std::vector<GraphEdge> edges;

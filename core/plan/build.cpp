@@ -272,6 +272,7 @@ TensorView Builder::view(ValueId v) {
 
 // Nanoseconds on one core, roughly: 10 bytes or 50 multiply-adds in each.
 double Builder::kernel_cost(const Step& s, const Node& n) const {
+    if (backend(s.device).in_order()) return 0;
     double bytes = 0;
     for (const auto& list : {s.in, s.out})
         for (const TensorView& t : list)
@@ -293,7 +294,7 @@ void Builder::make_kernel(Step& s, const Node& n, uint32_t step) {
         fail(ErrorKind::kInternal, def.name, "the back-end '%s' has no kernel for this op",
              backend(s.device).name());
     }
-    s.op = n.op;
+    s.op = s.kernel_op = n.op;
     s.checks_values = def.checks_values;
     for (ValueId v : g_.in(n)) {
         s.in.push_back(view(v));
@@ -307,7 +308,8 @@ void Builder::make_kernel(Step& s, const Node& n, uint32_t step) {
     const KernelCall call{s.in.data(),    static_cast<int>(s.in.size()),
                           s.out.data(),   static_cast<int>(s.out.size()),
                           s.attrs.data(), nullptr,
-                          nullptr};
+                          nullptr,        n.op,
+                          s.device};
     const WorkspaceFn workspace = table.workspace(n.op);
     const size_t bytes = workspace ? workspace(call) : 0;
     if (bytes) {

@@ -122,7 +122,7 @@ void replay(WindowRun& run) {
         int64_t base = slot_offset(out.slot, run.scalars);
         if (out.overwrites) base += run.input_offsets[run.plan->buffers[out.slot.buffer].index];
         copy_elements(
-            static_cast<char*>(buffer.data()) + base, out.strides,
+            m.device, static_cast<char*>(buffer.data()) + base, out.strides,
             static_cast<const char*>(c.buffer->data()) + c.offset * static_cast<int64_t>(size),
             c.strides, m.shape, size);
         buffer.repair();

@@ -75,6 +75,34 @@ void copy_elements(char* to, DimSpan to_strides, const char* from, DimSpan from_
     }
 }
 
+namespace {
+
+// The bytes that elements lie in, as offsets from the first one.
+std::pair<int64_t, int64_t> extent(DimSpan strides, DimSpan shape, size_t size) {
+    int64_t low = 0, high = 1;
+    for (size_t d = 0; d < shape.size(); ++d)
+        (strides[d] < 0 ? low : high) += strides[d] * (shape[d] - 1);
+    return {low * static_cast<int64_t>(size), high * static_cast<int64_t>(size)};
+}
+
+}  // namespace
+
+void copy_elements(Device device, char* to, DimSpan to_strides, const char* from,
+                   DimSpan from_strides, DimSpan shape, size_t size) {
+    if (numel(shape) == 0) return;
+    Backend& b = backend(device);
+    if (b.host_visible()) return copy_elements(to, to_strides, from, from_strides, shape, size);
+    const auto [to_low, to_high] = extent(to_strides, shape, size);
+    const auto [from_low, from_high] = extent(from_strides, shape, size);
+    std::vector<char> target(static_cast<size_t>(to_high - to_low));
+    std::vector<char> source(static_cast<size_t>(from_high - from_low));
+    b.copy_to_host(device.index, target.data(), to + to_low, target.size());
+    b.copy_to_host(device.index, source.data(), from + from_low, source.size());
+    copy_elements(target.data() - to_low, to_strides, source.data() - from_low, from_strides, shape,
+                  size);
+    b.copy_from_host(device.index, to + to_low, target.data(), target.size());
+}
+
 int64_t slot_offset(const Slot& slot, const std::vector<Scalar>& scalars) {
     int64_t offset = slot.offset;
     for (size_t i = 0; i < slot.terms.size(); i += 2)
@@ -100,7 +128,7 @@ void WindowRun::bind(RunState& state) {
     const size_t have = state.arena ? state.arena->bytes() : 0;
     if (arena_bytes > have || (have > (size_t{64} << 20) && have / 8 > arena_bytes)) {
         state.arena.reset();
-        if (would_exceed(arena_bytes)) {
+        if (host_visible(plan->device) && would_exceed(arena_bytes)) {
             fail(
                 ErrorKind::kMemory, "plan",
                 "running what has been recorded needs %s of working memory, more than the limit of "
@@ -140,7 +168,7 @@ void WindowRun::run_step(const Step& step, RunState& state) {
     for (uint32_t s : step.scalars) numbers.push_back(scalars[s]);
     if (step.overwrites_input) overwrote.store(true, std::memory_order_relaxed);
     if (!step.kernel) {
-        device.run_program(*step.program, pointers.data(), numbers.data());
+        device.run_program(step.device.index, *step.program, pointers.data(), numbers.data());
         return;
     }
     SmallVec<TensorView, 6> in, out;
@@ -148,7 +176,10 @@ void WindowRun::run_step(const Step& step, RunState& state) {
         const Slot& slot = step.in_slots[i];
         in.push_back(step.in[i]);
         in[i].data = address(slot, state);
-        if (slot.buffer == kNone) continue;
+        if (slot.buffer == kNone) {
+            in[i].on_host = true;
+            continue;
+        }
         const PlanBuffer& b = plan->buffers[slot.buffer];
         if (b.kind == BufferKind::kInput && !b.donated) in[i].buffer = inputs[b.index].get();
     }
@@ -163,7 +194,9 @@ void WindowRun::run_step(const Step& step, RunState& state) {
                     static_cast<int>(out.size()),
                     step.attrs.data(),
                     nullptr,
-                    step.workspace.buffer == kNone ? nullptr : address(step.workspace, state)};
+                    step.workspace.buffer == kNone ? nullptr : address(step.workspace, state),
+                    step.kernel_op,
+                    step.device};
     if (step.program) {
         device.run_with_epilogue(step.kernel, call, *step.program, pointers.data(), numbers.data());
     } else {
@@ -195,7 +228,9 @@ void WindowRun::run_steps(RunState& state, std::vector<double>* step_us) {
     for (const Step& step : plan->steps) {
         const double start = step_us ? now_us() : 0;
         run(step);
-        if (step_us) step_us->push_back(now_us() - start);
+        if (!step_us) continue;
+        backend(step.device).synchronize(step.device.index);  // what it issued is its time
+        step_us->push_back(now_us() - start);
     }
 }
 

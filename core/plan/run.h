@@ -72,6 +72,9 @@ private:
 // Copies the elements of a tensor; strides count elements, `size` is that of one in bytes.
 void copy_elements(char* to, DimSpan to_strides, const char* from, DimSpan from_strides,
                    DimSpan shape, size_t size);
+// The same in a device's memory.
+void copy_elements(Device device, char* to, DimSpan to_strides, const char* from,
+                   DimSpan from_strides, DimSpan shape, size_t size);
 int64_t slot_offset(const Slot& slot, const std::vector<Scalar>& scalars);
 
 // The windows of one recorder: they run in order and share an arena. Short ones run in the caller,

@@ -68,6 +68,20 @@ const void* read_values(const Tensor& x, Tensor* keep) {
         *keep = contiguous(t);
     }
     wait_ready(*keep);
+    const Device device = t.device();
+    if (!host_visible(device)) {
+        const Value& v = *keep->value();
+        const size_t size = dtype_size(v.meta.dtype);
+        const size_t bytes = static_cast<size_t>(numel(v.meta.shape)) * size;
+        BufferRef copy = Buffer::allocate(device_allocator({}), bytes);
+        if (bytes > 0) {
+            const WaitScope scope;
+            const char* from =
+                static_cast<const char*>(v.buffer->data()) + v.offset * static_cast<int64_t>(size);
+            backend(device).copy_to_host(device.index, copy->data(), from, bytes);
+        }
+        *keep = from_buffer(std::move(copy), 0, v.meta.shape, v.strides, v.meta.dtype, {});
+    }
     const Value& v = *keep->value();
     if (!is_contiguous(v.meta.shape, v.strides)) {
         fail(ErrorKind::kInternal, "read", "a contiguous copy has strides %s",
@@ -75,6 +89,15 @@ const void* read_values(const Tensor& x, Tensor* keep) {
     }
     return static_cast<const char*>(v.buffer->data()) +
            v.offset * static_cast<int64_t>(dtype_size(v.meta.dtype));
+}
+
+void require_host_memory(const char* op, const Tensor& x) {
+    if (host_visible(x.device())) return;
+    fail(ErrorKind::kDevice, op,
+         "a tensor of shape %s is on '%s', whose memory Python and NumPy cannot read; copy it to "
+         "the "
+         "host first: x.to(\"cpu\")",
+         format_shape(x.shape()).c_str(), device_name(x.device()).c_str());
 }
 
 Tensor from_buffer(BufferRef buffer, int64_t offset, DimSpan shape, DimSpan strides, DType dtype,
@@ -112,7 +135,8 @@ Tensor from_memory(const void* data, DimSpan shape, DimSpan strides, DType dtype
         from = staged.data();
     }
     if (count > 0)
-        backend(device).copy_from_host(buffer->data(), from, static_cast<size_t>(count) * size);
+        backend(device).copy_from_host(device.index, buffer->data(), from,
+                                       static_cast<size_t>(count) * size);
     return from_buffer(std::move(buffer), 0, shape, contiguous_strides(shape), dtype, device);
 }
 
@@ -120,13 +144,10 @@ Tensor copy_to_device(const Tensor& x, Device device) {
     if (x.device() == device) return x;
     Tensor keep;
     const void* data = read_values(x, &keep);
-    std::vector<char> staged;
-    if (!backend(x.device()).host_visible()) {
-        staged.resize(static_cast<size_t>(x.numel()) * dtype_size(x.dtype()));
-        backend(x.device()).copy_to_host(staged.data(), data, staged.size());
-        data = staged.data();
-    }
-    Tensor copy = from_memory(data, x.shape(), contiguous_strides(x.shape()), x.dtype(), device);
+    Tensor copy =
+        !host_visible(x.device()) && device == Device{}
+            ? keep
+            : from_memory(data, x.shape(), contiguous_strides(x.shape()), x.dtype(), device);
     if (!grad_enabled() || !x.requires_grad()) return copy;
     Ref<GradNode> node(GradNode::make(1, 1));
     node->inputs[0] = {x.node(), x.output(), nullptr, x.value()->meta};
@@ -143,7 +164,15 @@ void finish_recorded() {
     recorder.flush();
     recorder.lane().drain();
     settle_failures(recorder);
+    std::exception_ptr lost;
+    try {
+        const WaitScope scope;
+        synchronize_devices();
+    } catch (...) {
+        lost = std::current_exception();
+    }
     if (std::exception_ptr failure = recorder.take_failure()) std::rethrow_exception(failure);
+    if (lost) std::rethrow_exception(lost);
 }
 
 }  // namespace sn

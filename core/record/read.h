@@ -7,9 +7,12 @@ namespace sn {
 void materialize(const Tensor& x);
 // Waits for the contents (and raises what made them fail).
 void wait_ready(const Tensor& x);
-// Flushes, waits and returns a pointer to the elements in row-major order without gaps; `keep`
-// holds them. For ops whose result shape depends on values.
+// Flushes, waits and returns a pointer to the elements in row-major order without gaps, on the
+// host; `keep` holds them (as a tensor of the CPU where they were copied there). For ops whose
+// result shape depends on values.
 const void* read_values(const Tensor& x, Tensor* keep);
+// Fails unless the host can read the elements through a pointer.
+void require_host_memory(const char* op, const Tensor& x);
 // A tensor over memory that belongs to somebody else (zero-copy) or a fresh copy of it.
 Tensor from_memory(const void* data, DimSpan shape, DimSpan strides, DType dtype, Device device);
 Tensor from_buffer(BufferRef buffer, int64_t offset, DimSpan shape, DimSpan strides, DType dtype,

@@ -592,6 +592,10 @@ class Module:
         """Moves parameters and buffers to the CPU."""
         return self.to("cpu")
 
+    def cuda(self: _M, device: int | str | None = None) -> _M:
+        """Moves parameters and buffers to a GPU: the first, or that of a number or name."""
+        return self.to(f"cuda:{device or 0}" if not isinstance(device, str) else device)
+
     def float(self: _M) -> _M:
         """Converts floating-point parameters and buffers to float32."""
         return self.to(_core.float32)

@@ -103,7 +103,7 @@ class Call:
         if not isinstance(value, Tensor):
             raise self.invalid("a sequence or an empty optional stands where a tensor is needed")
         try:
-            return value.detach().numpy()
+            return value.detach().to("cpu").numpy()
         except InvalidValue as cause:
             raise error(
                 InvalidValue,

@@ -288,7 +288,7 @@ def _array(x: Any) -> Any:
     if isinstance(x, _core.Tensor):
         from .export_builder import numpy_dtype
 
-        x = x.detach()
+        x = x.detach().to("cpu")
         if x.dtype.name == "bfloat16":  # NumPy has no such dtype: its bits
             x = np.asarray(x.astype("float32").numpy()).astype(numpy_dtype("bfloat16"))
         else:

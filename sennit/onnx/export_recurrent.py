@@ -200,7 +200,7 @@ def known(plan: Plan, value: GraphValue) -> Any:
     """The array that a value always is, when it is made of parameters and constants by the few
     operations that layers do with their weights; else None."""
     if plan.stands(value):
-        return plan.tensors[value.name].detach().numpy()
+        return plan.tensors[value.name].detach().to("cpu").numpy()
     node = plan.maker.get(value._id)
     if node is None or node.op not in ("add", "slice", "concat", "full", "permute", "reshape"):
         return None

@@ -72,5 +72,5 @@ def parameter_hash(module: Any) -> str:
     for name, p in module.named_parameters():
         digest.update(f"{name} {p.dtype.name} {p.shape}\n".encode())
         if p.size:
-            digest.update(memoryview(_core.functions["contiguous"](p.detach())).cast("B"))
+            digest.update(memoryview(_core.functions["contiguous"](p.detach().to("cpu"))).cast("B"))
     return digest.hexdigest()

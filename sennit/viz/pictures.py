@@ -31,7 +31,7 @@ def _array(values: Any) -> Any:
     import numpy as np
 
     if isinstance(values, _core.Tensor):
-        return values.detach().numpy()
+        return values.detach().to("cpu").numpy()
     return np.asarray(values)
 
 

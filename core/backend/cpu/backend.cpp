@@ -152,7 +152,7 @@ public:
     std::shared_ptr<const CompiledProgram> compile(const ProgramSpec& spec) override {
         return std::make_shared<CpuProgram>(spec);
     }
-    void run_program(const CompiledProgram& program, void* const* buffers,
+    void run_program(int, const CompiledProgram& program, void* const* buffers,
                      const Scalar* scalars) override {
         cpu::run_program(static_cast<const CpuProgram&>(program).program(), {buffers, scalars});
     }
@@ -177,13 +177,12 @@ public:
         call.epilogue = &epilogue;
         kernel(call);
     }
-    void copy_from_host(void* device, const void* host, size_t bytes) override {
+    void copy_from_host(int, void* device, const void* host, size_t bytes) override {
         std::memcpy(device, host, bytes);
     }
-    void copy_to_host(void* host, const void* device, size_t bytes) override {
+    void copy_to_host(int, void* host, const void* device, size_t bytes) override {
         std::memcpy(host, device, bytes);
     }
-    bool host_visible() const override { return true; }
 
 private:
     int count_ = 1;

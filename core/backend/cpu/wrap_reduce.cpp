@@ -1,9 +1,8 @@
-#include <string>
+
 
 #include "backend/cpu/reduce.h"
 #include "backend/cpu/wrap.h"
-#include "base/error.h"
-#include "base/shape.h"
+#include "backend/value_error.h"
 #include "engine/pool.h"
 
 namespace sn::cpu {
@@ -63,22 +62,6 @@ void kernel_var_mean(const KernelCall& call) {  // the two results have one layo
 
 // ---- labels -------------------------------------------------------------------------------------
 
-[[noreturn]] void fail_label(const TensorView& labels, int64_t at, int64_t classes,
-                             int64_t ignore_index) {
-    const int64_t label = labels.as<int64_t>()[at];
-    Dims position(static_cast<size_t>(labels.rank), 0);
-    for (int d = labels.rank; d-- > 0;) {
-        position[d] = at % labels.shape[d];
-        at /= labels.shape[d];
-    }
-    fail(ErrorKind::kIndex, "cross_entropy",
-         "label %lld at position %s names no class (there are %lld); labels must be 0 to %lld, or "
-         "ignore_index (%lld); check the data set, and the output size of the last layer",
-         static_cast<long long>(label), format_shape(position).c_str(),
-         static_cast<long long>(classes), static_cast<long long>(classes - 1),
-         static_cast<long long>(ignore_index));
-}
-
 template <class Number, class Weight>
 void check_labels(const KernelCall& call) {
     const TensorView& labels = call.in[0];
@@ -95,7 +78,7 @@ void check_labels(const KernelCall& call) {
                 weight[i] = 0;
                 continue;
             }
-            if (label < 0 || label >= classes) fail_label(labels, i, classes, ignore_index);
+            if (label < 0 || label >= classes) fail_label(labels, label, i, classes, ignore_index);
             number[i] = static_cast<Number>(label);
             weight[i] = class_weight ? class_weight[label] : Weight{1};
         }

@@ -189,7 +189,7 @@ public:
     std::shared_ptr<const CompiledProgram> compile(const ProgramSpec& spec) override {
         return std::make_shared<ReferenceProgram>(spec);
     }
-    void run_program(const CompiledProgram& program, void* const* buffers,
+    void run_program(int, const CompiledProgram& program, void* const* buffers,
                      const Scalar* scalars) override {
         static_cast<const ReferenceProgram&>(program).run(buffers, scalars, nullptr);
     }
@@ -209,13 +209,12 @@ public:
         kernel(inner);
         compiled.run(buffers, scalars, product.data);
     }
-    void copy_from_host(void* device, const void* host, size_t bytes) override {
+    void copy_from_host(int, void* device, const void* host, size_t bytes) override {
         std::memcpy(device, host, bytes);
     }
-    void copy_to_host(void* host, const void* device, size_t bytes) override {
+    void copy_to_host(int, void* host, const void* device, size_t bytes) override {
         std::memcpy(host, device, bytes);
     }
-    bool host_visible() const override { return true; }
 };
 
 }  // namespace

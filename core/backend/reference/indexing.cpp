@@ -2,8 +2,8 @@
 // overwrites, in the order of its sources.
 #include <type_traits>
 
-#include "backend/cpu/index_error.h"
 #include "backend/reference/reference.h"
+#include "backend/value_error.h"
 #include "base/error.h"
 #include "op/scatter_kind.h"
 
@@ -19,8 +19,8 @@ std::vector<int64_t> resolve(const char* op, const TensorView& indices, int64_t 
             const int64_t index = static_cast<int64_t>(given);
             const int64_t position = index < 0 && negative ? index + size : index;
             if (position < 0 || position >= size)
-                cpu::fail_index(op, index, static_cast<int64_t>(positions.size()), indices, axis,
-                                size, negative);
+                fail_index(op, index, static_cast<int64_t>(positions.size()), indices, axis, size,
+                           negative);
             positions.push_back(position);
         }
     });

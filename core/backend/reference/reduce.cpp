@@ -3,8 +3,8 @@
 #include <type_traits>
 
 #include "backend/reference/reference.h"
+#include "backend/value_error.h"
 #include "base/error.h"
-#include "base/shape.h"
 
 namespace sn::reference {
 namespace {
@@ -221,20 +221,6 @@ void reduce_axes(const KernelCall& c) {  // attributes: axes, keepdims
 template <ReduceKind kind>
 void reduce_axis(const KernelCall& c) {  // attributes: axis, keepdims
     reduce(kind, c, {c.attrs[0]});
-}
-
-[[noreturn]] void fail_label(const TensorView& labels, int64_t label, int64_t at, int64_t classes,
-                             int64_t ignore_index) {
-    Dims position(static_cast<size_t>(labels.rank), 0);
-    for (int d = labels.rank; d-- > 0;) {
-        position[d] = at % labels.shape[d];
-        at /= labels.shape[d];
-    }
-    const auto ll = [](int64_t v) { return static_cast<long long>(v); };
-    fail(ErrorKind::kIndex, "cross_entropy",
-         "label %lld at position %s names no class (there are %lld); labels must be 0 to %lld, or "
-         "ignore_index (%lld); check the data set, and the output size of the last layer",
-         ll(label), format_shape(position).c_str(), ll(classes), ll(classes - 1), ll(ignore_index));
 }
 
 // Attributes: classes, ignore_index, dtype of the numbers, dtype of the weights.

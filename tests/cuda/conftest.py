@@ -1,0 +1,8 @@
+"""The CUDA tests share modules that lie beside them. None of them needs a GPU."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
