@@ -294,8 +294,45 @@ def attention() -> str:
     return "attention attention_grad"
 
 
+def recurrent() -> str:
+    for name, options in (
+        ("RNN", {}),
+        ("RNN", {"nonlinearity": "relu"}),
+        ("LSTM", {}),
+        ("GRU", {}),
+    ):
+        for both in (False, True):
+            sn.random.seed(1)
+            layer = getattr(sn.nn, name)(6, 20, num_layers=2, bidirectional=both, **options)
+
+            def run(x: Any, layer: Any = layer) -> Any:
+                layer.to(x.device)
+                weights = list(layer.parameters())
+                y, states = layer(x)
+                last = states[0] if isinstance(states, tuple) else states
+                grads = sn.gradients([(y * y).sum() + last.sum()], weights)
+                return [y.detach(), last.detach(), *grads]
+
+            check(run, draw((5, 3, 6)))
+    return (
+        "rnn_sequence rnn_sequence_grad lstm_sequence lstm_sequence_grad gru_sequence "
+        "gru_sequence_grad"
+    )
+
+
 FAMILIES = {
-    f.__name__: f for f in (movement, reductions, products, indexing, sorting, random, windows, attention)
+    f.__name__: f
+    for f in (
+        movement,
+        reductions,
+        products,
+        indexing,
+        sorting,
+        random,
+        windows,
+        attention,
+        recurrent,
+    )
 }
 
 if __name__ == "__main__":
