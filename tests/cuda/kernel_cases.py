@@ -207,7 +207,8 @@ def random() -> str:
         sn.random.seed(5)
         there = {"device": x.device}
         return [
-            sn.random.uniform(-1.5, 2.5, (1000,), **there), sn.random.normal(0.5, 2, (1000,), **there),
+            sn.random.uniform(-1.5, 2.5, (1000,), **there),
+            sn.random.normal(0.5, 2, (1000,), **there),
             sn.random.normal(0, 1, (77,), dtype=sn.float64, **there),
             sn.random.uniform(0, 1, (77,), dtype=sn.float16, **there),
             sn.random.integers(-3, 1000, (77,), **there), sn.dropout(sn.ones((500,), **there), 0.3),
@@ -320,20 +321,8 @@ def recurrent() -> str:
     )
 
 
-FAMILIES = {
-    f.__name__: f
-    for f in (
-        movement,
-        reductions,
-        products,
-        indexing,
-        sorting,
-        random,
-        windows,
-        attention,
-        recurrent,
-    )
-}
+ALL = (movement, reductions, products, indexing, sorting, random, windows, attention, recurrent)
+FAMILIES = {f.__name__: f for f in ALL}
 
 if __name__ == "__main__":
     sn.config.window = int(sys.argv[2]) if len(sys.argv) > 2 else sn.config.window
