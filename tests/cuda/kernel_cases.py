@@ -118,7 +118,7 @@ def movement() -> str:
 def reductions() -> str:
     for name in ("sum", "prod", "max", "min", "mean", "var", "argmax", "argmin"):
         f = getattr(sn, name)
-        for dtype in (HALF, SINGLE):
+        for dtype in (HALF, SINGLE) if name in ("sum", "max", "var", "argmin") else (SINGLE,):
             for n in (1, 17, 1025, 5000):
                 check(f, draw((n,), dtype, scale=1.1))
             x = draw((5, 33, 40), dtype)
@@ -142,7 +142,7 @@ def reductions() -> str:
 
 
 def products() -> str:
-    for dtype in (HALF, "bfloat16", SINGLE, DOUBLE, "int32", "uint8"):
+    for dtype in (HALF, SINGLE, DOUBLE, "int32"):
         for m, k, n in ((1, 1, 1), (3, 5, 7), (33, 17, 65), (5, 1024, 3), (4, 2500, 9)):
             check(sn.matmul, draw((m, k), dtype), draw((k, n), dtype))
         check(lambda a, b: sn.matmul(a.T, b.T), draw((30, 70), dtype), draw((65, 30), dtype))
@@ -189,7 +189,7 @@ def indexing() -> str:
 
 
 def sorting() -> str:
-    for dtype in ("bool", HALF, SINGLE, "int64"):
+    for dtype in ("bool", SINGLE, "int16"):
         for n in (1, 5, 64, 1000, 3333):
             x = draw((2, n, 3), dtype)
             for descending in (False, True):
@@ -215,7 +215,7 @@ def random() -> str:
         ]  # fmt: skip
 
     check(drawn, draw((1,)))
-    for dtype in (HALF, SINGLE, DOUBLE):
+    for dtype in (HALF, SINGLE):
         for shape, axis in (((3, 2100, 2), 1), ((5000,), 0), ((0, 3), 1)):
             x = draw(shape, dtype, scale=1.0)
             check(lambda x, axis: [sn.cumsum(x, axis=axis), sn.cumprod(x, axis=axis)], x, axis)
@@ -255,7 +255,7 @@ def windows() -> str:
         ((1, 130, 5, 5), (9, 130, 3, 3), {"padding": 1}),
         ((3, 8, 40, 45), (9, 8, 3, 3), {"padding": 1}),
     ]
-    for dtype in (HALF, SINGLE, DOUBLE):
+    for dtype in (HALF, SINGLE):
         for x_shape, w_shape, options in cases[: 7 if dtype == SINGLE else 6]:
             x, w = draw(x_shape, dtype), draw(w_shape, dtype)
             check(passes(lambda x, w, o=options: sn.conv2d(x, w, **o)), x, w)
@@ -282,7 +282,7 @@ def attention() -> str:
 
         return run
 
-    for dtype in (HALF, SINGLE, DOUBLE):
+    for dtype in (HALF, SINGLE):
         q, k, v = (draw((2, 3, n, 16), dtype, seed) for seed, n in enumerate((40, 150, 150)))
         check(passes(), q, k, v)
         check(passes(is_causal=True), k, k * 2, v)
