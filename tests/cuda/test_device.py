@@ -384,6 +384,7 @@ print(good.tolist(), late.tolist())
 def test_explain_names_the_steps() -> None:
     text = faked.run(
         """
+sn.config.window = 100
 x = sn.ones((8, 8)).to("cuda")
 with sn.explain() as e:
     y = sn.relu(x @ x + 1)
