@@ -144,6 +144,7 @@ PyObject* copy_(PyObject* self, PyObject* other) {
     Tensor v;
     if (!operand(other, &v)) v = array_like(other, nullptr, nullptr, -1);
     const Tensor& x = get(self);
+    place_beside(x, &v);
     assign(self, "copy_", expand(cast(v, x.dtype()), x.shape()));
     return Py_NewRef(self);
     SN_PY_CATCH(nullptr)

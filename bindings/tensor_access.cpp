@@ -17,8 +17,8 @@ namespace sn::py {
 
 namespace {
 
-// Lets a sequence of items be read as NumPy reads it. Returns false after a type error was raised.
-void read_items(PyObject* key, std::vector<IndexItem>& items) {
+// Lets a sequence of items be read as NumPy reads it. Lists and arrays come to lie on `where`.
+void read_items(PyObject* key, Device where, std::vector<IndexItem>& items) {
     const auto one = [&](PyObject* o) {
         IndexItem it;
         if (o == Py_None) {
@@ -49,9 +49,9 @@ void read_items(PyObject* key, std::vector<IndexItem>& items) {
             const bool list = PyList_Check(o) || PyTuple_Check(o);
             if (list && PySequence_Size(o) == 0) {
                 const DType d = DType::kI64;
-                it.tensor = array_like(o, &d, nullptr, 1);
+                it.tensor = array_like(o, &d, &where, 1);
             } else {
-                it.tensor = array_like(o, nullptr, nullptr, -1);
+                it.tensor = array_like(o, nullptr, &where, -1);
             }
         } else if (PyIndex_Check(o)) {
             it.kind = IndexItem::kInteger;
@@ -77,7 +77,7 @@ PyObject* get_item(PyObject* self, PyObject* key) {
     SN_PY_TRY
     Recorder::current().make_room();
     std::vector<IndexItem> items;
-    read_items(key, items);
+    read_items(key, get(self).device(), items);
     return wrap(index(get(self), items.data(), static_cast<int>(items.size())), self);
     SN_PY_CATCH(nullptr)
 }
@@ -93,9 +93,10 @@ int set_item(PyObject* self, PyObject* key, PyObject* value) {
              format_shape(x.shape()).c_str());
     }
     std::vector<IndexItem> items;
-    read_items(key, items);
+    read_items(key, x.device(), items);
     Tensor v;
     if (!operand(value, &v)) v = array_like(value, nullptr, nullptr, -1);
+    if (!is_tensor(value)) place_beside(x, &v);
     Tensor result = index_update(x, items.data(), static_cast<int>(items.size()), v);
     if (!grad_enabled() && x.node() && x.node()->leaf)
         result = Tensor(result.value(), x.node(), x.output());

@@ -145,6 +145,8 @@ PyObject* binary(PyObject* a, PyObject* b) {
     SN_PY_TRY
     Tensor x, y;
     if (!operand(a, &x) || !operand(b, &y)) Py_RETURN_NOTIMPLEMENTED;
+    if (!is_tensor(a)) place_beside(y, &x);
+    if (!is_tensor(b)) place_beside(x, &y);
     return wrap(op(x, y));
     SN_PY_CATCH(nullptr)
 }

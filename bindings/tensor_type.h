@@ -1,11 +1,16 @@
 #pragma once
 // What the files of sennit.Tensor share: tensor_type.cpp fills the type's slots with these.
 #include "py.h"
+#include "record/read.h"
 
 namespace sn::py {
 
 // An operand of an operator; false: not ours (the other side's operator is tried).
 bool operand(PyObject* o, Tensor* out);
+// An array that operand() has made a tensor of comes to lie on the device of the other operand.
+inline void place_beside(const Tensor& other, Tensor* made) {
+    if (made->value()->kind != ValueState::kScalar) *made = copy_to_device(*made, other.device());
+}
 
 // Makes the tensor a leaf that requires a gradient, or a leaf no longer.
 void set_requires(PyObject* self, bool on);

@@ -2,6 +2,7 @@
 import builtins
 
 from . import autograd as autograd
+from . import cuda as cuda
 from . import data as data
 from . import fft as fft
 from . import linalg as linalg
@@ -489,6 +490,8 @@ from ._compile import compile as compile
 from ._control import cond as cond
 from ._control import scan as scan
 from ._control import while_loop as while_loop
+from ._doctor import Diagnosis as Diagnosis
+from ._doctor import doctor as doctor
 from ._files import load as load
 from ._files import save as save
 from ._graph import Graph as Graph
@@ -557,7 +560,6 @@ from ._summary import summary as summary
 from ._symbols import symbol as symbol
 from ._tools import config as config
 from ._tools import device_count as device_count
-from ._tools import doctor as doctor
 from ._tools import explain as explain
 from ._tools import memory as memory
 from ._tools import num_threads as num_threads
@@ -625,6 +627,7 @@ __all__ = [
     "CompiledFunction",
     "DTypeError",
     "DeviceError",
+    "Diagnosis",
     "Dim",
     "FileError",
     "Function",
@@ -785,6 +788,7 @@ __all__ = [
     "cross",
     "cross_entropy",
     "ctc_loss",
+    "cuda",
     "cummax",
     "cummin",
     "cumprod",

@@ -266,7 +266,7 @@ def fallbacks() -> FallbackReport:
     Returns
     -------
     FallbackReport
-        A dict from the op's name to its number of runs; a fused program counts as its last op.
+        A dict from the op's name to its number of runs.
 
     Examples
     --------

@@ -294,7 +294,7 @@ void Builder::make_kernel(Step& s, const Node& n, uint32_t step) {
         fail(ErrorKind::kInternal, def.name, "the back-end '%s' has no kernel for this op",
              backend(s.device).name());
     }
-    s.op = n.op;
+    s.op = s.kernel_op = n.op;
     s.checks_values = def.checks_values;
     for (ValueId v : g_.in(n)) {
         s.in.push_back(view(v));

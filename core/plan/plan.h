@@ -41,6 +41,7 @@ struct Slot {
 struct Step {
     NodeId origin = 0;          // recorded node, for errors and times
     OpId op = 0;                // of the kernel or of the program's last instruction
+    OpId kernel_op = 0;         // of the kernel alone
     KernelFn kernel = nullptr;  // null: a program alone
     std::shared_ptr<const CompiledProgram> program;  // alone, or the kernel's epilogue
     Device device;

@@ -192,7 +192,7 @@ void WindowRun::run_step(const Step& step, RunState& state) {
                     step.attrs.data(),
                     nullptr,
                     step.workspace.buffer == kNone ? nullptr : address(step.workspace, state),
-                    step.op,
+                    step.kernel_op,
                     step.device};
     if (step.program) {
         device.run_with_epilogue(step.kernel, call, *step.program, pointers.data(), numbers.data());

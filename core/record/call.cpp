@@ -250,9 +250,8 @@ void record(OpId op, std::span<const Tensor> in, const Attrs& attrs, std::span<T
         record(op, near, attrs, out);
         return;
     }
-    recorder.use_device(device);
-
     if (def.tile_op >= 0) {
+        recorder.use_device(device);
         DType dtype = in[def.dtype_operand].dtype();
         bool same = true;
         for (const Tensor& t : in) same &= t.dtype() == dtype && !t.weak();
@@ -311,6 +310,8 @@ void record(OpId op, std::span<const Tensor> in, const Attrs& attrs, std::span<T
                        AttrView(def.attr_types, attrs.words()),
                        {out_meta, out.size()}};
         def.infer(call);
+        // What makes a tensor of numbers alone says by itself where.
+        recorder.use_device(out.empty() ? device : out_meta[0].device);
         for (size_t i = 0; i < n; ++i) {
             ids[i] = recorder.bind(in[i], in[i].dtype());  // kernels convert, from the whole number
         }

@@ -166,6 +166,7 @@ void finish_recorded() {
     settle_failures(recorder);
     std::exception_ptr lost;
     try {
+        const WaitScope scope;
         synchronize_devices();
     } catch (...) {
         lost = std::current_exception();

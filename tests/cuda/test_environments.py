@@ -163,7 +163,11 @@ def test_functions_of_the_module() -> None:
         "print(sn.cuda.memory_allocated('cuda:1'), sn.cuda.max_memory_allocated(1))\n"
         "peak = sn.memory.stats('cuda:1')['peak']\n"
         "print(sn.cuda.empty_cache(1), sn.cuda.memory_reserved(1), peak)\n"
-        "sn.cuda.reset_peak_memory_stats(1); print(sn.cuda.max_memory_allocated(1))\n",
+        "sn.cuda.reset_peak_memory_stats(1); print(sn.cuda.max_memory_allocated(1))\n"
+        "x = sn.ones(2)\n"
+        "print(x.cuda().device, x.cuda(1).device, x.cuda('cuda:1').device)\n"
+        "layer = sn.nn.Linear(2, 1).cuda(1)\n"
+        "print(layer.weight.device, layer.cuda().weight.device, layer.cpu().bias.device)\n",
         SENNIT_FAKE_DEVICES="2",
     )
     assert text.splitlines() == [
@@ -174,6 +178,8 @@ def test_functions_of_the_module() -> None:
         "0 4096",
         f"{2 << 20} 0 4096",
         "0",
+        "cuda:0 cuda:1 cuda:1",
+        "cuda:1 cuda:0 cpu",
     ]
 
 
@@ -200,7 +206,7 @@ def test_a_gpu_that_is_too_old() -> None:
 
 OUT_OF_MEMORY = """
 kept = [sn.ones(16 << 20).to("cuda") for _ in range(3)]
-del kept[0]
+del kept[-1]
 try:
     x = sn.ones(40 << 20).to("cuda")
     print("fits")

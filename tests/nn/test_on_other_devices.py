@@ -1,7 +1,10 @@
-"""Layers, losses and metrics on the reference device: all stays there, with the same bits."""
+"""Layers, losses and metrics on the reference device: all stays there, with the same bits.
+
+SENNIT_TEST_DEVICE names another device."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 import sennit as sn
 from sennit import metrics, nn
 
+DEVICE = os.environ.get("SENNIT_TEST_DEVICE", "reference")
 rng = np.random.default_rng(0)
 F = nn.functional
 
@@ -82,7 +86,7 @@ def flat(result: Any) -> list[Any]:
 def test_layer(name: str) -> None:
     make, arrays = CASES[name]
     results = []
-    for device in ("cpu", "reference"):
+    for device in ("cpu", DEVICE):
         sn.random.seed(0)
         layer = make()
         call = layer
@@ -104,11 +108,11 @@ def test_layer(name: str) -> None:
 
 
 def test_choices_between_numbers_stay_where_the_mask_is() -> None:
-    mask = sn.tensor([True, False]).to("reference")
+    mask = sn.tensor([True, False]).to(DEVICE)
     y = sn.where(mask, 1.0, 0.0)
     for z in (y, y.astype(sn.float16), y * 2, -y, sn.where(mask, y, 0.5)):
-        assert str(z.device) == "reference:0"
-    assert (y * sn.ones(2).to("reference")).tolist() == [1.0, 0.0]
+        assert str(z.device) == f"{DEVICE}:0"
+    assert (y * sn.ones(2).to(DEVICE)).tolist() == [1.0, 0.0]
     with pytest.raises(sn.DeviceError, match="different devices"):
         y + sn.ones(2)
 
@@ -130,8 +134,8 @@ def test_metric(make: Any, pred: np.ndarray, target: np.ndarray) -> None:
     here, there = make(), make()
     for _ in range(2):
         here.update(sn.tensor(pred), sn.tensor(target))
-        there.update(sn.tensor(pred).to("reference"), sn.tensor(target).to("reference"))
-    assert all(str(v.device) == "reference:0" for v in there.state_dict().values())
+        there.update(sn.tensor(pred).to(DEVICE), sn.tensor(target).to(DEVICE))
+    assert all(str(v.device) == f"{DEVICE}:0" for v in there.state_dict().values())
     expected = here.compute().numpy()
     np.testing.assert_array_equal(there.compute().to("cpu").numpy(), expected)
     # Merged across devices, it stays where it was.

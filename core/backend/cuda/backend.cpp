@@ -6,6 +6,7 @@
 #include "backend/cuda/device.h"
 #include "backend/cuda/host.h"
 #include "backend/cuda/program.h"
+#include "backend/cuda/program_source.h"
 #include "base/buffer.h"
 
 namespace sn::cuda {
@@ -28,7 +29,7 @@ public:
         }();
         return *table;
     }
-    int64_t max_program_row(DType widest) const override { return cuda::max_program_row(widest); }
+    int64_t max_program_row(DType) const override { return kMaxProgramRow; }
     std::shared_ptr<const CompiledProgram> compile(const ProgramSpec& spec) override {
         return compile_program(spec);
     }
@@ -43,7 +44,7 @@ public:
         TensorView product = call.out[0];
         product.dtype = compute_dtype(product.dtype);
         BufferRef scratch;
-        if (!product_in_output(program)) {
+        if (!program.spec()->product_in_output) {
             scratch = Buffer::allocate(
                 allocator(index), static_cast<size_t>(product.numel()) * dtype_size(product.dtype));
             product.data = scratch->data();

@@ -111,7 +111,7 @@ std::string version_text(int version) {
 }
 
 std::string wheels_for(int driver_version) {
-    return driver_version / 1000 >= 13 ? "pip install 'sennit[cuda]'"
+    return driver_version == 0 || driver_version / 1000 >= 13 ? "pip install 'sennit[cuda]'"
                                        : "pip install 'sennit[cuda12]'";
 }
 
@@ -164,8 +164,9 @@ void open_driver(Driver& driver, const Places& places) {
 
 void open_compiler(Compiler& compiler, const Places& places, int driver_version) {
     // Code of a newer major version than the driver's does not load.
-    const int newest =
-        driver_version ? std::min(kNewestMajor, driver_version / 1000) : kNewestMajor;
+    const int newest = driver_version
+                           ? std::clamp(driver_version / 1000, kOldestMajor, kNewestMajor)
+                           : kNewestMajor;
     std::vector<std::string> names;
     for (int major = newest; major >= kOldestMajor; --major) names.push_back(compiler_name(major));
     void* handle = open(compiler, places, names);

@@ -25,6 +25,7 @@ struct Range {
     char* begin;
     char* end;
     bool written = false;
+    bool read = false;  // its contents matter before
     char* copy = nullptr;
 };
 
@@ -40,17 +41,19 @@ public:
     // What a view of `shape` and `strides` (in elements) shows.
     void add(void* data, DimSpan shape, DimSpan strides, size_t size, bool written) {
         if (!data) return;
-        int64_t low = 0, high = 0;
+        int64_t low = 0, high = 0, count = 1;
         for (size_t d = 0; d < shape.size(); ++d) {
             if (shape[d] == 0) return;
             (strides[d] < 0 ? low : high) += strides[d] * (shape[d] - 1);
+            count *= shape[d];
         }
+        // A result that leaves gaps must not change them.
+        const bool read = !written || count != high - low + 1;
         const auto width = static_cast<int64_t>(size);
         char* at = static_cast<char*>(data);
-        ranges_.push_back({at + low * width, at + (high + 1) * width, written});
+        ranges_.push_back({at + low * width, at + (high + 1) * width, written, read});
     }
-    // Once all views are added. Ranges that are only written are copied too: a view may leave gaps
-    // that belong to others.
+    // Once all views are added.
     void load() {
         std::sort(ranges_.begin(), ranges_.end(),
                   [](const Range& a, const Range& b) { return a.begin < b.begin; });
@@ -59,6 +62,7 @@ public:
             if (!merged.empty() && r.begin < merged.back().end) {
                 merged.back().end = std::max(merged.back().end, r.end);
                 merged.back().written |= r.written;
+                merged.back().read |= r.read;
             } else {
                 merged.push_back(r);
             }
@@ -66,7 +70,7 @@ public:
         ranges_ = std::move(merged);
         for (Range& r : ranges_) {
             r.copy = static_cast<char*>(cpu_allocator().allocate(bytes(r)));
-            gpu_.staging.copy_to_host(r.copy, r.begin, bytes(r));
+            if (r.read) gpu_.staging.copy_to_host(r.copy, r.begin, bytes(r));
         }
     }
     void* on_host(void* data) const {
@@ -130,27 +134,6 @@ void add_host_kernels(KernelTable& table) {
         if (known.kernel(id) && !table.kernel(id) && !op_def(id).lower)
             table.add(op_def(id).name, run_on_host);
     }
-}
-
-void run_program_on_host(int device, const ProgramSpec& spec, const CompiledProgram& cpu_program,
-                         void* const* buffers, const Scalar* scalars) {
-    if (!spec.instructions.empty())
-        counts()[spec.instructions.back().op].fetch_add(1, std::memory_order_relaxed);
-    HostCopies copies(device);
-    int bindings = 0;
-    const auto add = [&](int binding, const Dims& strides, DType dtype, bool written) {
-        bindings = std::max(bindings, binding + 1);
-        copies.add(buffers[binding], spec.shape, strides, dtype_size(dtype), written);
-    };
-    for (const ProgramSpec::Input& in : spec.inputs)
-        if (!in.scalar) add(in.binding, in.strides, in.dtype, false);
-    for (const ProgramSpec::Output& out : spec.outputs)
-        add(out.binding, out.strides, out.dtype, true);
-    copies.load();
-    SmallVec<void*, 16> moved;
-    for (int i = 0; i < bindings; ++i) moved.push_back(copies.on_host(buffers[i]));
-    cpu().run_program(0, cpu_program, moved.data(), scalars);
-    copies.store();
 }
 
 std::vector<std::pair<std::string, int64_t>> host_runs() {

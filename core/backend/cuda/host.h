@@ -13,11 +13,7 @@ namespace sn::cuda {
 // lowered to simpler ones where they have no kernel are left out.
 void add_host_kernels(KernelTable& table);
 
-// The same for a fused program.
-void run_program_on_host(int device, const ProgramSpec& spec, const CompiledProgram& cpu_program,
-                         void* const* buffers, const Scalar* scalars);
-
-// How often each op (a program by the name of its last) has run on the CPU; those that have.
+// How often each op has run on the CPU; those that have.
 std::vector<std::pair<std::string, int64_t>> host_runs();
 void reset_host_runs();
 
