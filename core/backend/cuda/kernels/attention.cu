@@ -1,7 +1,8 @@
 // What attention does with rows of scores between the products (docs/design/008). SN_T: elements of
 // the operands; SN_S: of the mask.
-#include "attention_args.h"
 #include "device.cuh"
+
+#include "attention_args.h"
 #include "op/math.h"
 
 using namespace sn::cuda;

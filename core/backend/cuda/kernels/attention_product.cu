@@ -1,5 +1,7 @@
 // Products whose sums are cut into blocks of 128 of k (docs/design/008). SN_T: elements of b and of
 // the result; a is of their compute type.
+#include "device.cuh"
+
 #include "attention_args.h"
 #include "product.cuh"
 

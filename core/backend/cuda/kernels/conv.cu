@@ -2,6 +2,8 @@
 // rows are gathered. A tap outside of the image is left out of its row's chain, not multiplied by
 // 0. SN_T: elements; SN_C: of the result; SN_M ...: the tile (product.cuh); without them one thread
 // makes one element, for groups of few channels.
+#include "device.cuh"
+
 #include "window_args.h"
 #if defined(SN_M)
 #include "product.cuh"
