@@ -18,8 +18,10 @@ pytestmark = pytest.mark.skipif(
 KERNELS = nvrtc.ROOT / "core/backend/cuda/kernels"
 GOLDEN = sorted((nvrtc.ROOT / "tests/cuda/golden").glob("*.cu"))
 ARCHITECTURES = ("sm_80", "sm_90")
+# To NVIDIA's virtual machine code, without the assembler, which takes longest.
+QUICK = ("compute_80", "compute_90")
 
-COVERED = 2
+COVERED = 1
 
 Unit = tuple[Path, tuple[str, ...], str]
 
@@ -59,11 +61,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_elementwise_operation_on_every_dtype(written: Path) -> None:
     sources = sorted(written.glob("operations_*.cu"))
     # The front end is the same for both: one is enough for what is no architecture's own.
-    check([(path, (), ARCHITECTURES[k % 2]) for k, path in enumerate(sources)])
+    check([(path, (), QUICK[k % 2]) for k, path in enumerate(sources)])
 
 
 def covering(variants: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Some of the sets of definitions: each definition is in at least two of them."""
+    """Some of the sets of definitions: each definition is in at least one of them."""
     seen: dict[str, int] = {}
     kept = []
     for variant in variants:
@@ -82,7 +84,7 @@ def test_kernel_sources(file: str, written: Path, request: pytest.FixtureRequest
     if request.config.getoption("--full"):
         check([(KERNELS / file, v, arch) for v in variants for arch in ARCHITECTURES])
     else:
-        check([(KERNELS / file, v, ARCHITECTURES[k % 2]) for k, v in enumerate(covering(variants))])
+        check([(KERNELS / file, v, QUICK[k % 2]) for k, v in enumerate(covering(variants))])
 
 
 def test_an_error_is_seen(tmp_path: Path) -> None:

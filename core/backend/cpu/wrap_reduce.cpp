@@ -1,5 +1,3 @@
-
-
 #include "backend/cpu/reduce.h"
 #include "backend/cpu/wrap.h"
 #include "backend/value_error.h"

@@ -17,6 +17,7 @@ void register_wrappers(KernelTable& table) {
     register_sort_wrappers(table);
     register_random_wrappers(table);
     register_attention_wrappers(table);
+    register_recurrent_wrappers(table);
     register_conv_wrappers(table);
     register_pool_wrappers(table);
 }

@@ -23,6 +23,7 @@ void register_indexing_wrappers(KernelTable& table);
 void register_sort_wrappers(KernelTable& table);
 void register_random_wrappers(KernelTable& table);
 void register_attention_wrappers(KernelTable& table);
+void register_recurrent_wrappers(KernelTable& table);
 void register_conv_wrappers(KernelTable& table);
 void register_pool_wrappers(KernelTable& table);
 

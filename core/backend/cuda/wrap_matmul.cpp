@@ -130,15 +130,16 @@ size_t workspace(const KernelCall& call) {
            dtype_size(compute_dtype(call.in[0].dtype));
 }
 
-// one_chain: without segments.
-void run(const KernelCall& call, bool one_chain) {
+// How sums are cut: into segments, which blocks of their own may sum; those without such blocks;
+// not.
+enum class Cut { kSplit, kSegments, kNone };
+
+void run(const KernelCall& call, Cut cut) {
     const TensorView &a = call.in[0], &b = call.in[1], &c = call.out[0];
     if (c.numel() == 0) return;
     Product p = plan(call);
-    if (one_chain) {
-        p.segments = 1;
-        p.split = false;
-    }
+    if (cut == Cut::kNone) p.segments = 1;
+    if (cut != Cut::kSplit) p.split = false;
     MatmulArgs& g = p.args;
     SN_CHECK(p.stacks.shape.size() <= kMaxRank && b.dtype == a.dtype);
     g.a = a.data;
@@ -185,16 +186,28 @@ void run(const KernelCall& call, bool one_chain) {
     AddPartsArgs add{call.workspace, c.data, c.numel(), g.parts, strided_of<1>(result)};
     launch(kAddParts.get(call.device, {result_code}), grid_of(add.count), kThreads, add);
 }
-void matmul(const KernelCall& call) { run(call, false); }
+void matmul(const KernelCall& call) { run(call, Cut::kSplit); }
+
+}  // namespace
+
+namespace {
+
+void product(Device device, const TensorView& a, const TensorView& b, const TensorView& c,
+             Cut cut) {
+    const TensorView in[2] = {a, b};
+    KernelCall call{in, 2, &c, 1, nullptr, nullptr, nullptr};
+    call.device = device;
+    run(call, cut);
+}
 
 }  // namespace
 
 void chain_product(Device device, const TensorView& a, const TensorView& b, const TensorView& c) {
-    if (c.numel() == 0) return;
-    const TensorView in[2] = {a, b};
-    KernelCall call{in, 2, &c, 1, nullptr, nullptr, nullptr};
-    call.device = device;
-    run(call, true);
+    product(device, a, b, c, Cut::kNone);
+}
+void segmented_product(Device device, const TensorView& a, const TensorView& b,
+                       const TensorView& c) {
+    product(device, a, b, c, Cut::kSegments);
 }
 
 void register_matmul_wrapper(KernelTable& table) { table.add("matmul", matmul, workspace); }

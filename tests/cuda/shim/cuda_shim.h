@@ -289,6 +289,7 @@ inline void run(const ShimLaunch& launch, void (*body)(const void*), const void*
 
 }  // namespace shim
 
+#undef SN_DEVICE
 #define SN_DEVICE [[maybe_unused]] inline
 #define SN_SHARED static __attribute__((section("sn_shared")))
 #define SN_DYNAMIC_SHARED(T, name) T* const name = reinterpret_cast<T*>(shim::state.dynamic)

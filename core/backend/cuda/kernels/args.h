@@ -1,10 +1,18 @@
 #pragma once
 // Structs that host and device share: parts of the arguments of kernels. Includable in both.
-#if !defined(__CUDACC_RTC__)
+#if defined(__CUDACC_RTC__)
+typedef signed char int8_t;
+typedef short int16_t;
+typedef int int32_t;
+typedef long long int64_t;
+typedef unsigned char uint8_t;
+typedef unsigned short uint16_t;
+typedef unsigned int uint32_t;
+typedef unsigned long long uint64_t;
+#define SN_DEVICE __device__ __forceinline__
+#elif !defined(SN_DEVICE)
 #include <cstdint>
-#endif
-#if !defined(SN_DEVICE)
-#define SN_DEVICE inline  // on the host
+#define SN_DEVICE inline  // on the host, and in the shim
 #endif
 
 namespace sn::cuda {

@@ -17,18 +17,11 @@
 // No other warp intrinsics, no atomics on floating-point numbers (a sum whose order depends on the
 // schedule has other bits each time), no libm: functions of numbers are those of core/op/math.h
 // (#include "op/math.h"), and contraction is off.
+#include "args.h"
+
 #if defined(SN_SHIM)
 #include "cuda_shim.h"
 #else
-typedef signed char int8_t;
-typedef short int16_t;
-typedef int int32_t;
-typedef long long int64_t;
-typedef unsigned char uint8_t;
-typedef unsigned short uint16_t;
-typedef unsigned int uint32_t;
-typedef unsigned long long uint64_t;
-#define SN_DEVICE __device__ __forceinline__
 #define SN_SHARED __shared__
 // One untyped array: the dynamic memory of a block has one name in a source.
 #define SN_DYNAMIC_SHARED(T, name)                            \
@@ -63,8 +56,6 @@ typedef unsigned long long uint64_t;
 #define __builtin_nanf(text) __builtin_bit_cast(float, 0x7fc00000u)
 #define __builtin_nan(text) __builtin_bit_cast(double, 0x7ff8000000000000ull)
 #endif
-
-#include "args.h"
 
 namespace sn {
 
