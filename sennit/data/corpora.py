@@ -235,7 +235,10 @@ def cora(root: str | os.PathLike[str] | None = None) -> CitationGraph:
             count, words = (int(n) for n in file["feat_shape"])
             if count < 0 or words < 0 or count * words > _LIMIT:
                 raise ValueError(f"its matrix is {count:,} by {words:,}")
-            rows = np.repeat(np.arange(count), np.diff(file["feat_indptr"]))
+            starts = file["feat_indptr"].astype(np.int64)
+            if (np.diff(starts) < 0).any() or starts[-1] - starts[0] != len(file["feat_data"]):
+                raise ValueError("the rows of its matrix do not fit its elements")
+            rows = np.repeat(np.arange(count), np.diff(starts))
             features = np.zeros((count, words), np.float32)
             features[rows, file["feat_indices"]] = file["feat_data"]
             parts = [file[name].astype(np.int64) for name in

@@ -60,6 +60,8 @@ def test_cora(tmp_path: Path) -> None:
         ({"edges": np.array([[0], [3]])}, "edges names the node 3; there are 3"),
         ({"labels": np.array([0, 1])}, r"labels \(2,\)"),
         ({"feat_indices": np.array([0, 9, 1])}, "no such graph"),
+        ({"feat_indptr": np.array([0, 2, 2, 1 << 40])}, "do not fit its elements"),
+        ({"feat_indptr": np.array([0, 4, 2, 3])}, "do not fit its elements"),
         ({"train_idx": None}, "no such graph"),
     ],
 )

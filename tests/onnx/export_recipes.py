@@ -167,7 +167,15 @@ for _r, _size in {2: (8, 7), 3: (6, 6, 5)}.items():
             ),
             lambda n, s=_size: [x(2, 2, *s)],
             open_batch=False,
-        )
+        ),
+        Recipe(  # the positions of its windows are an argument: one row for each example
+            lambda r=_r: (
+                lambda t, u: getattr(F, f"fractional_max_pool{r}d")(
+                    t, 2, output_size=3, _random_samples=u
+                )
+            ),
+            lambda n, s=_size, r=_r: [x(n, 2, *s), positive(n, 2, r)],
+        ),
     ]
 LAYERS["LoRALinear"] = [one(lambda: nn.LoRALinear(nn.Linear(5, 3), r=2).eval(), 5)]
 LAYERS["LoRAConv2d"] = [one(lambda: nn.LoRAConv2d(nn.Conv2d(2, 3, 3), r=2).eval(), 2, 6, 5)]

@@ -186,3 +186,15 @@ def test_ctc_loss_and_its_gradient_at_any_size(dtype, tmp_path):
         arrays = (rng.standard_normal((t, n, 5)).astype(dtype), rng.integers(1, 5, (n, s)))
         calls.append([sn.asarray(a) for a in (*arrays, steps, lengths)])
     check(graph, tmp_path / "ctc.onnx", 18, calls)
+
+
+@pytest.mark.parametrize("name", ["GCNConv", "SAGEConv", "GATConv"])
+def test_layers_on_graphs_of_any_size(name, tmp_path):
+    sn.random.seed(0)
+    layer = getattr(nn.graph, name)(4, 3).eval()
+    graph = sn.trace(layer, sn.TensorSpec(("n", 4)), sn.TensorSpec((2, "e"), sn.int64))
+    calls = [
+        (sn.random.randn((n, 4)), sn.random.integers(0, n, (2, e)))
+        for n, e in ((6, 9), (3, 5), (10, 40))
+    ]
+    check(graph, tmp_path / "layer.onnx", 18, calls)

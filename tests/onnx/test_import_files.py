@@ -300,3 +300,52 @@ def test_errors_of_operations_name_the_node():
     found = sn.onnx.to_function(helper.make_model(graph, opset_imports=OPSET))
     with pytest.raises(sn.ShapeError, match=r"MatMul node 'product': .*do not fit"):
         found(np.ones((2, 3), np.float32), np.ones((2, 3), np.float32))
+
+
+def asking(op, *values, inputs=(), **attributes):
+    """A node whose inputs are constants, and a few named ones before them."""
+    names = [f"c{k}" for k in range(len(values))]
+    tensors = [numpy_helper.from_array(np.asarray(v), n) for v, n in zip(values, names)]
+    node = helper.make_node(op, [*inputs, *names], ["y"], **attributes)
+    return model([node], inputs, initialisers=tensors, opsets=[helper.make_opsetid("", 20)])
+
+
+F, PICTURE = np.float32, (1, 1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("what", "shape"),
+    [
+        (asking("Resize", F([]), F([1, 1, 1e9, 1]), inputs="x", mode="linear"), PICTURE),
+        (asking("Resize", F([]), F([1, 1, 1e9, 1]), inputs="x"), PICTURE),
+        (asking("Resize", F([]), F([]), [1, 1, 1 << 40, 2], inputs="x", mode="cubic"), PICTURE),
+        (asking("RoiAlign", F([[0, 0, 1, 1]]), [0], inputs="x", output_height=1 << 40), PICTURE),
+        (asking("RoiAlign", F([[0, 0, 1e12, 1]]), [0], inputs="x"), PICTURE),
+        (asking("Pad", [0, 0, 0, 0, 0, 0, 1 << 40, 0], inputs="x", mode="reflect"), PICTURE),
+        (asking("Pad", [0, 0, 0, 0, 0, 0, 1 << 40, 0], inputs="x", mode="wrap"), PICTURE),
+        (asking("MelWeightMatrix", 1 << 30, 1 << 30, 8000, F(1), F(4000)), None),
+        (asking("HannWindow", 1 << 40), None),
+        (asking("Col2Im", [1 << 40, 1], [1, 1], inputs="x"), (1, 1, 2)),
+        (asking("Col2Im", [4, 4], [1 << 40, 1], inputs="x", pads=[1 << 40] * 4), (1, 1, 2)),
+    ],
+    ids=lambda v: v.graph.node[0].op_type if hasattr(v, "graph") else None,
+)  # fmt: skip
+def test_tables_that_a_few_numbers_ask_for(what, shape):
+    """They are made by NumPy, before the core could refuse what is made of them."""
+    given = [] if shape is None else [np.ones(shape, np.float32)]
+    with pytest.raises((sn.OutOfMemory, sn.InvalidValue, sn.ShapeError)):
+        for value in sn.onnx.to_function(what)(*given).values():
+            value.numpy()
+
+
+def test_counts_of_n_grams_end():
+    node = helper.make_node(
+        "TfIdfVectorizer", ["x"], ["y"], max_gram_length=1 << 40, max_skip_count=1 << 40,
+        min_gram_length=1, mode="TF", ngram_counts=[0], ngram_indexes=[0, 1], pool_int64s=[2, 3],
+    )  # fmt: skip
+    made = model([node])
+    made.graph.input[0].CopyFrom(value("x", (3,), TensorProto.INT64))
+    assert sn.onnx.to_function(made)(np.array([2, 3, 3]))["y"].tolist() == [1, 2]
+    next(a for a in made.graph.node[0].attribute if a.name == "ngram_indexes").ints[1] = 1 << 40
+    with pytest.raises(sn.OutOfMemory):
+        sn.onnx.to_function(made)(np.array([2, 3, 3]))

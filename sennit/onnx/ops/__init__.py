@@ -4,7 +4,8 @@ from __future__ import annotations
 
 _FAMILIES = (
     "attention", "control", "conv", "elementwise", "gradient", "image", "indexing", "linear",
-    "norm", "pool", "quantise", "random", "recurrent", "reduce", "sequence", "shape", "signal", "text",
+    "norm", "pool", "quantise", "random", "recurrent", "reduce", "sequence", "shape", "signal",
+    "text",
 )  # fmt: skip
 
 

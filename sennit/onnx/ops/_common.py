@@ -8,6 +8,7 @@ from typing import Any
 import sennit as sn
 
 from ... import _core
+from ..._errors import error
 from ..._sizes import TracedSize, tracing_sizes
 from .._interpret import Call
 from .._model import onnx_package
@@ -30,6 +31,7 @@ DTYPES = {
     15: _core.complex128,
     16: _core.bfloat16,
 }
+_MOST_NUMBERS = 1 << 24
 FLOATS = (_core.float16, _core.bfloat16, _core.float32, _core.float64)
 
 
@@ -73,6 +75,18 @@ def product(sizes: Sequence[int]) -> int:
     for size in sizes:
         result *= size
     return result
+
+
+def limited(numbers: int) -> int:
+    """So many numbers of a table that NumPy makes; what a file asks for beyond that is an error."""
+    if numbers > _MOST_NUMBERS:
+        raise error(
+            _core.OutOfMemory,
+            "table",
+            f"the model asks for a table of {int(numbers):,} numbers; at most {_MOST_NUMBERS:,} "
+            "are made; check its sizes and scales",
+        )
+    return numbers
 
 
 def is_float(x: Any) -> bool:

@@ -9,7 +9,7 @@ import sennit as sn
 
 from .._interpret import Call
 from .._registry import op
-from ._common import product
+from ._common import limited, product
 from .shape import pad_constant
 
 _CONV: tuple[Any, ...] = (None, sn.conv1d, sn.conv2d, sn.conv3d)
@@ -251,6 +251,7 @@ def _col2im(
         (p - d * (k - 1) - 1) // s + 1
         for p, k, s, d in zip(padded, kernel, steps, holes, strict=True)
     ]
+    limited(product(kernel) * product([max(n, 1) for n in counts]))
     where = np.zeros((1,) * (2 * rank), np.int64)
     for axis in range(rank):
         place = (

@@ -13,7 +13,7 @@ from ..._sizes import tracing_sizes
 from .._interpret import Call
 from .._registry import op
 from .._values import Known, to_tensor
-from ._common import FLOATS, axes_of, exact, ints
+from ._common import FLOATS, axes_of, exact, ints, limited
 
 _MATRIX_TAPS = 4  # more taps than that are a product with a matrix
 _FRACTIONS = 64  # scales with such a denominator are exact on sizes
@@ -40,6 +40,7 @@ class _Axis:
         import numpy as np
 
         n, m = int(self.size), int(self.wanted)
+        limited(8 * m)  # places and weights for several
         return self._at(c, mode, np.arange(m, dtype=np.float64), n, m, self.scale)
 
     def traced_coordinates(self, c: Call, mode: str) -> Any:
@@ -139,6 +140,7 @@ def _apply(x: Any, k: int, where: Any, weights: Any) -> Any:
                 part = part * to_tensor(factor.reshape(shape)).astype(x.dtype)
             total = part if total is None else total + part
         return total
+    limited(count * int(x.shape[k]))
     matrix = np.zeros((count, x.shape[k]), np.float64)
     np.add.at(matrix, (np.arange(count)[:, None], where), weights)
     return _times(x, k, to_tensor(matrix.astype(np.float32)))
@@ -377,6 +379,7 @@ def _samples(
     import numpy as np
 
     count = ratio if ratio > 0 else max(math.ceil(length / cells), 1)
+    limited(cells * count)
     step = length / cells
     at = (start + np.arange(cells)[:, None] * step
           + (np.arange(count)[None, :] + 0.5) * step / count).reshape(-1)  # fmt: skip

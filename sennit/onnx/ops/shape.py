@@ -9,7 +9,7 @@ import sennit as sn
 from .._interpret import Call, shape_tensor
 from .._registry import op
 from .._values import Known, to_tensor
-from ._common import axes_of, axis_of, dtype_of, ints, numpy_dtype, product
+from ._common import axes_of, axis_of, dtype_of, ints, limited, numpy_dtype, product
 
 _LARGE = 65536  # elements: more than that is made as a tensor
 _ENDLESS = 2**31 - 1  # a place in a tensor that stands for its end
@@ -311,6 +311,7 @@ def _pad_axis(c: Call, x: Any, axis: int, before: int, after: int, mode: str) ->
     import numpy as np
 
     n = x.shape[axis]
+    limited(before + int(n) + after)
     where = np.arange(-before, n + after)
     if n == 0 and len(where):
         raise c.invalid(f"axis {axis} of shape {tuple(x.shape)} is empty and cannot be padded")

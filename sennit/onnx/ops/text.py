@@ -8,6 +8,7 @@ from typing import Any
 from .._interpret import Call
 from .._registry import op
 from .._values import Known
+from ._common import limited
 
 
 def _texts(array: Any, function: Callable[[str], Any], dtype: Any = object) -> Any:
@@ -123,11 +124,12 @@ def _tf_idf(
             number += 1
     width = max(ngram_indexes, default=-1) + 1
     rows = array.reshape((1, -1)) if array.ndim <= 1 else array
+    limited(rows.shape[0] * width)
     out = np.zeros((rows.shape[0], width), np.float32)
     for r, row in enumerate(rows):
         items = [str(v) if pool_strings is not None else int(v) for v in row]
-        for skip in range(max_skip_count + 1):
-            for n in range(min_gram_length, max_gram_length + 1):
+        for skip in range(min(max_skip_count, len(items)) + 1):
+            for n in range(min_gram_length, min(max_gram_length, len(items)) + 1):
                 if n == 1 and skip:
                     continue  # single elements skip nothing
                 for start in range(len(items)):
