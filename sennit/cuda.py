@@ -1,6 +1,6 @@
 """NVIDIA GPUs: what is there, their memory, and what still runs on the CPU.
 
-Nothing of CUDA is looked for before the first use of ``"cuda"``. See docs/cuda.md.
+Nothing of CUDA is looked for before the first use of ``"cuda"``. See docs/gpu.md.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A reader should get through the first six in a weekend: 10,500 lines together at most.
 LINES = {
-    "core/base": 2200,
+    "core/base": 2300,
     "core/ir": 900,
     "core/record": 2400,
     "core/pass": 1500,
@@ -35,7 +35,7 @@ LINES = {
 }
 TOTAL_LINES = 114_000
 # Counted apart from the total: large, and not needed to understand the rest.
-LINES_APART = {"core/backend/cuda": 6000, "sennit/distributed": 2500}
+LINES_APART = {"core/backend/cuda": 8600, "sennit/distributed": 2500}
 SUFFIXES = {".py", ".h", ".cpp", ".inc", ".cu"}  # generated .pyi stubs are not read by people
 
 IMPORT_SECONDS = 0.100

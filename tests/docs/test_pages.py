@@ -23,7 +23,7 @@ PAGES = [
     "docs/pictures.md",
     "docs/runtime.md",
     "docs/compile.md",
-    "docs/cuda.md",
+    "docs/gpu.md",
     "docs/losses_and_metrics.md",
     "docs/array_api.md",
     "docs/differences.md",
