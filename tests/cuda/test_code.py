@@ -97,8 +97,7 @@ print((sn.ones(2) + 1).tolist())
         SENNIT_FAKE_LOST_AFTER="3",
     )
     lines = text.splitlines()
-    # How many launches a line of Python takes is not promised.
-    assert lines[0][0] in "0123" and "the device is lost: CUDA_ERROR_LAUNCH_FAILED" in lines[0]
+    assert lines[0][0].isdigit() and "the device is lost: CUDA_ERROR_LAUNCH_FAILED" in lines[0]
     assert "last checkpoint" in lines[0]
     assert lines[-2:] == ["still lost", "[2.0, 2.0]"]
 

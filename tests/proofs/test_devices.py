@@ -147,3 +147,12 @@ def test_missing_gpu_says_what_is_missing() -> None:
         sn.ones(3).to("cuda")
     assert caught.value.code == "SN105"
     assert "cuda" in sn.doctor()
+
+
+def test_a_window_holds_the_work_of_one_device() -> None:
+    """Also where nothing but the call says which device that is."""
+    with sn.explain() as report:
+        a, b = sn.full((2,), 1.0), sn.full((2,), 2.0, device="reference")
+        c = sn.full((2,), 3.0)
+    assert len(report.windows) >= 3
+    assert (a.device, b.device, c.device) == ("cpu", "reference:0", "cpu")
