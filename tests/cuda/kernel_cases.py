@@ -118,7 +118,7 @@ def movement() -> str:
 def reductions() -> str:
     for name in ("sum", "prod", "max", "min", "mean", "var", "argmax", "argmin"):
         f = getattr(sn, name)
-        for dtype in (HALF, SINGLE) if name in ("sum", "max", "var", "argmin") else (SINGLE,):
+        for dtype in (HALF, SINGLE) if name in ("sum", "var", "argmin") else (SINGLE,):
             for n in (1, 17, 1025, 5000):
                 check(f, draw((n,), dtype, scale=1.1))
             x = draw((5, 33, 40), dtype)
@@ -127,7 +127,7 @@ def reductions() -> str:
                 check(lambda x, axis, f=f: f(x.transpose(0, 2), axis=axis), x, axis)
             if not name.startswith("arg"):
                 check(lambda x, f=f: f(x, axis=(0, 2), keepdims=True), x)
-        if name not in ("mean", "var"):
+        if name in ("sum", "max", "argmin"):
             check(lambda x, f=f: f(x, axis=1), draw((3, 1100), "int16"))
     x = draw((9, 50), "bool")
     check(lambda x: [sn.any(x, axis=1), sn.all(x, axis=0), sn.any(x), sn.sum(x)], x)
