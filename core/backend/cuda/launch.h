@@ -11,7 +11,7 @@ namespace sn::cuda {
 struct Function;
 
 // A kernel of a source that is part of the library ("gather.cu"), compiled for this device with
-// these definitions ("T=float"). The first call for a set of definitions compiles, or reads the
+// these definitions ("SN_T=float"). The first call for a set of definitions compiles, or reads the
 // cache on disk; later ones look it up. `definitions` are part of the identity, in their order.
 const Function& function(int device, std::string_view file, std::string_view entry,
                          std::span<const std::string> definitions);
