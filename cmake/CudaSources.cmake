@@ -16,8 +16,8 @@ if(CMAKE_SCRIPT_MODE_FILE)
     return()
 endif()
 
-file(GLOB _cuda_texts CONFIGURE_DEPENDS core/backend/cuda/kernels/* core/op/math*.h core/op/recurrent_cell.h
-    core/op/elementwise_*ary.inc core/op/elementwise_aliases.inc)
+file(GLOB _cuda_texts CONFIGURE_DEPENDS core/backend/cuda/kernels/* core/op/math*.h
+    core/op/recurrent_cell.h)
 set(sn_cuda_sources "${CMAKE_CURRENT_BINARY_DIR}/cuda_sources.cpp")
 list(JOIN _cuda_texts "|" _cuda_list)
 add_custom_command(
