@@ -112,7 +112,7 @@ std::string version_text(int version) {
 
 std::string wheels_for(int driver_version) {
     return driver_version == 0 || driver_version / 1000 >= 13 ? "pip install 'sennit[cuda]'"
-                                       : "pip install 'sennit[cuda12]'";
+                                                              : "pip install 'sennit[cuda12]'";
 }
 
 const char* name_of(const Driver& driver, Result result) {

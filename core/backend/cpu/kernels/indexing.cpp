@@ -2,8 +2,8 @@
 // nothing has been written when an index does not fit. A destination is only ever touched by one
 // thread, in source order: sums and last writers do not depend on the number of threads.
 #include "backend/cpu/copy.h"
-#include "backend/value_error.h"
 #include "backend/cpu/tile_kernels.h"
+#include "backend/value_error.h"
 #include "base/error.h"
 #include "engine/pool.h"
 #include "op/scatter_kind.h"

@@ -29,9 +29,8 @@
     T* const name = reinterpret_cast<T*>(sn_dynamic_shared)
 #define SN_KERNEL(name, Args) extern "C" __global__ void name(const __grid_constant__ Args args)
 // The same for blocks of at most so many threads, which leaves each the registers for it.
-#define SN_KERNEL_THREADS(name, Args, threads)            \
-    extern "C" __global__ void __launch_bounds__(threads) \
-        name(const __grid_constant__ Args args)
+#define SN_KERNEL_THREADS(name, Args, threads) \
+    extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Args args)
 #define SN_TEXT(x) #x
 #define SN_UNROLL(n) _Pragma(SN_TEXT(unroll n))  // before a loop
 
