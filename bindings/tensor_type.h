@@ -7,9 +7,13 @@ namespace sn::py {
 
 // An operand of an operator; false: not ours (the other side's operator is tried).
 bool operand(PyObject* o, Tensor* out);
-// An array that operand() has made a tensor of comes to lie on the device of the other operand.
+// An array, or a complex number, that operand() has made a tensor of comes to lie on the device of
+// the other operand; a number stays one, which adopts the other's dtype.
 inline void place_beside(const Tensor& other, Tensor* made) {
-    if (made->value()->kind != ValueState::kScalar) *made = copy_to_device(*made, other.device());
+    if (made->value()->kind == ValueState::kScalar || made->device() == other.device()) return;
+    const bool weak = made->weak();
+    *made = copy_to_device(*made, other.device());
+    made->value()->weak = weak;
 }
 
 // Makes the tensor a leaf that requires a gradient, or a leaf no longer.

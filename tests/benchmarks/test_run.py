@@ -119,7 +119,7 @@ def test_the_command_for_gpus_on_a_cpu(tmp_path: Path) -> None:
     assert code == 0
     record = json.loads(path.read_text())
     assert [r["name"] for r in record["rows"]] == ["good", "slow"] and not record["not_run"]
-    assert record["machine"]["device"] == "cpu" and "CUDA" in record["machine"]["doctor"]
+    assert record["machine"]["device"] == "cpu" and "cuda: " in record["machine"]["doctor"]
 
 
 def test_the_command_for_gpus_keeps_to_its_time(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_wheels_are_found_beside_packages(tmp_path: Path) -> None:
     lib = tmp_path / "nvidia/cu13/lib"
     lib.mkdir(parents=True)
     (lib / "libnvrtc.so.13").symlink_to(faked.folder() / "libnvrtc.so.13")
-    code = f"import sys; sys.path.append({str(tmp_path)!r})\nprint(sn.doctor())"
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nprint(sn.doctor())"
     text = faked.run(code, "/no/such/folder")
     assert f"NVRTC: 13.0, {lib}/libnvrtc.so.13" in text
 
