@@ -49,6 +49,9 @@ target_compile_definitions(sn_common INTERFACE "SN_VERSION=\"${SENNIT_VERSION}\"
 # bits that Sennit promises.
 target_compile_options(sn_common INTERFACE -ffp-contract=off -Wall -Wextra)
 target_link_libraries(sn_common INTERFACE Threads::Threads ${CMAKE_DL_LIBS})
+if(WIN32)
+    target_link_libraries(sn_common INTERFACE synchronization)
+endif()
 
 add_library(sn_host INTERFACE)
 target_link_libraries(sn_host INTERFACE sn_common)

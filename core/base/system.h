@@ -1,6 +1,7 @@
 #pragma once
 // What Sennit asks the operating system for. All of it lies in system_posix.cpp and
 // system_windows.cpp: nothing else includes a system's headers.
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -33,6 +34,13 @@ int usable_cpus();  // that this process may run on
 int64_t steady_nanoseconds();
 void set_thread_name(const char* name);  // of the caller, at most 15 characters
 std::string thread_name();
+
+// Sleep while a word has this value (or a little less long), and wake who sleeps: what std::atomic
+// has, which on Windows leaves objects in the library that are destroyed at exit, after the system
+// has stopped the threads that may have held a lock of theirs.
+void sleep_while(const std::atomic<uint32_t>& word, uint32_t value);
+void wake_one(std::atomic<uint32_t>& word);
+void wake_all(std::atomic<uint32_t>& word);
 
 // Threads started under it get no signals: these belong to the program's own threads (Python's
 // main thread waits for Ctrl-C).

@@ -177,6 +177,10 @@ const void* map_file(const std::string& path, size_t bytes) {
     return data == MAP_FAILED ? nullptr : data;
 }
 
+void sleep_while(const std::atomic<uint32_t>& word, uint32_t value) { word.wait(value); }
+void wake_one(std::atomic<uint32_t>& word) { word.notify_one(); }
+void wake_all(std::atomic<uint32_t>& word) { word.notify_all(); }
+
 void unmap_file(const void* data, size_t bytes) { munmap(const_cast<void*>(data), bytes); }
 
 bool sync_file(std::FILE* file) { return fsync(fileno(file)) == 0; }

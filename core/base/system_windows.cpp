@@ -236,6 +236,12 @@ bool make_folder(const std::string& path) {
     return attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY);
 }
 
+void sleep_while(const std::atomic<uint32_t>& word, uint32_t value) {
+    WaitOnAddress(const_cast<std::atomic<uint32_t>*>(&word), &value, sizeof value, INFINITE);
+}
+void wake_one(std::atomic<uint32_t>& word) { WakeByAddressSingle(&word); }
+void wake_all(std::atomic<uint32_t>& word) { WakeByAddressAll(&word); }
+
 }  // namespace sn::system
 
 #endif

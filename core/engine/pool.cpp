@@ -45,7 +45,7 @@ struct Pool {
     // takes it off `sleepers` at once, so that others do not pay for waking it again while it is
     // on its way (some microseconds each, and much longer on a busy machine).
     alignas(64) std::atomic<int> sleepers{0};
-    std::atomic<int> wake_ups{0};
+    std::atomic<uint32_t> wake_ups{0};
     std::atomic<int> threads{0};  // 0: not chosen yet
     std::atomic<bool> started{false}, stop{false}, may_spin{false};
     std::atomic<uint32_t> scratch_generation{0};
@@ -166,15 +166,15 @@ void wake_workers(Pool& p, int wanted) {
         count = std::min(wanted, sleeping);
         if (count <= 0) return;
     } while (!p.sleepers.compare_exchange_weak(sleeping, sleeping - count));
-    p.wake_ups.fetch_add(count);
-    for (int i = 0; i < count; ++i) p.wake_ups.notify_one();
+    p.wake_ups.fetch_add(static_cast<uint32_t>(count));
+    for (int i = 0; i < count; ++i) system::wake_one(p.wake_ups);
 }
 
 void sleep_until_woken(Pool& p) {
-    int wake_ups = p.wake_ups.load();
+    uint32_t wake_ups = p.wake_ups.load();
     for (;;) {
         if (wake_ups == 0) {
-            p.wake_ups.wait(0);
+            system::sleep_while(p.wake_ups, 0);
             wake_ups = p.wake_ups.load();
         } else if (p.wake_ups.compare_exchange_weak(wake_ups, wake_ups - 1)) {
             return;
@@ -190,7 +190,7 @@ bool nested_in(const PoolJob* job, const PoolJob* ancestor) {
 
 void signal_owner(Slot& slot) {
     slot.signal.fetch_add(1);
-    slot.signal.notify_all();
+    system::wake_all(slot.signal);
 }
 
 // Looks into a slot and helps its job (with `ancestor`: only if nested in that).
@@ -447,7 +447,7 @@ void pool_wait(PoolJob& job, FunctionRef<bool()> ready) {
         if (now - since < limit) continue;
         const uint32_t seen = slot.signal.load();
         slot.asleep.store(true);
-        if (!ready() && !pool_help_nested(job)) slot.signal.wait(seen);
+        if (!ready() && !pool_help_nested(job)) system::sleep_while(slot.signal, seen);
         slot.asleep.store(false);
     }
 }
