@@ -18,6 +18,17 @@ from benchmarks.libraries import Missing
 from benchmarks.workload import Function, Program
 
 
+def plain_step(loss_of: Callable[..., Any], optimizer: Any) -> Callable[..., Any]:
+    def step(*batch: Any) -> Any:
+        optimizer.zero_grad()
+        loss = loss_of(*batch)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
 class TorchLike:
     lib: ModuleType
     nn: ModuleType
@@ -111,26 +122,26 @@ class TorchLike:
         self, loss_of: Callable[..., Any], optimizer: Any, batches: Sequence[tuple[Any, ...]]
     ) -> Program:
         """Steps over the batches in turn, timed as a user writes them: many, then one wait."""
-        loss_of = self.compiled(loss_of)
+        step = self.step(loss_of, optimizer)
         done = 0
 
-        def step() -> Any:
+        def next_step() -> Any:
             nonlocal done
-            optimizer.zero_grad()
-            loss = loss_of(*batches[done % len(batches)])
-            loss.backward()
-            optimizer.step()
             done += 1
-            return loss.detach()
+            return step(*batches[(done - 1) % len(batches)])
 
         def run(count: int) -> None:
             loss: Any = None
             for _ in range(count):
-                loss = step()
+                loss = next_step()
             self.wait()
             float(loss)
 
-        return Program(lambda: [float(step())], run)
+        return Program(lambda: [float(next_step())], run)
+
+    def step(self, loss_of: Callable[..., Any], optimizer: Any) -> Callable[..., Any]:
+        """A training step on a batch."""
+        return plain_step(self.compiled(loss_of), optimizer)
 
     def inference(self, model: Any, inputs: Sequence[Any]) -> Program:
         model.eval()
@@ -222,49 +233,12 @@ class SennitCompile(Sennit):
     def kernel(self, task: Function) -> Program:
         raise Missing("single operations are not compiled")
 
-    def training(
-        self, loss_of: Callable[..., Any], optimizer: Any, batches: Sequence[tuple[Any, ...]]
-    ) -> Program:
-        def whole(*batch: Any) -> Any:
-            optimizer.zero_grad()
-            loss = loss_of(*batch)
-            loss.backward()
-            optimizer.step()
-            return loss.detach()
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        compiled: Callable[..., Any] = self.lib.compile(function)
+        return compiled
 
-        step = self.lib.compile(whole)
-        done = 0
-
-        def once() -> Any:
-            nonlocal done
-            done += 1
-            return step(*batches[(done - 1) % len(batches)])
-
-        def run(count: int) -> None:
-            loss: Any = None
-            for _ in range(count):
-                loss = once()
-            self.wait()
-            float(loss)
-
-        return Program(lambda: [float(once())], run)
-
-    def inference(self, model: Any, inputs: Sequence[Any]) -> Program:
-        model.eval()
-        return super().inference(_Callable(self.lib.compile(model)), inputs)
-
-
-class _Callable:
-    """A compiled model, which needs no eval()."""
-
-    def __init__(self, call: Callable[..., Any]) -> None:
-        self.call = call
-
-    def eval(self) -> None:
-        pass
-
-    def __call__(self, *args: Any) -> Any:
-        return self.call(*args)
+    def step(self, loss_of: Callable[..., Any], optimizer: Any) -> Callable[..., Any]:
+        return self.compiled(plain_step(loss_of, optimizer))
 
 
 class Torch(TorchLike):

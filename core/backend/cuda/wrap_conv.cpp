@@ -3,6 +3,7 @@
 
 #include "backend/cuda/kernels/matmul_args.h"
 #include "backend/cuda/kernels/window_args.h"
+#include "backend/cuda/product_tiles.h"
 #include "backend/cuda/wrap.h"
 #include "base/error.h"
 
@@ -26,30 +27,15 @@ KernelSource::Axis elements(std::initializer_list<DType> dtypes) {
     }
     return axis;
 }
-struct Tile {
-    int m, n, thread_m, thread_n;
-    uint32_t threads() const { return static_cast<uint32_t>(m / thread_m * (n / thread_n)); }
-};
-constexpr Tile kTiles[] = {{128, 128, 8, 8}, {128, 64, 8, 4}, {64, 64, 4, 4}};
-KernelSource::Axis tile_axis(std::initializer_list<int> tiles) {
-    KernelSource::Axis axis;
-    for (int t : tiles) {
-        const Tile& tile = kTiles[t];
-        axis.push_back(
-            {t,
-             {"SN_M=" + std::to_string(tile.m), "SN_N=" + std::to_string(tile.n),
-              "SN_TM=" + std::to_string(tile.thread_m), "SN_TN=" + std::to_string(tile.thread_n)}});
-    }
-    return axis;
-}
+constexpr ProductTile kTiles[] = {{128, 128, 8, 8}, {128, 64, 8, 4}, {64, 64, 4, 4}};
 enum Pass { kGather, kWeight };
 const KernelSource kConv("conv.cu", "conv", [] {
-    return Axes{elements({DType::kF16, DType::kBF16, DType::kF32}), tile_axis({0, 1, 2}),
+    return Axes{elements({DType::kF16, DType::kBF16, DType::kF32}), tile_axis(kTiles, {0, 1, 2}),
                 number_axis("SN_PASS", {kGather, kWeight}), number_axis("SN_LONG", {0, 1})};
 });
 const KernelSource kWide("conv.cu", "conv", [] {  // the registers hold fewer sums of eight bytes
-    return Axes{elements({DType::kF64}), tile_axis({2}), number_axis("SN_PASS", {kGather, kWeight}),
-                number_axis("SN_LONG", {0, 1})};
+    return Axes{elements({DType::kF64}), tile_axis(kTiles, {2}),
+                number_axis("SN_PASS", {kGather, kWeight}), number_axis("SN_LONG", {0, 1})};
 });
 const KernelSource kElements("conv.cu", "conv_elements", [] {
     return Axes{elements(kFloats), number_axis("SN_PASS", {kGather, kWeight})};
@@ -112,7 +98,7 @@ void issue(Device device, ConvArgs& args, DType dtype, DType result, Pass pass) 
         return;
     }
     const bool wide = dtype_size(dtype) == 8;
-    const auto tiles_of = [&](const Tile& tile) {
+    const auto tiles_of = [&](const ProductTile& tile) {
         return (args.rows + tile.m - 1) / tile.m * ((args.columns + tile.n - 1) / tile.n) *
                args.groups * args.parts;
     };
@@ -122,7 +108,7 @@ void issue(Device device, ConvArgs& args, DType dtype, DType result, Pass pass) 
         at = 0;
     else if (!wide && args.columns > 32 && tiles_of(kTiles[1]) >= enough)
         at = 1;
-    const Tile& tile = kTiles[at];
+    const ProductTile& tile = kTiles[at];
     args.tiles_m = (args.rows + tile.m - 1) / tile.m;
     args.tiles_n = (args.columns + tile.n - 1) / tile.n;
     const int several = std::min(args.part, args.k) > args.segment;

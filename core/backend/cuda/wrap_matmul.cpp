@@ -3,6 +3,7 @@
 
 #include "backend/cuda/kernels/matmul_args.h"
 #include "backend/cuda/product.h"
+#include "backend/cuda/product_tiles.h"
 #include "backend/cuda/wrap.h"
 #include "base/error.h"
 
@@ -32,34 +33,19 @@ KernelSource::Axis elements_and_sums(std::initializer_list<DType> dtypes) {
     return axis;
 }
 
-struct Tile {
-    int m, n, thread_m, thread_n;
-    uint32_t threads() const { return static_cast<uint32_t>(m / thread_m * (n / thread_n)); }
-};
-constexpr Tile kTiles[] = {{128, 128, 8, 8}, {64, 64, 4, 4}, {16, 64, 2, 2}};
-KernelSource::Axis tile_axis(std::initializer_list<int> tiles) {
-    KernelSource::Axis axis;
-    for (int t : tiles) {
-        const Tile& tile = kTiles[t];
-        axis.push_back(
-            {t,
-             {"SN_M=" + std::to_string(tile.m), "SN_N=" + std::to_string(tile.n),
-              "SN_TM=" + std::to_string(tile.thread_m), "SN_TN=" + std::to_string(tile.thread_n)}});
-    }
-    return axis;
-}
+constexpr ProductTile kTiles[] = {{128, 128, 8, 8}, {64, 64, 4, 4}, {16, 64, 2, 2}};
 
 constexpr std::initializer_list<DType> kWideTypes = {DType::kF64, DType::kI64, DType::kU64};
 constexpr std::initializer_list<DType> kNarrowTypes = {DType::kF16, DType::kBF16, DType::kF32,
                                                        DType::kI8,  DType::kI16,  DType::kI32,
                                                        DType::kU8,  DType::kU16,  DType::kU32};
 const KernelSource kNarrow("matmul.cu", "matmul", [] {
-    return Axes{elements_and_sums(kNarrowTypes), tile_axis({0, 1, 2}),
+    return Axes{elements_and_sums(kNarrowTypes), tile_axis(kTiles, {0, 1, 2}),
                 number_axis("SN_LONG", {0, 1})};
 });
 // Eight-byte sums of a large tile would not fit the registers.
 const KernelSource kWide("matmul.cu", "matmul", [] {
-    return Axes{elements(kWideTypes), tile_axis({1, 2}), number_axis("SN_LONG", {0, 1})};
+    return Axes{elements(kWideTypes), tile_axis(kTiles, {1, 2}), number_axis("SN_LONG", {0, 1})};
 });
 const KernelSource kAddParts("matmul.cu", "add_parts",
                              [] { return Axes{elements_and_sums(kFloats)}; });
@@ -108,7 +94,7 @@ Product plan(const KernelCall& call) {
     }
     g.batch = p.stacks.count;
     const bool wide = dtype_size(a.dtype) == 8;
-    const auto tiles_of = [&](const Tile& tile) {
+    const auto tiles_of = [&](const ProductTile& tile) {
         return (g.m + tile.m - 1) / tile.m * ((g.n + tile.n - 1) / tile.n) * g.batch;
     };
     // Large tiles where there are enough of them to keep a large device busy.
@@ -173,7 +159,7 @@ void run(const KernelCall& call, Cut cut) {
         if (!p.stacks.strides.empty()) std::swap(p.stacks.strides[0], p.stacks.strides[1]);
     }
     g.stacks = strided_of<3>(p.stacks);
-    const Tile& tile = kTiles[p.tile];
+    const ProductTile& tile = kTiles[p.tile];
     g.tiles_m = (g.m + tile.m - 1) / tile.m;
     g.tiles_n = (g.n + tile.n - 1) / tile.n;
     const bool several = p.segments > 1 && !p.split;
