@@ -2,7 +2,7 @@
 #include <string_view>
 #include <vector>
 
-#include "record/autocast.h"
+#include "op/autocast.h"
 #include "record/tensor.h"
 
 namespace sn {

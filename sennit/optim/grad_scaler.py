@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from .. import _core
@@ -195,7 +194,7 @@ class GradScaler:
             self._steps += 1
             if self._steps == self._growth_interval:
                 grown = self._scale * self._growth_factor
-                if math.isfinite(_as_float32(grown)):  # as a float32 holds it
+                if grown < 2.0**128:  # a float32
                     self._scale = grown
                 self._steps = 0
         else:
@@ -267,10 +266,6 @@ class GradScaler:
         self.set_backoff_factor(state_dict["backoff_factor"])
         self.set_growth_interval(state_dict["growth_interval"])
         self._steps = int(state_dict["_growth_tracker"])
-
-
-def _as_float32(value: float) -> float:
-    return value if abs(value) < 2.0**128 else math.inf
 
 
 def _require(holds: bool, is_what: str, must_be: str) -> None:

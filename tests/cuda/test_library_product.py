@@ -175,3 +175,25 @@ def test_doctor_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "libcublasLt.so.13").symlink_to(faked.folder() / "libnvrtc.so.13")
     other = run(ask, path=f"{faked.folder()}:{tmp_path}:none")
     assert "has no function cublasLtCreate" in other
+
+
+def test_products_inside_of_attention_and_recurrent_layers() -> None:
+    run("""
+F = sn.nn.functional
+q, k, v = (draw(2, 3, 40, 16).astype(sn.bfloat16) for _ in range(3))
+got = F.scaled_dot_product_attention(there(q), there(k), there(v), is_causal=True)
+want = F.scaled_dot_product_attention(q, k, v, is_causal=True).astype(sn.float64).numpy()
+assert got.dtype == sn.bfloat16 and error(got, want) < 0.05
+first = runs()
+assert first[0] >= 2 and first[1] == 0, first
+layer = sn.nn.LSTM(8, 12)
+x = draw(5, 3, 8)
+with sn.autocast("cpu"):
+    want = layer(x)[0].detach().astype(sn.float64).numpy()
+layer.to("cuda")
+with sn.autocast("cuda", dtype=sn.bfloat16):
+    got = layer(there(x))[0].detach()
+assert got.dtype == sn.bfloat16 and error(got, want) < 0.05
+assert runs()[0] > first[0] and runs()[1] == 0, runs()
+print("done")
+""")

@@ -87,7 +87,7 @@ struct Form {
     int compute;
     uint64_t workspace;  // at most
 
-    using Key = std::array<int64_t, 22>;
+    using Key = std::array<int64_t, 21>;
     Key key(int device) const {
         return {a.rows,
                 a.columns,
@@ -109,8 +109,7 @@ struct Form {
                 static_cast<int64_t>(result),
                 compute,
                 static_cast<int64_t>(workspace),
-                device,
-                0};
+                device};
     }
 };
 

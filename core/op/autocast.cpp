@@ -1,4 +1,4 @@
-#include "record/autocast.h"
+#include "op/autocast.h"
 
 #include "op/api.h"
 
