@@ -177,7 +177,7 @@ def test_doctor_says_what_is_missing(tmp_path: Path) -> None:
     assert "has no function cublasLtCreate" in other
 
 
-def test_products_inside_of_attention_and_recurrent_layers() -> None:
+def test_products_inside_of_attention() -> None:
     run("""
 F = sn.nn.functional
 q, k, v = (draw(2, 3, 40, 16).astype(sn.bfloat16) for _ in range(3))
@@ -194,6 +194,6 @@ layer.to("cuda")
 with sn.autocast("cuda", dtype=sn.bfloat16):
     got = layer(there(x))[0].detach()
 assert got.dtype == sn.bfloat16 and error(got, want) < 0.05
-assert runs()[0] > first[0] and runs()[1] == 0, runs()
+assert runs() == first  # recurrent layers multiply in float32
 print("done")
 """)
