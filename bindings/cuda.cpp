@@ -8,6 +8,7 @@
 #include "backend/cuda/code.h"
 #include "backend/cuda/device.h"
 #include "backend/cuda/host.h"
+#include "backend/cuda/library_product.h"
 #include "base/error.h"
 #include "nb.h"
 #include "py.h"
@@ -102,6 +103,10 @@ void init_cuda(nb::module_& m) {
         });
     });
     m.def("cuda_reset_host_runs", &cuda::reset_host_runs);
+    m.def("cuda_library_runs", [] {
+        const cuda::LibraryRuns runs = cuda::library_runs();
+        return nb::make_tuple(runs.computed, runs.refused);
+    });
     m.def("cuda_code_stats", [] {
         const cuda::CodeStats s = cuda::code_stats();
         nb::dict d;

@@ -151,6 +151,18 @@ PyObject* binary(PyObject* a, PyObject* b) {
     SN_PY_CATCH(nullptr)
 }
 
+// What sn.autocast does with a function it does with its operator.
+template <Binary op>
+Tensor autocast_as(const char* function, const Tensor& x, const Tensor& y) {
+    if (!autocasting()) return op(x, y);
+    const Autocast rule = autocast_of(function);
+    return op(autocast(x, rule), autocast(y, rule));
+}
+Tensor matmul_operator(const Tensor& x, const Tensor& y) {
+    return autocast_as<matmul>("matmul", x, y);
+}
+Tensor pow_operator(const Tensor& x, const Tensor& y) { return autocast_as<pow>("pow", x, y); }
+
 template <Binary op>
 PyObject* in_place(PyObject* a, PyObject* b) {
     SN_PY_TRY
@@ -174,12 +186,14 @@ PyObject* power(PyObject* a, PyObject* b, PyObject*) {
     // Squares are so common that they have their own op.
     if (PyLong_CheckExact(b) && is_tensor(a) && PyLong_AsLong(b) == 2) {
         SN_PY_TRY
-        return wrap(square(get(a)));
+        return wrap(square(autocast(get(a), autocasting() ? autocast_of("pow") : Autocast::kKeep)));
         SN_PY_CATCH(nullptr)
     }
-    return binary<pow>(a, b);
+    return binary<pow_operator>(a, b);
 }
-PyObject* in_place_power(PyObject* a, PyObject* b, PyObject*) { return in_place<pow>(a, b); }
+PyObject* in_place_power(PyObject* a, PyObject* b, PyObject*) {
+    return in_place<pow_operator>(a, b);
+}
 
 PyObject* compare(PyObject* a, PyObject* b, int op) {
     switch (op) {
@@ -704,7 +718,7 @@ PyType_Slot slots[] = {
     SN_SLOT(Py_nb_floor_divide, binary<floor_divide>),
     SN_SLOT(Py_nb_remainder, binary<remainder>),
     SN_SLOT(Py_nb_power, power),
-    SN_SLOT(Py_nb_matrix_multiply, binary<matmul>),
+    SN_SLOT(Py_nb_matrix_multiply, binary<matmul_operator>),
     SN_SLOT(Py_nb_and, binary<bitwise_and>),
     SN_SLOT(Py_nb_or, binary<bitwise_or>),
     SN_SLOT(Py_nb_xor, binary<bitwise_xor>),
@@ -726,7 +740,7 @@ PyType_Slot slots[] = {
     SN_SLOT(Py_nb_inplace_xor, in_place<bitwise_xor>),
     SN_SLOT(Py_nb_inplace_lshift, in_place<bitwise_left_shift>),
     SN_SLOT(Py_nb_inplace_rshift, in_place<bitwise_right_shift>),
-    SN_SLOT(Py_nb_inplace_matrix_multiply, in_place<matmul>),
+    SN_SLOT(Py_nb_inplace_matrix_multiply, in_place<matmul_operator>),
     SN_SLOT(Py_nb_bool, truth),
     SN_SLOT(Py_nb_float, to_float),
     SN_SLOT(Py_nb_int, to_long),

@@ -93,6 +93,9 @@ inline Allocator& device_allocator(Device device) {
 }
 // "cpu", "cpu:1", "cuda:0". Fails with kDevice, saying what is missing on this machine.
 Device parse_device(const std::string& name);
+// Of plans that are made from now on, by any thread.
+MatmulPrecision matmul_precision();
+void set_matmul_precision(MatmulPrecision precision);
 // Waits for all devices; raises what failed.
 void synchronize_devices();
 // Why a kind of device is not there ("cuda"), with what to install; empty when it is. Looks for it

@@ -91,7 +91,7 @@ bool donatable(const Value& v, uint32_t formers) {
 void complete_key(const Recorder& recorder, const std::vector<uint8_t>& donated,
                   std::vector<uint64_t>& key) {
     const std::vector<ValueId>& outputs = recorder.graph.outputs;
-    key.push_back(outputs.size());
+    key.push_back(outputs.size() | static_cast<uint64_t>(matmul_precision()) << 60);
     for (size_t i = 0; i < outputs.size(); i += 2)
         key.push_back(outputs[i] |
                       (i + 1 < outputs.size() ? static_cast<uint64_t>(outputs[i + 1]) << 32 : 0));

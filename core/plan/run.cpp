@@ -196,7 +196,8 @@ void WindowRun::run_step(const Step& step, RunState& state) {
                     nullptr,
                     step.workspace.buffer == kNone ? nullptr : address(step.workspace, state),
                     step.kernel_op,
-                    step.device};
+                    step.device,
+                    plan->precision};
     if (step.program) {
         device.run_with_epilogue(step.kernel, call, *step.program, pointers.data(), numbers.data());
     } else {
