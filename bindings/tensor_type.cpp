@@ -376,10 +376,24 @@ PyObject* requires_grad_(PyObject* self, PyObject* args) {
 PyObject* to(PyObject* self, PyObject* args, PyObject* keywords) {
     SN_PY_TRY
     Tensor t = get(self);
+    // The third of what is given by position, as PyTorch has it, or by name.
+    const auto truth = [](PyObject* o) {
+        const int on = PyObject_IsTrue(o);
+        if (on < 0) raise_python();
+        return on == 1;
+    };
+    bool later = false;
+    if (PyObject* o = keywords ? PyDict_GetItemString(keywords, "non_blocking") : nullptr)
+        later = truth(o);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args); ++i) {
+        if (!PyBool_Check(PyTuple_GET_ITEM(args, i))) continue;
+        later = PyTuple_GET_ITEM(args, i) == Py_True;
+        break;
+    }
     const auto apply = [&](PyObject* o) {
         if (o == Py_None || PyBool_Check(o)) return;
         if (is_tensor(o)) {
-            t = cast(copy_to_device(t, get(o).device()), get(o).dtype());
+            t = cast(copy_to_device(t, get(o).device(), later), get(o).dtype());
             return;
         }
         if (PyUnicode_Check(o)) {
@@ -388,7 +402,7 @@ PyObject* to(PyObject* self, PyObject* args, PyObject* keywords) {
             if (parse_dtype(text, &d))
                 t = cast(t, d);
             else
-                t = copy_to_device(t, parse_device(text));
+                t = copy_to_device(t, parse_device(text), later);
             return;
         }
         t = cast(t, to_dtype("to", o));
@@ -401,6 +415,25 @@ PyObject* to(PyObject* self, PyObject* args, PyObject* keywords) {
     }
     if (t.value() == get(self).value()) return Py_NewRef(self);
     return wrap(std::move(t));
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* pin_memory_method(PyObject* self, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"device", nullptr};
+    PyObject* device = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O", const_cast<char**>(names), &device))
+        return nullptr;
+    SN_PY_TRY
+    Tensor pinned = pin_memory(
+        get(self), device == Py_None ? parse_device("cuda") : to_device("pin_memory", device));
+    if (pinned.value() == get(self).value()) return Py_NewRef(self);
+    return wrap(std::move(pinned));
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* is_pinned_method(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    return PyBool_FromLong(is_pinned(get(self)));
     SN_PY_CATCH(nullptr)
 }
 
@@ -643,6 +676,10 @@ PyMethodDef methods[] = {
      "Replaces the value by one of the same shape and dtype; for training state."},
     {"to", SN_KEYWORDS(to), METH_VARARGS | METH_KEYWORDS,
      "Converts to a dtype, a device, or both."},
+    {"pin_memory", SN_KEYWORDS(pin_memory_method), METH_VARARGS | METH_KEYWORDS,
+     "pin_memory(device=None)\n\nThe tensor in page-locked memory, which a GPU copies while it "
+     "works; itself when it lies there. Without CUDA: an error that says what is missing."},
+    {"is_pinned", is_pinned_method, METH_NOARGS, "Whether the memory is page-locked."},
     {"cpu", cpu, METH_NOARGS, "The tensor on the CPU; itself when it is there."},
     {"cuda", SN_KEYWORDS(cuda), METH_VARARGS | METH_KEYWORDS,
      "The tensor on a GPU (the first, or that of a number or name); itself when it is there."},

@@ -234,6 +234,12 @@ class Tensor:
     def is_contiguous(self) -> _bool:
         """Whether the elements lie in memory in the order of their indices; waits for the ..."""
 
+    def is_pinned(self) -> _bool:
+        """Whether the memory is page-locked."""
+
+    def pin_memory(self, device: DeviceLike | None = None) -> Tensor:
+        """The tensor in page-locked memory, which a GPU copies while it works; itself when ..."""
+
     def new_tensor(
         self,
         data: Any,

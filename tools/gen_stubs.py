@@ -172,6 +172,8 @@ METHODS = {
     "is_complex": "(self) -> _bool",
     "is_signed": "(self) -> _bool",
     "is_contiguous": "(self) -> _bool",
+    "is_pinned": "(self) -> _bool",
+    "pin_memory": "(self, device: DeviceLike | None = None) -> Tensor",
     "new_tensor": "(self, data: Any, dtype: DTypeLike | None = None, "
     "device: DeviceLike | None = None, *, requires_grad: _bool = False) -> Tensor",
     "retain_grad": "(self) -> None",

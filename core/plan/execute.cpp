@@ -280,7 +280,11 @@ void execute_window(Recorder& recorder) {
     // From here on nothing fails: the held values get their places in buffers that are on their
     // way.
     std::vector<Value*> outputs;
-    for (ValueId v : graph.outputs) outputs.push_back(recorder.holders[v]);
+    std::vector<Ref<Value>> held;  // a kernel may wait, and let others drop what they hold
+    for (ValueId v : graph.outputs) {
+        outputs.push_back(recorder.holders[v]);
+        held.emplace_back(recorder.holders[v]);
+    }
     const std::vector<ValueId> ids = graph.outputs;
     if (!in_caller) keep_for_replay(recorder, *run, true);
     place_outputs(*run, recorder.inputs, outputs, lane);
