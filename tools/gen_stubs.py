@@ -125,6 +125,7 @@ ATTRIBUTES = {
     "is_leaf": "_bool",
     "grad": "Tensor | None",
     "retains_grad": "_bool",
+    "__cuda_array_interface__": "dict[_str, Any]",
     "is_cpu": "_bool",
     "is_cuda": "_bool",
     "data": "Tensor",
@@ -282,6 +283,10 @@ PRIVATE = {
     "device_count": "(kind: _str, /) -> _int",
     "unavailable_reason": "(kind: _str, /) -> _str",
     "cuda_code_stats": "() -> dict[_str, _int]",
+    "cuda_device_of": "(address: _int, /) -> _int",
+    "cuda_export": "(x: Tensor, /) -> tuple[_int, tuple[_int, ...], _int, Any]",
+    "cuda_import": "(owner: Any, index: _int, address: _int, shape: tuple[_int, ...], "
+    "strides: tuple[_int, ...], dtype: dtype, copy: _bool, stream: _int, /) -> Tensor",
     "cuda_host_runs": "() -> dict[_str, _int]",
     "cuda_reset_host_runs": "() -> None",
     "cuda_memory_info": "(index: _int, /) -> tuple[_int, _int]",
