@@ -345,6 +345,36 @@ Tensor from_numpy_like(PyObject* array, Device device, int copy) {
     return from_view(view, dtype, device, copy);
 }
 
+// Whether an array of another library lies on a GPU: its type has the attribute, and it has it,
+// too.
+bool on_gpu(PyObject* o) {
+    constexpr const char* kName = "__cuda_array_interface__";
+    if (!has_attribute(o, kName)) return false;
+    PyObject* found = PyObject_GetAttrString(o, kName);
+    if (!found && !PyErr_ExceptionMatches(PyExc_AttributeError)) raise_python();
+    PyErr_Clear();
+    Py_XDECREF(found);
+    return found != nullptr;
+}
+
+Tensor shared_from_gpu(PyObject* o, const Device* device, int copy) {
+    PyObject* module = PyImport_ImportModule("sennit._cuda_memory");
+    if (!module) raise_python();
+    PyObject* made = PyObject_CallMethod(module, "from_array_interface", "OO", o,
+                                         copy == 1 ? Py_True : Py_False);
+    Py_DECREF(module);
+    if (!made) raise_python();
+    Tensor t = get(made);
+    Py_DECREF(made);
+    if (!device || t.device() == *device) return t;
+    if (copy == 0) {
+        fail(ErrorKind::kValue, "asarray",
+             "copy=False, but the array is on %s and must be copied to %s; leave copy out",
+             device_name(t.device()).c_str(), device_name(*device).c_str());
+    }
+    return copy_to_device(t, *device);
+}
+
 }  // namespace
 
 void watch_foreign(const Tensor& made) {
@@ -395,6 +425,9 @@ Tensor array_like(PyObject* data, const DType* dtype, const Device* device, int 
         }
     } else if (PyObject_CheckBuffer(data) || has_attribute(data, "__array_interface__")) {
         t = from_numpy_like(data, where, copy);
+        watch_foreign(t);
+    } else if (on_gpu(data)) {
+        t = shared_from_gpu(data, device, copy);
         watch_foreign(t);
     } else if (has_attribute(data, "__array__")) {
         PyObject* array = numpy_call("asarray", data, nullptr);

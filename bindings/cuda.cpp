@@ -7,6 +7,7 @@
 #include "backend/backend.h"
 #include "backend/cuda/code.h"
 #include "backend/cuda/device.h"
+#include "backend/cuda/exchange.h"
 #include "backend/cuda/host.h"
 #include "backend/cuda/library_product.h"
 #include "base/error.h"
@@ -14,6 +15,7 @@
 #include "py.h"
 #include "record/read.h"
 #include "record/recorder.h"
+#include "record/trace.h"
 
 namespace nb = nanobind;
 
@@ -58,6 +60,42 @@ int cuda_index(int index) {
     return parse_device("cuda:" + std::to_string(index < 0 ? 999 : index)).index;
 }
 
+// Where the elements of a tensor lie, for other libraries: address, strides in elements, stream;
+// and what keeps the memory while it lives. All work on it has been issued.
+nb::tuple cuda_export(nb::handle tensor) {
+    const Tensor t = readable(get(tensor.ptr()).detach());
+    wait_ready(t);
+    const Value& v = *t.value();
+    auto* held = new HeldBuffer(v.buffer);
+    nb::capsule keep(held, [](void* p) noexcept { delete static_cast<HeldBuffer*>(p); });
+    const auto at = reinterpret_cast<intptr_t>(v.buffer->data()) +
+                    v.offset * static_cast<int64_t>(dtype_size(v.meta.dtype));
+    const int device = v.meta.device.index;
+    // Whoever does not look at the stream works on the legacy default stream.
+    cuda::let_stream_wait(device, cuda::kLegacyStream);
+    return nb::make_tuple(at, steal(from_shape(v.strides)), cuda::stream_number(device), keep);
+}
+
+void release_object(void* owner) {
+    const nb::gil_scoped_acquire gil;
+    Py_DECREF(static_cast<PyObject*>(owner));
+}
+
+// A tensor over memory of `owner`; strides are in elements, and what `stream` has been given comes
+// first (0: nothing to wait for).
+nb::object cuda_import(nb::handle owner, int index, uintptr_t at, nb::handle shape,
+                       nb::handle strides, nb::handle dtype, bool copy, int64_t stream) {
+    Dims sizes, steps;
+    bool single = false;
+    if (!to_ints(shape.ptr(), &sizes, &single) || !to_ints(strides.ptr(), &steps, &single))
+        raise_python();
+    if (stream != 0) cuda::wait_for_stream(cuda_index(index), stream);
+    Py_INCREF(owner.ptr());
+    return steal(
+        wrap(share_cuda(index, reinterpret_cast<void*>(at), sizes, steps,
+                        to_dtype("asarray", dtype.ptr()), copy, owner.ptr(), release_object)));
+}
+
 }  // namespace
 
 void init_cuda(nb::module_& m) {
@@ -94,6 +132,18 @@ void init_cuda(nb::module_& m) {
     });
     m.def("cuda_set_memory_limit", [](int index, int64_t bytes) {
         guarded([&] { cuda::gpu(cuda_index(index)).memory.set_limit(bytes); });
+    });
+    m.def("cuda_export", [](nb::handle t) { return guarded([&] { return cuda_export(t); }); });
+    m.def("cuda_import", [](nb::handle owner, int index, uintptr_t at, nb::handle shape,
+                            nb::handle strides, nb::handle dtype, bool copy, int64_t stream) {
+        return guarded(
+            [&] { return cuda_import(owner, index, at, shape, strides, dtype, copy, stream); });
+    });
+    m.def("cuda_device_of", [](uintptr_t at) {
+        return guarded([&] {
+            cuda_index(0);  // says what is missing
+            return cuda::device_of(reinterpret_cast<void*>(at));
+        });
     });
     m.def("cuda_host_runs", [] {
         return guarded([] {

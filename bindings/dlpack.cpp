@@ -1,5 +1,6 @@
 // DLPack, both ways (https://dmlc.github.io/dlpack). The structures are the standard's.
 #include "backend/backend.h"
+#include "backend/cuda/exchange.h"
 #include "base/error.h"
 #include "op/api.h"
 #include "py.h"
@@ -44,6 +45,7 @@ struct DLManagedTensorVersioned {
     DLTensor tensor;
 };
 constexpr uint64_t kReadOnly = 1, kCopied = 2;
+constexpr int kCpu = 1, kCuda = 2, kCudaHost = 3, kCudaManaged = 13;  // kinds of device
 enum Code : uint8_t { kInt = 0, kUInt = 1, kFloat = 2, kBfloat = 4, kComplex = 5, kBool = 6 };
 
 DLDataType dl_dtype(DType d) {
@@ -70,6 +72,7 @@ bool from_dl(const DLDataType& t, DType* out) {
 struct Context {
     HeldBuffer buffer;
     Dims shape, strides;
+    int device = -1;  // number of the GPU, when it is one
 };
 
 void fill(DLTensor& t, const Value& v, Context& context) {
@@ -80,6 +83,7 @@ void fill(DLTensor& t, const Value& v, Context& context) {
              v.offset * static_cast<int64_t>(dtype_size(v.meta.dtype));
     const auto [type, index] = dlpack_place(v.meta.device);
     t.device = {type, index};
+    if (type == kCuda) context.device = index;
     t.ndim = static_cast<int32_t>(v.meta.shape.size());
     t.dtype = dl_dtype(v.meta.dtype);
     t.shape = context.shape.data();
@@ -87,9 +91,19 @@ void fill(DLTensor& t, const Value& v, Context& context) {
     t.byte_offset = 0;
 }
 
+// The other side's work may not be done yet: what takes the memory next runs after it. Its work on
+// streams that do not order themselves with the default stream is its own to wait for.
 template <class Managed>
 void delete_managed(Managed* m) {
-    delete static_cast<Context*>(m->context);
+    auto* context = static_cast<Context*>(m->context);
+    if (context->device >= 0) {
+        try {
+            cuda::wait_for_stream(context->device, cuda::kLegacyStream);
+        } catch (const Error&) {
+            // The device is lost, and nothing runs on it.
+        }
+    }
+    delete context;
     delete m;
 }
 
@@ -107,12 +121,39 @@ void release_managed(void* owner) {
     if (m->deleter) m->deleter(m);
 }
 
+// A view of `shape` and `strides` from `data` on: where its memory begins, how many bytes it has,
+// and how many elements after the beginning `data` is.
+struct Extent {
+    char* begin;
+    size_t bytes;
+    int64_t offset;
+};
+Extent extent_of(char* data, DimSpan shape, DimSpan strides, size_t size) {
+    int64_t low = 0, high = 0;
+    for (size_t d = 0; d < shape.size(); ++d) {
+        if (shape[d] == 0) return {data, 0, 0};
+        (strides[d] < 0 ? low : high) += strides[d] * (shape[d] - 1);
+    }
+    const auto width = static_cast<int64_t>(size);
+    return {data + low * width, static_cast<size_t>((high - low + 1) * width), -low};
+}
+
+// Memory of a GPU is shared whatever the other side says of writing: Sennit writes none that it
+// does not own, and a copy would cost what sharing is for.
+template <class Managed>
+Tensor import_cuda(Managed* m, DimSpan shape, DimSpan strides, DType dtype, int copy) {
+    const int index = m->tensor.device.id;
+    char* data = static_cast<char*>(m->tensor.data) + m->tensor.byte_offset;
+    return share_cuda(index, data, shape, strides, dtype, copy, m, release_managed<Managed>);
+}
+
 template <class Managed>
 Tensor import_tensor(Managed* m, bool read_only, int copy) {
     const DLTensor& t = m->tensor;
     DType dtype;
     const bool ok = from_dl(t.dtype, &dtype);
-    if (!ok || (t.device.type != 1 && t.device.type != 3)) {
+    const bool on_gpu = t.device.type == kCuda || t.device.type == kCudaManaged;
+    if (!ok || (t.device.type != kCpu && t.device.type != kCudaHost && !on_gpu)) {
         release_managed<Managed>(m);
         if (ok)
             fail(ErrorKind::kDevice, "from_dlpack",
@@ -127,6 +168,7 @@ Tensor import_tensor(Managed* m, bool read_only, int copy) {
     Dims shape(DimSpan(t.shape, static_cast<size_t>(t.ndim)));
     Dims strides = t.strides ? Dims(DimSpan(t.strides, static_cast<size_t>(t.ndim)))
                              : contiguous_strides(shape);
+    if (on_gpu) return import_cuda(m, shape, strides, dtype, copy);
     char* data = static_cast<char*>(t.data) + t.byte_offset;
     if (read_only && copy != 1) {
         size_t bytes = static_cast<size_t>(numel(shape)) * dtype_size(dtype);
@@ -144,15 +186,71 @@ Tensor import_tensor(Managed* m, bool read_only, int copy) {
     return made;
 }
 
+// The number of the stream on which an exporter's memory must be ready, for memory of a GPU; 0 for
+// other memory.
+int64_t stream_for(PyObject* o) {
+    PyObject* place = PyObject_CallMethod(o, "__dlpack_device__", nullptr);
+    int type = 0, index = 0;
+    const bool told = place && PyTuple_Check(place) && PyTuple_GET_SIZE(place) == 2;
+    if (told) {
+        type = static_cast<int>(PyLong_AsLong(PyTuple_GET_ITEM(place, 0)));
+        index = static_cast<int>(PyLong_AsLong(PyTuple_GET_ITEM(place, 1)));
+    }
+    Py_XDECREF(place);
+    PyErr_Clear();  // an exporter that does not tell is asked as one on the CPU
+    if (type != kCuda && type != kCudaManaged) return 0;
+    return cuda::stream_number(parse_device("cuda:" + std::to_string(index)).index);
+}
+
 }  // namespace
 
 std::pair<int, int> dlpack_place(Device device) {
-    constexpr int kCpu = 1, kCuda = 2;
     if (host_visible(device)) return {kCpu, 0};
     return {kCuda, device.index};
 }
 
-PyObject* to_dlpack(PyObject* o, PyObject* max_version, PyObject* copy) {
+Tensor share_cuda(int index, void* data, DimSpan shape, DimSpan strides, DType dtype, int copy,
+                  void* owner, void (*release)(void*)) {
+    Tensor made;
+    try {
+        const Device device = parse_device("cuda:" + std::to_string(index));
+        const size_t size = dtype_size(dtype);
+        if (reinterpret_cast<uintptr_t>(data) % (size > 8 ? size / 2 : size) != 0) {
+            fail(ErrorKind::kValue, "from_dlpack",
+                 "the memory at %p is not aligned for elements of dtype %s, of %zu bytes; copy it "
+                 "on the other side first",
+                 data, dtype_name(dtype), size);
+        }
+        const Extent extent = extent_of(static_cast<char*>(data), shape, strides, size);
+        made = from_buffer(cuda::adopt(index, extent.begin, extent.bytes, owner, release),
+                           extent.offset, shape, strides, dtype, device);
+    } catch (...) {
+        release(owner);
+        throw;
+    }
+    if (copy != 1) return made;
+    // Done when this returns: the other side may write to its memory then.
+    made = clone(made);
+    wait_ready(made);
+    backend(made.device()).synchronize(index);
+    return made;
+}
+
+// The stream that a consumer names for memory of a GPU: DLPack's numbers, None for the legacy
+// default stream, -1 for none that would have to wait.
+int64_t consumer_stream(PyObject* stream) {
+    if (stream == Py_None) return cuda::kLegacyStream;
+    const int64_t number = to_int("__dlpack__", "stream", stream);
+    if (number == 0 || number < -1) {
+        fail(ErrorKind::kValue, "__dlpack__",
+             "stream is %lld; it must be 1 (the legacy default stream), 2 (the thread's), a "
+             "stream's handle, or -1 for no waiting",
+             static_cast<long long>(number));
+    }
+    return number;
+}
+
+PyObject* to_dlpack(PyObject* o, PyObject* max_version, PyObject* copy, PyObject* stream) {
     const Tensor& source = get(o);
     if (source.requires_grad() && grad_enabled()) {
         fail(ErrorKind::kGrad, "__dlpack__",
@@ -170,8 +268,10 @@ PyObject* to_dlpack(PyObject* o, PyObject* max_version, PyObject* copy) {
     if (copied) t = clone(t);
     t = readable(t);
     wait_ready(t);
-    // The other side's stream need not wait for ours: everything is finished.
-    backend(t.device()).synchronize(t.device().index);
+    if (!host_visible(t.device())) {
+        const int64_t waits = consumer_stream(stream);
+        if (waits > 0) cuda::let_stream_wait(t.device().index, waits);
+    }
     auto* context = new Context;
     if (major >= 1) {
         auto* m = new DLManagedTensorVersioned{{1, 0},
@@ -199,14 +299,25 @@ Tensor from_dlpack(PyObject* o, int copy) {
     }
     PyObject* none = PyTuple_New(0);
     PyObject* keywords = Py_BuildValue("{s:(ii)}", "max_version", 1, 0);
+    struct Release {
+        PyObject *a, *b, *c;
+        ~Release() {
+            Py_XDECREF(a);
+            Py_XDECREF(b);
+            Py_XDECREF(c);
+        }
+    } release{method, none, keywords};
+    if (const int64_t stream = stream_for(o)) {
+        PyObject* number = PyLong_FromLongLong(stream);
+        PyDict_SetItemString(keywords, "stream", number);
+        Py_XDECREF(number);
+    }
     PyObject* capsule = PyObject_Call(method, none, keywords);
     if (!capsule && PyErr_ExceptionMatches(PyExc_TypeError)) {  // an exporter from before versions
         PyErr_Clear();
-        capsule = PyObject_CallNoArgs(method);
+        PyDict_DelItemString(keywords, "max_version");
+        capsule = PyObject_Call(method, none, keywords);
     }
-    Py_DECREF(method);
-    Py_DECREF(none);
-    Py_DECREF(keywords);
     if (!capsule) raise_python();
     struct Drop {
         PyObject* o;

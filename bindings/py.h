@@ -94,7 +94,12 @@ void watch_foreign(const Tensor& made);
 Tensor lifted(Tensor made);
 PyObject* to_numpy(PyObject* tensor);
 Tensor from_dlpack(PyObject* o, int copy);
-PyObject* to_dlpack(PyObject* tensor, PyObject* max_version, PyObject* copy);
+// `stream` is the consumer's, for memory of a GPU.
+PyObject* to_dlpack(PyObject* tensor, PyObject* max_version, PyObject* copy, PyObject* stream);
+// A tensor over memory of another library on a GPU, which `release(owner)` gives back; on errors,
+// too. Takes no copy but for copy == 1.
+Tensor share_cuda(int index, void* data, DimSpan shape, DimSpan strides, DType dtype, int copy,
+                  void* owner, void (*release)(void*));
 std::pair<int, int> dlpack_place(Device device);  // DLPack's device type and ordinal
 
 // Turns the exception in flight into a Python one. Call inside catch (...).

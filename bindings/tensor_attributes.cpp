@@ -223,6 +223,22 @@ PyObject* get_retains_grad(PyObject* self, void*) {
     return PyBool_FromLong(dict && PyDict_GetItemString(dict, kRetained));
 }
 
+// Numba's, which CuPy and PyTorch read, too.
+PyObject* get_cuda_array_interface(PyObject* self, void*) {
+    SN_PY_TRY
+    if (host_visible(get(self).device())) {
+        PyErr_SetString(PyExc_AttributeError,
+                        "a tensor on the CPU has no __cuda_array_interface__");
+        return nullptr;
+    }
+    PyObject* module = PyImport_ImportModule("sennit._cuda_memory");
+    if (!module) raise_python();
+    PyObject* made = PyObject_CallMethod(module, "array_interface", "O", self);
+    Py_DECREF(module);
+    return made;
+    SN_PY_CATCH(nullptr)
+}
+
 }  // namespace
 
 // Methods that ask for what attributes say, by PyTorch's names.
@@ -297,6 +313,8 @@ PyGetSetDef tensor_getset[] = {
     {"grad", get_grad, set_grad, "The gradient that backward() accumulated, or None.", nullptr},
     {"retains_grad", get_retains_grad, nullptr,
      "Whether retain_grad() was called on this tensor, which is no leaf.", nullptr},
+    {"__cuda_array_interface__", get_cuda_array_interface, nullptr,
+     "Where the elements of a tensor on a GPU lie, for CuPy, Numba and PyTorch.", nullptr},
     {"is_cpu", get_is_cpu, nullptr, "Whether the tensor lives on a CPU.", nullptr},
     {"is_cuda", get_is_cuda, nullptr, "Whether the tensor lives on a GPU.", nullptr},
     {"data", get_data, set_data, "The value without its history; assigning replaces the value.",

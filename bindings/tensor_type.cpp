@@ -604,7 +604,7 @@ PyObject* dlpack(PyObject* self, PyObject* args, PyObject* keywords) {
         if (!PyArg_ParseTuple(device, "ii", &kind, &index)) return nullptr;
         if (!on_cpu && kind == 1 && index == 0) {
             PyObject* moved = wrap(copy_to_device(get(self).detach(), Device{}));
-            PyObject* capsule = to_dlpack(moved, version, copy);
+            PyObject* capsule = to_dlpack(moved, version, copy, Py_None);
             Py_DECREF(moved);
             return capsule;
         }
@@ -616,7 +616,7 @@ PyObject* dlpack(PyObject* self, PyObject* args, PyObject* keywords) {
             return nullptr;
         }
     }
-    return to_dlpack(self, version, copy);
+    return to_dlpack(self, version, copy, stream);
     SN_PY_CATCH(nullptr)
 }
 PyObject* dlpack_device(PyObject* self, PyObject*) {

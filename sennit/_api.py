@@ -92,7 +92,8 @@ def asarray(obj: Any, dtype: Any = None, device: Any = None, copy: Any = None) -
     Parameters
     ----------
     obj : array-like
-        A number, nested sequence, NumPy array, tensor, or object with the buffer protocol.
+        A number, nested sequence, NumPy array, tensor, or object with the buffer protocol or
+        ``__cuda_array_interface__``, whose memory is shared as by `from_dlpack`.
     dtype, device : optional
         What to convert to and where to put it.
     copy : bool, optional
@@ -131,7 +132,8 @@ def from_numpy(array: Any) -> Tensor:
 def from_dlpack(x: Any, /, *, device: Any = None, copy: Any = None) -> Tensor:
     """A tensor from any object with ``__dlpack__``: PyTorch, NumPy, CuPy, JAX.
 
-    Memory that the other side declares read-only is shared; other memory is copied.
+    Memory that the other side declares read-only is shared, and so is memory of a GPU, which
+    nobody must write while the tensor lives; other memory is copied.
 
     Parameters
     ----------

@@ -87,3 +87,25 @@ def test_doctor_names_the_gpu() -> None:
     report = sn.doctor()
     assert report.cuda.available and report.cuda.devices[0].memory > 1 << 30
     assert sn.cuda.get_device_name() in report
+
+
+def test_memory_is_shared_with_torch() -> None:
+    torch = pytest.importorskip("torch", reason="needs PyTorch for CUDA")
+    if not torch.cuda.is_available():
+        pytest.skip("needs PyTorch for CUDA")
+    other = torch.arange(6, dtype=torch.float32, device="cuda").reshape(2, 3).mT
+    for x in (sn.from_dlpack(other), sn.asarray(other)):
+        assert x.is_cuda and x.tolist() == other.tolist()
+        assert x.__cuda_array_interface__["data"][0] == other.data_ptr()
+    x = sn.arange(6, dtype=sn.float32).to("cuda") * 2
+    back = torch.from_dlpack(x)
+    assert back.is_cuda and back.tolist() == [0, 2, 4, 6, 8, 10]
+
+
+def test_memory_is_shared_with_cupy() -> None:
+    cupy = pytest.importorskip("cupy", reason="needs CuPy")
+    other = cupy.arange(6, dtype="float32").reshape(2, 3)[:, ::-1]
+    for x in (sn.from_dlpack(other), sn.asarray(other)):
+        assert x.is_cuda and (x.to("cpu").numpy() == cupy.asnumpy(other)).all()
+    x = sn.arange(6, dtype=sn.float32).to("cuda") * 2
+    assert cupy.asnumpy(cupy.asarray(x)).tolist() == [0, 2, 4, 6, 8, 10]

@@ -19,50 +19,51 @@ using Stream = struct CUstream_st*;
 using Event = struct CUevent_st*;
 
 // The names with which the driver exports them: a function whose form has changed has a suffix.
-#define SN_DRIVER_FUNCTIONS(F)                                                                  \
-    F(init, "cuInit", (unsigned flags))                                                         \
-    F(driver_version, "cuDriverGetVersion", (int* version))                                     \
-    F(error_name, "cuGetErrorName", (Result error, const char** text))                          \
-    F(error_string, "cuGetErrorString", (Result error, const char** text))                      \
-    F(device_count, "cuDeviceGetCount", (int* count))                                           \
-    F(device_get, "cuDeviceGet", (DeviceHandle * device, int ordinal))                          \
-    F(device_name, "cuDeviceGetName", (char* name, int bytes, DeviceHandle device))             \
-    F(device_attribute, "cuDeviceGetAttribute", (int* value, int which, DeviceHandle device))   \
-    F(device_memory, "cuDeviceTotalMem_v2", (size_t* bytes, DeviceHandle device))               \
-    F(retain_context, "cuDevicePrimaryCtxRetain", (Context * context, DeviceHandle device))     \
-    F(set_context, "cuCtxSetCurrent", (Context context))                                        \
-    F(memory_info, "cuMemGetInfo_v2", (size_t* free, size_t* total))                            \
-    F(allocate, "cuMemAlloc_v2", (DevicePointer * memory, size_t bytes))                        \
-    F(free, "cuMemFree_v2", (DevicePointer memory))                                             \
-    F(allocate_pinned, "cuMemHostAlloc", (void** memory, size_t bytes, unsigned flags))         \
-    F(free_pinned, "cuMemFreeHost", (void* memory))                                             \
-    F(copy_to_device, "cuMemcpyHtoDAsync_v2",                                                   \
-      (DevicePointer to, const void* from, size_t bytes, Stream stream))                        \
-    F(copy_to_host, "cuMemcpyDtoHAsync_v2",                                                     \
-      (void* to, DevicePointer from, size_t bytes, Stream stream))                              \
-    F(copy_within, "cuMemcpyDtoDAsync_v2",                                                      \
-      (DevicePointer to, DevicePointer from, size_t bytes, Stream stream))                      \
-    F(fill_bytes, "cuMemsetD8Async",                                                            \
-      (DevicePointer to, unsigned char value, size_t bytes, Stream stream))                     \
-    F(create_stream, "cuStreamCreate", (Stream * stream, unsigned flags))                       \
-    F(synchronize_stream, "cuStreamSynchronize", (Stream stream))                               \
-    F(create_event, "cuEventCreate", (Event * event, unsigned flags))                           \
-    F(record_event, "cuEventRecord", (Event event, Stream stream))                              \
-    F(query_event, "cuEventQuery", (Event event))                                               \
-    F(wait_event, "cuStreamWaitEvent", (Stream stream, Event event, unsigned flags))            \
-    F(copy_peer, "cuMemcpyPeerAsync",                                                           \
-      (DevicePointer to, Context to_context, DevicePointer from, Context from_context,          \
-       size_t bytes, Stream stream))                                                            \
-    F(can_access_peer, "cuDeviceCanAccessPeer",                                                 \
-      (int* can, DeviceHandle device, DeviceHandle peer))                                       \
-    F(enable_peer_access, "cuCtxEnablePeerAccess", (Context peer, unsigned flags))              \
-    F(synchronize_event, "cuEventSynchronize", (Event event))                                   \
-    F(load_module, "cuModuleLoadData", (Module * module, const void* image))                    \
-    F(get_kernel, "cuModuleGetFunction", (Kernel * kernel, Module module, const char* name))    \
-    F(set_kernel_attribute, "cuFuncSetAttribute", (Kernel kernel, int which, int value))        \
-    F(launch_kernel, "cuLaunchKernel",                                                          \
-      (Kernel kernel, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,      \
-       unsigned block_y, unsigned block_z, unsigned shared_bytes, Stream stream, void** params, \
+#define SN_DRIVER_FUNCTIONS(F)                                                                    \
+    F(init, "cuInit", (unsigned flags))                                                           \
+    F(driver_version, "cuDriverGetVersion", (int* version))                                       \
+    F(error_name, "cuGetErrorName", (Result error, const char** text))                            \
+    F(error_string, "cuGetErrorString", (Result error, const char** text))                        \
+    F(device_count, "cuDeviceGetCount", (int* count))                                             \
+    F(device_get, "cuDeviceGet", (DeviceHandle * device, int ordinal))                            \
+    F(device_name, "cuDeviceGetName", (char* name, int bytes, DeviceHandle device))               \
+    F(device_attribute, "cuDeviceGetAttribute", (int* value, int which, DeviceHandle device))     \
+    F(device_memory, "cuDeviceTotalMem_v2", (size_t* bytes, DeviceHandle device))                 \
+    F(retain_context, "cuDevicePrimaryCtxRetain", (Context * context, DeviceHandle device))       \
+    F(set_context, "cuCtxSetCurrent", (Context context))                                          \
+    F(memory_info, "cuMemGetInfo_v2", (size_t* free, size_t* total))                              \
+    F(allocate, "cuMemAlloc_v2", (DevicePointer * memory, size_t bytes))                          \
+    F(free, "cuMemFree_v2", (DevicePointer memory))                                               \
+    F(allocate_pinned, "cuMemHostAlloc", (void** memory, size_t bytes, unsigned flags))           \
+    F(free_pinned, "cuMemFreeHost", (void* memory))                                               \
+    F(copy_to_device, "cuMemcpyHtoDAsync_v2",                                                     \
+      (DevicePointer to, const void* from, size_t bytes, Stream stream))                          \
+    F(copy_to_host, "cuMemcpyDtoHAsync_v2",                                                       \
+      (void* to, DevicePointer from, size_t bytes, Stream stream))                                \
+    F(copy_within, "cuMemcpyDtoDAsync_v2",                                                        \
+      (DevicePointer to, DevicePointer from, size_t bytes, Stream stream))                        \
+    F(fill_bytes, "cuMemsetD8Async",                                                              \
+      (DevicePointer to, unsigned char value, size_t bytes, Stream stream))                       \
+    F(create_stream, "cuStreamCreate", (Stream * stream, unsigned flags))                         \
+    F(synchronize_stream, "cuStreamSynchronize", (Stream stream))                                 \
+    F(create_event, "cuEventCreate", (Event * event, unsigned flags))                             \
+    F(record_event, "cuEventRecord", (Event event, Stream stream))                                \
+    F(query_event, "cuEventQuery", (Event event))                                                 \
+    F(wait_event, "cuStreamWaitEvent", (Stream stream, Event event, unsigned flags))              \
+    F(copy_peer, "cuMemcpyPeerAsync",                                                             \
+      (DevicePointer to, Context to_context, DevicePointer from, Context from_context,            \
+       size_t bytes, Stream stream))                                                              \
+    F(can_access_peer, "cuDeviceCanAccessPeer",                                                   \
+      (int* can, DeviceHandle device, DeviceHandle peer))                                         \
+    F(enable_peer_access, "cuCtxEnablePeerAccess", (Context peer, unsigned flags))                \
+    F(synchronize_event, "cuEventSynchronize", (Event event))                                     \
+    F(pointer_attribute, "cuPointerGetAttribute", (void* value, int which, DevicePointer memory)) \
+    F(load_module, "cuModuleLoadData", (Module * module, const void* image))                      \
+    F(get_kernel, "cuModuleGetFunction", (Kernel * kernel, Module module, const char* name))      \
+    F(set_kernel_attribute, "cuFuncSetAttribute", (Kernel kernel, int which, int value))          \
+    F(launch_kernel, "cuLaunchKernel",                                                            \
+      (Kernel kernel, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,        \
+       unsigned block_y, unsigned block_z, unsigned shared_bytes, Stream stream, void** params,   \
        void** extra))
 
 using CompilerResult = int;  // nvrtcResult; 0: success

@@ -170,6 +170,16 @@ CUresult issue(CUstream_st* s, std::function<void()> work) {
     return lost ? kLaunchFailed : kSuccess;
 }
 
+// The default streams (0 and 1: of the context, 2: of a thread; here one for all threads).
+CUstream_st* stream_of(CUstream_st* handle) {
+    const auto number = reinterpret_cast<uintptr_t>(handle);
+    if (number > 2) return handle;
+    static std::map<std::pair<CUctx_st*, bool>, CUstream_st*> made;
+    CUstream_st*& stream = made[{current, number == 2}];
+    if (!stream) stream = new CUstream_st{current, {}};
+    return stream;
+}
+
 const std::pair<CUresult, std::pair<const char*, const char*>> kErrors[] = {
     {0, {"CUDA_SUCCESS", "no error"}},
     {1, {"CUDA_ERROR_INVALID_VALUE", "invalid argument"}},
@@ -329,6 +339,7 @@ API CUresult cuMemHostAlloc(void** memory, size_t bytes, unsigned) {
 API CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void* from, size_t bytes, CUstream_st* s) {
     const Guard guard(lock);
     if (const CUresult bad = state()) return bad;
+    s = stream_of(s);
     if (s->context != current) return kInvalidHandle;
     if (!inside(current, to, bytes)) return kInvalidValue;
     char* target = reinterpret_cast<char*>(to);
@@ -340,6 +351,7 @@ API CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void* from, size_t bytes
 API CUresult cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr from, size_t bytes, CUstream_st* s) {
     const Guard guard(lock);
     if (const CUresult bad = state()) return bad;
+    s = stream_of(s);
     if (s->context != current) return kInvalidHandle;
     if (!inside(current, from, bytes)) return kInvalidValue;
     const char* source = reinterpret_cast<const char*>(from);
@@ -351,6 +363,7 @@ API CUresult cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr from, size_t bytes, CUst
 API CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream_st* s) {
     const Guard guard(lock);
     if (const CUresult bad = state()) return bad;
+    s = stream_of(s);
     if (!inside(current, to, bytes) || !inside(current, from, bytes)) return kInvalidValue;
     return issue(s, [=] {
         std::memcpy(reinterpret_cast<char*>(to), reinterpret_cast<const char*>(from), bytes);
@@ -360,6 +373,7 @@ API CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes
 API CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t bytes, CUstream_st* s) {
     const Guard guard(lock);
     if (const CUresult bad = state()) return bad;
+    s = stream_of(s);
     if (!inside(current, to, bytes)) return kInvalidValue;
     return issue(s, [=] { std::memset(reinterpret_cast<char*>(to), value, bytes); });
 }
@@ -376,6 +390,7 @@ API CUresult cuStreamSynchronize(CUstream_st* stream) {
     usleep(static_cast<useconds_t>(1000 * setting("SENNIT_FAKE_SLOW", 0)));
     const Guard guard(lock);
     if (const CUresult bad = state()) return bad;
+    stream = stream_of(stream);
     run_until(stream, stream->issued);
     return lost ? kLaunchFailed : kSuccess;
 }
@@ -390,6 +405,7 @@ API CUresult cuEventCreate(CUevent_st** event, unsigned) {
 API CUresult cuEventRecord(CUevent_st* event, CUstream_st* stream) {
     const Guard guard(lock);
     if (const CUresult bad = state()) return bad;
+    stream = stream_of(stream);
     event->stream = stream;
     event->at = stream->issued;
     return kSuccess;
@@ -408,6 +424,7 @@ API CUresult cuStreamWaitEvent(CUstream_st* stream, CUevent_st* event, unsigned 
     if (flags != 0) return kInvalidValue;
     CUstream_st* other = event->stream;
     const uint64_t at = event->at;
+    stream = stream_of(stream);
     if (!other || other == stream) return kSuccess;
     return issue(stream, [=] { run_until(other, at); });
 }
@@ -452,6 +469,15 @@ API CUresult cuEventSynchronize(CUevent_st* event) {
     if (const CUresult bad = state()) return bad;
     if (event->stream) run_until(event->stream, event->at);
     return lost ? kLaunchFailed : kSuccess;
+}
+
+API CUresult cuPointerGetAttribute(void* value, int which, CUdeviceptr memory) {
+    const Guard guard(lock);
+    if (!initialized) return kNotInitialized;
+    if (which != 9) return kInvalidValue;  // the device's number
+    for (const CUctx_st* c : contexts)
+        if (c && inside(c, memory, 1)) return *static_cast<int*>(value) = c->device, kSuccess;
+    return kInvalidValue;
 }
 
 // An image of the fake NVRTC: "FAKE" (code of one device) or "FPTX" (of all that are no older), the
@@ -508,6 +534,7 @@ API CUresult cuLaunchKernel(CUfunc_st* function, unsigned grid_x, unsigned grid_
                             void** extra) {
     const Guard guard(lock);
     if (const CUresult bad = state()) return bad;
+    stream = stream_of(stream);
     if (stream->context != current) return kInvalidHandle;
     const bool empty = !grid_x || !grid_y || !grid_z || !block_x || !block_y || !block_z;
     if (params || !extra || empty || grid_x > 0x7fffffffu || grid_y > 65535 || grid_z > 65535 ||
