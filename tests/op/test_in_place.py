@@ -11,6 +11,7 @@ import pytest
 
 import sennit as sn
 
+pytestmark = pytest.mark.oracle
 torch = pytest.importorskip("torch")
 
 NAMES = sorted(

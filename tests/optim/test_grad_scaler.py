@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import torch
 
 import sennit as sn
 
@@ -37,8 +36,9 @@ def run(m: Any, scaler: Any, clip: bool) -> list[tuple[Any, ...]]:
     return seen
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("clip", [False, True])
-def test_iterations_are_those_of_torch(clip: bool) -> None:
+def test_iterations_are_those_of_torch(clip: bool, torch: Any) -> None:
     ours = run(sn, sn.optim.GradScaler("cpu", **SETTINGS), clip)
     theirs = run(torch, torch.amp.GradScaler("cpu", **SETTINGS), clip)
     for (w, v, state), (w2, v2, state2) in zip(ours, theirs, strict=True):
@@ -46,7 +46,8 @@ def test_iterations_are_those_of_torch(clip: bool) -> None:
         assert w == pytest.approx(w2, rel=1e-5) and v == pytest.approx(v2, rel=1e-5)
 
 
-def test_state_moves_to_torch_and_back() -> None:
+@pytest.mark.oracle
+def test_state_moves_to_torch_and_back(torch: Any) -> None:
     ours = sn.optim.GradScaler("cpu", **SETTINGS)
     theirs = torch.amp.GradScaler("cpu")
     run(sn, ours, False)
