@@ -27,9 +27,11 @@ WORKLOADS = (
     "chain-16777216", "softmax", "layer-norm", "product-4096x4096x4096-NN", "train-mlp",
     "train-tiny", "train-gpt", "train-resnet20", "train-cnn", "train-lstm", "sum-4096x2-0",
     "sum-4096x2-all", "product-1024x1024x1024-NN", "layer-norm-gradient", "embedding", "sort",
+    "product-4096-bf16", "product-4096-tf32", "train-gpt2-bf16", "train-resnet50-bf16",
     "random-normal", "attention-causal-1024", "3x3-64x56", "3x3-64x56-gradients", "resnet50-16",
     "op-overhead",
 )  # fmt: skip
+GPU_MODULES = (*MODULES, "mixed")  # and what only a GPU does in bounded time
 TEST_SHARE = 0.5  # of the time, at most
 
 
@@ -40,7 +42,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="cuda")
     command.add_argument("--rounds", type=int, default=3)
     command.add_argument("--seconds", type=float, default=0.15)
-    command.add_argument("--modules", default=",".join(MODULES), help=argparse.SUPPRESS)
+    command.add_argument("--modules", default=",".join(GPU_MODULES), help=argparse.SUPPRESS)
     command.add_argument("--no-tests", action="store_true", help="the workloads alone")
     command.add_argument(
         "--out", type=Path, help="JSON; default benchmarks/results/<time>-gpu.json"

@@ -125,6 +125,7 @@ bool find_handles(const Specialisation& s, PyObject* const* args, size_t n_args,
     if (s.grad_mode != grad_enabled())
         return differs(grad_enabled() ? "gradients are recorded now"
                                       : "gradients are not recorded now (sn.no_grad)");
+    if (s.autocast != autocast_modes()) return differs("sn.autocast is another one now");
     const size_t n_all = n_args + (names ? static_cast<size_t>(PyTuple_GET_SIZE(names)) : 0);
     if (names != s.names.get() && (!names || !s.names || !same_object(names, s.names.get())))
         return differs("the call has other keyword arguments");

@@ -155,6 +155,7 @@ struct Specialisation {
         objects;               // by argument tensor: a port with a handle that it must be, or -1
     uint32_t n_arguments = 0;  // ports that are arguments come first
     bool grad_mode = false;
+    uint32_t autocast = 0;  // autocast_modes()
     std::vector<Port> ports;
     std::vector<Source> inputs;  // by graph input
     // By graph input: references to a value that goes out of use, the handle's and ours; 0: it

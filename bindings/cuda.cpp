@@ -10,6 +10,7 @@
 #include "backend/cuda/device.h"
 #include "backend/cuda/exchange.h"
 #include "backend/cuda/host.h"
+#include "backend/cuda/library_product.h"
 #include "backend/cuda/pack.h"
 #include "base/error.h"
 #include "nb.h"
@@ -205,6 +206,10 @@ void init_cuda(nb::module_& m) {
         });
     });
     m.def("cuda_reset_host_runs", &cuda::reset_host_runs);
+    m.def("cuda_library_runs", [] {
+        const cuda::LibraryRuns runs = cuda::library_runs();
+        return nb::make_tuple(runs.computed, runs.refused);
+    });
     m.def("cuda_code_stats", [] {
         const cuda::CodeStats s = cuda::code_stats();
         nb::dict d;

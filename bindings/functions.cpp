@@ -432,6 +432,12 @@ PyObject* call(const Function& f, PyObject* const* args, size_t n_args, PyObject
         }
         values[i] = p.fallback;
     }
+    if (f.def->autocast != Autocast::kKeep && autocasting()) {
+        for (size_t i = 0; i < n_params; ++i) {
+            values[i].tensor = autocast(values[i].tensor, f.def->autocast);
+            for (Tensor& t : values[i].tensors) t = autocast(t, f.def->autocast);
+        }
+    }
     const Args parsed(std::span<const ArgValue>(values, n_params));
     if (f.def->call) {
         Tensor result = f.def->call(parsed);

@@ -255,6 +255,20 @@ NB_MODULE(_core, m) {
     m.def("unavailable_reason", &unavailable_reason);
     m.def("detect_nan", &detect_nan);
     m.def("set_detect_nan", &set_detect_nan);
+    m.def("matmul_precision", [] { return static_cast<int>(matmul_precision()); });
+    m.def("set_matmul_precision", [](int precision) {
+        guarded([&] {
+            Recorder::window().flush();  // what was recorded before keeps the former one
+            set_matmul_precision(static_cast<MatmulPrecision>(precision));
+        });
+    });
+    m.def("autocast_mode", [](bool cpu) {
+        const AutocastMode& mode = autocast_mode(cpu);
+        return nb::make_tuple(mode.enabled, std::string(dtype_name(mode.dtype)));
+    });
+    m.def("set_autocast_mode", [](bool cpu, bool enabled, const std::string& dtype) {
+        set_autocast_mode(cpu, {enabled, dtype == "float16" ? DType::kF16 : DType::kBF16});
+    });
     m.def("set_verify_plans", &set_verify_plans);
     m.def("clear_plan_cache", &clear_plan_cache);
     m.def("set_plan_cache_limit", [](int64_t n) { set_plan_cache_limit(n); });

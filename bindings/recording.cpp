@@ -495,6 +495,7 @@ Recorded record_call(PyObject* function, PyObject* const* args, size_t n_args, P
     r.epoch = ++epochs;
     r.generator = random_state();
     const bool grad_mode = grad_enabled();
+    const uint32_t autocast = autocast_modes();
     {
         recording = &r;
         noting = true;
@@ -533,6 +534,7 @@ Recorded record_call(PyObject* function, PyObject* const* args, size_t n_args, P
         s.n_arguments = head.n_arguments;
         s.names = Held(names);
         s.grad_mode = grad_mode;
+        s.autocast = autocast;
         for (size_t i = 0; i < tensors.size(); ++i)
             s.objects.push_back(head.objects[i] < 0 ? -1
                                                     : static_cast<int32_t>(r.index.at(tensors[i])));

@@ -151,6 +151,18 @@ PyObject* binary(PyObject* a, PyObject* b) {
     SN_PY_CATCH(nullptr)
 }
 
+// What sn.autocast does with a function it does with its operator.
+template <Binary op>
+Tensor autocast_as(const char* function, const Tensor& x, const Tensor& y) {
+    if (!autocasting()) return op(x, y);
+    const Autocast rule = autocast_of(function);
+    return op(autocast(x, rule), autocast(y, rule));
+}
+Tensor matmul_operator(const Tensor& x, const Tensor& y) {
+    return autocast_as<matmul>("matmul", x, y);
+}
+Tensor pow_operator(const Tensor& x, const Tensor& y) { return autocast_as<pow>("pow", x, y); }
+
 template <Binary op>
 PyObject* in_place(PyObject* a, PyObject* b) {
     SN_PY_TRY
@@ -174,12 +186,14 @@ PyObject* power(PyObject* a, PyObject* b, PyObject*) {
     // Squares are so common that they have their own op.
     if (PyLong_CheckExact(b) && is_tensor(a) && PyLong_AsLong(b) == 2) {
         SN_PY_TRY
-        return wrap(square(get(a)));
+        return wrap(square(autocast(get(a), autocasting() ? autocast_of("pow") : Autocast::kKeep)));
         SN_PY_CATCH(nullptr)
     }
-    return binary<pow>(a, b);
+    return binary<pow_operator>(a, b);
 }
-PyObject* in_place_power(PyObject* a, PyObject* b, PyObject*) { return in_place<pow>(a, b); }
+PyObject* in_place_power(PyObject* a, PyObject* b, PyObject*) {
+    return in_place<pow_operator>(a, b);
+}
 
 PyObject* compare(PyObject* a, PyObject* b, int op) {
     switch (op) {
@@ -362,10 +376,24 @@ PyObject* requires_grad_(PyObject* self, PyObject* args) {
 PyObject* to(PyObject* self, PyObject* args, PyObject* keywords) {
     SN_PY_TRY
     Tensor t = get(self);
+    // The third of what is given by position, as PyTorch has it, or by name.
+    const auto truth = [](PyObject* o) {
+        const int on = PyObject_IsTrue(o);
+        if (on < 0) raise_python();
+        return on == 1;
+    };
+    bool later = false;
+    if (PyObject* o = keywords ? PyDict_GetItemString(keywords, "non_blocking") : nullptr)
+        later = truth(o);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args); ++i) {
+        if (!PyBool_Check(PyTuple_GET_ITEM(args, i))) continue;
+        later = PyTuple_GET_ITEM(args, i) == Py_True;
+        break;
+    }
     const auto apply = [&](PyObject* o) {
         if (o == Py_None || PyBool_Check(o)) return;
         if (is_tensor(o)) {
-            t = cast(copy_to_device(t, get(o).device()), get(o).dtype());
+            t = cast(copy_to_device(t, get(o).device(), later), get(o).dtype());
             return;
         }
         if (PyUnicode_Check(o)) {
@@ -374,7 +402,7 @@ PyObject* to(PyObject* self, PyObject* args, PyObject* keywords) {
             if (parse_dtype(text, &d))
                 t = cast(t, d);
             else
-                t = copy_to_device(t, parse_device(text));
+                t = copy_to_device(t, parse_device(text), later);
             return;
         }
         t = cast(t, to_dtype("to", o));
@@ -387,6 +415,25 @@ PyObject* to(PyObject* self, PyObject* args, PyObject* keywords) {
     }
     if (t.value() == get(self).value()) return Py_NewRef(self);
     return wrap(std::move(t));
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* pin_memory_method(PyObject* self, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"device", nullptr};
+    PyObject* device = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O", const_cast<char**>(names), &device))
+        return nullptr;
+    SN_PY_TRY
+    Tensor pinned = pin_memory(
+        get(self), device == Py_None ? parse_device("cuda") : to_device("pin_memory", device));
+    if (pinned.value() == get(self).value()) return Py_NewRef(self);
+    return wrap(std::move(pinned));
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* is_pinned_method(PyObject* self, PyObject*) {
+    SN_PY_TRY
+    return PyBool_FromLong(is_pinned(get(self)));
     SN_PY_CATCH(nullptr)
 }
 
@@ -629,6 +676,10 @@ PyMethodDef methods[] = {
      "Replaces the value by one of the same shape and dtype; for training state."},
     {"to", SN_KEYWORDS(to), METH_VARARGS | METH_KEYWORDS,
      "Converts to a dtype, a device, or both."},
+    {"pin_memory", SN_KEYWORDS(pin_memory_method), METH_VARARGS | METH_KEYWORDS,
+     "pin_memory(device=None)\n\nThe tensor in page-locked memory, which a GPU copies while it "
+     "works; itself when it lies there. Without CUDA: an error that says what is missing."},
+    {"is_pinned", is_pinned_method, METH_NOARGS, "Whether the memory is page-locked."},
     {"cpu", cpu, METH_NOARGS, "The tensor on the CPU; itself when it is there."},
     {"cuda", SN_KEYWORDS(cuda), METH_VARARGS | METH_KEYWORDS,
      "The tensor on a GPU (the first, or that of a number or name); itself when it is there."},
@@ -704,7 +755,7 @@ PyType_Slot slots[] = {
     SN_SLOT(Py_nb_floor_divide, binary<floor_divide>),
     SN_SLOT(Py_nb_remainder, binary<remainder>),
     SN_SLOT(Py_nb_power, power),
-    SN_SLOT(Py_nb_matrix_multiply, binary<matmul>),
+    SN_SLOT(Py_nb_matrix_multiply, binary<matmul_operator>),
     SN_SLOT(Py_nb_and, binary<bitwise_and>),
     SN_SLOT(Py_nb_or, binary<bitwise_or>),
     SN_SLOT(Py_nb_xor, binary<bitwise_xor>),
@@ -726,7 +777,7 @@ PyType_Slot slots[] = {
     SN_SLOT(Py_nb_inplace_xor, in_place<bitwise_xor>),
     SN_SLOT(Py_nb_inplace_lshift, in_place<bitwise_left_shift>),
     SN_SLOT(Py_nb_inplace_rshift, in_place<bitwise_right_shift>),
-    SN_SLOT(Py_nb_inplace_matrix_multiply, in_place<matmul>),
+    SN_SLOT(Py_nb_inplace_matrix_multiply, in_place<matmul_operator>),
     SN_SLOT(Py_nb_bool, truth),
     SN_SLOT(Py_nb_float, to_float),
     SN_SLOT(Py_nb_int, to_long),

@@ -481,6 +481,11 @@ from ._api import where as where
 from ._api import xlogy as xlogy
 from ._api import zeros as zeros
 from ._api import zeros_like as zeros_like
+from ._autocast import autocast as autocast
+from ._autocast import get_autocast_dtype as get_autocast_dtype
+from ._autocast import get_float32_matmul_precision as get_float32_matmul_precision
+from ._autocast import is_autocast_enabled as is_autocast_enabled
+from ._autocast import set_float32_matmul_precision as set_float32_matmul_precision
 from ._bundle import Bundle as Bundle
 from ._bundle import bundle as bundle
 from ._checkpoint import checkpoint as checkpoint
@@ -708,6 +713,7 @@ __all__ = [
     "atleast_1d",
     "atleast_2d",
     "atleast_3d",
+    "autocast",
     "autograd",
     "average",
     "avg_pool1d",
@@ -875,6 +881,8 @@ __all__ = [
     "gelu",
     "gelu_tanh",
     "geomspace",
+    "get_autocast_dtype",
+    "get_float32_matmul_precision",
     "get_include",
     "get_library_dir",
     "get_num_threads",
@@ -925,6 +933,7 @@ __all__ = [
     "intersect1d",
     "inverse",
     "invert",
+    "is_autocast_enabled",
     "is_complex",
     "is_floating_point",
     "is_grad_enabled",
@@ -1129,6 +1138,7 @@ __all__ = [
     "segment_reduce",
     "select",
     "select_scatter",
+    "set_float32_matmul_precision",
     "set_grad_enabled",
     "set_num_threads",
     "set_rng_state",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import _core
+from ._autocast import _modes, _set_modes
 from ._core import Tensor
 from ._errors import error
 from ._tree import flatten, tree_map, unflatten
@@ -75,6 +76,7 @@ class _Recomputed:
         # The tape will keep the tensors; here is only where they stand.
         self.tree = unflatten(tree, iter([_PLACE if isinstance(x, Tensor) else x for x in leaves]))
         self.state = _core.random_state()
+        self.modes = _modes()  # of autocast: the second call computes as the first
         self.writes = _core.Writes()
 
     def _call(self, tensors: list[Tensor]) -> Any:
@@ -128,10 +130,13 @@ class _Recomputed:
             _core.set_random_state(*self.state)
         self.writes.undo()
         inside = _core.Writes()
+        modes = _modes()
+        _set_modes(self.modes)
         try:
             with enable_grad():
                 result = inside.call(lambda: self._call(inner))
         finally:
+            _set_modes(modes)
             inside.undo()
             self.writes.undo()
             if self.preserve:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from . import _core
 
@@ -45,22 +44,6 @@ class CudaReport:
     devices: tuple[DeviceReport, ...]
     cache: str  # where compiled kernels are kept
     cache_writable: bool
-
-
-@dataclass(frozen=True)
-class _Values:
-    version: str
-    numerics: int
-    python: str
-    platform: str
-    processor: str
-    instruction_set: str
-    threads: int
-    threads_reason: str
-    memory_limit: int
-    cpu_devices: int
-    cuda: CudaReport
-    packages: dict[str, str] = field(default_factory=dict)  # "": not installed
 
 
 class Diagnosis(str):
@@ -198,6 +181,7 @@ def doctor() -> Diagnosis:
     """
     import platform
     from importlib.metadata import PackageNotFoundError, version
+    from types import SimpleNamespace
 
     from . import __version__, numerics_version
 
@@ -207,7 +191,7 @@ def doctor() -> Diagnosis:
             packages[package] = version(package)
         except PackageNotFoundError:
             packages[package] = ""
-    values = _Values(
+    found = SimpleNamespace(
         version=__version__,
         numerics=numerics_version,
         python=sys.version.split()[0],
@@ -222,20 +206,16 @@ def doctor() -> Diagnosis:
         packages=packages,
     )
     lines = [
-        f"sennit {values.version} (numerics {values.numerics}), Python {values.python}, "
-        f"{values.platform}",
-        f"processor: {values.processor}",
-        f"instruction set: {values.instruction_set} (SENNIT_ISA forces another)",
-        f"threads: {values.threads} ({values.threads_reason})",
-        f"memory limit: {values.memory_limit / 2**30:.1f} GiB",
-        f"cpu devices: {values.cpu_devices}",
-        *_cuda_lines(values.cuda),
-        *(f"{name}: {found or 'not installed'}" for name, found in packages.items()),
+        f"sennit {found.version} (numerics {found.numerics}), Python {found.python}, "
+        f"{found.platform}",
+        f"processor: {found.processor}",
+        f"instruction set: {found.instruction_set} (SENNIT_ISA forces another)",
+        f"threads: {found.threads} ({found.threads_reason})",
+        f"memory limit: {found.memory_limit / 2**30:.1f} GiB",
+        f"cpu devices: {found.cpu_devices}",
+        *_cuda_lines(found.cuda),
+        *(f"{name}: {known or 'not installed'}" for name, known in packages.items()),
     ]
     made = Diagnosis("\n".join(lines))
-    made.__dict__.update(_fields(values))
+    vars(made).update(vars(found))
     return made
-
-
-def _fields(values: _Values) -> dict[str, Any]:
-    return {name: getattr(values, name) for name in values.__dataclass_fields__}

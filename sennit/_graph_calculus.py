@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import _core
 from ._core import GradError, InvalidValue, Tensor
 from ._errors import error
+from ._graph_edited import name_of
 from ._signature import build, gather
 from ._tracing import TensorSpec, trace
 from .autograd import enable_grad, pull_back
@@ -43,7 +44,7 @@ def gradient_of(graph: Graph, wrt: tuple[Any, ...], value: bool) -> Graph:
         )
     names = [name for name, role, _, _ in graph._program.inputs() if role != "constant"]
     kinds = {x.name: x.dtype for x in (*graph.inputs, *graph._inputs("parameter"))}
-    wanted = [x if isinstance(x, str) else x.name for x in wrt]
+    wanted = [name_of("gradient", x) for x in wrt]
     if not wanted:
         wanted = [name for name, x in graph._parameters.items() if x.requires_grad]
     if not wanted:

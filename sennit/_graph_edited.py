@@ -6,15 +6,37 @@ See docs/graphs.md and docs/design/011-graphs.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any, cast
 
-from ._core import InvalidValue
+from ._core import InvalidType, InvalidValue
 from ._errors import error
 from ._graph_parts import GraphNode, GraphValue
 from ._graph_shown import _ShownGraph
 
 if TYPE_CHECKING:
     from ._graph import Graph
+
+
+def name_of(op: str, value: Any) -> str:
+    """The name of a value that is given as itself or by its name."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, GraphValue):
+        return value.name
+    raise error(
+        InvalidType,
+        op,
+        f"{value!r} is a {type(value).__name__}; it must be a value of the graph or its name, such "
+        "as graph.nodes[3].outputs[0] or '%3'",
+    )
+
+
+def check_function(op: str, name: str, function: Any) -> None:
+    if not callable(function):
+        raise error(
+            InvalidType, op, f"{name} is a {type(function).__name__}; it must be a function"
+        )
 
 
 class _EditedGraph(_ShownGraph):
@@ -58,11 +80,16 @@ class _EditedGraph(_ShownGraph):
                 f"sizes are given for {', '.join(sizes) or 'nothing'}; the open sizes of this "
                 f"graph are {', '.join(names) or 'none'}",
             )
-        program = self._program.at([sizes[name] for name in names])
+        for name, size in sizes.items():
+            if isinstance(size, bool) or not hasattr(size, "__index__"):
+                raise error(
+                    InvalidType, "bind", f"{name} is {size!r}; a size must be an int of 0 or more"
+                )
+        program = self._program.at([index(sizes[name]) for name in names])
         return self._whole()._made(program, self._signature, self._parameters, self._constants)
 
     def optimize(
-        self, passes: Sequence[str] = ("simplify", "fold", "simplify"), show: bool = False
+        self, passes: str | Sequence[str] = ("simplify", "fold", "simplify"), show: bool = False
     ) -> Graph:
         """A graph that computes the same bits with less, for inference.
 
@@ -71,9 +98,10 @@ class _EditedGraph(_ShownGraph):
 
         Parameters
         ----------
-        passes : sequence of str
-            In order. "dead_code" removes what nobody needs, "common_subexpressions" makes equal
-            operations one, "identities" removes those that do nothing; "simplify" is all three.
+        passes : str or sequence of str
+            One, or several in order. "dead_code" removes what nobody needs,
+            "common_subexpressions" makes equal operations one, "identities" removes those that do
+            nothing; "simplify" is all three.
             "fold" computes what depends on numbers of the program alone. For fixed sizes also:
             "lower" replaces composite operations by those that have kernels, and "recompute"
             computes cheap values again where they are read much later, if that takes less memory.
@@ -98,7 +126,7 @@ class _EditedGraph(_ShownGraph):
         """
         from ._graph_passes import optimized
 
-        return optimized(self._whole(), passes, show)
+        return optimized(self._whole(), [passes] if isinstance(passes, str) else passes, show)
 
     def cut(self, *values: GraphValue | str) -> Graph:
         """The part of the graph that computes some of its values.
@@ -127,7 +155,7 @@ class _EditedGraph(_ShownGraph):
         mine = {v.name: v for v in self._values() if isinstance(v, GraphValue)}
         wanted = []
         for value in values:
-            name = value if isinstance(value, str) else value.name
+            name = name_of("cut", value)
             if name not in mine or (isinstance(value, GraphValue) and value != mine[name]):
                 raise error(
                     InvalidValue,
@@ -180,9 +208,13 @@ class _EditedGraph(_ShownGraph):
         >>> [node.op for node in smooth.nodes]
         ['permute', 'matmul', 'add', 'silu']
         """
+        return self._rewritten(rule, "rewrite", "the rule", rule)
+
+    def _rewritten(self, rule: Callable[..., Any], op: str, name: str, function: Any) -> Graph:
         from ._rewriting import rewritten
 
-        return rewritten(self._whole(), rule, "rewrite")
+        check_function(op, name, function)
+        return rewritten(self._whole(), rule, op)
 
     def replace(self, value: GraphValue | str, function: Callable[..., Any]) -> Graph:
         """A graph in which a value is computed by a function of the operands of its node.
@@ -210,14 +242,13 @@ class _EditedGraph(_ShownGraph):
             found = [k for k, x in enumerate(node.outputs) if x.name == name]
             if not found:
                 return None
-            made = function(*inputs)
             if len(node.outputs) == 1:
-                return made
+                return [function(*inputs)]
             results = list(node(*inputs))
-            results[found[0]] = made
+            results[found[0]] = function(*inputs)
             return results
 
-        return self.rewrite(rule)
+        return self._rewritten(rule, "replace", "the function", function)
 
     def insert(self, value: GraphValue | str, function: Callable[..., Any]) -> Graph:
         """A graph in which whoever reads a value reads a function of it.
@@ -251,15 +282,16 @@ class _EditedGraph(_ShownGraph):
                 for x, known in zip(results, node.outputs, strict=True)
             ]
 
-        return self.rewrite(rule)
+        return self._rewritten(rule, "insert", "the function", function)
 
     def _result_name(self, value: GraphValue | str, op: str) -> str:
-        name = value if isinstance(value, str) else value.name
+        name = name_of(op, value)
         if all(name != x.name for node in self.nodes for x in node.outputs):
             raise error(
                 InvalidValue,
                 op,
-                f"{value!r} is no result of a node of this graph; see graph.nodes",
+                f"{value!r} is no result of a node of this graph; see graph.nodes. (To change an "
+                "argument or a parameter, trace a function that calls the graph)",
             )
         return name
 

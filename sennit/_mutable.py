@@ -39,8 +39,11 @@ class Mutable:
             self._root("", roots, modules)
 
     def _root(self, prefix: str, x: Any, modules: bool) -> None:
+        from ._graph import Graph
         from .nn.module import Module
 
+        if isinstance(x, Graph):
+            x = x.parameters
         if isinstance(x, dict):
             for key, value in x.items():
                 if not isinstance(key, str):
@@ -66,8 +69,8 @@ class Mutable:
             raise error(
                 InvalidType,
                 "trace",
-                f"mutable has a {type(x).__name__}; it must be a module, an optimizer, a tensor, "
-                "or a list or dict of them",
+                f"mutable has a {type(x).__name__}; it must be a module, a graph, an optimizer, a "
+                "tensor, or a list or dict of them",
             )
 
     def _tensor(self, name: str, x: Tensor) -> None:

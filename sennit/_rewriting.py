@@ -6,7 +6,7 @@ See docs/graphs.md.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from ._sizes import Dim
 
 if TYPE_CHECKING:
     from ._graph import Graph
-    from ._graph_parts import GraphNode
+    from ._graph_parts import GraphNode, GraphValue
 
 Rule = Callable[..., Any]
 
@@ -45,6 +45,7 @@ def rewritten(
         for value in graph.inputs
     ]
     args, kwargs = build(signature["args"], specs), build(signature["kwargs"], specs)
+    shown = graph.nodes
     # Its own tensors keep their names, but for those whose place others take.
     held = dict(parameters or {})
     for name, x in graph._parameters.items():
@@ -79,7 +80,7 @@ def rewritten(
                 results = fixed.call_node(k, inputs, first_draw)
             else:
                 results = list(made) if isinstance(made, tuple | list) else [made]
-            check_results(op, node, results)
+            check_results(op, node, results, shown[k].outputs)
             values.update(zip(row[3], results, strict=True))
         outputs = [values[v] for v in fixed.outputs()]
         kept = len(outputs) - len(graph._updates)
@@ -169,25 +170,31 @@ def with_batch_norm_folded(graph: Graph) -> Graph:
     return rewritten(graph, rule, "fold_batch_norm", parameters) if shifts else graph
 
 
-def check_results(op: str, node: GraphNode, results: list[Any]) -> None:
+def check_results(
+    op: str, node: GraphNode, results: list[Any], shown: Sequence[GraphValue]
+) -> None:
+    """`shown`: the node's results as the graph prints them, with its open sizes."""
     if len(results) != len(node.outputs):
         raise error(
             InvalidValue,
             op,
             f"the rule returned {len(results)} values for {node!r}, which has {len(node.outputs)}",
         )
-    for x, want in zip(results, node.outputs, strict=True):
+    rule = "the rule" if op == "rewrite" else "the function"
+    keep = ", or None to keep the node" if op == "rewrite" else ""
+    for x, want, known in zip(results, node.outputs, shown, strict=True):
         if not isinstance(x, Tensor):
             raise error(
                 InvalidType,
                 op,
-                f"the rule returned a {type(x).__name__} for {want!r}; it must return a tensor, "
-                "a tuple of them for several results, or None to keep the node",
+                f"{rule} returned a {type(x).__name__} for {known!r}; it must return a tensor, or "
+                f"a tuple of them for several results{keep}",
             )
         if x.shape != want.shape or x.dtype != want.dtype:
             raise error(
                 InvalidValue,
                 op,
-                f"the rule returned {x.dtype.name}{list(x.shape)} for {want!r}; what reads it "
-                "needs the same shape and dtype",
+                f"{rule} returned {x.dtype.name}{list(x.shape)} for {known!r}"
+                + (f", here {want!r}" if known != want else "")
+                + "; what reads it needs the same shape and dtype",
             )

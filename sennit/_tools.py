@@ -79,6 +79,9 @@ class _Config:
         Looks for NaN after every operation and raises NumericError, naming operation and line.
     engine : str
         "threaded", or "serial": everything runs in the caller, in order (`SENNIT_ENGINE`).
+    matmul_precision : str
+        How products of float32 may be computed: "highest" (float32 throughout), "high" ("tf32") or
+        "medium" ("bf16"); see `set_float32_matmul_precision`.
 
     Examples
     --------
@@ -128,6 +131,19 @@ class _Config:
     @engine.setter
     def engine(self, mode: str) -> None:
         _core.set_engine_mode(mode)
+
+    @property
+    def matmul_precision(self) -> str:
+        """How products of float32 may be computed; see `set_float32_matmul_precision`."""
+        from ._autocast import get_float32_matmul_precision
+
+        return get_float32_matmul_precision()
+
+    @matmul_precision.setter
+    def matmul_precision(self, precision: str) -> None:
+        from ._autocast import set_float32_matmul_precision
+
+        set_float32_matmul_precision(precision)
 
     @property
     def plan_cache(self) -> int:

@@ -132,10 +132,11 @@ def trace(function: Any, *specs: Any, mutable: Any = None, **named: Any) -> Any:
     *specs, **named : TensorSpec, Tensor, number, str, None, or nested structure
         The arguments. A tensor stands for its shape and dtype. Numbers, strings and None are fixed:
         calls must give the same.
-    mutable : module, optimizer, tensor, or list or dict of them, optional
+    mutable : module, graph, optimizer, tensor, or list or dict of them, optional
         What the function may write: parameters, statistics and the state of optimizers. They become
         parameters of the graph, and every call writes them as the function does: a whole step of
-        training is a graph. Gradients begin as None in each call. In a dict, names begin with the
+        training is a graph. Gradients begin as None in each call. Of a graph, it is its parameters.
+        In a dict, names begin with the
         keys.
 
     Returns

@@ -56,7 +56,8 @@ class TorchLike:
         raise NotImplementedError
 
     def numpy(self, tensor: Any) -> np.ndarray:
-        return np.asarray(tensor.detach().to("cpu").numpy())
+        short = tensor.dtype in (self.lib.bfloat16, self.lib.float16)
+        return np.asarray((tensor.float() if short else tensor).detach().to("cpu").numpy())
 
     def wait(self) -> None:
         """Returns when all work is done."""

@@ -20,33 +20,41 @@ def batches() -> list[tuple[np.ndarray, np.ndarray]]:
     return [(part[:, :-1], part[:, 1:]) for part in tokens]
 
 
-def gpt(t: Any, layers: int = LAYERS, length: int = LENGTH, causal: bool = True) -> Any:
+def gpt(
+    t: Any,
+    layers: int = LAYERS,
+    length: int = LENGTH,
+    causal: bool = True,
+    width: int = WIDTH,
+    heads: int = HEADS,
+    vocabulary: int = VOCABULARY,
+) -> Any:
     nn, F = t.nn, t.F
 
     class Block(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.norm1, self.norm2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
-            self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
-            self.up, self.down = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
+            self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+            self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+            self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
         def forward(self, x: Any) -> Any:
             batch, times, _ = x.shape
-            qkv = self.qkv(self.norm1(x)).reshape(batch, times, 3, HEADS, -1)
+            qkv = self.qkv(self.norm1(x)).reshape(batch, times, 3, heads, -1)
             q, k, v = (qkv[:, :, i].transpose(1, 2) for i in range(3))
             y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-            x = x + self.out(y.transpose(1, 2).reshape(batch, times, WIDTH))
+            x = x + self.out(y.transpose(1, 2).reshape(batch, times, width))
             return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
 
     class GPT(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.embed, self.embed_place = (
-                nn.Embedding(VOCABULARY, WIDTH),
-                nn.Embedding(length, WIDTH),
+                nn.Embedding(vocabulary, width),
+                nn.Embedding(length, width),
             )
             self.blocks = nn.Sequential(*(Block() for _ in range(layers)))
-            self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, VOCABULARY)
+            self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary)
 
         def forward(self, tokens: Any) -> Any:
             x = self.embed(tokens) + self.embed_place.weight

@@ -18,6 +18,8 @@ std::string load_backend();  // backend/cuda/backend.cpp
 
 namespace {
 
+std::atomic<MatmulPrecision> precision{MatmulPrecision::kHighest};
+
 // Kinds of devices that are looked for when they are first asked for. A loader registers a back-end
 // of that name, or returns why it cannot, in words, with what to install.
 struct Loader {
@@ -133,5 +135,8 @@ Device parse_device(const std::string& name) {
     }
     return {static_cast<uint8_t>(at), static_cast<uint8_t>(index)};
 }
+
+MatmulPrecision matmul_precision() { return precision.load(std::memory_order_relaxed); }
+void set_matmul_precision(MatmulPrecision chosen) { precision = chosen; }
 
 }  // namespace sn

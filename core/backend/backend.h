@@ -5,7 +5,9 @@
 
 #include "backend/kernel.h"
 #include "base/allocator.h"
+#include "base/buffer.h"
 #include "base/device.h"
+#include "base/unique_function.h"
 #include "ir/graph.h"
 
 namespace sn {
@@ -74,6 +76,25 @@ public:
     // host's memory may be used at once after either.
     virtual void copy_from_host(int index, void* device, const void* host, size_t bytes) = 0;
     virtual void copy_to_host(int index, void* host, const void* device, size_t bytes) = 0;
+    // Page-locked memory of the host, which a device copies from and to by itself while kernels
+    // run; null: there is none.
+    virtual Allocator* pinned_allocator() { return nullptr; }
+    // Issues a copy from page-locked memory, which `from` holds until it has been read, to memory
+    // that nothing uses yet. Work that uses it waits for the copy from settle() on.
+    virtual void copy_from_pinned(int /*index*/, Buffer& /*to*/, HeldBuffer /*from*/,
+                                  const void* /*at*/, size_t /*bytes*/) {}
+    // Issues a copy to page-locked memory after all work that was issued before. Whoever calls the
+    // function that it returns waits for it; `from` has to live until then.
+    virtual UniqueFunction<void()> copy_to_pinned(int /*index*/, void* /*to*/, const void* /*from*/,
+                                                  size_t /*bytes*/) {
+        return {};
+    }
+    // Issues a copy from one device of this back-end to another one, after all work that was issued
+    // before on both.
+    virtual void copy_between(int /*to_index*/, void* /*to*/, int /*from_index*/,
+                              const void* /*from*/, size_t /*bytes*/) {}
+    // Before work is issued that touches a buffer's memory, which begins at `data`.
+    virtual void settle(int /*index*/, const void* /*data*/) {}
     // True when the host may read device memory through its pointer.
     virtual bool host_visible() const { return true; }
     // True when a kernel is only issued by its call, and the device runs in order what was issued:
@@ -93,6 +114,9 @@ inline Allocator& device_allocator(Device device) {
 }
 // "cpu", "cpu:1", "cuda:0". Fails with kDevice, saying what is missing on this machine.
 Device parse_device(const std::string& name);
+// Of plans that are made from now on, by any thread.
+MatmulPrecision matmul_precision();
+void set_matmul_precision(MatmulPrecision precision);
 // Waits for all devices; raises what failed.
 void synchronize_devices();
 // Why a kind of device is not there ("cuda"), with what to install; empty when it is. Looks for it

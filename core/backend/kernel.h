@@ -34,6 +34,14 @@ struct TensorView {
     }
 };
 
+// What products of f32 may be computed with on a device that has faster ways than f32 throughout:
+// an allowance, which a device without them takes no notice of. The names are PyTorch's.
+enum class MatmulPrecision : uint8_t {
+    kHighest,  // f32
+    kHigh,     // TF32: 10 bits of each factor's fraction
+    kMedium,   // bf16: 7 bits
+};
+
 // One call of an op's kernel. A scalar operand is a TensorView whose data points to one element,
 // already converted to its dtype, with rank 0.
 struct KernelCall {
@@ -46,6 +54,7 @@ struct KernelCall {
     void* workspace;       // as many bytes as the kernel's workspace function asked for
     uint16_t op = 0;       // which op it is
     Device device = {};    // where the tensors are
+    MatmulPrecision precision = MatmulPrecision::kHighest;
 };
 using KernelFn = void (*)(const KernelCall&);
 // Bytes of workspace for a call; only shapes, strides, dtypes and attrs may be read.

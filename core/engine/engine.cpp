@@ -15,6 +15,7 @@
 #include "engine/pool.h"
 #include "engine/pool_job.h"
 #include "engine/trace.h"
+#include "engine/wait.h"
 
 namespace sn {
 
@@ -769,5 +770,11 @@ void set_engine_mode(EngineMode mode) { engine().set_mode(mode); }
 void set_blocking_threads(int count) { engine().set_blocking_threads(count); }
 int64_t pending_tasks() { return engine().pending; }
 void shutdown_engine() { engine().shutdown(); }
+
+namespace {
+WaitHooks hooks;
+}
+void set_wait_hooks(WaitHooks h) { hooks = h; }
+const WaitHooks& wait_hooks() { return hooks; }
 
 }  // namespace sn

@@ -477,6 +477,7 @@ Examples
 >>> sn.scaled_dot_product_attention(q, q, q, is_causal=True).shape
 (2, 4, 8, 16)
 )",
+         .autocast = Autocast::kLower,
          .call = call_attention,
          .method = false});
 }

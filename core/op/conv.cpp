@@ -432,6 +432,7 @@ Examples
 >>> sn.conv1d(sn.tensor([[[1.0, 2.0, 3.0]]]), sn.tensor([[[1.0, 1.0]]])).tolist()
 [[[3.0, 5.0]]]
 )",
+                       .autocast = Autocast::kLower,
                        .call = call_conv<1>,
                        .method = false});
     register_function({.signature = "conv2d" SN_CONV_ARGS,
@@ -468,6 +469,7 @@ Examples
 >>> sn.conv2d(sn.ones((1, 3, 8, 8)), sn.ones((4, 3, 3, 3)), padding=1).shape
 (1, 4, 8, 8)
 )",
+                       .autocast = Autocast::kLower,
                        .call = call_conv<2>,
                        .method = false});
     register_function({.signature = "conv3d" SN_CONV_ARGS,
@@ -479,6 +481,7 @@ Examples
 >>> sn.conv3d(sn.ones((1, 1, 4, 4, 4)), sn.ones((2, 1, 3, 3, 3))).shape
 (1, 2, 2, 2, 2)
 )",
+                       .autocast = Autocast::kLower,
                        .call = call_conv<3>,
                        .method = false});
     register_function({.signature = "conv_transpose1d" SN_CONV_TRANSPOSE_ARGS,
@@ -490,6 +493,7 @@ Examples
 >>> sn.conv_transpose1d(sn.tensor([[[1.0, 2.0]]]), sn.tensor([[[1.0, 1.0]]])).tolist()
 [[[1.0, 3.0, 2.0]]]
 )",
+                       .autocast = Autocast::kLower,
                        .call = call_conv_transpose<1>,
                        .method = false});
     register_function({.signature = "conv_transpose2d" SN_CONV_TRANSPOSE_ARGS,
@@ -521,6 +525,7 @@ Examples
 >>> sn.conv_transpose2d(sn.ones((1, 3, 4, 4)), sn.ones((3, 2, 2, 2)), stride=2).shape
 (1, 2, 8, 8)
 )",
+                       .autocast = Autocast::kLower,
                        .call = call_conv_transpose<2>,
                        .method = false});
     register_function({.signature = "conv_transpose3d" SN_CONV_TRANSPOSE_ARGS,
@@ -531,6 +536,7 @@ Examples
 >>> sn.conv_transpose3d(sn.ones((1, 1, 2, 2, 2)), sn.ones((1, 1, 2, 2, 2)), stride=2).shape
 (1, 1, 4, 4, 4)
 )",
+                       .autocast = Autocast::kLower,
                        .call = call_conv_transpose<3>,
                        .method = false});
 }

@@ -329,6 +329,7 @@ Examples
 >>> round(sn.ctc_loss(x, sn.tensor([[1]]), *lengths).item(), 4)
 1.0986
 )",
+         .autocast = Autocast::kFull,
          .call =
              [](const Args& a) {
                  return ctc_loss(a.tensor(0), a.tensor(1), a.tensor(2), a.tensor(3),

@@ -24,11 +24,14 @@ namespace {
 #define SAVE_Y save_in(1)
 #define SAVE_Z save_in(2)
 #define SAVE_OUT save_out(0)
+#define IN_F32 kInF32
 #define ZERO_GRAD (Tensor())
 #define NO_GRAD (Tensor())
 // For `saved`: the result is not on the tape. For a gradient: asking for it is an error.
 #define NOT_DIFFERENTIABLE (~0u)
 #define NOT_KNOWN (fail_gradient(c))
+// Among what is saved: what the function's autocast is.
+constexpr uint32_t kInF32 = 1u << 31;
 
 [[noreturn]] Tensor fail_gradient(const GradCall& c) {
     fail(ErrorKind::kGrad, op_def(c.node.op).name,
@@ -172,7 +175,7 @@ void register_elementwise(const char* name, int tile_op, GradFn grad, uint32_t s
     def.layout = Layout::kAny;
     if (info.result != TileResult::BOOL && saves != NOT_DIFFERENTIABLE) {
         def.grad = grad;
-        def.saves = saves;
+        def.saves = saves & ~kInF32;
     }
     register_op(def);
     if (!call) return;  // its public function is written by hand
@@ -182,6 +185,8 @@ void register_elementwise(const char* name, int tile_op, GradFn grad, uint32_t s
         signature += std::string(i ? ", " : "") + operand[i] + ": Operand";
     register_function({.signature = keep(signature + ") -> Tensor"),
                        .doc = function_doc(name, sentence, arity, info),
+                       .autocast = saves != NOT_DIFFERENTIABLE && saves & kInF32 ? Autocast::kFull
+                                                                                 : Autocast::kKeep,
                        .call = call,
                        .aliases = aliases_of(name)});
 }

@@ -2,6 +2,7 @@
 #include <string_view>
 #include <vector>
 
+#include "op/autocast.h"
 #include "record/tensor.h"
 
 namespace sn {
@@ -64,6 +65,7 @@ using Results = std::vector<Tensor>;
 struct FunctionDef {
     const char* signature;
     const char* doc;                        // NumPy-style docstring, with an example that is run
+    Autocast autocast = Autocast::kKeep;    // what sn.autocast casts its float operands to
     Tensor (*call)(const Args&) = nullptr;  // "-> Tensor"
     Results (*call_many)(const Args&) = nullptr;  // "-> tuple[Tensor, Tensor]", "-> list[Tensor]"
     const char* aliases = "";                     // space-separated further names
@@ -79,5 +81,6 @@ inline void register_function(const FunctionDef&) {}
 void register_function(FunctionDef def);
 #endif
 const std::vector<FunctionDef>& functions();
+Autocast autocast_of(std::string_view function);  // by its first name
 
 }  // namespace sn

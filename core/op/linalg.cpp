@@ -268,6 +268,7 @@ Examples
 >>> sn.matmul(sn.tensor([[1.0, 2.0]]), sn.tensor([[3.0], [4.0]])).tolist()
 [[11.0]]
 )",
+                       .autocast = Autocast::kLower,
                        .call = [](const Args& a) { return matmul(a.tensor(0), a.tensor(1)); }});
     register_function(
         {.signature = "linear(x: Tensor, weight: Tensor, bias: Tensor? = None) -> Tensor",
@@ -292,6 +293,7 @@ Examples
 >>> sn.linear(sn.tensor([1.0, 2.0]), sn.tensor([[3.0, 4.0]]), sn.tensor([0.5])).tolist()
 [11.5]
 )",
+         .autocast = Autocast::kLower,
          .call = [](const Args& a) { return linear(a.tensor(0), a.tensor(1), a.tensor(2)); },
          .method = false});
     register_function(
@@ -303,6 +305,7 @@ Examples
 >>> sn.vecdot(sn.tensor([[1.0, 2.0], [3.0, 4.0]]), sn.tensor([1.0, 1.0])).tolist()
 [3.0, 7.0]
 )",
+         .autocast = Autocast::kLower,
          .call = [](const Args& a) { return vecdot(a.tensor(0), a.tensor(1), a.integer(2)); }});
     register_function({
         .signature = "dot(x: Tensor, other: Tensor) -> Tensor",

@@ -432,6 +432,7 @@ Examples
 >>> round(sn.cross_entropy(sn.tensor([[0.0, 0.0]]), sn.tensor([1])).item(), 4)
 0.6931
 )",
+         .autocast = Autocast::kFull,
          .call =
              [](const Args& a) {
                  return cross_entropy(a.tensor(0), a.tensor(1),
@@ -449,6 +450,7 @@ Examples
 >>> sn.nll_loss(sn.tensor([[-1.0, -2.0]]), sn.tensor([1])).item()
 2.0
 )",
+         .autocast = Autocast::kFull,
          .call =
              [](const Args& a) {
                  return nll_loss(a.tensor(0), a.tensor(1),
@@ -473,6 +475,7 @@ Examples
 >>> sn.mse_loss(sn.tensor([1.0, 2.0]), sn.tensor([1.0, 4.0])).item()
 2.0
 )",
+         .autocast = Autocast::kFull,
          .call = [](const Args& a) { return mse_loss(a.tensor(0), a.tensor(1), a.text(2)); },
          .method = false});
     register_function(
@@ -484,6 +487,7 @@ Examples
 >>> sn.l1_loss(sn.tensor([1.0, 2.0]), sn.tensor([1.0, 4.0])).item()
 1.0
 )",
+         .autocast = Autocast::kFull,
          .call =
              [](const Args& a) {
                  const Tensor &x = a.tensor(0), &target = a.tensor(1);
@@ -507,6 +511,7 @@ Examples
 >>> sn.smooth_l1_loss(sn.tensor([0.0, 0.0]), sn.tensor([1.0, 3.0]), reduction="none").tolist()
 [0.5, 2.5]
 )",
+         .autocast = Autocast::kFull,
          .call = call_smooth_l1,
          .method = false});
     register_function(
@@ -519,6 +524,7 @@ Examples
 >>> sn.huber_loss(sn.tensor([0.0]), sn.tensor([3.0]), delta=2.0).item()
 4.0
 )",
+         .autocast = Autocast::kFull,
          .call = call_huber,
          .method = false});
 }
@@ -536,6 +542,7 @@ Examples
 >>> round(sn.binary_cross_entropy(sn.tensor([0.5]), sn.tensor([1.0])).item(), 4)
 0.6931
 )",
+         .autocast = Autocast::kFull,
          .call = call_bce,
          .method = false});
     register_function(
@@ -562,6 +569,7 @@ Examples
 >>> round(sn.binary_cross_entropy_with_logits(x, t).item(), 4)
 0.6931
 )",
+         .autocast = Autocast::kFull,
          .call = call_bce_logits,
          .aliases = "bce_with_logits",
          .method = false});
@@ -578,6 +586,7 @@ Examples
 >>> sn.kl_div(sn.log(p), p, reduction="batchmean").item()
 0.0
 )",
+                       .autocast = Autocast::kFull,
                        .call = call_kl_div,
                        .method = false});
     register_function(
@@ -591,6 +600,7 @@ Examples
 >>> sn.cosine_similarity(sn.tensor([[1.0, 0.0]]), sn.tensor([[0.0, 2.0]])).tolist()
 [0.0]
 )",
+         .autocast = Autocast::kFull,
          .call = call_cosine_similarity,
          .method = false});
 }

@@ -413,6 +413,7 @@ Examples
 >>> sn.softmax(sn.tensor([1.0, 1.0])).tolist()
 [0.5, 0.5]
 )",
+         .autocast = Autocast::kFull,
          .call = [](const Args& a) {
              return softmax(a.has(2) ? cast(a.tensor(0), a.dtype(2)) : a.tensor(0), a.integer(1));
          }});
@@ -425,6 +426,7 @@ Examples
 >>> round(sn.log_softmax(sn.tensor([1.0, 1.0]))[0].item(), 4)
 -0.6931
 )",
+         .autocast = Autocast::kFull,
          .call = [](const Args& a) {
              return log_softmax(a.has(2) ? cast(a.tensor(0), a.dtype(2)) : a.tensor(0),
                                 a.integer(1));
@@ -463,6 +465,7 @@ Examples
 >>> sn.layer_norm(sn.tensor([1.0, 3.0]), 2, eps=0.0).tolist()
 [-1.0, 1.0]
 )",
+         .autocast = Autocast::kFull,
          .call =
              [](const Args& a) {
                  return layer_norm(a.tensor(0),
@@ -483,6 +486,7 @@ Examples
 >>> sn.rms_norm(sn.tensor([3.0, -3.0]), 2, eps=0.0).tolist()
 [1.0, -1.0]
 )",
+         .autocast = Autocast::kFull,
          .call =
              [](const Args& a) {
                  return rms_norm(a.tensor(0), normalized_rank("rms_norm", a.tensor(0), a.ints(1)),
@@ -509,6 +513,7 @@ Examples
 >>> sn.group_norm(sn.tensor([[1.0, 3.0]]), 1, eps=0.0).tolist()
 [[-1.0, 1.0]]
 )",
+         .autocast = Autocast::kFull,
          .call =
              [](const Args& a) {
                  return group_norm(a.tensor(0), a.integer(1), a.tensor(2), a.tensor(3), a.real(4));

@@ -423,6 +423,7 @@ ShapeError : a letter stands for two sizes, neither of which is 1.
 >>> sn.einsum("ii", sn.eye(3)).item()
 3.0
 )",
+        .autocast = Autocast::kLower,
         .call = [](const Args& a) { return einsum(a.text(0), a.tensors(1)); },
         .method = false,
     });
@@ -433,6 +434,7 @@ ShapeError : a letter stands for two sizes, neither of which is 1.
 >>> sn.bmm(sn.ones((2, 1, 3)), sn.ones((2, 3, 1))).tolist()
 [[[3.0]], [[3.0]]]
 )",
+        .autocast = Autocast::kLower,
         .call = [](const Args& a) { return batched("bmm", a.tensor(0), a.tensor(1)); },
     });
     register_function({
@@ -442,6 +444,7 @@ ShapeError : a letter stands for two sizes, neither of which is 1.
 >>> sn.mm(sn.ones((1, 3)), sn.ones((3, 1))).tolist()
 [[3.0]]
 )",
+        .autocast = Autocast::kLower,
         .call =
             [](const Args& a) {
                 need_rank("mm", "the first operand", a.tensor(0), 2);
@@ -456,6 +459,7 @@ ShapeError : a letter stands for two sizes, neither of which is 1.
 >>> sn.mv(sn.ones((2, 3)), sn.arange(3.0)).tolist()
 [3.0, 3.0]
 )",
+        .autocast = Autocast::kLower,
         .call =
             [](const Args& a) {
                 need_rank("mv", "x", a.tensor(0), 2);
@@ -516,6 +520,7 @@ ShapeError : a letter stands for two sizes, neither of which is 1.
 >>> sn.addbmm(sn.zeros((1, 1)), sn.ones((2, 1, 3)), sn.ones((2, 3, 1))).tolist()
 [[6.0]]
 )",
+        .autocast = Autocast::kLower,
         .call =
             [](const Args& a) {
                 const Tensor p = batched("addbmm", a.tensor(1), a.tensor(2));
@@ -533,6 +538,7 @@ ShapeError : a letter stands for two sizes, neither of which is 1.
 >>> sn.baddbmm(sn.zeros((2, 1, 1)), sn.ones((2, 1, 3)), sn.ones((2, 3, 1))).tolist()
 [[[3.0]], [[3.0]]]
 )",
+        .autocast = Autocast::kLower,
         .call =
             [](const Args& a) {
                 return add_product("baddbmm", a.tensor(0),
@@ -548,6 +554,7 @@ ShapeError : a letter stands for two sizes, neither of which is 1.
 >>> sn.addmm(sn.tensor([1.0]), sn.tensor([[2.0]]), sn.tensor([[3.0]])).tolist()
 [[7.0]]
 )",
+        .autocast = Autocast::kLower,
         .call =
             [](const Args& a) {
                 need_rank("addmm", "mat1", a.tensor(1), 2);
@@ -564,6 +571,7 @@ ShapeError : a letter stands for two sizes, neither of which is 1.
 >>> sn.addmv(sn.ones(2), sn.ones((2, 3)), sn.ones(3)).tolist()
 [4.0, 4.0]
 )",
+        .autocast = Autocast::kLower,
         .call =
             [](const Args& a) {
                 need_rank("addmv", "mat", a.tensor(1), 2);
@@ -580,6 +588,7 @@ ShapeError : a letter stands for two sizes, neither of which is 1.
 >>> sn.addr(sn.ones((2, 2)), sn.arange(2.0), sn.ones(2)).tolist()
 [[1.0, 1.0], [2.0, 2.0]]
 )",
+        .autocast = Autocast::kLower,
         .call =
             [](const Args& a) {
                 need_rank("addr", "vec1", a.tensor(1), 1);
@@ -602,6 +611,7 @@ compute_mode : accepted for PyTorch's sake. Differences are always taken before 
 >>> sn.cdist(sn.zeros((1, 2)), sn.tensor([[3.0, 4.0], [0.0, 1.0]])).tolist()
 [[5.0, 1.0]]
 )",
+        .autocast = Autocast::kFull,
         .call = [](const Args& a) { return cdist(a.tensor(0), a.tensor(1), a.real(2)); },
         .method = false,
     });
@@ -613,6 +623,7 @@ compute_mode : accepted for PyTorch's sake. Differences are always taken before 
 >>> sn.pdist(sn.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])).shape
 (3,)
 )",
+        .autocast = Autocast::kFull,
         .call = [](const Args& a) { return pdist(a.tensor(0), a.real(1)); },
         .method = false,
     });
@@ -623,6 +634,7 @@ compute_mode : accepted for PyTorch's sake. Differences are always taken before 
 >>> sn.dist(sn.zeros(2), sn.tensor([3.0, 4.0])).item()
 5.0
 )",
+        .autocast = Autocast::kFull,
         .call =
             [](const Args& a) {
                 return vector_norm(a.tensor(0) - a.tensor(1), a.real(2), {}, false);
@@ -639,6 +651,7 @@ dtype : what x is converted to first.
 >>> sn.norm(sn.tensor([3.0, 4.0])).item()
 5.0
 )",
+        .autocast = Autocast::kFull,
         .call = norm,
     });
     register_function({
@@ -648,6 +661,7 @@ dtype : what x is converted to first.
 >>> sn.renorm(sn.tensor([[3.0, 4.0], [0.0, 1.0]]), 2, 0, 1.0).tolist()
 [[0.6..., 0.8...], [0.0, 1.0]]
 )",
+        .autocast = Autocast::kFull,
         .call =
             [](const Args& a) { return renorm(a.tensor(0), a.real(1), a.integer(2), a.real(3)); },
         .aliases = "renorm_",

@@ -622,6 +622,7 @@ Examples
 >>> y.flatten().tolist()
 [1.0, 2.0, 3.0]
 )",
+         .autocast = Autocast::kLower,
          .call_many =
              [](const Args& a) {
                  return pair(rnn_sequence(a.tensor(0),
@@ -675,6 +676,7 @@ Examples
 >>> y.shape, h.shape, c.shape
 ((5, 2, 4), (2, 4), (2, 4))
 )",
+         .autocast = Autocast::kLower,
          .call_many = [](const Args& a) -> Results {
              const RecurrentResult r = lstm_sequence(
                  a.tensor(0), {a.tensor(1), a.tensor(2), a.tensor(3), a.tensor(4), a.tensor(7)},
@@ -723,6 +725,7 @@ Examples
 >>> y.shape, h.shape
 ((5, 2, 4), (2, 4))
 )",
+         .autocast = Autocast::kLower,
          .call_many =
              [](const Args& a) {
                  return pair(gru_sequence(a.tensor(0),

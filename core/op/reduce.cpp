@@ -419,6 +419,7 @@ Examples
 >>> sn.sum(sn.tensor([[1, 2], [3, 4]]), axis=0).tolist()
 [4, 6]
 )",
+                       .autocast = Autocast::kFull,
                        .call = call_typed<sum>});
     register_function({.signature = "prod(x: Tensor, axis: Ints? = None, dtype: DType? = None, "
                                     "keepdims: bool = False) -> Tensor",
@@ -431,6 +432,7 @@ Examples
 >>> sn.prod(sn.tensor([[1, 2], [3, 4]]), axis=1).tolist()
 [2, 12]
 )",
+                       .autocast = Autocast::kFull,
                        .call = call_typed<prod>});
     register_function({.signature = "mean(x: Tensor, axis: Ints? = None, dtype: DType? = None, "
                                     "keepdims: bool = False) -> Tensor",
@@ -585,6 +587,7 @@ Examples
 >>> round(sn.logsumexp(sn.tensor([1000.0, 1000.0])).item(), 3)
 1000.693
 )",
+         .autocast = Autocast::kFull,
          .call = call_plain<logsumexp>});
     register_function({.signature =
                            "vector_norm(x: Tensor, axis: Ints? = None, keepdims: bool = False, "

@@ -108,5 +108,9 @@ void register_function(FunctionDef def) {
 }
 #endif
 const std::vector<FunctionDef>& functions() { return registry().functions; }
+Autocast autocast_of(std::string_view function) {
+    const Registry& r = registry();
+    return r.functions[r.function_by_name.at(function)].autocast;
+}
 
 }  // namespace sn

@@ -226,6 +226,7 @@ Integers are summed in int64 (uint64 for unsigned ones), float16 and bfloat16 in
 >>> sn.cumulative_sum(sn.arange(4)).tolist()
 [0, 1, 3, 6]
 )",
+        .autocast = Autocast::kFull,
         .call =
             [](const Args& a) {
                 const Tensor x = a.has(2) ? cast(a.tensor(0), a.dtype(2)) : a.tensor(0);
@@ -253,6 +254,7 @@ Integers are summed in int64 (uint64 for unsigned ones), float16 and bfloat16 in
 >>> sn.cumsum(sn.ones((3,)), 0).tolist()
 [1.0, 2.0, 3.0]
 )",
+        .autocast = Autocast::kFull,
         .call =
             [](const Args& a) {
                 if (!a.has(2)) return cumsum(a.tensor(0), a.integer(1));
@@ -268,6 +270,7 @@ Integers are summed in int64 (uint64 for unsigned ones), float16 and bfloat16 in
 >>> sn.cumulative_prod(sn.arange(1, 5)).tolist()
 [1, 2, 6, 24]
 )",
+        .autocast = Autocast::kFull,
         .call =
             [](const Args& a) {
                 const Tensor x = a.has(2) ? cast(a.tensor(0), a.dtype(2)) : a.tensor(0);
@@ -295,6 +298,7 @@ Integers are summed in int64 (uint64 for unsigned ones), float16 and bfloat16 in
 >>> sn.cumprod(sn.full((3,), 2.0), 0).tolist()
 [2.0, 4.0, 8.0]
 )",
+        .autocast = Autocast::kFull,
         .call =
             [](const Args& a) {
                 if (!a.has(2)) return cumprod(a.tensor(0), a.integer(1));

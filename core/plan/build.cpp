@@ -23,9 +23,11 @@ class ProgramMaker;
 
 class Builder {
 public:
-    Builder(Program program, std::vector<BufferRef> constants, std::span<const uint8_t> donated)
+    Builder(Program program, std::vector<BufferRef> constants, std::span<const uint8_t> donated,
+            MatmulPrecision precision)
         : p_(std::move(program)), g_(p_.graph), donated_(donated), plan_(std::make_shared<Plan>()) {
         plan_->constants = std::move(constants);
+        plan_->precision = precision;
     }
     std::shared_ptr<const Plan> build();
 
@@ -309,7 +311,7 @@ void Builder::make_kernel(Step& s, const Node& n, uint32_t step) {
                           s.out.data(),   static_cast<int>(s.out.size()),
                           s.attrs.data(), nullptr,
                           nullptr,        n.op,
-                          s.device};
+                          s.device,       plan_->precision};
     const WorkspaceFn workspace = table.workspace(n.op);
     const size_t bytes = workspace ? workspace(call) : 0;
     if (bytes) {
@@ -651,7 +653,8 @@ bool verify_plans() { return verifying; }
 void set_verify_plans(bool on) { verifying = on; }
 
 std::shared_ptr<const Plan> build_plan(const Graph& recorded, std::span<const Dims> input_strides,
-                                       std::span<const uint8_t> donated) {
+                                       std::span<const uint8_t> donated,
+                                       MatmulPrecision precision) {
     const auto check = [](const std::string& broken, const char* after) {
         if (!broken.empty())
             fail(ErrorKind::kInternal, "plan", "after %s: %s", after, broken.c_str());
@@ -671,7 +674,7 @@ std::shared_ptr<const Plan> build_plan(const Graph& recorded, std::span<const Di
     }
     assign_layout(program, strides);
     if (verifying) check(verify(program.graph), "assign_layout");
-    auto plan = Builder(std::move(program), std::move(constants), donated).build();
+    auto plan = Builder(std::move(program), std::move(constants), donated, precision).build();
     if (verifying) check(verify(*plan), "planning");
     return plan;
 }

@@ -91,7 +91,7 @@ bool donatable(const Value& v, uint32_t formers) {
 void complete_key(const Recorder& recorder, const std::vector<uint8_t>& donated,
                   std::vector<uint64_t>& key) {
     const std::vector<ValueId>& outputs = recorder.graph.outputs;
-    key.push_back(outputs.size());
+    key.push_back(outputs.size() | static_cast<uint64_t>(matmul_precision()) << 60);
     for (size_t i = 0; i < outputs.size(); i += 2)
         key.push_back(outputs[i] |
                       (i + 1 < outputs.size() ? static_cast<uint64_t>(outputs[i + 1]) << 32 : 0));
@@ -280,7 +280,11 @@ void execute_window(Recorder& recorder) {
     // From here on nothing fails: the held values get their places in buffers that are on their
     // way.
     std::vector<Value*> outputs;
-    for (ValueId v : graph.outputs) outputs.push_back(recorder.holders[v]);
+    std::vector<Ref<Value>> held;  // a kernel may wait, and let others drop what they hold
+    for (ValueId v : graph.outputs) {
+        outputs.push_back(recorder.holders[v]);
+        held.emplace_back(recorder.holders[v]);
+    }
     const std::vector<ValueId> ids = graph.outputs;
     if (!in_caller) keep_for_replay(recorder, *run, true);
     place_outputs(*run, recorder.inputs, outputs, lane);

@@ -75,6 +75,7 @@ struct Plan {
     std::vector<BufferRef> constants;
     size_t arena_bytes = 0;
     Device device;
+    MatmulPrecision precision = MatmulPrecision::kHighest;  // that its kernels are told
     double cost = 0;
     // Which steps wait for which, where running some at the same time pays; none: in order.
     std::vector<GraphEdge> edges;
@@ -97,7 +98,8 @@ std::shared_ptr<const CompiledProgram> compiled_program(Device device, const Pro
 
 // Passes and plans a recorded graph. `donated`: inputs whose memory may be overwritten.
 std::shared_ptr<const Plan> build_plan(const Graph& recorded, std::span<const Dims> input_strides,
-                                       std::span<const uint8_t> donated);
+                                       std::span<const uint8_t> donated,
+                                       MatmulPrecision precision = matmul_precision());
 
 // Gives arena offsets to the buffers of kind kArena for steps that run in order; returns the
 // arena's size.

@@ -16,7 +16,7 @@ struct Computed {
 
 // Runs one recorded node alone.
 void run_node(const Graph& g, const Node& n, const std::vector<Scalar>& numbers,
-              std::vector<Computed>& values, RunState& state) {
+              std::vector<Computed>& values, RunState& state, MatmulPrecision precision) {
     Graph single;
     std::vector<ValueId> in;
     std::vector<Dims> strides;
@@ -39,7 +39,7 @@ void run_node(const Graph& g, const Node& n, const std::vector<Scalar>& numbers,
     const ValueId first = single.add_node(n.op, in, g.attr(n), out, 0);
     for (uint32_t k = 0; k < n.n_out; ++k) single.outputs.push_back(first + k);
     const std::vector<uint8_t> donated(run.inputs.size(), 0);
-    run.plan = build_plan(single, strides, donated);
+    run.plan = build_plan(single, strides, donated, precision);
     for (const ScalarSource& s : run.plan->scalars)
         run.scalars.push_back(s.slot >= 0 ? scalars[s.slot] : s.constant);
     for (const PlanOutput& o : run.plan->outputs) {
@@ -81,7 +81,7 @@ void replay(WindowRun& run) {
             if (!error) error = values[v].error;
         if (!error) {
             try {
-                run_node(g, n, run.numbers, values, state);
+                run_node(g, n, run.numbers, values, state, run.plan->precision);
             } catch (...) {
                 error = std::current_exception();
             }

@@ -13,8 +13,6 @@ namespace sn {
 
 namespace {
 
-WaitHooks hooks;
-
 double now_us() {
     using namespace std::chrono;
     return duration<double, std::micro>(steady_clock::now().time_since_epoch()).count();
@@ -53,9 +51,6 @@ std::string step_name(const Plan& plan, const Step& step) {
 }
 
 }  // namespace
-
-void set_wait_hooks(WaitHooks h) { hooks = h; }
-const WaitHooks& wait_hooks() { return hooks; }
 
 void copy_elements(char* to, DimSpan to_strides, const char* from, DimSpan from_strides,
                    DimSpan shape, size_t size) {
@@ -140,12 +135,14 @@ void WindowRun::bind(RunState& state) {
     }
     char* arena = state.arena ? static_cast<char*>(state.arena->data()) : nullptr;
     state.base.resize(plan->buffers.size());
+    Backend& device = backend(plan->device);
     // Inputs first: outputs that are written over them take their memory.
     for (size_t i = 0; i < plan->buffers.size(); ++i) {
         const PlanBuffer& b = plan->buffers[i];
-        if (b.kind == BufferKind::kInput)
+        if (b.kind == BufferKind::kInput) {
+            device.settle(plan->device.index, inputs[b.index]->data());
             state.base[i] = static_cast<char*>(inputs[b.index]->data()) + input_offsets[b.index];
-        else if (b.kind == BufferKind::kArena)
+        } else if (b.kind == BufferKind::kArena)
             state.base[i] = arena + b.offset;
         else if (b.kind == BufferKind::kConstant)
             state.base[i] = static_cast<char*>(plan->constants[b.index]->data());
@@ -196,7 +193,8 @@ void WindowRun::run_step(const Step& step, RunState& state) {
                     nullptr,
                     step.workspace.buffer == kNone ? nullptr : address(step.workspace, state),
                     step.kernel_op,
-                    step.device};
+                    step.device,
+                    plan->precision};
     if (step.program) {
         device.run_with_epilogue(step.kernel, call, *step.program, pointers.data(), numbers.data());
     } else {

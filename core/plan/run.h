@@ -6,6 +6,7 @@
 
 #include "base/buffer.h"
 #include "engine/engine.h"
+#include "engine/wait.h"
 #include "plan/plan.h"
 
 namespace sn {
@@ -108,21 +109,5 @@ private:
 // Computes, node by node, what of a failed window does not depend on the failure. On the recording
 // side, with the lane drained.
 void replay(WindowRun& run);
-
-// Waiting threads let others record meanwhile (Python: release the GIL).
-struct WaitHooks {
-    void* (*before)() = nullptr;
-    void (*after)(void*) = nullptr;
-    InterruptPoll poll = nullptr;
-};
-void set_wait_hooks(WaitHooks hooks);
-const WaitHooks& wait_hooks();
-struct WaitScope {
-    WaitScope() : token(wait_hooks().before ? wait_hooks().before() : nullptr) {}
-    ~WaitScope() {
-        if (wait_hooks().after) wait_hooks().after(token);
-    }
-    void* token;
-};
 
 }  // namespace sn

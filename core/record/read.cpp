@@ -4,8 +4,10 @@
 
 #include "backend/backend.h"
 #include "base/error.h"
+#include "engine/engine.h"
 #include "op/movement.h"
 #include "plan/execute.h"
+#include "plan/run.h"
 #include "record/recorder.h"
 #include "record/tape.h"
 #include "record/trace.h"
@@ -58,6 +60,8 @@ void wait_ready(const Tensor& x) {
         Recorder::window().take_failure();  // it is told now
         std::rethrow_exception(buffer->error());
     }
+    const Device device = v.meta.device;
+    backend(device).settle(device.index, buffer->data());
 }
 
 const void* read_values(const Tensor& x, Tensor* keep) {
@@ -140,14 +144,82 @@ Tensor from_memory(const void* data, DimSpan shape, DimSpan strides, DType dtype
     return from_buffer(std::move(buffer), 0, shape, contiguous_strides(shape), dtype, device);
 }
 
-Tensor copy_to_device(const Tensor& x, Device device) {
-    if (x.device() == device) return x;
-    Tensor keep;
-    const void* data = read_values(x, &keep);
-    Tensor copy =
-        !host_visible(x.device()) && device == Device{}
-            ? keep
-            : from_memory(data, x.shape(), contiguous_strides(x.shape()), x.dtype(), device);
+namespace {
+
+// The tensor with its elements in row-major order without gaps, where it lies; issued, on a device.
+Tensor dense(const Tensor& x) {
+    stop_watch("it reads elements of", x.value()->meta);
+    const Tensor t = readable(x);
+    Tensor made;
+    {
+        const OutsideTraces scope;
+        made = contiguous(t);
+    }
+    wait_ready(made);
+    return made;
+}
+
+char* address(const Tensor& x) {
+    const Value& v = *x.value();
+    return static_cast<char*>(v.buffer->data()) +
+           v.offset * static_cast<int64_t>(dtype_size(v.meta.dtype));
+}
+
+size_t bytes_of(const Tensor& x) {
+    return static_cast<size_t>(numel(x.shape())) * dtype_size(x.dtype());
+}
+
+Tensor over(BufferRef buffer, const Tensor& x, Device device) {
+    return from_buffer(std::move(buffer), 0, x.shape(), contiguous_strides(x.shape()), x.dtype(),
+                       device);
+}
+
+// Copies that do not wait, where both sides allow it; nothing otherwise.
+Tensor copy_without_waiting(const Tensor& x, Device device) {
+    const Device home = x.device();
+    Backend &from = backend(home), &to = backend(device);
+    if (!to.host_visible()) {
+        const bool peers = home.backend == device.backend;
+        if (!peers && !(host_visible(home) && is_pinned(x))) return {};
+        const Tensor source = dense(x);
+        if (!peers && !is_pinned(source)) return {};  // what has become dense lies elsewhere
+        BufferRef buffer = Buffer::allocate(device_allocator(device), bytes_of(source));
+        if (bytes_of(source) == 0) {
+        } else if (peers) {
+            to.copy_between(device.index, buffer->data(), home.index, address(source),
+                            bytes_of(source));
+        } else {
+            to.copy_from_pinned(device.index, *buffer, source.value()->buffer, address(source),
+                                bytes_of(source));
+        }
+        return over(std::move(buffer), source, device);
+    }
+    Allocator* pinned = from.pinned_allocator();
+    if (!pinned || !(device == Device{}) || numel(x.shape()) == 0) return {};
+    const Tensor source = dense(x);
+    BufferRef buffer = Buffer::pending(*pinned, bytes_of(source));
+    buffer->materialise();
+    Task task;
+    task.lane = Lane::kBlocking;
+    task.name = "copy to the host";
+    task.run = [held = HeldBuffer(source.value()->buffer),
+                arrive = from.copy_to_pinned(home.index, buffer->data(), address(source),
+                                             bytes_of(source))]() mutable { arrive(); };
+    task.done = [buffer](const std::exception_ptr& error) {
+        if (error)
+            mark_failed(*buffer, error);
+        else
+            mark_ready(*buffer);
+    };
+    buffer->producer = push(std::move(task));
+    Tensor made = over(std::move(buffer), source, device);
+    static const RunLane* elsewhere = new RunLane;  // windows wait for what is not of their lane
+    made.value()->lane = elsewhere;
+    return made;
+}
+
+// A copy of `x` whose gradient goes back to where x is.
+Tensor with_history(const Tensor& x, Tensor copy) {
     if (!grad_enabled() || !x.requires_grad()) return copy;
     Ref<GradNode> node(GradNode::make(1, 1));
     node->inputs[0] = {x.node(), x.output(), nullptr, x.value()->meta};
@@ -156,6 +228,56 @@ Tensor copy_to_device(const Tensor& x, Device device) {
     const Device home = x.device();
     node->extra->backward = [home](GradCall& c) { c.set(0, copy_to_device(c.grad(), home)); };
     return Tensor(copy.value(), node, 0);
+}
+
+}  // namespace
+
+Tensor copy_to_device(const Tensor& x, Device device, bool non_blocking) {
+    if (x.device() == device) return x;
+    Tensor copy;
+    // Copies to a device are ordered with its work, so that nobody can tell that they do not wait.
+    if (non_blocking || !host_visible(device)) copy = copy_without_waiting(x, device);
+    if (!copy.value()) {
+        Tensor keep;
+        const void* data = read_values(x, &keep);
+        copy = !host_visible(x.device()) && device == Device{}
+                   ? keep
+                   : from_memory(data, x.shape(), contiguous_strides(x.shape()), x.dtype(), device);
+    }
+    return with_history(x, std::move(copy));
+}
+
+bool is_pinned(const Tensor& x) {
+    const Tensor t = readable(x);
+    const Value& v = *t.value();
+    if (v.kind == ValueState::kPending) materialize(t);  // a part of a tensor lies where that does
+    if (!host_visible(v.meta.device) || v.kind != ValueState::kBuffer || !v.buffer->allocator())
+        return false;
+    for (int i = 0; i < backend_count(); ++i)
+        if (backend({static_cast<uint8_t>(i), 0}).pinned_allocator() == v.buffer->allocator())
+            return true;
+    return false;
+}
+
+Tensor pin_memory(const Tensor& x, Device device) {
+    Allocator* pinned = backend(device).pinned_allocator();
+    if (!pinned) {
+        fail(ErrorKind::kDevice, "pin_memory",
+             "'%s' does not copy from page-locked memory; 'cuda' does; leave the device out",
+             device_name(device).c_str());
+    }
+    if (!host_visible(x.device())) {
+        fail(ErrorKind::kDevice, "pin_memory",
+             "a tensor of shape %s is on '%s'; only memory of the host can be page-locked: copy it "
+             "with x.to(\"cpu\", non_blocking=True), which lies in such memory",
+             format_shape(x.shape()).c_str(), device_name(x.device()).c_str());
+    }
+    if (is_pinned(x)) return x;
+    Tensor keep;
+    const void* data = read_values(x, &keep);
+    BufferRef buffer = Buffer::allocate(*pinned, bytes_of(keep));
+    if (bytes_of(keep) > 0) std::memcpy(buffer->data(), data, bytes_of(keep));
+    return with_history(x, over(std::move(buffer), keep, x.device()));
 }
 
 void finish_recorded() {

@@ -17,8 +17,13 @@ void require_host_memory(const char* op, const Tensor& x);
 Tensor from_memory(const void* data, DimSpan shape, DimSpan strides, DType dtype, Device device);
 Tensor from_buffer(BufferRef buffer, int64_t offset, DimSpan shape, DimSpan strides, DType dtype,
                    Device device);
-// A copy on another device (itself when it is there already); gradients flow back.
-Tensor copy_to_device(const Tensor& x, Device device);
+// A copy on another device (itself when it is there already); gradients flow back. non_blocking:
+// one to the host may arrive later, which whoever reads it waits for. Those to a device always may.
+Tensor copy_to_device(const Tensor& x, Device device, bool non_blocking = false);
+// In page-locked memory of the host, for copies to and from `device` that take place while others
+// run; itself when it lies there.
+Tensor pin_memory(const Tensor& x, Device device);
+bool is_pinned(const Tensor& x);
 // Runs what this thread has recorded, waits for it, and raises what failed.
 void finish_recorded();
 

@@ -78,7 +78,7 @@ void CompiledGraph::choose(std::span<const Ref<Value>> inputs, std::span<const u
                       v.buffer->allocator() != nullptr;
     }
     const auto fits = [&](const Variant& v) {
-        if (v.donated != donated_) return false;
+        if (v.donated != donated_ || v.precision != matmul_precision()) return false;
         for (size_t i = 0; i < inputs.size(); ++i)
             if (!(v.strides[i] == inputs[i]->strides)) return false;
         return true;
@@ -92,6 +92,7 @@ void CompiledGraph::choose(std::span<const Ref<Value>> inputs, std::span<const u
     Variant made;
     for (const Ref<Value>& v : inputs) made.strides.push_back(v->strides);
     made.donated = donated_;
+    made.precision = matmul_precision();
     made.plan = build_plan(stored_->graph, made.strides, made.donated);
     if (variants_.size() == kMaxVariants) variants_.pop_back();
     variants_.insert(variants_.begin(), std::move(made));

@@ -39,6 +39,7 @@ private:
     struct Variant {
         std::vector<Dims> strides;
         std::vector<uint8_t> donated;
+        MatmulPrecision precision;
         std::shared_ptr<const Plan> plan;
     };
     Model model_;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -65,6 +66,12 @@ class DataLoader:
         Makes a batch of a list of items; `collate` by default.
     prefetch : int
         Batches prepared ahead; 0 prepares each when it is asked for.
+    pin_memory : bool
+        Whether batches lie in page-locked memory, from which ``x.to("cuda")`` copies while the GPU
+        works. Without a GPU: a warning, and ordinary memory.
+    prefetch_to : str, optional
+        A device to which batches are copied ahead, through page-locked memory where it is a GPU:
+        the next batch travels while a step runs.
 
     Examples
     --------
@@ -83,6 +90,8 @@ class DataLoader:
         seed: int | None = None,
         collate_fn: Callable[[list[Any]], Any] | None = None,
         prefetch: int = 2,
+        pin_memory: bool = False,
+        prefetch_to: str | None = None,
     ) -> None:
         if batch_size < 1 or prefetch < 0:
             raise error(
@@ -98,6 +107,14 @@ class DataLoader:
         self.seed = seed
         self.collate_fn = collate_fn
         self.prefetch = prefetch
+        self.prefetch_to = prefetch_to
+        cuda = prefetch_to is not None and prefetch_to.split(":")[0] == "cuda"
+        if prefetch_to is not None:
+            _f["zeros"]((0,), device=prefetch_to)  # tells what is missing
+        elif pin_memory and (missing := _core.unavailable_reason("cuda")):
+            warnings.warn(f"DataLoader: batches are not page-locked: {missing}", stacklevel=2)
+            pin_memory = False
+        self.pin_memory = pin_memory or cuda
         self.epoch = 0  # of the next iteration; set it to continue a run
 
     def __len__(self) -> int:
@@ -119,18 +136,39 @@ class DataLoader:
             (at, min(at + self.batch_size, len(self.dataset)))
             for at in range(0, len(self) * self.batch_size, self.batch_size)
         ]
-        if isinstance(self.dataset, TensorDataset) and self.collate_fn is None:
-            return self._tensor_batches(self.dataset, order, bounds)
-        listed = range(len(self.dataset)) if order is None else order.tolist()
-        make = self.collate_fn or collate
+        moves = self.pin_memory or self.prefetch_to is not None
         dataset = self.dataset
+        batch: Callable[[tuple[int, int]], Any]
+        if isinstance(dataset, TensorDataset) and self.collate_fn is None:
+            if not moves:
+                return self._tensor_batches(dataset, order, bounds)
 
-        def batch(bound: tuple[int, int]) -> Any:
-            return make([dataset[i] for i in listed[bound[0] : bound[1]]])
+            def batch(bound: tuple[int, int]) -> Any:
+                return self._moved(_rows(dataset, order, bound))
+        else:
+            listed = range(len(dataset)) if order is None else order.tolist()
+            make = self.collate_fn or collate
+
+            def batch(bound: tuple[int, int]) -> Any:
+                made = make([dataset[i] for i in listed[bound[0] : bound[1]]])
+                return self._moved(made) if moves else made
 
         if self.prefetch == 0:
             return (batch(b) for b in bounds)
         return _on_thread(batch, bounds, self.prefetch)
+
+    def _moved(self, batch: Any) -> Any:
+        """The batch with its tensors page-locked, and on their device."""
+        if isinstance(batch, _core.Tensor):
+            if self.pin_memory and batch.is_cpu:
+                batch = batch.pin_memory()
+            return batch if self.prefetch_to is None else batch.to(self.prefetch_to)
+        if isinstance(batch, dict):
+            return {k: self._moved(v) for k, v in batch.items()}
+        if isinstance(batch, tuple | list):
+            moved = [self._moved(v) for v in batch]
+            return type(batch)(moved) if type(batch) in (tuple, list) else type(batch)(*moved)
+        return batch
 
     def _tensor_batches(
         self, dataset: TensorDataset, order: Any, bounds: list[tuple[int, int]]
@@ -141,19 +179,12 @@ class DataLoader:
         Python and the engine are busy with the batch before.
         """
 
-        def batch(bound: tuple[int, int]) -> tuple[_core.Tensor, ...]:
-            start, stop = bound
-            if order is None:
-                # Detached, so that writing into a batch leaves the data set as it is.
-                return tuple(t[start:stop].detach() for t in dataset.tensors)
-            return dataset.take(order[start:stop])
-
         ahead: Any = None
         for bound in bounds:
             if self.prefetch == 0 or order is None:
-                yield batch(bound)
+                yield _rows(dataset, order, bound)
                 continue
-            ready, ahead = ahead, batch(bound)
+            ready, ahead = ahead, _rows(dataset, order, bound)
             _core.flush()
             if ready is not None:
                 yield ready
@@ -166,6 +197,14 @@ class DataLoader:
             f"batch_size={self.batch_size}, shuffle={self.shuffle}, drop_last={self.drop_last}, "
             f"seed={self.seed})"
         )
+
+
+def _rows(dataset: TensorDataset, order: Any, bound: tuple[int, int]) -> tuple[_core.Tensor, ...]:
+    start, stop = bound
+    if order is None:
+        # Detached, so that writing into a batch leaves the data set as it is.
+        return tuple(t[start:stop].detach() for t in dataset.tensors)
+    return dataset.take(order[start:stop])
 
 
 def _on_thread(

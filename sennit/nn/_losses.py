@@ -48,10 +48,16 @@ _HALVES = (_core.float16, _core.bfloat16)
 _FLOATS = (_core.float32, _core.float64, *_HALVES)
 
 
+def _autocasting(x: Any) -> bool:
+    enabled: bool = _core.autocast_mode(str(x.device).startswith("cpu"))[0]
+    return enabled
+
+
 def result_dtype(*tensors: Any) -> Any:
-    """The floating dtype of a loss of these tensors; integers alone give float32."""
+    """The floating dtype of a loss of these tensors; integers alone give float32, and so do short
+    floats inside of `sn.autocast`."""
     kinds = {x.dtype for x in tensors if x.dtype in _FLOATS}
-    if len(kinds) == 1:
+    if len(kinds) == 1 and not (kinds.issubset(_HALVES) and _autocasting(tensors[0])):
         return kinds.pop()
     return _core.float64 if _core.float64 in kinds else _core.float32
 

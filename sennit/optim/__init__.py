@@ -7,6 +7,7 @@ from . import lr_scheduler, schedule
 from .adam import Adam, Adamax, AdamW, NAdam, RAdam
 from .adaptive import ASGD, Adadelta, Adagrad, Ftrl, RMSprop, Rprop
 from .averaging import EMA, AveragedModel, Lookahead, get_ema_avg_fn, get_swa_avg_fn, update_bn
+from .grad_scaler import GradScaler
 from .layerwise import LAMB, LARS, Adafactor, Lion, Muon
 from .lbfgs import LBFGS
 from .optimizer import Optimizer
@@ -31,6 +32,7 @@ __all__ = [
     "Adamax",
     "AveragedModel",
     "Ftrl",
+    "GradScaler",
     "Lion",
     "Lookahead",
     "Muon",

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FAKES = ROOT / "tests/cuda/fake"
 COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
 NAMES = {"libcuda": "libcuda.so.1", "libnvrtc": "libnvrtc.so.13"}
+BLAS = {"libcublasLt": "libcublasLt.so.13"}  # apart: most tests are of Sennit's own kernels
 
 needs_fakes = pytest.mark.skipif(
     COMPILER is None or sys.platform != "linux",
@@ -25,19 +26,21 @@ needs_fakes = pytest.mark.skipif(
 
 
 @functools.cache
-def folder(*definitions: str) -> Path:
-    """The two fakes, compiled; kept between sessions under a hash of what they are made of."""
-    digest = hashlib.sha256("\0".join(definitions).encode())
-    for name in NAMES:
+def folder(*definitions: str, blas: bool = False) -> Path:
+    """The fakes of the driver and NVRTC, or that of cuBLASLt, compiled; kept between sessions under
+    a hash of what they are made of."""
+    names = BLAS if blas else NAMES
+    digest = hashlib.sha256("\0".join(("soname", *definitions)).encode())
+    for name in names:
         digest.update((FAKES / f"{name}.cpp").read_bytes())
     made = Path(tempfile.gettempdir()) / f"sennit-fake-cuda-{os.getuid()}-{digest.hexdigest()[:16]}"
     if made.exists():
         return made
     building = Path(tempfile.mkdtemp(dir=tempfile.gettempdir()))
-    for name, library in NAMES.items():
+    for name, library in names.items():
         command = [
             str(COMPILER), "-std=c++20", "-O1", "-g", "-shared", "-fPIC", "-fvisibility=hidden",
-            *(f"-D{d}" for d in definitions), str(FAKES / f"{name}.cpp"),
+            f"-Wl,-soname,{library}", *(f"-D{d}" for d in definitions), str(FAKES / f"{name}.cpp"),
             "-o", str(building / library),
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -47,6 +50,11 @@ def folder(*definitions: str) -> Path:
     except OSError:  # another process was faster
         shutil.rmtree(building)
     return made
+
+
+def with_blas() -> str:
+    """A search path with all three."""
+    return f"{folder()}:{folder(blas=True)}:none"
 
 
 def environment(path: str | None = None, **settings: str) -> dict[str, str]:

@@ -106,6 +106,30 @@ def test_a_graph_that_is_called_in_another_is_part_of_it() -> None:
     same_bits(both(x), second(first(x)))
 
 
+def test_parameters_of_graphs_that_are_called() -> None:
+    """Constants of the graph around them, unless `mutable` names the graphs."""
+    first = sn.trace(nn.Linear(6, 5), sn.TensorSpec(("n", 6)))
+    second = sn.trace(nn.Linear(5, 2), sn.TensorSpec(("n", 5)))
+
+    def loss(x: sn.Tensor) -> sn.Tensor:
+        return second(first(x)).square().mean()
+
+    frozen = sn.trace(loss, sn.TensorSpec(("n", 6)))
+    assert not frozen.parameters and len(frozen.constants) == 4
+    both = sn.trace(loss, sn.TensorSpec(("n", 6)), mutable={"a": first, "b": second})
+    assert list(both.parameters) == ["a.weight", "a.bias", "b.weight", "b.bias"]
+    assert both.parameters["a.weight"] is first.parameters["weight"] and not both.updates
+    x = sn.random.randn((4, 6))
+    same_bits(both(x), loss(x))
+    loss(x).backward()
+    slopes = both.gradient()(x)
+    for name, graph in (("a", first), ("b", second)):
+        for key, parameter in graph.parameters.items():
+            same_bits(slopes[f"{name}.{key}"], parameter.grad)
+    alone = sn.trace(lambda x: first(x) * 1, sn.TensorSpec(("n", 6)), mutable=first)
+    assert list(alone.parameters) == ["weight", "bias"]
+
+
 def test_steps_can_be_rewritten() -> None:
     model = nn.Linear(3, 1)
     optimizer = sn.optim.SGD(model.parameters(), lr=0.5)
@@ -155,6 +179,26 @@ def test_mistakes() -> None:
         sn.trace(sn.exp, sn.TensorSpec(("n",))).nodes[0](sn.ones(2))
     with pytest.raises(sn.SennitError):
         graph.nodes[1](sn.ones((2, 3)), sn.ones((2, 3)))
+    # The error is that of the method which was called, and shows the sizes as they are: open.
+    graph = sn.trace(lambda x: sn.exp(x).sum(1), sn.TensorSpec(("n", 3)))
+    with pytest.raises(
+        sn.InvalidValue, match=r"\[insert\] the function .* for %0: float32\[n, 3\]"
+    ):
+        graph.insert("%0", lambda y: y.sum())
+    with pytest.raises(sn.InvalidType, match=r"\[replace\] the function returned a NoneType"):
+        graph.replace("%0", lambda x: None)
+    total = sn.trace(lambda x: sn.exp(x).sum(), sn.TensorSpec((2,)))
+    for value in (3, graph.nodes[0]):
+        for call in (graph.cut, total.gradient, lambda v: graph.insert(v, sn.sin)):
+            with pytest.raises(sn.InvalidType, match="a value of the graph or its name"):
+                call(value)
+    for call in (graph.rewrite, lambda f: graph.insert("%0", f), lambda f: graph.replace("%0", f)):
+        with pytest.raises(sn.InvalidType, match="it must be a function"):
+            call(3)
+    with pytest.raises(sn.InvalidType, match=r"n is 4\.5; a size must be an int"):
+        graph.bind(n=4.5)
+    twice = sn.trace(lambda x: sn.exp(x) + sn.exp(x), sn.TensorSpec((2,)))
+    assert [n.op for n in twice.optimize("simplify").nodes] == ["exp", "add"]
 
 
 # ---------------------------------------------------------------- batch norm

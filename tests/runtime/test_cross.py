@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "graph"))
 
 from graph_models import MODELS, draw  # noqa: E402
+from test_training_steps import make as training_step  # noqa: E402
 
 pytestmark = pytest.mark.bits
 
@@ -64,6 +65,51 @@ def test_the_same_bits(machine: str, repository: Path, tmp_path: Path) -> None:
             capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         assert done.returncode == 1 and "[load] bad.sn" in done.stderr
+
+
+@pytest.mark.parametrize("machine", list(MACHINES))
+def test_it_trains_as_python_does(machine: str, repository: Path, tmp_path: Path) -> None:
+    """Saved steps of the networks: losses and everything that is written, after imperative steps
+    here and the saved step's there."""
+    name, emulator = MACHINES[machine]
+    program = repository / "build" / machine / name
+    if not program.is_file() or not shutil.which(emulator[0]):
+        pytest.skip(f"needs build/{machine}/{name} and {emulator[0]}")
+    env = {k: v for k, v in os.environ.items() if not k.startswith("SENNIT_")}
+    steps = 3
+    for model in ("mlp adamw scheduled", "cnn", "lstm", "gpt"):
+        imperative, specs, draw_batch = training_step(model)
+        traced, _, _ = training_step(model)
+        graph = sn.trace(traced.step, *specs, mutable=[traced.model, traced.optimizer])
+        graph.save(tmp_path / "step.sn")
+        sn.random.seed(0)
+        batch = draw_batch(4)
+        sn.random.seed(11)
+        losses = [imperative.step(*batch).numpy() for _ in range(steps)]
+        sn.random.seed(11)
+        for _ in range(steps):
+            graph(*batch)
+        words = ["step.sn", "--threads", "2", "--seed", "11", "--output", "loss.npy"]
+        for i, x in enumerate(batch):
+            np.save(tmp_path / f"b{i}.npy", x.numpy())
+            words += ["--input", f"b{i}.npy"]
+        words += ["--repeat", str(steps), "--save", "trained.sn"]
+        done = subprocess.run(
+            [*emulator, str(program), *words], cwd=tmp_path, env=env, check=False,
+            capture_output=True, text=True, timeout=600,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert len({x.tobytes() for x in losses}) > 1  # it learns
+        assert np.load(tmp_path / "loss.npy").tobytes() == losses[-1].tobytes(), model
+        trained = sn.load(tmp_path / "trained.sn").parameters
+        assert set(trained) == set(graph.parameters)
+        learnt = dict(imperative.model.named_parameters())
+        for key, value in graph.parameters.items():
+            made = trained[key].detach().numpy().tobytes()
+            assert made == value.detach().numpy().tobytes(), (model, key)
+            if key in learnt:
+                assert made == learnt[key].detach().numpy().tobytes(), (model, key)
+        assert set(learnt) <= set(trained)
 
 
 @pytest.mark.parametrize("machine", ["aarch64"])

@@ -62,6 +62,22 @@ public:
     void copy_to_host(int index, void* host, const void* device, size_t bytes) override {
         gpu(index).staging.copy_to_host(host, device, bytes);
     }
+    Allocator* pinned_allocator() override { return &pinned_memory(); }
+    void copy_from_pinned(int index, Buffer& to, HeldBuffer from, const void* at,
+                          size_t bytes) override {
+        gpu(index).transfers.upload(to.data(), std::move(from), at, bytes);
+    }
+    UniqueFunction<void()> copy_to_pinned(int index, void* to, const void* from,
+                                          size_t bytes) override {
+        return gpu(index).transfers.download(to, from, bytes);
+    }
+    void copy_between(int to_index, void* to, int from_index, const void* from,
+                      size_t bytes) override {
+        cuda::copy_between(gpu(to_index), to, gpu(from_index), from, bytes);
+    }
+    void settle(int index, const void* data) override {
+        if (Gpu* started = started_gpu(index)) started->transfers.settle(data);
+    }
     bool host_visible() const override { return false; }
     bool in_order() const override { return true; }
     void synchronize(int index) override {

@@ -38,7 +38,7 @@ Properties read_properties(DeviceHandle device) {
 
 }  // namespace
 
-Gpu::Gpu(int at) : index(at), memory(*this), staging(*this) {
+Gpu::Gpu(int at) : index(at), memory(*this), staging(*this), transfers(*this) {
     const Driver& driver = libraries().driver;
     DeviceHandle device = 0;
     check(driver.device_get(&device, at), "opening the device");
@@ -76,6 +76,21 @@ void Gpu::use() const {
 void Gpu::synchronize() {
     use();
     check(libraries().driver.synchronize_stream(stream), "waiting for the device");
+    transfers.synchronize();
+}
+
+void Gpu::reach(const Gpu& other) {
+    if (reached_[other.index].load(std::memory_order_acquire)) return;
+    const Driver& driver = libraries().driver;
+    int can = 0;
+    check(driver.can_access_peer(&can, index, other.index), "asking for peer access");
+    use();
+    constexpr Result kAlreadyEnabled = 704;
+    if (can) {
+        const Result result = driver.enable_peer_access(other.context, 0);
+        if (result != kAlreadyEnabled) check(result, "enabling peer access");
+    }
+    reached_[other.index].store(true, std::memory_order_release);
 }
 
 Gpu* started_gpu(int index) { return gpus[index].load(std::memory_order_acquire); }

@@ -1,10 +1,13 @@
 #pragma once
+#include <atomic>
 #include <cstdint>
+#include <mutex>
 #include <string>
 
 #include "backend/cuda/driver.h"
 #include "backend/cuda/kernels/args.h"
 #include "backend/cuda/memory.h"
+#include "backend/cuda/transfer.h"
 
 namespace sn::cuda {
 
@@ -20,8 +23,8 @@ struct Properties {
     size_t memory = 0;
 };
 
-// A GPU of this process. It is started (context, stream) by whoever first works on it; all work on
-// it is issued, in order, on one stream.
+// A GPU of this process. It is started (context, stream) by whoever first works on it; all kernels
+// on it are issued, in order, on one stream.
 class Gpu {
 public:
     explicit Gpu(int index);  // fails where the device cannot be used
@@ -31,11 +34,22 @@ public:
     Properties properties;
     DeviceMemory memory;
     Staging staging;
+    Transfers transfers;
     ErrorWord* error_word = nullptr;
 
     // The calling thread's driver calls concern this device from now on.
     void use() const;
     void synchronize();
+    // Copies to and from the other device need not go through the host, where both can do that.
+    void reach(const Gpu& other);
+
+    // Of copies to other devices.
+    std::mutex peer_lock;
+    Event peer_ready[kMaxDevices] = {};  // of the other device
+    Event peer_done = nullptr;
+
+private:
+    std::atomic<bool> reached_[kMaxDevices] = {};
 };
 
 Gpu& gpu(int index);               // starts it

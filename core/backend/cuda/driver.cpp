@@ -210,10 +210,12 @@ void open_compiler(Compiler& compiler, const Places& places, int driver_version)
 
 void open_blas(Blas& blas, const Places& places, int major) {
     std::vector<std::string> names{blas_name(major ? major : kNewestMajor)};
+    const std::string wheels =
+        major && major < 13 ? "pip install nvidia-cublas-cu12" : "pip install nvidia-cublas";
     void* handle = open(blas, places, names);
     if (!handle) {
         blas.problem = "cuBLASLt was not found (" + names[0] +
-                       "); matrix products use Sennit's own kernels without it";
+                       "); matrix products use Sennit's own kernels without it: " + wheels;
         return;
     }
 #define SN_BIND(member, name, parameters) bind(blas, handle, name, blas.member);
@@ -221,7 +223,15 @@ void open_blas(Blas& blas, const Places& places, int major) {
 #undef SN_BIND
     size_t (*version)() = nullptr;
     bind(blas, handle, "cublasLtGetVersion", version);
-    if (blas.problem.empty()) blas.version_found = version();
+    if (!blas.problem.empty()) return;
+    blas.version_found = version();
+    const size_t found = blas.version_found / 10000;
+    if (found < static_cast<size_t>(kOldestMajor))
+        blas.problem = "cuBLASLt at " + blas.found + " is version " + std::to_string(found) + "." +
+                       std::to_string(blas.version_found / 100 % 100) +
+                       "; Sennit uses 12.0 or later, and its own kernels for matrix products "
+                       "without it: " +
+                       wheels;
 }
 
 const Places* found_places = nullptr;  // once libraries() has returned

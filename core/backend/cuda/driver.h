@@ -35,6 +35,7 @@ using Event = struct CUevent_st*;
     F(allocate, "cuMemAlloc_v2", (DevicePointer * memory, size_t bytes))                          \
     F(free, "cuMemFree_v2", (DevicePointer memory))                                               \
     F(allocate_pinned, "cuMemHostAlloc", (void** memory, size_t bytes, unsigned flags))           \
+    F(free_pinned, "cuMemFreeHost", (void* memory))                                               \
     F(copy_to_device, "cuMemcpyHtoDAsync_v2",                                                     \
       (DevicePointer to, const void* from, size_t bytes, Stream stream))                          \
     F(copy_to_host, "cuMemcpyDtoHAsync_v2",                                                       \
@@ -47,8 +48,15 @@ using Event = struct CUevent_st*;
     F(synchronize_stream, "cuStreamSynchronize", (Stream stream))                                 \
     F(create_event, "cuEventCreate", (Event * event, unsigned flags))                             \
     F(record_event, "cuEventRecord", (Event event, Stream stream))                                \
-    F(synchronize_event, "cuEventSynchronize", (Event event))                                     \
+    F(query_event, "cuEventQuery", (Event event))                                                 \
     F(wait_event, "cuStreamWaitEvent", (Stream stream, Event event, unsigned flags))              \
+    F(copy_peer, "cuMemcpyPeerAsync",                                                             \
+      (DevicePointer to, Context to_context, DevicePointer from, Context from_context,            \
+       size_t bytes, Stream stream))                                                              \
+    F(can_access_peer, "cuDeviceCanAccessPeer",                                                   \
+      (int* can, DeviceHandle device, DeviceHandle peer))                                         \
+    F(enable_peer_access, "cuCtxEnablePeerAccess", (Context peer, unsigned flags))                \
+    F(synchronize_event, "cuEventSynchronize", (Event event))                                     \
     F(pointer_attribute, "cuPointerGetAttribute", (void* value, int which, DevicePointer memory)) \
     F(load_module, "cuModuleLoadData", (Module * module, const void* image))                      \
     F(get_kernel, "cuModuleGetFunction", (Kernel * kernel, Module module, const char* name))      \

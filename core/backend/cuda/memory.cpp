@@ -7,6 +7,7 @@
 
 #include "backend/cuda/device.h"
 #include "base/error.h"
+#include "engine/wait.h"
 #include "memory/recycling.h"
 
 namespace sn::cuda {
@@ -74,6 +75,8 @@ DeviceMemory::Block* DeviceMemory::new_segment(size_t bytes, bool small) {
 
 void DeviceMemory::free(void* data, size_t) noexcept {
     if (!data) return;
+    // A copy that nobody has used may still be on its way there.
+    gpu_.transfers.settle(data);
     const std::lock_guard guard(lock_);
     const auto entry = used_.find(data);
     if (entry == used_.end()) {
@@ -187,6 +190,7 @@ bool Staging::start() {
 
 // Two blocks: the host fills one while the device reads the other.
 void Staging::copy_to_device(void* to, const void* from, size_t bytes) {
+    const WaitScope scope;
     const Driver& driver = libraries().driver;
     const std::lock_guard guard(lock_);
     gpu_.use();
@@ -210,6 +214,7 @@ void Staging::copy_to_device(void* to, const void* from, size_t bytes) {
 }
 
 void Staging::copy_to_host(void* to, const void* from, size_t bytes) {
+    const WaitScope scope;
     const Driver& driver = libraries().driver;
     const std::lock_guard guard(lock_);
     gpu_.use();

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "backend/cuda/kernels/matmul_args.h"
+#include "backend/cuda/library_product.h"
 #include "backend/cuda/product.h"
 #include "backend/cuda/product_tiles.h"
 #include "backend/cuda/wrap.h"
@@ -109,7 +110,9 @@ Product plan(const KernelCall& call) {
 }
 
 size_t workspace(const KernelCall& call) {
-    if (call.out[0].numel() == 0) return 0;
+    // Where the library refuses after all, segments are summed one after the other, with equal
+    // bits.
+    if (call.out[0].numel() == 0 || library_multiplies(call.in[0].dtype, call.precision)) return 0;
     const Product p = plan(call);
     if (!p.split) return 0;
     return static_cast<size_t>(p.segments * call.out[0].numel()) *
@@ -131,6 +134,8 @@ void run(const KernelCall& call, Cut cut) {
     g.a = a.data;
     g.b = b.data;
     g.c = c.data;
+    g.stacks = strided_of<3>(p.stacks);
+    if (library_product(call.device.index, g, a.dtype, c.dtype, call.precision)) return;
     g.parts = p.split ? p.segments : 1;
     const bool halves = compute_dtype(a.dtype) != a.dtype;
     const bool float_result = halves && c.dtype == DType::kF32;
@@ -172,7 +177,7 @@ void run(const KernelCall& call, Cut cut) {
     AddPartsArgs add{call.workspace, c.data, c.numel(), g.parts, strided_of<1>(result)};
     launch(kAddParts.get(call.device, {result_code}), grid_of(add.count), kThreads, add);
 }
-void matmul(const KernelCall& call) { run(call, Cut::kSplit); }
+void matmul(const KernelCall& call) { run(call, call.workspace ? Cut::kSplit : Cut::kSegments); }
 
 }  // namespace
 

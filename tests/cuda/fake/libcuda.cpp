@@ -10,9 +10,13 @@
 //   SENNIT_FAKE_MEMORY=256       MiB of each device
 //   SENNIT_FAKE_INIT=0           what cuInit returns
 //   SENNIT_FAKE_LOST_AFTER=-1    launches until the device is lost (CUDA_ERROR_LAUNCH_FAILED)
+//   SENNIT_FAKE_SLOW=0           milliseconds that each wait takes
+//   SENNIT_FAKE_PEERS=1          0: no device reaches another one's memory by itself
 //   SENNIT_FAKE_NO_PINNED=0      1: page-locked memory cannot be had
 //   SENNIT_FAKE_LAZY=0           1: what is issued runs when somebody waits for it, as late as it
-//                                may: page-locked memory is read then, other memory at the call
+//                                may: page-locked memory is read then, other memory at the call;
+//                                2: the same for a device's first stream, while others run at once;
+//                                3: the first stream runs at once, and others late
 #include <dlfcn.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -50,6 +54,8 @@ enum : CUresult {
     kNoBinaryForGpu = 209,
     kInvalidHandle = 400,
     kNotFound = 500,
+    kNotReady = 600,
+    kPeerAlreadyEnabled = 704,
     kLaunchFailed = 719,
 };
 
@@ -72,11 +78,14 @@ struct CUctx_st {
     char* memory = nullptr;
     size_t bytes = 0, used = 0;
     std::map<char*, size_t> live;  // allocations
+    int streams = 0;
+    std::map<CUctx_st*, bool> peers;
 };
 struct CUstream_st {
     CUctx_st* context;
     std::deque<std::function<void()>> queue;
     uint64_t issued = 0, done = 0;
+    bool first = false;  // of its device
 };
 struct CUevent_st {
     CUstream_st* stream = nullptr;
@@ -112,13 +121,13 @@ CUresult state() {
 
 // The memory of all devices can be touched while this lives.
 struct Touch {
-    static inline int depth = 0;
     Touch() {
         if (depth++ == 0) protect(PROT_READ | PROT_WRITE);
     }
     ~Touch() {
         if (--depth == 0) protect(PROT_NONE);
     }
+    static inline int depth = 0;  // a wait for another stream runs inside of one
     static void protect(int how) {
         for (CUctx_st* c : contexts)
             if (c && mprotect(c->memory, c->bytes, how) != 0) std::abort();
@@ -156,7 +165,8 @@ void run_until(CUstream_st* s, uint64_t until) {
 CUresult issue(CUstream_st* s, std::function<void()> work) {
     s->queue.push_back(std::move(work));
     ++s->issued;
-    if (!setting("SENNIT_FAKE_LAZY", 0)) run_until(s, s->issued);
+    const long late = setting("SENNIT_FAKE_LAZY", 0);
+    if (late == 0 || (late == 2 && !s->first) || (late == 3 && s->first)) run_until(s, s->issued);
     return lost ? kLaunchFailed : kSuccess;
 }
 
@@ -372,10 +382,12 @@ API CUresult cuStreamCreate(CUstream_st** stream, unsigned) {
     const Guard guard(lock);
     if (const CUresult bad = state()) return bad;
     *stream = new CUstream_st{current, {}};
+    (*stream)->first = current->streams++ == 0;
     return kSuccess;
 }
 
 API CUresult cuStreamSynchronize(CUstream_st* stream) {
+    usleep(static_cast<useconds_t>(1000 * setting("SENNIT_FAKE_SLOW", 0)));
     const Guard guard(lock);
     if (const CUresult bad = state()) return bad;
     stream = stream_of(stream);
@@ -399,21 +411,65 @@ API CUresult cuEventRecord(CUevent_st* event, CUstream_st* stream) {
     return kSuccess;
 }
 
-API CUresult cuEventSynchronize(CUevent_st* event) {
+API CUresult cuEventQuery(CUevent_st* event) {
     const Guard guard(lock);
     if (const CUresult bad = state()) return bad;
-    if (event->stream) run_until(event->stream, event->at);
-    return lost ? kLaunchFailed : kSuccess;
+    return !event->stream || event->stream->done >= event->at ? kSuccess : kNotReady;
 }
 
+// What the event has recorded until now, whatever it records later.
 API CUresult cuStreamWaitEvent(CUstream_st* stream, CUevent_st* event, unsigned flags) {
     const Guard guard(lock);
     if (const CUresult bad = state()) return bad;
     if (flags != 0) return kInvalidValue;
+    stream = stream_of(stream);
     CUstream_st* other = event->stream;
     const uint64_t at = event->at;
-    if (!other) return kSuccess;
-    return issue(stream_of(stream), [=] { run_until(other, at); });
+    if (!other || other == stream) return kSuccess;
+    return issue(stream, [=] { run_until(other, at); });
+}
+
+API CUresult cuDeviceCanAccessPeer(int* can, CUdevice device, CUdevice peer) {
+    if (device == peer) return kInvalidDevice;
+    *can = setting("SENNIT_FAKE_PEERS", 1) != 0;
+    return kSuccess;
+}
+
+API CUresult cuCtxEnablePeerAccess(CUctx_st* peer, unsigned flags) {
+    const Guard guard(lock);
+    if (const CUresult bad = state()) return bad;
+    if (flags != 0 || peer == current || !setting("SENNIT_FAKE_PEERS", 1)) return kInvalidValue;
+    if (current->peers[peer]) return kPeerAlreadyEnabled;
+    current->peers[peer] = true;
+    return kSuccess;
+}
+
+API CUresult cuMemcpyPeerAsync(CUdeviceptr to, CUctx_st* to_context, CUdeviceptr from,
+                               CUctx_st* from_context, size_t bytes, CUstream_st* s) {
+    const Guard guard(lock);
+    if (const CUresult bad = state()) return bad;
+    s = stream_of(s);
+    if (s->context != from_context) return kInvalidHandle;
+    if (!inside(to_context, to, bytes) || !inside(from_context, from, bytes)) return kInvalidValue;
+    return issue(s, [=] {
+        std::memcpy(reinterpret_cast<char*>(to), reinterpret_cast<const char*>(from), bytes);
+    });
+}
+
+API CUresult cuMemFreeHost(void* memory) {
+    const Guard guard(lock);
+    if (const CUresult bad = state()) return bad;
+    if (pinned.erase(static_cast<char*>(memory)) == 0) return kInvalidValue;
+    std::free(memory);
+    return kSuccess;
+}
+
+API CUresult cuEventSynchronize(CUevent_st* event) {
+    usleep(static_cast<useconds_t>(1000 * setting("SENNIT_FAKE_SLOW", 0)));
+    const Guard guard(lock);
+    if (const CUresult bad = state()) return bad;
+    if (event->stream) run_until(event->stream, event->at);
+    return lost ? kLaunchFailed : kSuccess;
 }
 
 API CUresult cuPointerGetAttribute(void* value, int which, CUdeviceptr memory) {
