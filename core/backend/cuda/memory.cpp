@@ -163,6 +163,7 @@ void DeviceMemory::reset_peak() {
 }
 
 int64_t DeviceMemory::release_cached() {
+    pinned_memory().release_cached();  // whoever asks for the device's cache wants this one, too
     const std::lock_guard guard(lock_);
     return release_segments();
 }

@@ -425,6 +425,7 @@ API CUresult cuStreamWaitEvent(CUstream_st* stream, CUevent_st* event, unsigned 
     stream = stream_of(stream);
     CUstream_st* other = event->stream;
     const uint64_t at = event->at;
+    stream = stream_of(stream);
     if (!other || other == stream) return kSuccess;
     return issue(stream, [=] { run_until(other, at); });
 }
