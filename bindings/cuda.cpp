@@ -1,6 +1,7 @@
 // What Python sees of the CUDA back-end beside tensors: what was found, memory, and what ran on the
 // CPU.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -10,8 +11,10 @@
 #include "backend/cuda/exchange.h"
 #include "backend/cuda/host.h"
 #include "backend/cuda/library_product.h"
+#include "backend/cuda/pack.h"
 #include "base/error.h"
 #include "nb.h"
+#include "op/movement.h"
 #include "py.h"
 #include "record/read.h"
 #include "record/recorder.h"
@@ -50,7 +53,7 @@ nb::dict cuda_report() {
     d["driver"] = driver;
     d["compiler"] = compiler;
     d["blas"] = blas;
-    d["problem"] = all.problem;
+    d["problem"] = cuda::device_problem();
     d["cache"] = cuda::cache_folder();
     return d;
 }
@@ -94,6 +97,56 @@ nb::object cuda_import(nb::handle owner, int index, uintptr_t at, nb::handle sha
     return steal(
         wrap(share_cuda(index, reinterpret_cast<void*>(at), sizes, steps,
                         to_dtype("asarray", dtype.ptr()), copy, owner.ptr(), release_object)));
+}
+
+// The arguments of a kernel lie one after the other, each aligned to its size.
+void pack_argument(std::string& all, const void* data, size_t bytes) {
+    all.resize((all.size() + bytes - 1) / bytes * bytes);
+    all.append(static_cast<const char*>(data), bytes);
+}
+
+// Runs a user's kernel: `args` are tensors and the bytes of numbers, `outs` pairs of a shape and a
+// dtype, whose addresses come last.
+nb::list cuda_launch(const std::string& name, int device, const std::string& source,
+                     const std::string& entry, const std::vector<std::string>& options,
+                     const nb::list& args, const nb::list& outs, const std::vector<uint32_t>& grid,
+                     const std::vector<uint32_t>& block, uint32_t shared_bytes) {
+    const Device place = parse_device("cuda:" + std::to_string(device));
+    const cuda::Function& function = cuda::user_function(device, name, source, entry, options);
+    std::string packed;
+    std::vector<Tensor> kept;
+    const auto address = [&](const Value& v) {
+        const char* at = static_cast<char*>(v.buffer->data()) +
+                         v.offset * static_cast<int64_t>(dtype_size(v.meta.dtype));
+        pack_argument(packed, &at, sizeof at);
+    };
+    for (nb::handle arg : args) {
+        if (!is_tensor(arg.ptr())) {
+            const auto number = nb::cast<nb::bytes>(arg);
+            pack_argument(packed, number.c_str(), number.size());
+            continue;
+        }
+        Tensor t = contiguous(readable(get(arg.ptr()).detach()));
+        wait_ready(t);
+        address(*t.value());
+        kept.push_back(std::move(t));
+    }
+    nb::list made;
+    for (nb::handle out : outs) {
+        Dims shape;
+        bool single = false;
+        if (!to_ints(nb::object(out[0]).ptr(), &shape, &single)) raise_python();
+        const DType dtype = to_dtype(name.c_str(), nb::object(out[1]).ptr());
+        const size_t bytes = static_cast<size_t>(numel(shape)) * dtype_size(dtype);
+        const Tensor t = from_buffer(Buffer::allocate(device_allocator(place), bytes), 0, shape,
+                                     contiguous_strides(shape), dtype, place);
+        address(*t.value());
+        watch_foreign(t);
+        made.append(steal(wrap(t)));
+    }
+    cuda::launch_user(function, {grid[0], grid[1], grid[2]}, {block[0], block[1], block[2]},
+                      shared_bytes, packed.data(), packed.size());
+    return made;
 }
 
 }  // namespace
@@ -163,7 +216,35 @@ void init_cuda(nb::module_& m) {
         d["compiled"] = s.compiled;
         d["from_disk"] = s.from_disk;
         d["damaged"] = s.damaged;
+        d["from_pack"] = s.from_pack;
         return d;
+    });
+    m.def("cuda_code_log", [] {
+        nb::list all;
+        for (const cuda::CodeEvent& e : cuda::code_log())
+            all.append(nb::make_tuple(e.name, e.entry, e.from, e.seconds));
+        return all;
+    });
+    m.def("cuda_load_pack",
+          [](const std::string& path) { guarded([&] { cuda::load_pack(path); }); });
+    m.def("cuda_note_needed", [](bool on) { cuda::note_needed(on); });
+    m.def("cuda_note_declared", [] { guarded([] { cuda::note_declared(); }); });
+    m.def("cuda_write_needed", [](const std::string& path, const std::vector<int>& archs) {
+        return guarded([&] {
+            finish_recorded();
+            const nb::gil_scoped_release release;
+            const cuda::PackReport made = cuda::write_needed(path, archs);
+            return std::pair<int64_t, int64_t>(made.kernels, made.bytes);
+        });
+    });
+    m.def("cuda_launch", [](const std::string& name, int device, const std::string& source,
+                            const std::string& entry, const std::vector<std::string>& options,
+                            nb::list args, nb::list outs, const std::vector<uint32_t>& grid,
+                            const std::vector<uint32_t>& block, uint32_t shared_bytes) {
+        return guarded([&] {
+            return cuda_launch(name, device, source, entry, options, args, outs, grid, block,
+                               shared_bytes);
+        });
     });
 }
 

@@ -11,10 +11,14 @@ from typing import Any
 
 from . import _core
 from ._core import InvalidValue
+from ._cuda_kernel import CompileError, Kernel, kernel
 from ._errors import error
 
 __all__ = [
+    "CompileError",
     "FallbackReport",
+    "Kernel",
+    "compile_log",
     "current_device",
     "device_count",
     "empty_cache",
@@ -22,6 +26,8 @@ __all__ = [
     "get_device_capability",
     "get_device_name",
     "is_available",
+    "kernel",
+    "load_pack",
     "max_memory_allocated",
     "mem_get_info",
     "memory_allocated",
@@ -284,3 +290,42 @@ def reset_fallbacks() -> None:
     >>> sn.cuda.reset_fallbacks()
     """
     _core.cuda_reset_host_runs()
+
+
+def compile_log() -> list[dict[str, Any]]:
+    """The kernels that this process has made ready, in order.
+
+    Returns
+    -------
+    list of dict
+        "name" of the source, "entry" of the kernel, "source" of its code ("compiled", "disk" for
+        the cache, "pack" for a file of `load_pack`), and the "seconds" that it took.
+
+    Examples
+    --------
+    >>> [e["entry"] for e in sn.cuda.compile_log() if e["source"] == "compiled"]
+    []
+    """
+    keys = ("name", "entry", "source", "seconds")
+    return [dict(zip(keys, event, strict=True)) for event in _core.cuda_code_log()]
+
+
+def load_pack(path: str | os.PathLike[str]) -> None:
+    """Takes compiled kernels from a file that ``sennit cuda-pack`` made, before the first use of a
+    GPU: with them, a machine without NVRTC runs the program that the file was made of.
+    ``SENNIT_CUDA_PACK`` names a file that every process loads.
+
+    Raises
+    ------
+    FileError
+        When the file is damaged, none of these, or of another version of Sennit.
+    DeviceError
+        When the driver cannot load what the compiler made.
+
+    Examples
+    --------
+    >>> sn.cuda.load_pack("no such file")  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    FileError: ...
+    """
+    _core.cuda_load_pack(os.fspath(path))

@@ -81,6 +81,14 @@ PRIVATE = {
     "isa": "() -> _str",
     "device_count": "(kind: _str, /) -> _int",
     "unavailable_reason": "(kind: _str, /) -> _str",
+    "cuda_code_log": "() -> list[tuple[_str, _str, _str, _float]]",
+    "cuda_launch": "(name: _str, device: _int, source: _str, entry: _str, options: list[_str], "
+    "args: list[Any], outs: list[Any], grid: list[_int], block: list[_int], shared: _int, /) "
+    "-> list[Tensor]",
+    "cuda_load_pack": "(path: _str, /) -> None",
+    "cuda_note_declared": "() -> None",
+    "cuda_note_needed": "(on: _bool, /) -> None",
+    "cuda_write_needed": "(path: _str, archs: list[_int], /) -> tuple[_int, _int]",
     "cuda_code_stats": "() -> dict[_str, _int]",
     "autocast_mode": "(cpu: _bool, /) -> tuple[_bool, _str]",
     "cuda_library_runs": "() -> tuple[_int, _int]",

@@ -42,6 +42,18 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     bundle.add_argument("--threads", type=int, default=0, help="threads (0: all processors)")
     bundle.add_argument("--compiler", help="the C++ compiler that links it ($CXX, or c++)")
+    pack = commands.add_parser(
+        "cuda-pack",
+        help="compile a program's CUDA kernels ahead of time",
+        description="Runs a program that uses a GPU, and writes the kernels that it needed to one "
+        "file. With SENNIT_CUDA_PACK=FILE a machine without NVRTC runs the same program.",
+    )
+    pack.add_argument("-o", "--output", metavar="FILE", default="kernels.snpack")
+    pack.add_argument(
+        "--arch", default="", metavar="sm_80,sm_90", help="architectures (that of the first GPU)"
+    )
+    pack.add_argument("--all", action="store_true", help="every kernel of the library, too")
+    pack.add_argument("script", nargs=argparse.REMAINDER, help="a program and its arguments")
     commands.add_parser("doctor", help="what Sennit found on this machine")
     return parser
 
@@ -113,6 +125,42 @@ def _bundle(options: Any) -> int:
     return 0
 
 
+def _cuda_pack(options: Any) -> int:
+    import runpy
+
+    import sennit as sn
+
+    if not options.script and not options.all:
+        print("a program is required, or --all", file=sys.stderr)
+        return 2
+    names = [n for n in options.arch.split(",") if n]
+    if wrong := [n for n in names if not (n.startswith("sm_") and n[3:].isdecimal())]:
+        print(f"--arch has {wrong[0]!r}; sm_NN is required, as in sm_90", file=sys.stderr)
+        return 2
+    archs = [int(n[3:]) for n in names]
+    if not archs:
+        major, minor = sn.cuda.get_device_capability()
+        archs = [10 * major + minor]
+    core = sn._core
+    if options.all:
+        core.cuda_note_declared()
+    if options.script:
+        before = sys.argv, sys.path[0]
+        sys.argv, sys.path[0] = options.script, os.path.dirname(os.path.abspath(options.script[0]))
+        core.cuda_note_needed(True)
+        try:
+            runpy.run_path(options.script[0], run_name="__main__")
+        except SystemExit as end:
+            if end.code not in (None, 0):
+                raise
+        finally:
+            core.cuda_note_needed(False)
+            sys.argv, sys.path[0] = before
+    count, size = core.cuda_write_needed(options.output, archs)
+    print(f"{options.output}: {count:,} kernels, {size:,} bytes")
+    return 0
+
+
 def _serve(netron: Any, path: str, options: Any) -> int:
     address = ("localhost", options.port) if options.port else None
     netron.start(path, address, browse=not options.no_browser)
@@ -142,6 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "doctor":
             print(sn.doctor())
             return 0
+        if options.command == "cuda-pack":
+            return _cuda_pack(options)
         if options.command == "bundle":
             return _bundle(options)
         return _view(options)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "backend/cuda/code.h"
 #include "backend/cuda/device.h"
 #include "backend/cuda/host.h"
 #include "backend/cuda/program.h"
@@ -87,8 +88,7 @@ public:
 }  // namespace
 
 std::string load_backend() {
-    const Libraries& found = libraries();
-    if (!found.problem.empty()) return found.problem;
+    if (std::string problem = device_problem(); !problem.empty()) return problem;
     static std::once_flag once;
     std::call_once(once, [] { register_backend(std::make_unique<CudaBackend>()); });
     return {};

@@ -5,16 +5,18 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
+#include <thread>
 #include <unordered_map>
-#include <vector>
 
+#include "backend/cuda/code_cache.h"
 #include "backend/cuda/device.h"
-#include "backend/cuda/launch.h"
+#include "backend/cuda/pack.h"
+#include "backend/cuda/wrap.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "base/sha256.h"
 #include "base/system.h"
 
@@ -30,15 +32,25 @@ struct Function {
 
 namespace {
 
-std::atomic<int64_t> compiled{0}, from_disk{0}, damaged{0};
+std::atomic<int64_t> compiled{0}, from_disk{0}, damaged{0}, from_pack{0};
 
-// Everything that NVRTC is given.
+// Everything that NVRTC is given, but for the architecture.
 struct Unit {
     std::string name;  // for messages
     std::string source;
     std::vector<std::pair<std::string, std::string_view>> headers;  // as included, text
     std::vector<std::string> options;
-    bool binary = true;  // code of the device itself; false: PTX, which the driver compiles
+    bool users = false;
+};
+
+// What is compiled for: code of the device itself, or PTX, which the driver compiles.
+struct Target {
+    bool binary = true;
+    int arch = 0;
+    std::string option() const {
+        return (binary ? "--gpu-architecture=sm_" : "--gpu-architecture=compute_") +
+               std::to_string(arch);
+    }
 };
 
 // The headers that a text includes in quotes, and those that they include. All lie in one folder
@@ -58,16 +70,8 @@ void collect_headers(std::string_view text, Unit& unit, std::set<std::string>& k
 
 // Contraction is off, and division, square root and small numbers are those of IEEE 754:
 // elementwise functions have the bits of the CPU.
-void set_options(Unit& unit, int capability, std::span<const std::string> definitions) {
-    const std::vector<int>& known = libraries().compiler.known;
-    unit.binary = std::find(known.begin(), known.end(), capability) != known.end();
-    // A device that NVRTC does not know yet: code for the newest that it knows and that is older.
-    int target = known.front();
-    for (int arch : known)
-        if (arch <= capability) target = std::max(target, arch);
-    unit.options = {(unit.binary ? "--gpu-architecture=sm_" : "--gpu-architecture=compute_") +
-                        std::to_string(target),
-                    "--std=c++20",
+void set_options(Unit& unit, std::span<const std::string> definitions) {
+    unit.options = {"--std=c++20",
                     "--fmad=false",
                     "--prec-div=true",
                     "--prec-sqrt=true",
@@ -78,6 +82,16 @@ void set_options(Unit& unit, int capability, std::span<const std::string> defini
         unit.options.push_back("--define-macro=" + definition);
 }
 
+Target target_for(int capability) {
+    const std::vector<int>& known = libraries().compiler.known;
+    Target target{std::find(known.begin(), known.end(), capability) != known.end(), known.front()};
+    // A device that NVRTC does not know yet: code for the newest that it knows and that is older.
+    for (int arch : known)
+        if (arch <= capability) target.arch = std::max(target.arch, arch);
+    return target;
+}
+
+// What a unit is, whatever compiles it and for which device.
 std::string key_of(const Unit& unit) {
     Sha256 hash;
     const auto add = [&](std::string_view text) {
@@ -85,9 +99,7 @@ std::string key_of(const Unit& unit) {
         hash.update(&size, sizeof size);
         hash.update(text.data(), text.size());
     };
-    const Compiler& compiler = libraries().compiler;
-    add("sennit code 1");
-    add(std::to_string(compiler.major) + "." + std::to_string(compiler.minor));
+    add("sennit code 2");
     for (const std::string& option : unit.options) add(option);
     add(unit.source);
     for (const auto& [name, text] : unit.headers) {
@@ -97,54 +109,19 @@ std::string key_of(const Unit& unit) {
     return hash.hex();
 }
 
-// ---- the cache on disk: a file for each key, which begins with the hash of what follows
-
-constexpr size_t kDigits = 64;
-
-std::string hash_of(std::string_view data) {
+// Of its code on disk.
+std::string disk_key(const std::string& key, const Target& target) {
+    const Compiler& compiler = libraries().compiler;
+    const std::string text = key + "\n" + std::to_string(compiler.major) + "." +
+                             std::to_string(compiler.minor) + "\n" + target.option();
     Sha256 hash;
-    hash.update(data.data(), data.size());
+    hash.update(text.data(), text.size());
     return hash.hex();
-}
-
-std::string path_of(const std::string& key) {
-    const std::string folder = cache_folder();
-    return folder.empty() ? folder : folder + "/" + key + ".code";
-}
-
-bool read_cache(const std::string& path, std::string* image) {
-    uint64_t size;
-    std::string why;
-    if (path.empty() || !system::regular_file_size(path, &size, &why)) return false;
-    try {
-        const auto file = FileBytes::open(path, false, "cuda");
-        const std::string_view all(reinterpret_cast<const char*>(file->bytes().data()),
-                                   file->bytes().size());
-        if (all.size() > kDigits && hash_of(all.substr(kDigits)) == all.substr(0, kDigits)) {
-            *image = all.substr(kDigits);
-            ++from_disk;
-            return true;
-        }
-    } catch (const Error&) {
-        return false;  // it may not be read
-    }
-    ++damaged;
-    return false;
-}
-
-// A cache that cannot be written (a full or read-only disk) costs time, and nothing else.
-void write_cache(const std::string& path, const std::string& image) {
-    if (path.empty() || !system::make_folder(cache_folder())) return;
-    const std::string all = hash_of(image) + image;
-    try {
-        write_file(path, std::as_bytes(std::span(all.data(), all.size())), "cuda");
-    } catch (const Error&) {
-    }
 }
 
 // ---- NVRTC
 
-std::string compile(const Unit& unit) {
+std::string compile(const Unit& unit, const Target& target) {
     const Compiler& compiler = libraries().compiler;
     std::vector<const char*> texts, names, options;
     std::vector<std::string> copies;  // with a zero at the end
@@ -153,6 +130,8 @@ std::string compile(const Unit& unit) {
         texts.push_back(copies[i].c_str());
         names.push_back(unit.headers[i].first.c_str());
     }
+    const std::string architecture = target.option();
+    options.push_back(architecture.c_str());
     for (const std::string& option : unit.options) options.push_back(option.c_str());
     CompilerProgram program = nullptr;
     const auto require = [&](CompilerResult result, const char* doing) {
@@ -177,6 +156,9 @@ std::string compile(const Unit& unit) {
             compiler.log(program, log.data());
             log.resize(std::strlen(log.c_str()));
         }
+        if (unit.users)
+            fail(ErrorKind::kValue, unit.name, "NVRTC %d.%d does not compile it (error %d):\n%s",
+                 compiler.major, compiler.minor, result, log.c_str());
         fail(
             ErrorKind::kInternal, "cuda",
             "NVRTC %d.%d does not compile %s (error %d); this is a bug in Sennit: please report it "
@@ -185,9 +167,9 @@ std::string compile(const Unit& unit) {
     }
     size_t bytes = 0;
     std::string image;
-    require((unit.binary ? compiler.cubin_size : compiler.ptx_size)(program, &bytes), "the end");
+    require((target.binary ? compiler.cubin_size : compiler.ptx_size)(program, &bytes), "the end");
     image.resize(bytes);
-    require((unit.binary ? compiler.cubin : compiler.ptx)(program, image.data()), "the end");
+    require((target.binary ? compiler.cubin : compiler.ptx)(program, image.data()), "the end");
     ++compiled;
     return image;
 }
@@ -205,22 +187,85 @@ std::unordered_map<std::string, std::shared_ptr<Entry>>& table() {
     return *made;
 }
 
+std::mutex log_lock;
+std::vector<CodeEvent>& events() {
+    static auto* made = new std::vector<CodeEvent>;
+    return *made;
+}
+std::atomic<bool> noting{false};
+std::map<std::string, Unit>& needed() {  // by key
+    static auto* made = new std::map<std::string, Unit>;
+    return *made;
+}
+
+// The code of a unit: from disk, or compiled and written there.
+std::string image_of(const Unit& unit, const std::string& key, const Target& target,
+                     const char** from) {
+    const std::string place = disk_key(key, target);
+    std::string image;
+    const Cached found = read_cache(place, &image);
+    if (found == Cached::kRead) {
+        ++from_disk;
+        *from = "disk";
+        return image;
+    }
+    if (found == Cached::kDamaged) ++damaged;
+    *from = "compiled";
+    image = compile(unit, target);
+    write_cache(place, image);
+    return image;
+}
+
+[[noreturn]] void fail_without_compiler(const Unit& unit, const std::string& entry,
+                                        int capability) {
+    fail(ErrorKind::kDevice, "cuda",
+         "kernel %s of %s for sm_%d is not in %s, and NVRTC is not there to compile it (%s); make "
+         "a file that has it where NVRTC is: sennit cuda-pack -o FILE --arch sm_%d SCRIPT",
+         entry.c_str(), unit.name.c_str(), capability, pack_names().c_str(),
+         libraries().compiler.problem.c_str(), capability);
+}
+
 std::unique_ptr<Function> make_function(Gpu& gpu, const Unit& unit, const std::string& entry) {
     const Driver& driver = libraries().driver;
-    const std::string path = path_of(key_of(unit));
+    const std::string key = key_of(unit);
+    const int capability = gpu.properties.capability;
+    const int64_t begin = system::steady_nanoseconds();
+    if (noting) {
+        const std::lock_guard guard(log_lock);
+        needed().emplace(key, unit);
+    }
     Module module = nullptr;
-    std::string image;
+    const char* from = "pack";
     gpu.use();
-    bool loaded = read_cache(path, &image) && driver.load_module(&module, image.data()) == 0;
-    if (!loaded) {
-        image = compile(unit);
-        check(driver.load_module(&module, image.data()), "loading a kernel");
-        write_cache(path, image);
+    if (const PackEntry* found = packed(key, capability)) {
+        check(driver.load_module(&module, found->image.data()), "loading a kernel");
+        ++from_pack;
+    } else if (!libraries().compiler) {
+        fail_without_compiler(unit, entry, capability);
+    } else {
+        const Target target = target_for(capability);
+        std::string image = image_of(unit, key, target, &from);
+        if (const Result result = driver.load_module(&module, image.data())) {
+            if (std::string_view(from) == "compiled") check(result, "loading a kernel");
+            from = "compiled";  // what was on disk is none of this driver's
+            image = compile(unit, target);
+            check(driver.load_module(&module, image.data()), "loading a kernel");
+            write_cache(disk_key(key, target), image);
+        }
     }
     auto made = std::make_unique<Function>();
     made->gpu = &gpu;
     made->name = entry;
-    check(driver.get_kernel(&made->kernel, module, entry.c_str()), "looking up a kernel");
+    const Result result = driver.get_kernel(&made->kernel, module, entry.c_str());
+    if (result != 0 && unit.users) {
+        fail(ErrorKind::kValue, unit.name,
+             "the source has no kernel '%s'; declare it as  extern \"C\" __global__ void %s(...)",
+             entry.c_str(), entry.c_str());
+    }
+    check(result, "looking up a kernel");
+    const std::lock_guard guard(log_lock);
+    const auto took = static_cast<double>(system::steady_nanoseconds() - begin);
+    events().push_back({unit.name, entry, from, took * 1e-9});
     return made;
 }
 
@@ -238,14 +283,42 @@ const Function& find_function(int device, std::string key, std::string_view entr
     const std::lock_guard guard(found->lock);
     if (!found->function) {
         Gpu& g = gpu(device);
-        found->function = make_function(g, make(g.properties.capability), std::string(entry));
+        found->function = make_function(g, make(), std::string(entry));
     }
     return *found->function;
 }
 
+Unit file_unit(std::string_view file, std::span<const std::string> definitions) {
+    Unit unit;
+    unit.name = file;
+    unit.source = source_text(file);
+    if (unit.source.empty()) {
+        fail(ErrorKind::kInternal, "cuda", "there is no kernel source '%s'", unit.name.c_str());
+    }
+    std::set<std::string> known;
+    collect_headers(unit.source, unit, known);
+    set_options(unit, definitions);
+    return unit;
+}
+
 }  // namespace
 
-CodeStats code_stats() { return {compiled, from_disk, damaged}; }
+CodeStats code_stats() { return {compiled, from_disk, damaged, from_pack}; }
+
+std::vector<CodeEvent> code_log() {
+    const std::lock_guard guard(log_lock);
+    return events();
+}
+
+std::string device_problem() {
+    const Libraries& found = libraries();
+    if (!found.driver) return found.driver.problem;
+    try {
+        return found.compiler || have_packs() ? std::string() : found.compiler.problem;
+    } catch (const Error& damaged_pack) {
+        return damaged_pack.message();
+    }
+}
 
 std::string cache_folder() {
     const auto named = [](const char* variable) {
@@ -268,35 +341,101 @@ const Function& function(int device, std::string_view file, std::string_view ent
     std::string key = std::to_string(device);
     for (std::string_view part : {file, entry}) (key += '\n') += part;
     for (const std::string& definition : definitions) (key += '\n') += definition;
-    return find_function(device, std::move(key), entry, [&](int capability) {
-        Unit unit;
-        unit.name = file;
-        unit.source = source_text(file);
-        if (unit.source.empty()) {
-            fail(ErrorKind::kInternal, "cuda", "there is no kernel source '%s'", unit.name.c_str());
-        }
-        std::set<std::string> known;
-        collect_headers(unit.source, unit, known);
-        set_options(unit, capability, definitions);
-        return unit;
-    });
+    return find_function(device, std::move(key), entry,
+                         [&] { return file_unit(file, definitions); });
 }
 
 const Function& generated_function(int device, const std::string& source, std::string_view entry) {
     std::string key = std::to_string(device) + "\n" + std::string(entry) + "\n" + source;
-    return find_function(device, std::move(key), entry, [&](int capability) {
+    return find_function(device, std::move(key), entry, [&] {
         Unit unit;
         unit.name = "a fused program (" + std::string(entry) + ")";
         unit.source = source;
         std::set<std::string> known;
         collect_headers(unit.source, unit, known);
-        set_options(unit, capability, {});
+        set_options(unit, {});
         return unit;
     });
 }
 
+const Function& user_function(int device, const std::string& name, const std::string& source,
+                              std::string_view entry, std::span<const std::string> options) {
+    std::string key = std::to_string(device) + "\nuser\n" + std::string(entry) + "\n";
+    for (const std::string& option : options) (key += option) += '\n';
+    return find_function(device, key + source, entry, [&] {
+        Unit unit;
+        unit.name = name;
+        unit.source = source;
+        unit.options.assign(options.begin(), options.end());
+        unit.users = true;
+        return unit;
+    });
+}
+
+void note_needed(bool on) { noting = on; }
+
+void note_declared() {
+    for (const KernelSource* kernel : declared_kernels()) {
+        for (const std::vector<std::string>& definitions : kernel->variants()) {
+            Unit unit = file_unit(kernel->file(), definitions);
+            std::string key = key_of(unit);
+            const std::lock_guard guard(log_lock);
+            needed().emplace(std::move(key), std::move(unit));
+        }
+    }
+}
+
+PackReport write_needed(const std::string& path, const std::vector<int>& archs) {
+    const Compiler& compiler = libraries().compiler;
+    if (!compiler) fail(ErrorKind::kDevice, "cuda_pack", "%s", compiler.problem.c_str());
+    for (int arch : archs) {
+        if (std::find(compiler.known.begin(), compiler.known.end(), arch) == compiler.known.end())
+            fail(ErrorKind::kValue, "cuda_pack",
+                 "NVRTC %d.%d does not know sm_%d; it knows sm_%d to sm_%d", compiler.major,
+                 compiler.minor, arch, compiler.known.front(), compiler.known.back());
+    }
+    std::vector<std::pair<const std::string*, const Unit*>> units;
+    {
+        const std::lock_guard guard(log_lock);
+        for (const auto& [key, unit] : needed()) units.emplace_back(&key, &unit);
+    }
+    std::vector<PackEntry> entries(units.size() * archs.size());
+    std::atomic<size_t> next{0};
+    std::mutex failing;
+    std::exception_ptr failure;
+    const auto work = [&] {
+        for (size_t i = next++; i < entries.size(); i = next++) {
+            const auto& [key, unit] = units[i / archs.size()];
+            const int arch = archs[i % archs.size()];
+            try {
+                const char* from;
+                entries[i] = {*key, unit->name, arch, image_of(*unit, *key, {true, arch}, &from)};
+            } catch (...) {
+                const std::lock_guard guard(failing);
+                if (!failure) failure = std::current_exception();
+                next = entries.size();
+            }
+        }
+    };
+    std::vector<std::thread> threads;
+    for (int i = 1; i < system::usable_cpus(); ++i) threads.emplace_back(work);
+    work();
+    for (std::thread& thread : threads) thread.join();
+    if (failure) std::rethrow_exception(failure);
+    write_pack(path, entries);
+    PackReport report;
+    for (const PackEntry& e : entries) report.bytes += static_cast<int64_t>(e.image.size());
+    report.kernels = static_cast<int64_t>(entries.size());
+    return report;
+}
+
 void launch(const Function& function, Grid blocks, uint32_t threads, uint32_t shared_bytes,
             const void* args, size_t bytes) {
+    launch_user(function, blocks, {threads}, shared_bytes, args, bytes);
+}
+
+void launch_user(const Function& function, Grid blocks, Grid threads, uint32_t shared_bytes,
+                 const void* args, size_t bytes) {
     if (blocks.x == 0 || blocks.y == 0 || blocks.z == 0) return;
     const Driver& driver = libraries().driver;
     function.gpu->use();
@@ -314,8 +453,9 @@ void launch(const Function& function, Grid blocks, uint32_t threads, uint32_t sh
     // The kernel's one parameter as a buffer: CU_LAUNCH_PARAM_BUFFER_POINTER and ..._SIZE.
     void* extra[] = {reinterpret_cast<void*>(1), const_cast<void*>(args),
                      reinterpret_cast<void*>(2), &bytes, nullptr};
-    const Result result = driver.launch_kernel(f.kernel, blocks.x, blocks.y, blocks.z, threads, 1,
-                                               1, shared_bytes, f.gpu->stream, nullptr, extra);
+    const Result result =
+        driver.launch_kernel(f.kernel, blocks.x, blocks.y, blocks.z, threads.x, threads.y,
+                             threads.z, shared_bytes, f.gpu->stream, nullptr, extra);
     if (result != 0) check(result, ("launching " + f.name).c_str());
 }
 

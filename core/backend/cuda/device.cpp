@@ -45,7 +45,7 @@ Gpu::Gpu(int at) : index(at), memory(*this), staging(*this), transfers(*this) {
     properties = read_properties(device);
     const Compiler& compiler = libraries().compiler;
     const std::string where = "cuda:" + std::to_string(at) + " (" + properties.name + ")";
-    if (properties.capability < compiler.known.front()) {
+    if (compiler && properties.capability < compiler.known.front()) {
         fail(
             ErrorKind::kDevice, "device",
             "%s has compute capability %d.%d, and NVRTC %d.%d compiles for %d.%d and later; use an "

@@ -243,7 +243,6 @@ Libraries* open_all(const std::vector<std::string>& folders) {
     open_driver(all->driver, places);
     const int version = all->driver.version_found;
     open_compiler(all->compiler, places, version);
-    all->problem = !all->driver ? all->driver.problem : all->compiler.problem;
     return all;
 }
 

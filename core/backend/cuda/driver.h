@@ -154,7 +154,6 @@ struct Blas : Library {
 struct Libraries {
     Driver driver;
     Compiler compiler;
-    std::string problem;  // why no device can be used; empty: they can
 };
 const Libraries& libraries();
 const Blas& blas();  // a large library: opened by its first use

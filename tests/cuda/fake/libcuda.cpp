@@ -422,6 +422,7 @@ API CUresult cuStreamWaitEvent(CUstream_st* stream, CUevent_st* event, unsigned 
     const Guard guard(lock);
     if (const CUresult bad = state()) return bad;
     if (flags != 0) return kInvalidValue;
+    stream = stream_of(stream);
     CUstream_st* other = event->stream;
     const uint64_t at = event->at;
     stream = stream_of(stream);
@@ -448,6 +449,7 @@ API CUresult cuMemcpyPeerAsync(CUdeviceptr to, CUctx_st* to_context, CUdeviceptr
                                CUctx_st* from_context, size_t bytes, CUstream_st* s) {
     const Guard guard(lock);
     if (const CUresult bad = state()) return bad;
+    s = stream_of(s);
     if (s->context != from_context) return kInvalidHandle;
     if (!inside(to_context, to, bytes) || !inside(from_context, from, bytes)) return kInvalidValue;
     return issue(s, [=] {
@@ -480,7 +482,8 @@ API CUresult cuPointerGetAttribute(void* value, int which, CUdeviceptr memory) {
     return kInvalidValue;
 }
 
-// An image of the fake NVRTC: "FAKE" (code of one device) or "FPTX" (of all that are no older), the
+// An image of the fake NVRTC: "FAKE" (code of one generation of
+// devices) or "FPTX" (of all that are no older), the
 // architecture, the size of the library, the library.
 API CUresult cuModuleLoadData(CUmod_st** module, const void* image) {
     const Guard guard(lock);
@@ -493,7 +496,8 @@ API CUresult cuModuleLoadData(CUmod_st** module, const void* image) {
     std::memcpy(&arch, data + 4, sizeof arch);
     std::memcpy(&bytes, data + 8, sizeof bytes);
     const auto mine = static_cast<uint32_t>(setting("SENNIT_FAKE_CAPABILITY", 90));
-    if (portable ? arch > mine : arch != mine) return kNoBinaryForGpu;
+    const bool older = arch <= mine;
+    if (!older || (!portable && arch / 10 != mine / 10)) return kNoBinaryForGpu;
     const int file = memfd_create("kernel", 0);
     for (uint64_t done = 0; done < bytes;) {
         const ssize_t part = write(file, data + 16 + done, bytes - done);

@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <regex>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -52,6 +53,46 @@ std::string read(const std::string& path) {
 void make_folders(const std::string& path) {
     for (size_t at = path.find('/', 1); at != path.npos; at = path.find('/', at + 1))
         mkdir(path.substr(0, at).c_str(), 0777);
+}
+
+// A source in plain CUDA C++, as users write it, for the shim: each kernel gets an entry that takes
+// its parameters from one buffer.
+bool is_plain(const std::string& source) {
+    return source.find("__global__") != source.npos && source.find("SN_KERNEL") == source.npos;
+}
+std::string adapted(const std::string& source) {
+    static const std::regex dynamic(R"(extern\s+__shared__\s+([\w\s]+?)\s+(\w+)\s*\[\s*\])");
+    static const std::regex kernel(
+        R"((?:extern\s+"C"\s+)?__global__\s+void\s+(\w+)\s*\(([^)]*)\))");
+    static const std::regex last_word(R"((\w+)\s*$)");
+    const std::string text =
+        std::regex_replace(source, dynamic, "$1* $2 = reinterpret_cast<$1*>(shim::state.dynamic)");
+    std::string made =
+        "#define __device__\n#define __forceinline__ inline\n#define __shared__ static "
+        "__attribute__((section(\"sn_shared\")))\n#define SN_DEVICE\n#include "
+        "\"cuda_shim.h\"\n#include <cmath>\n";
+    std::string entries;
+    for (std::sregex_iterator it(text.begin(), text.end(), kernel), end; it != end; ++it) {
+        const std::string name = (*it)[1], parameters = (*it)[2];
+        std::string fields, values;
+        std::stringstream list(parameters);
+        for (std::string part; std::getline(list, part, ',');) {
+            std::smatch word;
+            if (!std::regex_search(part, word, last_word)) continue;
+            fields += part + ";\n";
+            values += (values.empty() ? "a." : ", a.") + word[1].str();
+        }
+        made += "static void " + name + "_body(" + parameters + ");\n";
+        entries += "struct " + name + "_args {\n" + fields +
+                   "};\nextern \"C\" "
+                   "__attribute__((visibility(\"default\"))) void " +
+                   name +
+                   "(const ShimLaunch* launch, const void* args) {\n shim::run(*launch, [](const "
+                   "void* p) { [[maybe_unused]] auto& a = *static_cast<const " +
+                   name + "_args*>(p); " + name + "_body(" + values + "); }, args);\n}\n";
+    }
+    const std::string body = std::regex_replace(text, kernel, "static void $1_body($2)");
+    return made + "#line 1 \"kernel.cu\"\n" + body + "\n" + entries;
 }
 
 }  // namespace
@@ -131,7 +172,8 @@ API int nvrtcCompileProgram(Program program, int count, const char* const* optio
             return kInvalidOption;
         }
     }
-    if (!plain || arch == 0) {
+    const bool users = is_plain(program->source);
+    if ((!plain && !users) || arch == 0) {
         program->log = "Sennit's kernels are compiled without contraction, for an architecture";
         return kInvalidOption;
     }
@@ -141,7 +183,7 @@ API int nvrtcCompileProgram(Program program, int count, const char* const* optio
     }
     std::string folder = setting("TMPDIR", "/tmp") + "/sennit-fake-XXXXXX";
     if (!mkdtemp(folder.data())) return kFailed;
-    std::ofstream(folder + "/kernel.cpp") << program->source;
+    std::ofstream(folder + "/kernel.cpp") << (users ? adapted(program->source) : program->source);
     for (const auto& [name, text] : program->headers) {
         const std::string path = folder + "/" + name;
         make_folders(path);
