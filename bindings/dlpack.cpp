@@ -238,7 +238,7 @@ Tensor share_cuda(int index, void* data, DimSpan shape, DimSpan strides, DType d
 
 // The stream that a consumer names for memory of a GPU: DLPack's numbers, None for the legacy
 // default stream, -1 for none that would have to wait.
-int64_t consumer_stream(PyObject* stream) {
+static int64_t consumer_stream(PyObject* stream) {
     if (stream == Py_None) return cuda::kLegacyStream;
     const int64_t number = to_int("__dlpack__", "stream", stream);
     if (number == 0 || number < -1) {
@@ -250,7 +250,7 @@ int64_t consumer_stream(PyObject* stream) {
     return number;
 }
 
-PyObject* to_dlpack(PyObject* o, PyObject* max_version, PyObject* copy, PyObject* stream) {
+static PyObject* to_dlpack(PyObject* o, PyObject* max_version, PyObject* copy, PyObject* stream) {
     const Tensor& source = get(o);
     if (source.requires_grad() && grad_enabled()) {
         fail(ErrorKind::kGrad, "__dlpack__",
@@ -333,6 +333,45 @@ Tensor from_dlpack(PyObject* o, int copy) {
     if (!m) raise_python();
     PyCapsule_SetName(capsule, "used_dltensor");
     return import_tensor(m, false, copy);
+}
+
+PyObject* dlpack_method(PyObject* self, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"stream", "max_version", "dl_device", "copy", nullptr};
+    PyObject *stream = Py_None, *version = Py_None, *device = Py_None, *copy = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$OOOO", const_cast<char**>(names), &stream,
+                                     &version, &device, &copy))
+        return nullptr;
+    SN_PY_TRY
+    const auto [type, ordinal] = dlpack_place(get(self).device());
+    const bool on_cpu = type == dlpack_place(Device{}).first;
+    if (stream != Py_None && on_cpu) {
+        fail(ErrorKind::kValue, "__dlpack__", "stream is %s; a tensor on the CPU has none",
+             type_name(stream).c_str());
+    }
+    if (device != Py_None) {
+        int kind = 0, index = 0;
+        if (!PyArg_ParseTuple(device, "ii", &kind, &index)) return nullptr;
+        if (!on_cpu && kind == 1 && index == 0) {
+            PyObject* moved = wrap(copy_to_device(get(self).detach(), Device{}));
+            PyObject* capsule = to_dlpack(moved, version, copy, Py_None);
+            Py_DECREF(moved);
+            return capsule;
+        }
+        if (kind != type || index != ordinal) {
+            PyErr_Format(PyExc_BufferError,
+                         "[__dlpack__] dl_device is (%d, %d); a tensor is exported to (1, 0), the "
+                         "CPU%s",
+                         kind, index, on_cpu ? "" : ", or to its own device");
+            return nullptr;
+        }
+    }
+    return to_dlpack(self, version, copy, stream);
+    SN_PY_CATCH(nullptr)
+}
+
+PyObject* dlpack_device_method(PyObject* self, PyObject*) {
+    const auto [type, index] = dlpack_place(get(self).device());
+    return Py_BuildValue("(ii)", type, index);
 }
 
 }  // namespace sn::py

@@ -94,8 +94,9 @@ void watch_foreign(const Tensor& made);
 Tensor lifted(Tensor made);
 PyObject* to_numpy(PyObject* tensor);
 Tensor from_dlpack(PyObject* o, int copy);
-// `stream` is the consumer's, for memory of a GPU.
-PyObject* to_dlpack(PyObject* tensor, PyObject* max_version, PyObject* copy, PyObject* stream);
+// The tensor's methods __dlpack__ and __dlpack_device__.
+PyObject* dlpack_method(PyObject* tensor, PyObject* args, PyObject* keywords);
+PyObject* dlpack_device_method(PyObject* tensor, PyObject*);
 // A tensor over memory of another library on a GPU, which `release(owner)` gives back; on errors,
 // too. Takes no copy but for copy == 1.
 Tensor share_cuda(int index, void* data, DimSpan shape, DimSpan strides, DType dtype, int copy,

@@ -586,43 +586,6 @@ PyObject* html(PyObject* self, PyObject*) { return python_text(self, "tensor_htm
 PyObject* format(PyObject* self, PyObject* spec) {
     return python_text(self, "tensor_format", spec);
 }
-PyObject* dlpack(PyObject* self, PyObject* args, PyObject* keywords) {
-    static const char* names[] = {"stream", "max_version", "dl_device", "copy", nullptr};
-    PyObject *stream = Py_None, *version = Py_None, *device = Py_None, *copy = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$OOOO", const_cast<char**>(names), &stream,
-                                     &version, &device, &copy))
-        return nullptr;
-    SN_PY_TRY
-    const auto [type, ordinal] = dlpack_place(get(self).device());
-    const bool on_cpu = type == dlpack_place(Device{}).first;
-    if (stream != Py_None && on_cpu) {
-        fail(ErrorKind::kValue, "__dlpack__", "stream is %s; a tensor on the CPU has none",
-             type_name(stream).c_str());
-    }
-    if (device != Py_None) {
-        int kind = 0, index = 0;
-        if (!PyArg_ParseTuple(device, "ii", &kind, &index)) return nullptr;
-        if (!on_cpu && kind == 1 && index == 0) {
-            PyObject* moved = wrap(copy_to_device(get(self).detach(), Device{}));
-            PyObject* capsule = to_dlpack(moved, version, copy, Py_None);
-            Py_DECREF(moved);
-            return capsule;
-        }
-        if (kind != type || index != ordinal) {
-            PyErr_Format(PyExc_BufferError,
-                         "[__dlpack__] dl_device is (%d, %d); a tensor is exported to (1, 0), the "
-                         "CPU%s",
-                         kind, index, on_cpu ? "" : ", or to its own device");
-            return nullptr;
-        }
-    }
-    return to_dlpack(self, version, copy, stream);
-    SN_PY_CATCH(nullptr)
-}
-PyObject* dlpack_device(PyObject* self, PyObject*) {
-    const auto [type, index] = dlpack_place(get(self).device());
-    return Py_BuildValue("(ii)", type, index);
-}
 
 PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     static const char* names[] = {"data", "dtype", "device", "requires_grad", nullptr};
@@ -711,11 +674,11 @@ PyMethodDef methods[] = {
      "remove() takes the hook away. Hooks run in the order in which they were added."},
     {"stride", strides_method, METH_NOARGS, "Strides in elements."},
     {"__array__", SN_KEYWORDS(array), METH_VARARGS | METH_KEYWORDS, "As a NumPy array."},
-    {"__dlpack__", SN_KEYWORDS(dlpack), METH_VARARGS | METH_KEYWORDS,
+    {"__dlpack__", SN_KEYWORDS(dlpack_method), METH_VARARGS | METH_KEYWORDS,
      "__dlpack__($self, /, *, stream=None, max_version=None, dl_device=None, copy=None)\n--\n\nAs "
      "a "
      "DLPack capsule."},
-    {"__dlpack_device__", dlpack_device, METH_NOARGS,
+    {"__dlpack_device__", dlpack_device_method, METH_NOARGS,
      "__dlpack_device__($self, /)\n--\n\nDLPack's device type and ordinal."},
     {"__reduce_ex__", reduce_ex, METH_O, "Pickling, for multiprocessing."},
     {"__format__", format, METH_O, "Formats a single element as a number."},
