@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LINES = {
     "core/base": 2300,
     "core/ir": 900,
-    "core/record": 2400,
+    "core/record": 2500,
     "core/pass": 1500,
     "core/plan": 2900,
     "core/engine": 2250,
@@ -30,12 +30,12 @@ LINES = {
     "core/backend/reference": 2750,
     "core/runtime": 5500,
     "runtime": 2000,
-    "bindings": 7200,
-    "sennit": 51500,
+    "bindings": 7500,
+    "sennit": 52000,
 }
-TOTAL_LINES = 114_000
+TOTAL_LINES = 115_000
 # Counted apart from the total: large, and not needed to understand the rest.
-LINES_APART = {"core/backend/cuda": 8600, "sennit/distributed": 2500}
+LINES_APART = {"core/backend/cuda": 9400, "sennit/distributed": 2500}
 SUFFIXES = {".py", ".h", ".cpp", ".inc", ".cu"}  # generated .pyi stubs are not read by people
 
 IMPORT_SECONDS = 0.100

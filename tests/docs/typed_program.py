@@ -63,7 +63,7 @@ def gradients() -> float:
 def graphs() -> float:
     graph = sn.trace(mean_square, sn.TensorSpec((2, 3)), sn.TensorSpec((2, 3), dtype=sn.float32))
     assert_type(graph, sn.Graph)
-    assert_type(graph.nodes[0].outputs[0].shape, tuple[int, ...])
+    assert_type(graph.nodes[0].outputs[0].shape, tuple[int | sn.Size, ...])
     assert_type(graph.parameters, dict[str, sn.Tensor])
     assert_type(graph.optimize(["simplify"], show=False).memory_plan().peak, int)
     assert_type(sn.trace(sn.eye(3)), sn.Tensor)
