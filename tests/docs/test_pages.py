@@ -24,6 +24,7 @@ PAGES = [
     "docs/runtime.md",
     "docs/compile.md",
     "docs/gpu.md",
+    "docs/mixed_precision.md",
     "docs/losses_and_metrics.md",
     "docs/array_api.md",
     "docs/differences.md",
